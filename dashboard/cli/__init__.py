@@ -1,0 +1,101 @@
+"""Door 3: the command line. Exit codes: 0 done, 1 refused by a rule, 2 bad usage or input, 3 a fault."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from dashboard.cli.context import BadInput, CommandError, Fault, Refusal
+
+COMMANDS = {
+    "run": "dashboard.cli.run:run",
+    "db": "dashboard.cli.db:db",
+    "demo": "dashboard.cli.demo:demo",
+    "people": "dashboard.cli.people:people",
+    "step": "dashboard.cli.steps:step",
+    "token": "dashboard.cli.tokens:token",
+    "user": "dashboard.cli.users:user",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command is used, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [name for name, target in COMMANDS.items() if find_spec(target.partition(":")[0])]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; every expected error is one plain line on stderr, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if known := _explained(error):
+                raise known from error
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="onboarding-dashboard")
+def dashboard() -> None:
+    """Change an onboarding checklist, see what the change would do, release it, undo it.
+
+    The database is DATABASE_URL, or an embedded PostgreSQL with its data in DATA_DIR (default: var).
+    """
+
+
+def main() -> NoReturn:
+    """The console script: runs one command."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    dashboard(prog_name="dashboard")
+    sys.exit(0)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    # an exception unwinds the open blocks, so the embedded server and temporary files go too
+    sys.exit(128 + number)
+
+
+def _explained(error: Exception) -> CommandError | None:
+    """The line for people with its exit code, or None for a defect of the program."""
+    from alembic.util.exc import CommandError as MigrationError
+    from sqlalchemy.exc import InterfaceError, OperationalError
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+    from dashboard.config import SettingsError
+    from dashboard.embedded import AlreadyRunningError, EmbeddedError
+    from dashboard.onboarding.errors import Invalid, NotFound, OnboardingError
+
+    match error:
+        case SettingsError() | Invalid() | NotFound():
+            return BadInput(str(error))
+        case OnboardingError() | AlreadyRunningError():
+            return Refusal(str(error))
+        case EmbeddedError():
+            return Fault(str(error))
+        case MigrationError():
+            return Fault(f"The schema could not be migrated: {error}")
+        case OperationalError() | InterfaceError():
+            return Fault(f"The database cannot be used: {_first_line(error.orig)}")
+        case PoolTimeout():
+            return Fault("The database cannot be used: every connection is busy")
+    return None
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")

@@ -1,0 +1,138 @@
+"""What every command shares: the database of this environment, output as text or JSON, exit codes, plain errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from dashboard.config import Settings
+
+if TYPE_CHECKING:
+    from dashboard.database import Database
+
+OK = 0
+REFUSED = 1
+BAD_INPUT = 2
+FAULT = 3
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+class CommandError(click.ClickException):
+    """Ends the command with one line on stderr and this class's exit code."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, file=file or sys.stderr)
+
+
+class Refusal(CommandError):
+    """A rule says no: a conflict, already there, not a demo."""
+
+    exit_code = REFUSED
+
+
+class BadInput(CommandError):
+    """What was given cannot be used."""
+
+    exit_code = BAD_INPUT
+
+
+class Fault(CommandError):
+    """Something needed does not work, such as a database that cannot be reached."""
+
+    exit_code = FAULT
+
+
+def refuse(message: str) -> NoReturn:
+    """Ends the command with exit code 1."""
+    raise Refusal(message)
+
+
+def bad_input(message: str) -> NoReturn:
+    """Ends the command with exit code 2."""
+    raise BadInput(message)
+
+
+def fault(message: str) -> NoReturn:
+    """Ends the command with exit code 3."""
+    raise Fault(message)
+
+
+@contextmanager
+def open_settings() -> Iterator[Settings]:
+    """The environment's settings with the address of a running, migrated database, started for as long as needed."""
+    from dashboard.schema import migrate
+
+    with open_server() as settings:
+        migrate(settings.database_url)
+        yield settings
+
+
+@contextmanager
+def open_server() -> Iterator[Settings]:
+    """The environment's settings with the address of a running database, migrated or not."""
+    settings = Settings.from_environment(os.environ, secret_required=False)
+    if settings.database_url:
+        yield settings
+        return
+    from dashboard.embedded import running
+
+    with running(settings.data_dir) as url:
+        yield replace(settings, database_url=url)
+
+
+@contextmanager
+def open_database() -> Iterator[Database]:
+    """The migrated database of this environment."""
+    from dashboard.database import Database
+
+    with open_settings() as settings:
+        # commands may run long statements (imports, distribution): the web server's time-out is not theirs
+        database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
+        try:
+            yield database
+        finally:
+            database.dispose()
+
+
+def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P, R]:
+    """Gives the command the migrated database as its first argument, for as long as it runs."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with open_database() as database:
+            return command(database, *args, **kwargs)
+
+    return wrapped
+
+
+def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:
+    """Prints the value as JSON, or the text for people."""
+    if as_json:
+        click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+    else:
+        click.echo(text if isinstance(text, str) else text())
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -1,0 +1,51 @@
+"""`dashboard db`: the database's address and schema."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from dashboard.cli.context import json_option, open_server, open_settings, show
+
+
+@click.group()
+def db() -> None:
+    """The database: its address and its schema."""
+
+
+@db.command()
+@json_option
+def url(as_json: bool) -> None:
+    """Print the address for psql or a BI tool.
+
+    \b
+    Example:
+      psql "$(dashboard db url)" -c 'TABLE user_onboarding LIMIT 5'
+
+    The embedded database answers there while `dashboard run` (or another command) has it running.
+    """
+    from dashboard.config import database_url_from, libpq_url
+
+    given = database_url_from(os.environ)
+    if given:
+        address = libpq_url(given)
+    else:
+        with open_server() as settings:
+            address = libpq_url(settings.database_url)
+    show({"url": address}, as_json, address)
+
+
+@db.command()
+@json_option
+def migrate(as_json: bool) -> None:
+    """Bring the schema to the newest version; safe to run at any time, by several at once.
+
+    \b
+    Example:
+      DATABASE_URL=postgresql://me@localhost/onboarding dashboard db migrate
+    """
+    from dashboard.schema import head_revision
+
+    with open_settings():
+        show({"revision": head_revision()}, as_json, f"The schema is at {head_revision()}.")

@@ -1,0 +1,89 @@
+"""`dashboard run`: the web server, with the embedded database when there is no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+
+import click
+
+from dashboard.cli.context import refuse
+from dashboard.config import Settings
+
+
+@click.command()
+def run() -> None:
+    """Serve the dashboard until Ctrl-C.
+
+    \b
+    Examples:
+      dashboard run
+      PORT=8080 DATA_DIR=/var/lib/dashboard dashboard run
+      DATABASE_URL=postgresql://me@db/onboarding SECRET_KEY=... dashboard run
+    """
+    from dashboard.schema import migrate
+    from dashboard.serving import port_problem, serve
+
+    settings = Settings.from_environment(os.environ)
+    _check_assets()
+    with _database_of(settings) as running:
+        # after the data folder: for two starts in one folder, that is the clearer thing to say
+        if problem := port_problem(running.host, running.port):
+            refuse(problem)
+        migrate(running.database_url)
+        if running.demo:
+            _prepare_demo(running)
+        _say_where(running)
+        serve(running)
+
+
+@contextmanager
+def _database_of(settings: Settings) -> Iterator[Settings]:
+    if settings.database_url:
+        yield settings
+        return
+    from dashboard.embedded import own
+
+    with own(settings.data_dir) as url:
+        yield replace(settings, database_url=url)
+
+
+def _check_assets() -> None:
+    from dashboard.paths import missing_assets
+
+    if missing := missing_assets():
+        refuse(f"Front-end files are missing ({', '.join(missing)}): run `python build_assets.py` in the source folder")
+
+
+def _prepare_demo(settings: Settings) -> None:
+    """Has the demo accounts there, and the demo data in a database that is empty."""
+    from dashboard.database import Database
+    from dashboard.staff import demo_accounts
+
+    database = Database(replace(settings, statement_timeout_ms=0))
+    try:
+        with database.transaction() as session:
+            demo_accounts.create_missing(session)
+            if find_spec("dashboard.demo"):
+                import_module("dashboard.demo").fill(session)
+    finally:
+        database.dispose()
+
+
+def _say_where(settings: Settings) -> None:
+    from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
+
+    click.echo(f"The onboarding dashboard is at http://{_shown_host(settings.host)}:{settings.port}")
+    if settings.demo:
+        click.echo("It shows demo data. Sign in as:")
+        for account in DEMO_ACCOUNTS:
+            click.echo(f"  {account.role.value:<8} {account.email:<22} password {account.password}")
+    click.echo("Ctrl-C stops it.")
+
+
+def _shown_host(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104

@@ -1,0 +1,174 @@
+"""`dashboard user`: staff accounts."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from dashboard.cli.context import bad_input, json_option, show, with_database
+from dashboard.database import Database
+from dashboard.onboarding.actor import Actor
+
+if TYPE_CHECKING:
+    from dashboard.staff.accounts import Account
+
+ROLES = ("viewer", "support", "manager", "admin")
+COMMAND_LINE = Actor("system:command-line", "cli")
+
+
+@click.group()
+def user() -> None:
+    """Staff accounts: who may sign in to the dashboard."""
+
+
+@user.command()
+@click.argument("email")
+@click.option("--name", required=True, help="How pages call them.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@json_option
+@with_database
+def add(database: Database, email: str, name: str, role: str, password_stdin: bool, as_json: bool) -> None:
+    """Make an account; without --password-stdin a password is made up and printed once.
+
+    \b
+    Examples:
+      dashboard user add maya@example.com --name "Maya Lindqvist" --role manager
+      pass show dashboard | dashboard user add ada@example.com --name Ada --role admin --password-stdin
+    """
+    from dashboard.staff import accounts
+    from dashboard.staff.permissions import Role
+
+    password = _from_stdin() if password_stdin else secrets.token_urlsafe(15)
+    with database.transaction() as session:
+        made = accounts.create(session, COMMAND_LINE, email=email, name=name, role=Role(role), password=password)
+    shown = {} if password_stdin else {"password": password}
+    text = f"{made.email} can sign in as {made.role.title}."
+    show(_plain(made) | shown, as_json, text if password_stdin else f"{text}\nPassword: {password}")
+
+
+@user.command("list")
+@json_option
+@with_database
+def list_(database: Database, as_json: bool) -> None:
+    """List the accounts.
+
+    \b
+    Example:
+      dashboard user list --json
+    """
+    from dashboard.staff import accounts
+
+    with database.transaction() as session:
+        found = accounts.everyone(session)
+    show([_plain(account) for account in found], as_json, lambda: _table(found))
+
+
+@user.command()
+@click.argument("email")
+@click.option("--keep-tokens", is_flag=True, help="Leave the API tokens they made working.")
+@json_option
+@with_database
+def disable(database: Database, email: str, keep_tokens: bool, as_json: bool) -> None:
+    """Sign the account out everywhere, keep it from signing in, and revoke the API tokens it made.
+
+    \b
+    Example:
+      dashboard user disable maya@example.com
+    """
+    from dashboard.staff import accounts
+
+    with database.transaction() as session:
+        revoked = accounts.disable(session, COMMAND_LINE, email, keep_tokens=keep_tokens)
+    text = f"{email} can no longer sign in."
+    if revoked:
+        text += f"\nRevoked tokens: {', '.join(revoked)}"
+    show({"email": email, "disabled": True, "revoked_tokens": revoked}, as_json, text)
+
+
+@user.command()
+@click.argument("email")
+@json_option
+@with_database
+def enable(database: Database, email: str, as_json: bool) -> None:
+    """Let a disabled account sign in again.
+
+    \b
+    Example:
+      dashboard user enable maya@example.com
+    """
+    from dashboard.staff import accounts
+
+    with database.transaction() as session:
+        account = accounts.enable(session, COMMAND_LINE, email)
+    show(_plain(account), as_json, f"{account.email} can sign in again.")
+
+
+@user.command()
+@click.argument("email")
+@click.argument("role", type=click.Choice(ROLES))
+@json_option
+@with_database
+def role(database: Database, email: str, role: str, as_json: bool) -> None:
+    """Give the account another role; it counts at once, also where it is signed in.
+
+    \b
+    Example:
+      dashboard user role maya@example.com admin
+    """
+    from dashboard.staff import accounts
+    from dashboard.staff.permissions import Role
+
+    with database.transaction() as session:
+        account = accounts.change_role(session, COMMAND_LINE, email, Role(role))
+    show(_plain(account), as_json, f"{account.email} is {account.role.title} now.")
+
+
+@user.command()
+@click.argument("email")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@json_option
+@with_database
+def password(database: Database, email: str, password_stdin: bool, as_json: bool) -> None:
+    """Replace the password and sign the account out everywhere.
+
+    \b
+    Example:
+      dashboard user password maya@example.com
+    """
+    from dashboard.staff import accounts
+
+    new = _from_stdin() if password_stdin else secrets.token_urlsafe(15)
+    with database.transaction() as session:
+        account = accounts.set_password(session, COMMAND_LINE, email, new)
+    text = f"The password of {account.email} was replaced."
+    shown = {} if password_stdin else {"password": new}
+    show(_plain(account) | shown, as_json, text if password_stdin else f"{text}\nPassword: {new}")
+
+
+def _from_stdin() -> str:
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        bad_input("There is no password on standard input.")
+    return line
+
+
+def _plain(account: Account) -> dict[str, object]:
+    return asdict(account) | {"role": account.role.value}
+
+
+def _table(found: list[Account]) -> str:
+    if not found:
+        return "There are no accounts yet. Make one with `dashboard user add`."
+    width = max(len(account.email) for account in found)
+    return "\n".join(
+        f"{account.email:{width}}  {account.role.value:7}  {_state(account):8}  {account.name}" for account in found
+    )
+
+
+def _state(account: Account) -> str:
+    return "disabled" if account.disabled_at else "active"

@@ -1,0 +1,188 @@
+"""The settings, read once from the environment. There is no default secret."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+MIN_SECRET_LENGTH = 16
+MAX_DIGITS = 12
+LONGEST_TIMEOUT_MS = 3_600_000
+
+
+class SettingsError(Exception):
+    """A variable of the environment is missing or cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment decides. `database_url` is empty until the embedded server has started."""
+
+    database_url: str
+    secret_key: str
+    demo: bool
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    secure_cookies: bool = False
+    max_body_bytes: int = 64 * 1024
+    statement_timeout_ms: int = 15_000
+    lock_timeout_ms: int = 5_000
+    idle_transaction_timeout_ms: int = 30_000
+    pool_size: int = 8
+    pool_timeout_s: float = 5.0
+    workers: int = 2
+    threads: int = 4
+    drift_percent: float = 1.0
+    drift_people: int = 10
+    reason_required: bool = False
+    trusted_proxies: int = 0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, secret_required: bool = True) -> "Settings":
+        """Settings of this environment. Raises SettingsError naming the variable that is wrong.
+
+        Commands that sign nothing say `secret_required=False`: `secret_key` is then empty.
+        """
+        reader = _Reader(environ, {field.name: field.default for field in fields(cls)})
+        database_url = database_url_from(environ)
+        data_dir = data_dir_from(environ)
+        return cls(
+            database_url=database_url,
+            secret_key=_secret_key(environ, data_dir, embedded=not database_url) if secret_required else "",
+            demo=reader.truth("demo", not database_url),
+            data_dir=data_dir,
+            host=environ.get("HOST") or str(reader.defaults["host"]),
+            port=reader.whole("port", 1, 65_535),
+            secure_cookies=reader.truth("secure_cookies"),
+            max_body_bytes=reader.whole("max_body_bytes", 1024, 2**30),
+            statement_timeout_ms=reader.whole("statement_timeout_ms", 1, LONGEST_TIMEOUT_MS),
+            lock_timeout_ms=reader.whole("lock_timeout_ms", 1, LONGEST_TIMEOUT_MS),
+            idle_transaction_timeout_ms=reader.whole("idle_transaction_timeout_ms", 1, LONGEST_TIMEOUT_MS),
+            pool_size=reader.whole("pool_size", 1, 1_000),
+            pool_timeout_s=reader.number("pool_timeout_s", 0.1, 300),
+            workers=reader.whole("workers", 1, 256),
+            threads=reader.whole("threads", 1, 1_024),
+            drift_percent=reader.number("drift_percent", 0, 100),
+            drift_people=reader.whole("drift_people", 0, 2**31 - 1),
+            reason_required=reader.truth("reason_required"),
+            trusted_proxies=reader.whole("trusted_proxies", 0, 10),
+        )
+
+
+def database_url_from(environ: Mapping[str, str]) -> str:
+    """DATABASE_URL for SQLAlchemy with psycopg, or the empty text when the embedded server is to be used."""
+    given = environ.get("DATABASE_URL", "").strip()
+    return sqlalchemy_url(given) if given else ""
+
+
+def sqlalchemy_url(given: str) -> str:
+    """A postgresql:// or postgres:// address as SQLAlchemy with psycopg wants it. Raises SettingsError."""
+    try:
+        url = make_url(given)
+        if url.drivername not in {"postgresql", "postgres", "postgresql+psycopg"}:
+            raise SettingsError("DATABASE_URL must begin with postgresql:// or postgres://")
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    except (ArgumentError, ValueError) as error:
+        # the address itself may hold a password: it is not repeated
+        raise SettingsError("DATABASE_URL is not an address such as postgresql://user:password@host/name") from error
+
+
+def libpq_url(url: str) -> str:
+    """The same address as psql and other libpq programs want it, password included."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def data_dir_from(environ: Mapping[str, str]) -> Path:
+    """The folder of the embedded database and the generated secret: DATA_DIR, or `var` in the working folder."""
+    return Path(environ.get("DATA_DIR") or "var").expanduser().absolute()
+
+
+def _secret_key(environ: Mapping[str, str], data_dir: Path, *, embedded: bool) -> str:
+    given = environ.get("SECRET_KEY", "")
+    if given:
+        if len(given) < MIN_SECRET_LENGTH:
+            raise SettingsError(f"SECRET_KEY must have at least {MIN_SECRET_LENGTH} characters")
+        return given
+    if not embedded:
+        raise SettingsError(
+            "SECRET_KEY must be set when DATABASE_URL is: a long random text, the same for every worker"
+        )
+    return _generated_secret(data_dir)
+
+
+def _generated_secret(data_dir: Path) -> str:
+    """The secret kept in DATA_DIR, made once; readable by its owner only."""
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create_private(path, secrets.token_urlsafe(48))
+        secret = path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR {data_dir} cannot be used: {error.strerror}") from error
+    if len(secret) < MIN_SECRET_LENGTH:
+        raise SettingsError(f"{path} holds no usable secret: remove it and a new one is made")
+    return secret
+
+
+def _create_private(path: Path, text: str) -> None:
+    """Writes a 0600 file in one step; when two processes race, the first one's text stays."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a setting's variable, which is its name in capitals; unset or blank means the default."""
+
+    environ: Mapping[str, str]
+    defaults: Mapping[str, Any]
+
+    def truth(self, name: str, default: bool | None = None) -> bool:
+        given = self._given(name).lower()
+        if not given:
+            return bool(self.defaults[name]) if default is None else default
+        if given in TRUE_WORDS:
+            return True
+        if given in FALSE_WORDS:
+            return False
+        raise SettingsError(f"{name.upper()} must be 1 or 0, not {given!r}")
+
+    def whole(self, name: str, low: int, high: int) -> int:
+        given = self._given(name)
+        if not given:
+            return int(self.defaults[name])
+        if not (given.isascii() and given.isdigit()) or len(given) > MAX_DIGITS or not low <= int(given) <= high:
+            raise SettingsError(f"{name.upper()} must be a whole number from {low} to {high}, not {given!r}")
+        return int(given)
+
+    def number(self, name: str, low: float, high: float) -> float:
+        given = self._given(name)
+        if not given:
+            return float(self.defaults[name])
+        try:
+            value = float(given)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise SettingsError(f"{name.upper()} must be a number from {low:g} to {high:g}, not {given!r}")
+        return value
+
+    def _given(self, name: str) -> str:
+        return self.environ.get(name.upper(), "").strip()

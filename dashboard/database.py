@@ -1,0 +1,71 @@
+"""The engine and its transactions: one commit at the end of each, everything undone on an error."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from alembic.runtime.migration import MigrationContext
+from flask import current_app
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+from dashboard.config import Settings
+from dashboard.schema import head_revision
+
+
+class Database:
+    """One PostgreSQL database, with the pool and the time-outs of the settings."""
+
+    def __init__(self, settings: Settings, *, application_name: str = "onboarding-dashboard") -> None:
+        self.engine = _engine(settings, application_name)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session whose work is committed once at the end, or rolled back when the block raises."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Closes the pooled connections; the object stays usable."""
+        self.engine.dispose()
+
+
+def transaction() -> AbstractContextManager[Session]:
+    """The transaction of a door: the running app's database."""
+    database: Database = current_app.extensions["database"]
+    return database.transaction()
+
+
+def schema_is_current(session: Session) -> bool:
+    """True when the database is at the newest Alembic revision of this version of the program."""
+    return MigrationContext.configure(session.connection()).get_current_revision() == head_revision()
+
+
+def _engine(settings: Settings, application_name: str) -> Engine:
+    options = {
+        "statement_timeout": settings.statement_timeout_ms,
+        "lock_timeout": settings.lock_timeout_ms,
+        "idle_in_transaction_session_timeout": settings.idle_transaction_timeout_ms,
+        "timezone": "UTC",
+    }
+    return create_engine(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        max_overflow=2,
+        pool_timeout=settings.pool_timeout_s,
+        # a connection that a database restart cut is replaced before its first statement, so requests recover unaided
+        pool_pre_ping=True,
+        pool_recycle=1_800,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": 5,
+            "options": " ".join([*_given_options(settings.database_url), *(f"-c {k}={v}" for k, v in options.items())]),
+        },
+    )
+
+
+def _given_options(url: str) -> list[str]:
+    """Start-up options that the address itself carries (a search_path, say): ours are added, not put in their place."""
+    given = make_url(url).query.get("options", ())
+    return [given] if isinstance(given, str) else list(given)

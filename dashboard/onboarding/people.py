@@ -1,0 +1,164 @@
+"""The people who go through the checklist: find, create, update."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import Invalid, NotFound
+from dashboard.onboarding.history import record
+from dashboard.onboarding.progress import FINISHED, PERCENT_OF_U
+from dashboard.onboarding.steps import text_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person and where they stand: `progress` in percent; `next_step` is the title of the first step still open."""
+
+    user_id: str
+    name: str
+    email: str
+    created_at: datetime
+    progress: int
+    finished: bool
+    finished_at: datetime | None
+    last_activity_at: datetime | None
+    next_step: str | None
+
+    @property
+    def label(self) -> str:
+        """What to call them: the name, else the email, else the id."""
+        return self.name or self.email or self.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of people by name. `previous` and `next` are opaque cursors, None at either end."""
+
+    people: Sequence[Person]
+    previous: str | None
+    next: str | None
+
+
+# One row a person, from their own row and the few rows of the checklist; nothing here grows with the number of people.
+PEOPLE = f"""
+SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(progress="now.progress")} AS finished,
+       u.finished_at, u.last_activity_at,
+       (SELECT d.title
+          FROM steps s
+          JOIN step_releases c ON c.id = s.current_release_id
+          JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version
+         WHERE NOT EXISTS (SELECT FROM release_points p WHERE p.step_id = s.step_id
+                              AND (p.release_id = ANY(u.done_releases) AND p.done_points > 0
+                                OR p.release_id = ANY(u.skipped_releases) AND p.skipped_points > 0))
+         ORDER BY s.position, s.step_id LIMIT 1) AS next_step
+  FROM onboarding_users u CROSS JOIN LATERAL (SELECT {PERCENT_OF_U} AS progress) now
+"""
+
+# Spelled as in the index, or the index is not used.
+SEARCHED = "lower(u.name || ' ' || u.email || ' ' || u.user_id) LIKE :pattern"
+
+
+def find(session: Session, user_id: str) -> Person:
+    """One person. Raises NotFound."""
+    row = session.execute(text(PEOPLE + "WHERE u.user_id = :user_id"), {"user_id": user_id}).one_or_none()
+    if row is None:
+        raise NotFound("person", user_id)
+    return _person(row)
+
+
+def _person(row: Row[Any]) -> Person:
+    return Person(**row._mapping)
+
+
+def search(session: Session, q: str = "", *, cursor: str | None = None, limit: int = 50) -> Page:
+    """People whose name, email or id contains `q` (case ignored), by name. Raises Invalid: broken cursor or search."""
+    if reason := text_problem(q, 200):
+        raise Invalid({"q": reason})
+    where: list[str] = []
+    values: dict[str, str | int] = {"limit": limit + 1}
+    if q.strip():
+        where.append(SEARCHED)
+        values["pattern"] = f"%{_literal(q.strip().lower())}%"
+    direction, after = ("after", None) if cursor is None else _read_cursor(cursor)
+    if after is not None:
+        where.append(f"(lower(u.name), u.user_id) {'>' if direction == 'after' else '<'} (:name, :user_id)")
+        values |= {"name": after[0], "user_id": after[1]}
+    order = "" if direction == "after" else " DESC"
+    found = session.execute(
+        text(
+            PEOPLE
+            + (f"WHERE {' AND '.join(where)} " if where else "")
+            + f"ORDER BY lower(u.name){order}, u.user_id{order} LIMIT :limit"
+        ),
+        values,
+    ).all()
+    more, people = len(found) > limit, [_person(row) for row in found[:limit]]
+    if direction == "before":
+        people.reverse()
+    has_previous = after is not None if direction == "after" else more
+    has_next = more if direction == "after" else True
+    return Page(
+        people,
+        _write_cursor("before", people[0]) if people and has_previous else None,
+        _write_cursor("after", people[-1]) if people and has_next else None,
+    )
+
+
+def _literal(part: str) -> str:
+    """`part` for LIKE, with its wildcards meaning themselves."""
+    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+Direction = Literal["after", "before"]
+
+
+def _write_cursor(direction: Direction, person: Person) -> str:
+    packed = json.dumps([direction, person.name.lower(), person.user_id], ensure_ascii=False).encode()
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[Direction, tuple[str, str]]:
+    broken = Invalid({"cursor": "is broken; start again from the first page"})
+    try:
+        direction, name, user_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError, binascii.Error):
+        raise broken from None
+    if direction not in ("after", "before") or text_problem(name, 1000) or text_problem(user_id, 1000):
+        raise broken
+    return direction, (name, user_id)
+
+
+def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
+    """Create or update a person; the second value tells whether they are new. Raises Invalid."""
+    problems = {
+        member: reason
+        for member, value, most in (("user_id", user_id, 200), ("name", name, 200), ("email", email, 320))
+        if (reason := text_problem(value, most))
+    }
+    if not user_id.strip():
+        problems["user_id"] = "is needed"
+    if problems:
+        raise Invalid(problems)
+    u = models.User
+    made = upsert(u).values(user_id=user_id, name=name.strip(), email=email.strip())
+    is_new = bool(
+        session.scalar(
+            made.on_conflict_do_update(
+                index_elements=[u.user_id], set_={"name": made.excluded.name, "email": made.excluded.email}
+            ).returning(text("xmax = 0"))
+        )
+    )
+    record(session, actor, "person.create" if is_new else "person.update", user_id=user_id)
+    return find(session, user_id), is_new

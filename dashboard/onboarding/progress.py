@@ -1,0 +1,229 @@
+"""A person's steps: reading what counts, and the one checked write that every save of a status goes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime, Integer, Text
+
+from dashboard import models
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
+from dashboard.onboarding.history import changes_since
+from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+
+STATUS_NAMES = ", ".join(reversed(STATUSES))
+
+
+@dataclass(frozen=True, slots=True)
+class UserStep:
+    """One step of one person as it counts now. `version` is None while the step is withdrawn.
+
+    `updated_at` and `updated_by` tell since when and by whom it has this status; both None: never changed.
+    `reset_by_release_id` names the release that put it back to To do.
+    """
+
+    step_id: str
+    position: int
+    title: str
+    description: str
+    weight: int
+    action_url: str
+    version: int | None
+    status: Status
+    row_version: int
+    updated_at: datetime | None
+    updated_by: str | None
+    reset_by_release_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """An acknowledged write: the row as it is now, what it was before, and the person's percent after it (0 to 100)."""
+
+    user_id: str
+    step_id: str
+    status: Status
+    before: Status
+    row_version: int
+    updated_at: datetime
+    progress: int
+    finished: bool
+
+
+# The weight that counts for the person `u`, out of that of all live steps, rounded down (docs/model.md, rule 7).
+PERCENT = """
+    coalesce((SELECT 100 * sum(CASE WHEN p.release_id = ANY({done}) THEN p.done_points
+                                    WHEN p.release_id = ANY({skipped}) THEN p.skipped_points ELSE 0 END)
+                FROM release_points p)
+             / (SELECT sum(d.weight) FROM steps s
+                  JOIN step_releases c ON c.id = s.current_release_id
+                  JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version), 0)::int
+"""
+PERCENT_OF_U = PERCENT.format(done="u.done_releases", skipped="u.skipped_releases")
+
+# Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
+REOPENED_AT = """
+    coalesce((SELECT max(released_at) FROM step_releases WHERE reopens_finished AND undone_by IS NULL), '-infinity')
+"""
+FINISHED = "(u.finished_at IS NOT NULL AND ({progress} = 100 OR u.finished_at > " + REOPENED_AT + "))"
+
+
+def _moved(column: str) -> str:
+    """The person's array `column` after the write: the step's old release goes out, the new one in where it belongs."""
+    status = column.removesuffix("_releases")
+    return f"""CASE WHEN w.status = '{status}' OR b.recorded_status = '{status}' THEN ARRAY(
+        SELECT unnest(array_remove(u.{column}, b.recorded_release_id)
+                      || CASE WHEN w.status = '{status}' THEN ARRAY[b.current_release_id] END) ORDER BY 1)
+        ELSE u.{column} END"""
+
+
+# The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
+# the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
+WRITE = text(
+    f"""
+WITH before AS MATERIALIZED (
+    SELECT * FROM effective_user_steps
+     WHERE user_id = :user_id AND step_id = :step_id AND step_version IS NOT NULL AND row_version = :row_version
+), updated AS (
+    UPDATE user_steps us
+       SET status = :status, release_id = b.current_release_id, row_version = b.row_version + 1,
+           updated_at = coalesce(:at, now()), updated_by = :actor
+      FROM before b
+     WHERE us.user_id = :user_id AND us.step_id = :step_id
+       AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
+ RETURNING us.status, us.row_version, us.updated_at
+), inserted AS (
+    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, coalesce(:at, now()), :actor
+      FROM before b WHERE b.recorded_row_version IS NULL
+        ON CONFLICT (user_id, step_id) DO NOTHING
+ RETURNING status, row_version, updated_at
+), written AS (
+    SELECT * FROM updated UNION ALL SELECT * FROM inserted
+), counted AS (
+    UPDATE onboarding_users u
+       SET done_releases = {_moved("done_releases")},
+           skipped_releases = {_moved("skipped_releases")},
+           in_progress_releases = {_moved("in_progress_releases")},
+           last_activity_at = greatest(u.last_activity_at, w.updated_at)
+      FROM before b CROSS JOIN written w
+     WHERE u.user_id = :user_id
+ RETURNING {PERCENT_OF_U} AS progress, u.finished_at > {REOPENED_AT} AS finished
+), event AS (
+    INSERT INTO user_step_events
+           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+    SELECT :user_id, :step_id, w.updated_at, :actor, :source, :attempt, b.status, w.status, w.row_version,
+           b.current_release_id, :comment
+      FROM before b CROSS JOIN written w
+)
+SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
+  FROM before b CROSS JOIN written w CROSS JOIN counted c
+"""
+).bindparams(
+    *(bindparam(name, type_=Text()) for name in ("user_id", "step_id", "status", "actor", "source", "comment")),
+    *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt")),
+    bindparam("at", type_=DateTime(timezone=True)),
+)
+
+
+def save(
+    session: Session,
+    actor: Actor,
+    user_id: str,
+    step_id: str,
+    status: str,
+    row_version: int,
+    *,
+    comment: str = "",
+    attempt: int = 0,
+    at: datetime | None = None,
+) -> Saved:
+    """Save a status over the `row_version` that the caller saw; `attempt` counts the caller's retries.
+
+    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`.
+    """
+    checked = check_status(status, row_version, comment)
+    saved = session.execute(
+        WRITE,
+        {
+            "user_id": user_id,
+            "step_id": step_id,
+            "status": checked,
+            "row_version": row_version,
+            "actor": actor.key,
+            "source": actor.source,
+            "attempt": max(0, min(attempt, MAX_INTEGER)),
+            "comment": comment.strip(),
+            "at": at,
+        },
+    ).one_or_none()
+    if saved is None:
+        raise _why_not(session, user_id, step_id, row_version)
+    finished = bool(saved.finished)
+    if saved.progress == 100 and not finished:
+        finished = True
+        session.execute(FINISH, {"user_id": user_id, "at": saved.updated_at})
+    return Saved(user_id, step_id, checked, saved.before, saved.row_version, saved.updated_at, saved.progress, finished)
+
+
+# Rare, so it is not part of every write: a person reaches 100 once.
+FINISH = text("UPDATE onboarding_users SET finished_at = :at WHERE user_id = :user_id")
+
+
+def check_status(status: object, row_version: object, comment: object = "") -> Status:
+    """The status, if it and its companions may be saved. Raises Invalid naming each member that may not."""
+    problems: dict[str, str] = {}
+    known = next((one for one in STATUSES if one == status), None)
+    if known is None:
+        problems["status"] = f"must be one of {STATUS_NAMES}"
+    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
+        problems["row_version"] = "must be a whole number from 1"
+    if reason := text_problem(comment, 2000):
+        problems["comment"] = reason
+    if problems or known is None:
+        raise Invalid(problems)
+    return known
+
+
+def _why_not(session: Session, user_id: str, step_id: str, row_version: int) -> Exception:
+    """Nothing was written: say which rule it was."""
+    step = step_of(session, user_id, step_id)
+    if step.version is None:
+        return Withdrawn(step_id)
+    if row_version > step.row_version:
+        return Invalid({"row_version": f"is {row_version}, but the newest is {step.row_version}"})
+    return Conflict(row_version, step, changes_since(session, user_id, step_id, row_version))
+
+
+STEPS = """
+SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.step_version AS version,
+       v.status, v.row_version, v.updated_at, v.updated_by, v.reset_by_release_id
+  FROM effective_user_steps v
+  JOIN steps s ON s.step_id = v.step_id
+  JOIN onboarding_step_definitions d ON d.step_id = v.step_id AND d.version = coalesce(v.step_version, (
+       SELECT r.version FROM step_releases r
+        WHERE r.step_id = v.step_id AND r.version IS NOT NULL ORDER BY r.number DESC LIMIT 1))
+ WHERE v.user_id = :user_id
+"""
+ALL_STEPS = text(STEPS + "ORDER BY s.position, s.step_id")
+ONE_STEP = text(STEPS + "AND v.step_id = :step_id")
+
+
+def steps_of(session: Session, user_id: str) -> list[UserStep]:
+    """The person's steps in checklist order, withdrawn ones too (version None). Empty: no such person."""
+    return [UserStep(*row) for row in session.execute(ALL_STEPS, {"user_id": user_id})]
+
+
+def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
+    """One step of one person. Raises NotFound naming the step or the person; a step not yet released is not found."""
+    row = session.execute(ONE_STEP, {"user_id": user_id, "step_id": step_id}).one_or_none()
+    if row is not None:
+        return UserStep(*row)
+    if session.scalar(select(models.User.user_id).where(models.User.user_id == user_id)) is None:
+        raise NotFound("person", user_id)
+    raise NotFound("step", step_id)

@@ -1,0 +1,342 @@
+"""Steps and what they say: the checklist, definitions, drafts, and comparing two definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from sqlalchemy import Row, Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session, aliased
+
+from dashboard import models
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
+from dashboard.onboarding.history import record
+
+MEMBERS = ("title", "description", "weight", "action_url")
+STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+MAX_INTEGER = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What a step says. `weight` is in points; `action_url` is where it opens: a path, an http(s) URL or empty."""
+
+    title: str
+    description: str = ""
+    weight: int = 10
+    action_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One version of a step, or its one draft; `row_version` is what a save of the draft is checked against."""
+
+    step_id: str
+    version: int
+    fields: Fields
+    state: Literal["draft", "released"]
+    is_active: bool
+    based_on: int | None
+    row_version: int
+    edited_at: datetime
+    edited_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the checklist. `live` is what people see now: None before the first release and while withdrawn.
+
+    `latest` is what it says, or said last; `release_id` and `release_number` are those of the current release.
+    """
+
+    step_id: str
+    position: int
+    live: Definition | None
+    draft: Definition | None
+    latest: Definition
+    release_id: int | None
+    release_number: int | None
+
+    @property
+    def withdrawn(self) -> bool:
+        return self.live is None and self.release_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One member that differs between two definitions; `before` is None where there was no definition."""
+
+    member: str
+    before: str | int | None
+    after: str | int | None
+
+
+def check(fields: Mapping[str, Any]) -> Fields:
+    """Fields from loose input. Raises Invalid naming each member that breaks a rule and why."""
+    problems = {member: "is not a member of a step" for member in fields if member not in MEMBERS}
+    title = _text(fields, "title", 200, problems).strip()
+    description = _text(fields, "description", 5000, problems).strip()
+    action_url = _text(fields, "action_url", 2000, problems).strip()
+    weight = fields.get("weight", 10)
+    if not title and "title" not in problems:
+        problems["title"] = "is needed"
+    if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
+        problems["weight"] = "must be a whole number from 1 to 1000"
+    if action_url and "action_url" not in problems and not _opens(action_url):
+        problems["action_url"] = "must be an http or https address, or a path that starts with /"
+    if problems:
+        raise Invalid(problems)
+    return Fields(title, description, weight, action_url)
+
+
+def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str, str]) -> str:
+    value = fields.get(member) or ""
+    if reason := text_problem(value, most):
+        problems[member] = reason
+        return ""
+    return str(value)
+
+
+def text_problem(value: object, most: int) -> str | None:
+    """Why `value` can't be kept as text of at most `most` characters; None when it can."""
+    if not isinstance(value, str):
+        return "must be text"
+    if len(value) > most:
+        return f"must be at most {most:,} characters, not {len(value):,}"
+    # PostgreSQL keeps no NUL, and UTF-8 has no lone surrogate.
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        return "has a character that can't be kept"
+    return None
+
+
+def _opens(url: str) -> bool:
+    if any(character.isspace() or not character.isprintable() or character == "\\" for character in url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if parts.scheme:
+        return parts.scheme in ("http", "https") and bool(host)
+    return url.startswith("/") and not url.startswith("//")
+
+
+def _definitions(step_id: str) -> Select[Any]:
+    return select(models.Definition).where(models.Definition.step_id == step_id)
+
+
+def definition_from(row: models.Definition | Row[Any]) -> Definition:
+    """A Definition from a row that has the columns of onboarding_step_definitions."""
+    fields = Fields(row.title, row.description, row.weight, row.action_url)
+    state: Literal["draft", "released"] = "draft" if row.state == "draft" else "released"
+    return Definition(
+        row.step_id,
+        row.version,
+        fields,
+        state,
+        row.is_active,
+        row.based_on,
+        row.row_version,
+        row.edited_at,
+        row.edited_by,
+    )
+
+
+def checklist(session: Session) -> list[Step]:
+    """All steps in checklist order, those without a release and the withdrawn ones too. Two queries."""
+    return _steps(session, None)
+
+
+def get(session: Session, step_id: str) -> Step:
+    """One step. Raises NotFound."""
+    for step in _steps(session, step_id):
+        return step
+    raise NotFound("step", step_id)
+
+
+def _steps(session: Session, step_id: str | None) -> list[Step]:
+    d, s, r = models.Definition, models.Step, aliased(models.Release)
+    # Of each step only two definitions matter here, however many versions it has had: the live or last one, the draft.
+    past = aliased(models.Release)
+    newest = (
+        select(past.version)
+        .where(past.step_id == s.step_id, past.version.is_not(None))
+        .order_by(past.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    rows = (
+        select(s.position, s.current_release_id, r.number, d.__table__)
+        .join(d, d.step_id == s.step_id)
+        .outerjoin(r, r.id == s.current_release_id)
+        .where((d.state == "draft") | (d.version == newest))
+        .order_by(s.position, s.step_id, d.version)
+    )
+    if step_id is not None:
+        rows = rows.where(s.step_id == step_id)
+    grouped: dict[str, list[Row[Any]]] = {}
+    for row in session.execute(rows):
+        grouped.setdefault(row.step_id, []).append(row)
+    return [_step(of_step) for of_step in grouped.values()]
+
+
+def _step(rows: list[Row[Any]]) -> Step:
+    definitions = [definition_from(row) for row in rows]
+    live = next((one for one in definitions if one.is_active), None)
+    draft = next((one for one in definitions if one.state == "draft"), None)
+    latest = next((one for one in definitions if one.state == "released"), definitions[0])
+    first = rows[0]
+    return Step(first.step_id, first.position, live, draft, latest, first.current_release_id, first.number)
+
+
+def versions(session: Session, step_id: str) -> list[Definition]:
+    """Every version of the step, the draft too, newest first. Raises NotFound."""
+    rows = session.scalars(_definitions(step_id).order_by(models.Definition.version.desc()))
+    found = [definition_from(row) for row in rows]
+    if not found:
+        raise NotFound("step", step_id)
+    return found
+
+
+def version(session: Session, step_id: str, number: int) -> Definition:
+    """One version of the step. Raises NotFound."""
+    row = None
+    if 0 < number <= MAX_INTEGER:
+        row = session.scalar(_definitions(step_id).where(models.Definition.version == number))
+    if row is None:
+        raise NotFound("version", f"{step_id} {number}")
+    return definition_from(row)
+
+
+def compare(before: Fields | None, after: Fields) -> list[FieldChange]:
+    """The members that differ, in the order of the form."""
+    old = asdict(before) if before else dict.fromkeys(MEMBERS)
+    new = asdict(after)
+    return [FieldChange(member, old[member], new[member]) for member in MEMBERS if old[member] != new[member]]
+
+
+def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any]) -> Definition:
+    """A new step at the end of the checklist, as a draft of version 1; nobody sees it before its first release.
+
+    Raises Invalid.
+    """
+    problems: dict[str, str] = {}
+    if not STEP_ID.fullmatch(step_id) or len(step_id) > 64:
+        problems["step_id"] = "must be 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
+    try:
+        checked = check(fields)
+    except Invalid as invalid:
+        raise Invalid(problems | invalid.problems) from None
+    if problems:
+        raise Invalid(problems)
+    last = select(func.coalesce(func.max(models.Step.position), 0) + 1).scalar_subquery()
+    made = upsert(models.Step).values(step_id=step_id, position=last).on_conflict_do_nothing()
+    if session.scalar(made.returning(models.Step.step_id)) is None:
+        raise Invalid({"step_id": "is taken by another step"})
+    draft = _insert_draft(session, actor, step_id, 1, checked, None)
+    record(session, actor, "step.create", step_id=step_id, changes=_diff(None, checked))
+    return draft
+
+
+def start_draft(session: Session, actor: Actor, step_id: str, from_version: int | None = None) -> Definition:
+    """The next version as a draft that says what `from_version` says (None: the live or latest one).
+
+    Raises NotFound; Refused when the step has a draft already.
+    """
+    step = get(session, step_id)
+    source = step.latest if from_version is None else version(session, step_id, from_version)
+    if step.draft:
+        raise Refused(f"“{step_id}” already has a draft. Edit or discard that one first.")
+    draft = _insert_draft(session, actor, step_id, step.latest.version + 1, source.fields, source.version)
+    record(session, actor, "draft.start", step_id=step_id, subject=f"version {draft.version}")
+    return draft
+
+
+def _insert_draft(
+    session: Session, actor: Actor, step_id: str, number: int, fields: Fields, based_on: int | None
+) -> Definition:
+    # Above every version there was, also where the live one is older after a rollback.
+    newest = select(func.coalesce(func.max(models.Definition.version), number - 1) + 1).where(
+        models.Definition.step_id == step_id
+    )
+    row = session.execute(
+        upsert(models.Definition)
+        .values(
+            step_id=step_id,
+            version=newest.scalar_subquery(),
+            based_on=based_on,
+            edited_by=actor.key,
+            **asdict(fields),
+        )
+        .on_conflict_do_nothing()
+        .returning(models.Definition.__table__)
+    ).one_or_none()
+    if row is None:
+        raise Refused(f"“{step_id}” already has a draft. Edit or discard that one first.")
+    return definition_from(row)
+
+
+def save_draft(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
+    """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound."""
+    checked = check(fields)
+    before = _draft(session, step_id, row_version)
+    d = models.Definition
+    row = session.execute(
+        update(d)
+        .where(d.step_id == step_id, d.state == "draft", d.row_version == row_version)
+        .values(row_version=row_version + 1, edited_at=func.now(), edited_by=actor.key, **asdict(checked))
+        .returning(d.__table__)
+    ).one_or_none()
+    if row is None:
+        raise _stale(session, step_id, row_version)
+    record(
+        session,
+        actor,
+        "draft.save",
+        step_id=step_id,
+        subject=f"version {row.version}",
+        changes=_diff(before.fields, checked),
+    )
+    return definition_from(row)
+
+
+def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int) -> None:
+    """Throw away the draft that the caller opened at `row_version`. Raises StaleDraft, NotFound, Refused.
+
+    The first draft of a step that was never released goes with its step.
+    """
+    before = _draft(session, step_id, row_version)
+    d = models.Definition
+    gone = session.execute(
+        delete(d).where(d.step_id == step_id, d.state == "draft", d.row_version == row_version).returning(d.version)
+    ).one_or_none()
+    if gone is None:
+        raise _stale(session, step_id, row_version)
+    if before.version == 1:
+        session.execute(delete(models.Step).where(models.Step.step_id == step_id))
+    record(session, actor, "draft.discard", step_id=step_id, subject=f"version {gone.version}")
+
+
+def _draft(session: Session, step_id: str, row_version: int) -> Definition:
+    if not 1 <= row_version <= MAX_INTEGER:
+        raise Invalid({"row_version": "must be a whole number from 1"})
+    draft = get(session, step_id).draft
+    if draft is None or draft.row_version != row_version:
+        raise _stale(session, step_id, row_version)
+    return draft
+
+
+def _stale(session: Session, step_id: str, row_version: int) -> StaleDraft:
+    draft = get(session, step_id).draft
+    return StaleDraft(row_version, draft.row_version if draft else None, draft.edited_by if draft else None)
+
+
+def _diff(before: Fields | None, after: Fields) -> dict[str, list[str | int | None]]:
+    return {change.member: [change.before, change.after] for change in compare(before, after)}

@@ -1,0 +1,85 @@
+"""The web server: granian with spawned workers, which take their settings from the environment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from dashboard.config import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+STOP_TIMEOUT_S = 10
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGINT or SIGTERM. Raises SystemExit when a worker fails."""
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    os.environ.update(environment_of(settings))
+    # a forked worker would inherit the lock on the data folder and the database's sockets
+    multiprocessing.set_start_method("spawn", force=True)
+    Server(
+        "dashboard.serving:worker_app",
+        factory=True,
+        interface=Interfaces.WSGI,
+        address=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        workers_kill_timeout=STOP_TIMEOUT_S,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+        websockets=False,
+    ).serve()
+
+
+def worker_app() -> Flask:
+    """The app of one worker process, which ends with its parent however that one ends."""
+    from dashboard import create_app
+
+    _end_with_parent()
+    return create_app(Settings.from_environment())
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables from which a worker reads what the starting process found out."""
+    return {
+        "DATABASE_URL": settings.database_url,
+        "SECRET_KEY": settings.secret_key,
+        "DEMO": "1" if settings.demo else "0",
+        "DATA_DIR": str(settings.data_dir),
+    }
+
+
+def port_problem(host: str, port: int) -> str | None:
+    """Why the address cannot be listened on, or None."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+            # a bound socket alone does not collide with a listening one that allows sharing
+            trial.listen(1)
+        except OSError as error:
+            return f"Port {port} on {host} cannot be used ({error.strerror}): set PORT (or HOST) to another one."
+    return None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -1,0 +1,109 @@
+"""Who may do what, in one place: the permissions, the roles, the one map between them, and the scopes of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+
+class Permission(StrEnum):
+    """Something that a route does; each route declares one."""
+
+    VIEW = "view"
+    EXPORT = "export"
+    EDIT_PEOPLE = "edit_people"
+    EDIT_STEPS = "edit_steps"
+    RELEASE = "release"
+    MANAGE_STAFF = "manage_staff"
+    MANAGE_TOKENS = "manage_tokens"
+
+    @property
+    def does(self) -> str:
+        """What it lets one do, to follow “can”."""
+        return _DOES[self]
+
+
+class Role(Enum):
+    """What an account is for."""
+
+    VIEWER = "viewer"
+    SUPPORT = "support"
+    MANAGER = "manager"
+    ADMIN = "admin"
+
+    @property
+    def title(self) -> str:
+        """The role as pages name it: Onboarding manager."""
+        return _TITLES[self]
+
+
+class Scope(StrEnum):
+    """What an API token may be used for."""
+
+    PROGRESS_READ = "progress:read"
+    PROGRESS_WRITE = "progress:write"
+    STEPS_READ = "steps:read"
+    STEPS_RELEASE = "steps:release"
+
+
+_DOES = {
+    Permission.VIEW: "look at every page",
+    Permission.EXPORT: "export lists",
+    Permission.EDIT_PEOPLE: "change people's progress",
+    Permission.EDIT_STEPS: "change steps and drafts",
+    Permission.RELEASE: "release steps and roll them back",
+    Permission.MANAGE_STAFF: "manage staff accounts",
+    Permission.MANAGE_TOKENS: "manage API tokens",
+}
+
+_TITLES = {
+    Role.VIEWER: "Viewer",
+    Role.SUPPORT: "Support agent",
+    Role.MANAGER: "Onboarding manager",
+    Role.ADMIN: "Administrator",
+}
+
+_LOOK = frozenset({Permission.VIEW, Permission.EXPORT})
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: _LOOK,
+    Role.SUPPORT: _LOOK | {Permission.EDIT_PEOPLE},
+    Role.MANAGER: _LOOK | {Permission.EDIT_STEPS, Permission.RELEASE},
+    Role.ADMIN: frozenset(Permission),
+}
+"""The one map. Each role has all of viewer, admin has all."""
+
+
+def roles_with(permission: Permission) -> list[Role]:
+    """The roles that have `permission`, the least first."""
+    return [role for role in Role if permission in PERMISSIONS[role]]
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """A route that anyone may ask for; `why` says what makes that safe."""
+
+    why: str
+
+
+Need = Permission | Scope | Public
+"""What a route declares."""
+
+_MARK = "_route_needs"
+
+
+def declare(view: Callable[..., Any], need: Need) -> None:
+    """Notes on a view what it needs, for the guard test and the table in docs/permissions.md."""
+    setattr(view, _MARK, need)
+
+
+def declared(view: Callable[..., Any]) -> Need | None:
+    """What a view, or the function that a wrapper around it wraps, declares; None: nothing."""
+    found: Any = view
+    while found is not None:
+        if (need := getattr(found, _MARK, None)) is not None:
+            return need  # type: ignore[no-any-return]
+        found = getattr(found, "__wrapped__", None)
+    return None

@@ -1,0 +1,178 @@
+"""API tokens: random secrets that are shown once; the database keeps only their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dashboard.models import ApiToken
+from dashboard.onboarding import history
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import Invalid, NotFound
+from dashboard.staff.permissions import Scope
+
+PREFIX = "obd_"
+MAX_NAME = 100
+USE_NOTED_EVERY = timedelta(minutes=1)
+
+_NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{MAX_NAME}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was presented and holds."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+    @property
+    def actor(self) -> Actor:
+        """The name under which what is done with it is kept."""
+        return Actor(f"token:{self.name}", "api")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEntry:
+    """A token as lists show it; its secret is not known."""
+
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """`active`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= datetime.now(UTC) else "active"
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A fresh token; `secret` is known now and never again."""
+
+    secret: str
+    entry: TokenEntry
+
+
+def create(
+    session: Session, actor: Actor, *, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
+) -> NewToken:
+    """Makes a token. Raises Invalid naming each member that is wrong, a name that was ever taken included."""
+    name, wanted = name.strip(), sorted(set(scopes))
+    if problems := _problems(name, wanted, expires_at):
+        raise Invalid(problems)
+    secret = PREFIX + secrets.token_urlsafe(32)
+    row = ApiToken(
+        name=name, token_hash=_digest(secret), scopes=list(wanted), created_by=actor.key, expires_at=expires_at
+    )
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise Invalid(
+            {"name": f"There already is or was a token “{name}”. Changes stay signed with its name."}
+        ) from error
+    changes = {"scopes": [None, wanted], "expires_at": [None, expires_at.isoformat() if expires_at else None]}
+    history.record(session, actor, "token.created", subject=name, changes=changes)
+    return NewToken(secret, _entry(row))
+
+
+def authenticate(session: Session, bearer: str) -> Token | None:
+    """The token with this secret; None when it is unknown, expired or revoked. Notes its use once a minute."""
+    if not bearer.startswith(PREFIX):
+        return None
+    is_due = func.coalesce(ApiToken.last_used_at < func.now() - USE_NOTED_EVERY, True)
+    found = session.execute(
+        select(ApiToken.id, ApiToken.name, ApiToken.scopes, is_due).where(
+            ApiToken.token_hash == _digest(bearer),
+            ApiToken.revoked_at.is_(None),
+            or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()),
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    token_id, name, scopes, due = found
+    if due:
+        _note_use(session, token_id)
+    return Token(name, frozenset(scope for scope in Scope if scope in scopes))
+
+
+def revoke(session: Session, actor: Actor, name: str) -> TokenEntry:
+    """Makes the token worthless at once; once revoked it stays so. Raises NotFound."""
+    row = (
+        session.scalar(select(ApiToken).where(ApiToken.name == name).with_for_update())
+        if _NAME.fullmatch(name)
+        else None
+    )
+    if row is None:
+        raise NotFound("token", name)
+    if row.revoked_at is None:
+        row.revoked_at = session.scalar(select(func.now()))
+        session.flush()
+        history.record(session, actor, "token.revoked", subject=name)
+    return _entry(row)
+
+
+def everything(session: Session) -> list[TokenEntry]:
+    """All tokens, revoked and expired ones included, by name."""
+    return [_entry(row) for row in session.scalars(select(ApiToken).order_by(ApiToken.name))]
+
+
+def parse_scopes(text: str) -> list[Scope]:
+    """Scopes written with commas between them. Raises Invalid naming those that do not exist."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in words if word not in list(Scope)]
+    if unknown:
+        raise Invalid({"scopes": f"There is no scope {', '.join(unknown)}. There are: {', '.join(Scope)}."})
+    return [Scope(word) for word in words]
+
+
+def _problems(name: str, scopes: list[Scope], expires_at: datetime | None) -> dict[str, str]:
+    problems = {}
+    if not _NAME.fullmatch(name):
+        problems["name"] = f"Enter a name of 1 to {MAX_NAME} characters."
+    if not scopes:
+        problems["scopes"] = f"Choose at least one of: {', '.join(Scope)}."
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        problems["expires_at"] = "Choose a time that is still to come."
+    return problems
+
+
+def _note_use(session: Session, token_id: int) -> None:
+    # requests at once: one writes, the others go on instead of waiting for its transaction
+    free = select(ApiToken.id).where(ApiToken.id == token_id).with_for_update(skip_locked=True)
+    session.execute(
+        update(ApiToken)
+        .where(ApiToken.id.in_(free))
+        .values(last_used_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _entry(row: ApiToken) -> TokenEntry:
+    return TokenEntry(
+        row.name,
+        tuple(row.scopes),
+        row.created_at,
+        row.created_by,
+        row.expires_at,
+        row.revoked_at,
+        row.last_used_at,
+    )

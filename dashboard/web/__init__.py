@@ -1,0 +1,15 @@
+"""Door 1: HTML. Each module is a page family and exposes `blueprint`; a new module is found by itself."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+from flask import Blueprint
+
+
+def blueprints() -> Iterator[Blueprint]:
+    """The blueprint of every module of this package that has one, by module name."""
+    for module in sorted(iter_modules(__path__), key=lambda found: found.name):
+        blueprint = getattr(import_module(f"{__name__}.{module.name}"), "blueprint", None)
+        if isinstance(blueprint, Blueprint):
+            yield blueprint

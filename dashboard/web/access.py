@@ -1,0 +1,162 @@
+"""Who is asking, and may they: every route declares what it needs, and one that declares nothing is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, cast
+
+from flask import Flask, current_app, g, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import Forbidden, Unauthorized
+
+from dashboard.config import Settings
+from dashboard.database import transaction
+from dashboard.onboarding.actor import Actor, Source
+from dashboard.staff import sign_in
+from dashboard.staff.accounts import Account, actor_key
+from dashboard.staff.permissions import Need, Permission, Public, declare, declared, roles_with
+from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, sign_in_address
+from dashboard.web.rendering import wants_partial
+from dashboard.web.security import API_PREFIX
+
+P = ParamSpec("P")
+
+Staff = Account
+"""Who is signed in: name, email, role, permissions."""
+
+COOKIE, SECURE_COOKIE = "staff_session", "__Host-staff_session"
+
+# Routes that are not views of ours, or that anyone needs before signing in.
+PUBLIC_ENDPOINTS = {
+    "static": Public("files that came with the program"),
+    "health.healthz": Public("says that the process answers, and nothing else"),
+    "theme.choose": Public("sets a cookie of the browser it comes from"),
+}
+
+
+def require(permission: Permission) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P, ResponseReturnValue]]:
+    """Lets the view run for those whose role has `permission`; others get 401 (or are sent to sign in), or 403."""
+
+    def decorate(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+            staff = staff_or_none()
+            if staff is None:
+                return _signed_out()
+            if permission not in staff.permissions:
+                return _forbidden(permission, staff)
+            return view(*args, **kwargs)
+
+        declare(guarded, permission)
+        return guarded
+
+    return decorate
+
+
+def public(why: str) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P, ResponseReturnValue]]:
+    """Declares that anyone may use the view; `why` goes into docs/permissions.md."""
+
+    def decorate(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+        declare(view, Public(why))
+        return view
+
+    return decorate
+
+
+def need_of(app: Flask, endpoint: str) -> Need | None:
+    """What the route declares; None when it declares nothing."""
+    return declared(app.view_functions[endpoint]) or PUBLIC_ENDPOINTS.get(endpoint)
+
+
+def staff_or_none() -> Staff | None:
+    """Who is signed in, if anyone is."""
+    return cast("Staff | None", g.get("account"))
+
+
+def current_staff() -> Staff:
+    """Who is signed in. Raises RuntimeError in a view that requires no permission."""
+    staff = staff_or_none()
+    if staff is None:
+        raise RuntimeError("nobody is signed in: the view must require a permission")
+    return staff
+
+
+def current_actor(source: Source = "web") -> Actor:
+    """The name under which what this request does is kept."""
+    return Actor(actor_key(current_staff().email), source)
+
+
+def can(permission: Permission | str) -> bool:
+    """True when whoever is signed in may do this; templates name it: can("release"). Raises ValueError on a typo."""
+    staff = staff_or_none()
+    return staff is not None and Permission(permission) in staff.permissions
+
+
+def init_app(app: Flask) -> None:
+    """Loads who is signed in before every request, and gives templates `can` and `current_staff`. Once is enough."""
+    if "access" in app.extensions:
+        return
+    app.extensions["access"] = True
+    app.before_request(load_staff)
+    app.before_request(refuse_undeclared)
+    app.context_processor(_for_templates)
+
+
+def load_staff() -> None:
+    """Sets g.account. The API and files have no use for it: they are spared the query."""
+    g.account = None
+    secret = session_secret()
+    if not secret or request.endpoint == "static" or request.path.startswith(API_PREFIX):
+        return
+    with transaction() as session:
+        g.account = sign_in.load(session, secret, demo=settings().demo)
+
+
+def refuse_undeclared() -> None:
+    """Raises RuntimeError for a view that declares no permission: forgotten means closed, not open."""
+    if request.endpoint is None or request.path.startswith(API_PREFIX):
+        return
+    if need_of(current_app, request.endpoint) is None:
+        raise RuntimeError(f"the view of {request.endpoint!r} declares no permission")
+
+
+def settings() -> Settings:
+    """The settings of the running app."""
+    return cast(Settings, current_app.extensions["settings"])
+
+
+def session_cookie() -> str:
+    """The cookie's name; under https one that only this host, and only over https, can set."""
+    return SECURE_COOKIE if settings().secure_cookies else COOKIE
+
+
+def session_secret() -> str:
+    """What the browser's cookie holds; empty without one."""
+    return request.cookies.get(session_cookie(), "")
+
+
+def _signed_out() -> ResponseReturnValue:
+    if request.method in SAFE_METHODS or wants_partial():
+        raise Unauthorized
+    # a plain form post: what was typed goes into a form that can be sent again after signing in
+    fields = [(name, value) for name, value in request.form.items(multi=True) if _may_be_shown(name)]
+    page = render_template(
+        "session/signed_out.html", fields=fields, action=request.full_path.rstrip("?"), sign_in=sign_in_address()
+    )
+    return make_response(page, 401)
+
+
+def _may_be_shown(name: str) -> bool:
+    return name != "csrf_token" and "password" not in name
+
+
+def _forbidden(permission: Permission, staff: Staff) -> ResponseReturnValue:
+    titles = [role.title for role in roles_with(permission)]
+    who = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} or {titles[-1]}"
+    text = f"To {permission.does} takes the role {who}. You are signed in as {staff.role.title}."
+    return answer(Fault(403, FAULTS[403].title, text, kind="forbidden"), Forbidden(text))
+
+
+def _for_templates() -> dict[str, object]:
+    return {"can": can, "current_staff": staff_or_none()}

@@ -1,0 +1,197 @@
+"""Every refusal and every fault becomes a page, a notice for htmx, or JSON under /api/: here and nowhere else."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BuildError
+
+from dashboard.onboarding.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    OnboardingError,
+    Refused,
+    StaleDraft,
+    StalePlan,
+)
+from dashboard.web.rendering import back_address, wants_partial
+from dashboard.web.requestlog import request_id
+from dashboard.web.security import API_PREFIX
+
+log = structlog.get_logger("dashboard.fault")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong, in words for the person who sees it."""
+
+    status: int
+    title: str
+    text: str
+    kind: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """True for faults of the server, which carry the request id."""
+        return self.status >= 500
+
+
+Problem = Callable[[Fault, Exception], ResponseReturnValue]
+"""How the API answers a fault; it puts its function at app.extensions["problem"]."""
+
+FAULTS = {
+    fault.status: fault
+    for fault in (
+        Fault(400, "This request cannot be read", "Something in the address or the form is not valid."),
+        Fault(403, "You may not do this", "Your role does not include it. An administrator can change that."),
+        Fault(404, "There is nothing here", "The address may be mistyped, or what it led to is gone."),
+        Fault(405, "This address works differently", "It cannot be opened in this way. Use the page that links to it."),
+        Fault(409, "This changed in the meantime", "Nothing was saved. Open the page again to see how it is now."),
+        Fault(410, "This is gone", "It was here, and has been removed."),
+        Fault(413, "This is too large", "The form holds more than this server takes. Shorten it and send it again."),
+        Fault(415, "This kind of content is not taken here", "Use the form on the page."),
+        Fault(422, "This cannot be saved as it is", "Something in the form breaks a rule. Nothing was saved."),
+        Fault(429, "Too many tries", "Wait a little, then try again."),
+        Fault(500, "Something went wrong here", "It is our fault, not yours. Nothing was half done."),
+        Fault(503, "The database cannot be reached", "Nothing was saved. This page works again as soon as it is back."),
+    )
+}
+OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload the page and send the form again.")
+SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
+UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
+
+
+def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: Iterable[type[Exception]]) -> None:
+    """Registers the handlers. The two groups are the database driver's errors, which a door may not import itself."""
+    app.register_error_handler(HTTPException, on_http)
+    app.register_error_handler(OnboardingError, on_onboarding)
+    app.register_error_handler(Exception, on_fault)
+    for error in unreachable:
+        app.register_error_handler(error, on_unreachable)
+    for error in unstorable:
+        app.register_error_handler(error, on_unstorable)
+
+
+def on_http(error: HTTPException) -> ResponseReturnValue:
+    """404, 405, 413 and the like; a redirect that was raised stays one."""
+    if error.code is None or error.code < 400:
+        return error
+    if error.code == 401:
+        return on_signed_out(error)
+    if isinstance(error, CSRFError):
+        return answer(OLD_FORM, error)
+    fault = FAULTS.get(error.code) or FAULTS[400 if error.code < 500 else 500]
+    response = answer(fault, error)
+    for name in ("Allow", "Retry-After"):
+        value = dict(error.get_headers()).get(name)
+        if value:
+            response.headers[name] = value
+    return response
+
+
+def on_onboarding(error: OnboardingError) -> ResponseReturnValue:
+    """What the engine refused and the page did not answer itself."""
+    return answer(fault_of(error), error)
+
+
+def on_unreachable(error: Exception) -> ResponseReturnValue:
+    """503 without touching the database; the next request tries it again."""
+    log.error("database unreachable", path=request.path, error=type(error).__name__)
+    response = answer(FAULTS[503], error)
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+def on_unstorable(error: Exception) -> ResponseReturnValue:
+    """A value that slipped through the checks and that PostgreSQL refused."""
+    log.warning("value refused by the database", path=request.path, error=str(error).splitlines()[0])
+    return answer(UNSTORABLE, error)
+
+
+def on_fault(error: Exception) -> ResponseReturnValue:
+    """500 with the request id; the traceback goes to the log only."""
+    propagate = current_app.config["PROPAGATE_EXCEPTIONS"]
+    if current_app.testing or current_app.debug if propagate is None else propagate:
+        raise error
+    log.exception("fault", path=request.path, method=request.method, exc_info=error)
+    return answer(FAULTS[500], error)
+
+
+def on_signed_out(error: HTTPException) -> ResponseReturnValue:
+    """To the sign-in page and back. A save by htmx gets a notice instead, so that what was typed is not lost."""
+    if request.path.startswith(API_PREFIX):
+        return answer(SIGNED_OUT, error)
+    address = sign_in_address()
+    if not wants_partial():
+        return redirect(address, 303)
+    if request.method in SAFE_METHODS:
+        return Response(status=204, headers={"HX-Redirect": address})
+    return answer(SIGNED_OUT, error)
+
+
+def sign_in_address() -> str:
+    """The sign-in page, with the way back."""
+    here = request.full_path.rstrip("?") if request.method in SAFE_METHODS and not wants_partial() else back_address()
+    try:
+        return url_for("session.sign_in", next=here)
+    except BuildError:
+        return url_for("overview.show")
+
+
+def fault_of(error: OnboardingError) -> Fault:
+    """The status and the words of an engine error."""
+    text = str(error)
+    if isinstance(error, NotFound):
+        return Fault(404, FAULTS[404].title, text, kind="not-found")
+    if isinstance(error, Invalid):
+        return Fault(422, FAULTS[422].title, " ".join(error.problems.values()), kind="invalid")
+    if isinstance(error, Conflict | StaleDraft | StalePlan):
+        return Fault(409, FAULTS[409].title, f"{text.rstrip('.')}. Nothing was saved.", kind="stale")
+    if isinstance(error, Refused):
+        return Fault(409, "This is not possible now", text, kind="refused")
+    return FAULTS[500]
+
+
+def answer(fault: Fault, error: Exception) -> Response:
+    """The fault as this caller can use it."""
+    g.fault = fault
+    if request.path.startswith(API_PREFIX):
+        problem: Problem = current_app.extensions.get("problem", plain_problem)
+        return make_response(problem(fault, error))
+    if wants_partial():
+        return notice(fault)
+    return make_response(render_template(page_of(fault), fault=fault, request_id=request_id()), fault.status)
+
+
+def page_of(fault: Fault) -> str:
+    """Inside the shell for people who are signed in; faults of the server stand alone and need nothing."""
+    return "errors/plain.html" if fault.ours or g.get("account") is None else "errors/page.html"
+
+
+def notice(fault: Fault) -> Response:
+    """A notice beside the page: the form that was sent stays as it is."""
+    html = render_template(
+        "errors/_notice.html",
+        fault=fault,
+        request_id=request_id(),
+        sign_in=sign_in_address() if fault.status == 401 else "",
+    )
+    response = make_response(html, fault.status)
+    # set by hand: htmx-flask's own helper refuses modifiers
+    response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Push-Url": "false"})
+    return response
+
+
+def plain_problem(fault: Fault, error: Exception) -> ResponseReturnValue:  # noqa: ARG001
+    """Stands in until the API has put its own function at app.extensions["problem"]."""
+    response = jsonify(title=fault.title, status=fault.status, detail=fault.text, request_id=request_id())
+    response.mimetype = "application/problem+json"
+    response.status_code = fault.status
+    return response

@@ -1,0 +1,144 @@
+"""How numbers, times, names, statuses and sizes are written on pages. Pure functions; templates see them as filters."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+STATUS_ORDER = ("done", "skipped", "in_progress", "todo")
+STATUS_LABELS = {"done": "Done", "skipped": "Skipped", "in_progress": "In progress", "todo": "To do"}
+MINUS = "\N{MINUS SIGN}"
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
+
+
+def number(value: float) -> str:
+    """1185 -> 1,185; a true minus sign for negative numbers."""
+    return f"{value:,}".replace("-", MINUS)
+
+
+def signed(value: int) -> str:
+    """+2, −5 or 0."""
+    return f"+{value:,}" if value > 0 else number(value)
+
+
+def compact(value: int) -> str:
+    """For narrow columns: up to 999 as it is, then 1.2k, 12k, 1.2M."""
+    if value < 1_000:
+        return str(value)
+    for unit, size in (("k", 1_000), ("M", 1_000_000)):
+        if value < 999.5 * size:
+            scaled = value / size
+            return f"{scaled:.1f}{unit}" if scaled < 9.95 else f"{scaled:.0f}{unit}"
+    return f"{value / 1_000_000:,.0f}M"
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """60 -> 60 %, with a narrow no-break space; `digits` after the point."""
+    return f"{value:,.{digits}f}".replace("-", MINUS) + f"{NARROW_SPACE}%"
+
+
+def share(part: float, whole: float, digits: int = 1) -> str:
+    """`part` of `whole` in per cent; 0 of nothing is 0 %."""
+    return percent(100 * part / whole if whole else 0, digits)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """1 person, 1,185 people: the number with the right word after it."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def initials(name: str | None) -> str:
+    """First letters of the first and last word: Maya Lindqvist -> ML."""
+    words = [word for word in (name or "").replace("@", " ").split() if word[0].isalnum()]
+    if not words:
+        return "?"
+    return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
+
+
+def status_label(status: str) -> str:
+    """To do, In progress, Done or Skipped."""
+    return STATUS_LABELS[status]
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """just now, 44 min ago, 2 hours ago, yesterday, 3 days ago, 12 Nov, 12 Nov 2025."""
+    seconds = (now - moment).total_seconds()
+    days = (now.date() - moment.date()).days
+    if not -MINUTE < seconds < WEEK:
+        return short_date(moment, now)
+    if seconds < MINUTE:
+        return "just now"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min ago"
+    if seconds < DAY and (days == 0 or seconds < 12 * HOUR):
+        return "1 hour ago" if seconds < 2 * HOUR else f"{int(seconds // HOUR)} hours ago"
+    return "yesterday" if days == 1 else f"{days} days ago"
+
+
+def short_date(moment: datetime, now: datetime) -> str:
+    """12 Nov; with the year when it is another one."""
+    return f"{moment.day} {moment:%b}" if moment.year == now.year else full_date(moment)
+
+
+def full_date(moment: datetime) -> str:
+    """12 Nov 2026."""
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def when(value: datetime | None, form: str = "relative", now: datetime | None = None) -> Markup:
+    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, clock. Nothing for None."""
+    if value is None:
+        return Markup("")
+    moment = value.astimezone(UTC)
+    text = {
+        "relative": lambda: relative(moment, (now or datetime.now(UTC)).astimezone(UTC)),
+        "date": lambda: full_date(moment),
+        "datetime": lambda: f"{full_date(moment)}, {moment:%H:%M}",
+        "clock": lambda: f"{moment:%H:%M} UTC",
+    }[form]()
+    exact = f"{full_date(moment)}, {moment:%H:%M:%S} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", exact, text)
+
+
+def sizes(counts: Sequence[int]) -> list[int]:
+    """Whole per cents of a stacked bar: they add to 100, and no count above zero gets less than 1."""
+    total = sum(counts)
+    if not total:
+        return [0] * len(counts)
+    exact = [100 * count / total for count in counts]
+    result = [max(int(part), 1 if count else 0) for part, count in zip(exact, counts, strict=True)]
+    by_remainder = sorted(range(len(counts)), key=lambda i: result[i] - exact[i])
+    for i in by_remainder[: max(0, 100 - sum(result))]:
+        result[i] += 1
+    while sum(result) > 100:
+        # tiny parts were raised to 1: what they took comes from the parts that were rounded up the most
+        widest = max((i for i in range(len(counts)) if result[i] > 1), key=lambda i: (result[i] - exact[i], result[i]))
+        result[widest] -= 1
+    return result
+
+
+def column_size(count: int, largest: int) -> int:
+    """Height of a column in per cent of the largest of all series; 1 at least when there is anything to show."""
+    if not count or not largest:
+        return 0
+    return max(1, round(100 * count / largest))
+
+
+def status_counts(counts: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """(status, count, size) in the fixed order of statuses, for a stacked bar."""
+    ordered = [counts.get(status, 0) for status in STATUS_ORDER]
+    return list(zip(STATUS_ORDER, ordered, sizes(ordered), strict=True))
+
+
+def listing(words: Sequence[str]) -> Markup:
+    """a, b and c: each word escaped and set in bold."""
+    bold = [Markup("<b>{}</b>").format(word) for word in words]
+    if len(bold) < 2:
+        return Markup("").join(bold)
+    return Markup(", ").join(bold[:-1]) + Markup(" and ") + bold[-1]
+
+
+def paragraphs(text: str | None) -> Markup:
+    """Typed text with its line breaks, escaped."""
+    return Markup("<br>").join(escape(line) for line in (text or "").splitlines())

@@ -1,0 +1,100 @@
+"""Templates: what they may use, and the one call that renders a page or a part of it."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, current_app, g, make_response, render_template, request
+from htmx_flask.extension import Htmx
+from jinja2 import StrictUndefined
+
+from dashboard.database import transaction
+from dashboard.onboarding import steps
+from dashboard.web import formats, marks
+
+FILTERS: tuple[Callable[..., object], ...] = (
+    formats.number,
+    formats.signed,
+    formats.compact,
+    formats.percent,
+    formats.share,
+    formats.plural,
+    formats.initials,
+    formats.status_label,
+    formats.listing,
+    formats.paragraphs,
+)
+
+
+def install(app: Flask) -> None:
+    """Filters and globals of every template."""
+    Htmx(app)
+    environment = app.jinja_env
+    # a misspelt name is a fault of ours: it must not become an empty place on a page
+    environment.undefined = StrictUndefined
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters.update({function.__name__: function for function in FILTERS})
+    environment.globals.update(
+        when=formats.when,
+        marked=marks.marked,
+        sizes=formats.sizes,
+        column_size=formats.column_size,
+        status_counts=formats.status_counts,
+        STATUSES=formats.STATUS_ORDER,
+    )
+    app.context_processor(shell)
+
+
+def shell() -> dict[str, object]:
+    """What the layouts need on every page. Asks the database nothing: fault pages use it too."""
+    from dashboard.web.theme import chosen
+
+    return {
+        "theme": chosen(),
+        "demo": current_app.config["DEMO"],
+        "here": request.full_path.rstrip("?"),
+        "account": g.get("account"),
+        "draft_count": 0,
+    }
+
+
+def drafts_waiting() -> int:
+    """How many steps have a draft, for the navigation; 0 where nobody is signed in."""
+    if g.get("account") is None:
+        return 0
+    with transaction() as session:
+        return sum(1 for step in steps.checklist(session) if step.draft)
+
+
+def wants_partial() -> bool:
+    """True when htmx asks for a part of a page. It wants whole pages when it restores history or targets the body."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return False
+    headers = request.headers
+    return headers.get("HX-Request-Type") != "full" and "HX-History-Restore-Request" not in headers
+
+
+def render(page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
+    """The page; for htmx the partial of it, when one is named."""
+    if partial and wants_partial():
+        return make_response(render_template(partial, **context), status)
+    context.setdefault("draft_count", drafts_waiting())
+    return make_response(render_template(page, **context), status)
+
+
+def local_address(address: str | None, default: str = "/") -> str:
+    """The address when it stays on this site, else the default: no form of ours sends people elsewhere."""
+    if not address or not address.startswith("/") or address.startswith(("//", "/\\")):
+        return default
+    if any(ord(letter) < 32 for letter in address):
+        return default
+    parts = urlsplit(address)
+    return default if parts.scheme or parts.netloc else address
+
+
+def back_address(default: str = "/") -> str:
+    """The page that a form post came from, for a redirect after a fault."""
+    referrer = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
+    if referrer.netloc != request.host:
+        return default
+    return local_address(referrer._replace(scheme="", netloc="", fragment="").geturl(), default)

@@ -1,0 +1,84 @@
+"""One log line a request, and the id that ties it to what the person saw."""
+
+import logging
+import re
+import sys
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+from structlog.typing import Processor
+
+HEADER = "X-Request-ID"
+SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+QUIET_PATHS = ("/static/", "/healthz")
+
+log = structlog.get_logger("dashboard.request")
+
+
+def install(app: Flask) -> None:
+    """Gives every request an id, and logs it when it is answered."""
+    configure()
+    app.before_request(start)
+    app.after_request(finish)
+
+
+def configure() -> None:
+    """Lines for people on a terminal, JSON anywhere else; on stderr."""
+    if structlog.is_configured():
+        return
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(for_terminal() if terminal else for_machines()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def for_terminal() -> list[Processor]:
+    """Coloured lines, with plain tracebacks."""
+    # neither form shows local variables: a form's password is one
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+
+
+def for_machines() -> list[Processor]:
+    """JSON, tracebacks included."""
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(transform), structlog.processors.JSONRenderer()]
+
+
+def start() -> None:
+    """Takes the caller's request id when it is a sane one, else makes one."""
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    g.started_at = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def request_id() -> str:
+    """The id of this request, as the log and the answer's header have it."""
+    if "request_id" not in g:
+        start()
+    return str(g.request_id)
+
+
+def finish(response: Response) -> Response:
+    """Puts the id in the answer, and logs the request."""
+    response.headers[HEADER] = request_id()
+    if not request.path.startswith(QUIET_PATHS):
+        # without the query string: it holds names and addresses that were searched for
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round(1_000 * (time.perf_counter() - g.started_at), 1),
+        )
+    return response

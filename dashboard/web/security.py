@@ -1,0 +1,69 @@
+"""What every request must be and every response must carry."""
+
+from urllib.parse import unquote_to_bytes
+
+from flask import Flask, Response, request
+from flask_wtf import CSRFProtect
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # the same origin must still see it: CSRF protection compares it under https
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+FORM_TYPES = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
+API_PREFIX = "/api/"
+
+csrf = CSRFProtect()
+
+
+def install(app: Flask) -> None:
+    """Checks of the raw request first, then CSRF, then the headers on the way out."""
+    app.before_request(refuse_unusable)
+    # a page may stay open for a day: a token lives as long as the browser's session
+    app.config.update(WTF_CSRF_TIME_LIMIT=None)
+    csrf.init_app(app)
+    app.after_request(add_headers)
+
+
+def refuse_unusable() -> None:
+    """413 for a body over the limit, 415 for a body that is no form, 400 for NUL bytes and broken UTF-8."""
+    limit = request.max_content_length
+    if limit is not None and (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge
+    _require_text(request.environ.get("PATH_INFO", "").encode("latin-1"))
+    _require_text(unquote_to_bytes(request.query_string))
+    if request.path.startswith(API_PREFIX) or request.method in {"GET", "HEAD", "OPTIONS"}:
+        return
+    if request.mimetype not in FORM_TYPES:
+        raise UnsupportedMediaType(f"This address takes a form, not {request.mimetype}.")
+    if request.mimetype == "application/x-www-form-urlencoded":
+        _require_text(unquote_to_bytes(request.get_data(cache=True).replace(b"+", b" ")))
+    elif any("\0" in value for _, value in request.form.items(multi=True)):
+        raise BadRequest("The form holds a NUL byte.")
+
+
+def _require_text(raw: bytes) -> None:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("The request is not valid UTF-8.") from error
+    if "\0" in text:
+        raise BadRequest("The request holds a NUL byte.")
+
+
+def add_headers(response: Response) -> Response:
+    """Security headers everywhere; pages are never stored, files of the static folder say themselves how long."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    if response.mimetype == "text/html":
+        # one address answers with a page or with a part of it
+        response.vary.update(("HX-Request", "Cookie"))
+    return response

@@ -1,0 +1,30 @@
+"""Light, dark, or as the system has it: remembered in a cookie, so that it works without JavaScript."""
+
+from flask import Blueprint, abort, current_app, redirect, request
+from flask.typing import ResponseReturnValue
+
+from dashboard.web.rendering import local_address
+
+THEMES = ("light", "dark", "system")
+COOKIE = "theme"
+YEAR_S = 31_536_000
+
+blueprint = Blueprint("theme", __name__)
+
+
+def chosen() -> str:
+    """The theme of this browser."""
+    theme = request.cookies.get(COOKIE, "")
+    return theme if theme in THEMES else "system"
+
+
+@blueprint.post("/theme")
+def choose() -> ResponseReturnValue:
+    """Remembers the choice and goes back to where the person was."""
+    theme = request.form.get("theme", "")
+    if theme not in THEMES:
+        abort(422)
+    response = redirect(local_address(request.form.get("next")), 303)
+    secure = bool(current_app.config["SESSION_COOKIE_SECURE"])
+    response.set_cookie(COOKIE, theme, max_age=YEAR_S, secure=secure, httponly=True, samesite="Lax")
+    return response

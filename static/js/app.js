@@ -1,0 +1,37 @@
+// Small helps around htmx: focus, notices, the drawer. Pages work without any of this.
+"use strict";
+
+const notices = () => document.getElementById("notices");
+
+/** Moves focus to a panel that asks for it, once, so that it is seen and read. */
+function focusPanel() {
+  const panel = document.querySelector("[data-focus]");
+  if (!panel) return;
+  panel.removeAttribute("data-focus");
+  panel.focus();
+  panel.scrollIntoView({ block: "nearest" });
+}
+
+function closeDrawer() {
+  const nav = document.getElementById("nav");
+  if (nav?.matches(":popover-open")) nav.hidePopover();
+}
+
+document.addEventListener("htmx:before:request", () => notices()?.replaceChildren());
+document.addEventListener("htmx:after:swap", () => {
+  closeDrawer();
+  focusPanel();
+});
+
+// the connection failed, or took longer than htmx waits: nothing came back to swap
+document.addEventListener("htmx:error", (event) => {
+  const template = document.getElementById("offline-notice");
+  if (event.detail?.ctx?.response || !template) return;
+  notices()?.replaceChildren(template.content.cloneNode(true));
+});
+
+document.addEventListener("click", (event) => {
+  event.target.closest?.("[data-dismiss]")?.closest(".notice-bar")?.remove();
+});
+
+focusPanel();

@@ -1,0 +1,180 @@
+"""One PostgreSQL server for a whole run, shared by its workers; a fresh database for each test that asks for one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from dashboard.config import Settings, libpq_url, sqlalchemy_url
+from dashboard.database import Database
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+Connect = Callable[[], psycopg.Connection[Any]]
+
+# how the process that started the run tells its workers; set TEST_DATABASE_URL to use a server of your own
+SERVER, PREFIX = "TEST_DATABASE_URL", "TEST_DATABASE_PREFIX"
+_cleanup = ExitStack()
+_numbers = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the server and makes the template in the process that starts the run, not in its workers."""
+    if hasattr(config, "workerinput") or config.option.collectonly or config.option.help:
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if SERVER not in os.environ:
+        os.environ[SERVER] = _start_server()
+        _cleanup.callback(os.environ.pop, SERVER, None)
+    os.environ[PREFIX] = f"test_{os.getpid()}"
+    _cleanup.callback(_drop_databases)
+    _make_template()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops what pytest_configure started, also after an interrupt."""
+    _cleanup.close()
+
+
+def _start_server() -> str:
+    from dashboard.embedded import running
+
+    folder = Path(tempfile.mkdtemp(prefix="dashboard-tests-"))
+    folder.chmod(0o755)
+    _cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+    return _cleanup.enter_context(running(folder, durable=False))
+
+
+def _make_template() -> None:
+    from dashboard.schema import migrate
+
+    template = f"{os.environ[PREFIX]}_template"
+    with _server() as server:
+        server.execute(f"CREATE DATABASE {template}")
+    migrate(url_of(template))
+
+
+def _drop_databases() -> None:
+    with _server() as server:
+        found = server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (os.environ[PREFIX],))
+        for (name,) in found.fetchall():
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _server() -> psycopg.Connection[Any]:
+    return psycopg.connect(libpq_url(sqlalchemy_url(os.environ[SERVER])), autocommit=True)
+
+
+def url_of(name: str) -> str:
+    """The SQLAlchemy address of a database of the test server."""
+    return make_url(sqlalchemy_url(os.environ[SERVER])).set(database=name).render_as_string(hide_password=False)
+
+
+def test_settings(url: str, folder: Path) -> Settings:
+    """Settings for tests: a small pool, short time-outs."""
+    return Settings(
+        database_url=url,
+        secret_key="only-for-tests-" * 3,
+        demo=False,
+        data_dir=folder,
+        pool_size=4,
+        statement_timeout_ms=20_000,
+    )
+
+
+test_settings.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[psycopg.Connection[Any]]:
+    """An autocommitting connection to the test server, for making and dropping databases."""
+    with _server() as connection:
+        yield connection
+
+
+@pytest.fixture
+def database_url(server: psycopg.Connection[Any]) -> Iterator[str]:
+    """The address of a migrated, empty database of this test's own."""
+    prefix = os.environ[PREFIX]
+    name = f"{prefix}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {prefix}_template")
+    yield url_of(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings for this test's database."""
+    return test_settings(database_url, tmp_path)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """This test's database."""
+    opened = Database(settings)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    """A session that the test may commit; what it leaves open is rolled back."""
+    with Session(database.engine, expire_on_commit=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def connect(database_url: str) -> Iterator[Connect]:
+    """Opens raw psycopg connections to this test's database, for tests of concurrency."""
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(_closing(psycopg.connect(libpq_url(database_url))))
+
+
+class _closing:  # noqa: N801  (psycopg's own context manager would commit)
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    def __enter__(self) -> psycopg.Connection[Any]:
+        return self.connection
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The web application on this test's database."""
+    from dashboard import create_app
+
+    made = create_app(settings)
+    made.testing = True
+    yield made
+    made.extensions["database"].dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser without JavaScript, signed in as nobody."""
+    return app.test_client()
+
+
+def csrf_token(page: str) -> str:
+    """The CSRF token of a page with a form."""
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert found, "the page has no form with a CSRF token"
+    return found[1]

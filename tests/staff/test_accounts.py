@@ -1,0 +1,227 @@
+"""Accounts: what can be made and changed, what is refused, and that each change is in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+from time import sleep
+
+import pytest
+from argon2 import PasswordHasher, Type, extract_parameters
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dashboard.database import Database
+from dashboard.models import AuditEntry, StaffAccount
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import Invalid, NotFound, Refused
+from dashboard.staff import accounts, sign_in, tokens
+from dashboard.staff.permissions import PERMISSIONS, Permission, Role, Scope
+from tests.staff.signed_in import PASSWORD
+
+BOSS = Actor("staff:ada@example.com", "web")
+
+
+def make(session: Session, email: str, role: Role = Role.VIEWER) -> accounts.Account:
+    return accounts.create(session, BOSS, email=email, name="Some One", role=role, password=PASSWORD)
+
+
+def audit(session: Session) -> list[tuple[str, str, str]]:
+    rows = session.execute(select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id))
+    return [(actor, action, subject) for actor, action, subject in rows]
+
+
+def test_a_new_account_is_found_in_any_spelling_and_is_in_the_audit_log(session: Session) -> None:
+    made = make(session, "  Maya@Example.COM ", Role.MANAGER)
+    assert made.email == "maya@example.com"
+    assert accounts.find(session, "MAYA@example.com") == made
+    assert accounts.everyone(session) == [made]
+    assert audit(session) == [("staff:ada@example.com", "staff.created", "maya@example.com")]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("email", ""),
+        ("email", "no-at-sign"),
+        ("email", "a b@example.com"),
+        ("email", "a@example.com\0"),
+        ("email", "a\ud800@example.com"),
+        ("email", "a" * 250 + "@example.com"),
+        ("name", " "),
+        ("name", "a" * 201),
+        ("name", "a\0b"),
+        ("password", "short"),
+        ("password", "x" * 201),
+        ("password", "with a NUL \0 inside"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_made(session: Session, member: str, value: str) -> None:
+    given = {"email": "maya@example.com", "name": "Maya", "password": PASSWORD} | {member: value}
+    with pytest.raises(Invalid) as caught:
+        accounts.create(session, BOSS, role=Role.VIEWER, **given)
+    assert list(caught.value.problems) == [member]
+    assert accounts.everyone(session) == []
+
+
+def test_a_taken_address_is_refused_and_the_transaction_goes_on(session: Session) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(Invalid, match="already is an account"):
+        make(session, "MAYA@example.com")
+    make(session, "other@example.com")
+    assert len(accounts.everyone(session)) == 2
+
+
+def test_a_password_is_kept_as_argon2id_and_nowhere_in_the_audit_log(session: Session) -> None:
+    make(session, "maya@example.com")
+    row = session.scalars(select(StaffAccount)).one()
+    assert extract_parameters(row.password_hash).type is Type.ID
+    assert accounts.password_matches(row.password_hash, PASSWORD)
+    assert not accounts.password_matches(row.password_hash, PASSWORD + " ")
+    assert not accounts.password_matches(row.password_hash, "\ud800")
+    assert PASSWORD not in str([(entry.changes, entry.note) for entry in session.scalars(select(AuditEntry))])
+
+
+def test_no_password_matches_an_unknown_account(session: Session) -> None:
+    assert not accounts.password_matches(None, "\0")
+    assert not accounts.password_matches(None, "")
+
+
+def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+
+    class Counting(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002
+            verified.append(str(hash))
+            return super().verify(hash, password)
+
+    monkeypatch.setattr(accounts, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
+    assert not accounts.password_matches(None, PASSWORD)
+    assert verified == [accounts.DUMMY_HASH]
+
+
+def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) -> None:
+    make(session, "maya@example.com", Role.VIEWER)
+    changed = accounts.change_role(session, BOSS, "Maya@example.com", Role.MANAGER)
+    assert changed.role is Role.MANAGER
+    assert changed.permissions == PERMISSIONS[Role.MANAGER]
+    entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert entry is not None
+    assert (entry.action, entry.changes) == ("staff.role_changed", {"role": ["viewer", "manager"]})
+
+
+def test_the_same_role_again_changes_nothing(session: Session) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    accounts.change_role(session, BOSS, "ada@example.com", Role.ADMIN)
+    assert len(audit(session)) == 1
+
+
+def test_a_disabled_account_comes_back_when_enabled(session: Session) -> None:
+    make(session, "maya@example.com")
+    accounts.disable(session, BOSS, "maya@example.com")
+    assert accounts.disable(session, BOSS, "maya@example.com") == []
+    found = accounts.find(session, "maya@example.com")
+    assert found is not None
+    assert found.disabled_at is not None
+    assert accounts.enable(session, BOSS, "maya@example.com").disabled_at is None
+    assert [action for _, action, _ in audit(session)] == ["staff.created", "staff.disabled", "staff.enabled"]
+
+
+Change = Callable[[Session, str], object]
+REMOVALS: dict[str, Change] = {
+    "disable": lambda session, email: accounts.disable(session, BOSS, email),
+    "change_role": lambda session, email: accounts.change_role(session, BOSS, email, Role.MANAGER),
+}
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_the_last_admin_stays(session: Session, removal: str) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    make(session, "gone@example.com", Role.ADMIN)
+    accounts.disable(session, BOSS, "gone@example.com")
+    with pytest.raises(Refused, match="last administrator"):
+        REMOVALS[removal](session, "ada@example.com")
+    make(session, "second@example.com", Role.ADMIN)
+    REMOVALS[removal](session, "ada@example.com")
+
+
+def wait_until_blocked(session: Session) -> None:
+    """Until some other transaction waits for a lock."""
+    for _ in range(250):
+        if session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            return
+        sleep(0.02)
+    pytest.fail("nobody waits")
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_two_admins_cannot_remove_each_other_at_once(database: Database, removal: str) -> None:
+    with database.transaction() as session:
+        make(session, "ada@example.com", Role.ADMIN)
+        make(session, "ben@example.com", Role.ADMIN)
+    refused: list[Refused] = []
+
+    def second() -> None:
+        try:
+            with database.transaction() as session:
+                REMOVALS[removal](session, "ada@example.com")
+        except Refused as error:
+            refused.append(error)
+
+    with database.transaction() as session:
+        REMOVALS[removal](session, "ben@example.com")
+        thread = Thread(target=second)
+        thread.start()
+        wait_until_blocked(session)
+    thread.join(10)
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: accounts.disable(session, BOSS, "no@example.com"),
+        lambda session: accounts.enable(session, BOSS, "no@example.com"),
+        lambda session: accounts.change_role(session, BOSS, "no@example.com", Role.ADMIN),
+        lambda session: accounts.set_password(session, BOSS, "a\0b", PASSWORD),
+    ],
+)
+def test_an_unknown_account_is_not_found(session: Session, change: Callable[[Session], object]) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    with pytest.raises(NotFound):
+        change(session)
+
+
+def test_a_new_password_ends_the_sessions(session: Session) -> None:
+    make(session, "maya@example.com")
+    attempt = sign_in.admit(session, "maya@example.com", "192.0.2.1")
+    signed_in = sign_in.complete(session, attempt, PASSWORD)
+    assert signed_in is not None
+    accounts.set_password(session, BOSS, "maya@example.com", "another password")
+    session.commit()
+    assert sign_in.load(session, signed_in.secret) is None
+
+
+def test_disabling_revokes_the_tokens_that_the_account_made(session: Session) -> None:
+    make(session, "maya@example.com")
+    maya = Actor("staff:maya@example.com", "web")
+    hers = tokens.create(session, maya, name="hers", scopes=[Scope.STEPS_READ])
+    other = tokens.create(session, BOSS, name="other", scopes=[Scope.STEPS_READ])
+    assert accounts.disable(session, BOSS, "maya@example.com") == ["hers"]
+    assert tokens.authenticate(session, hers.secret) is None
+    assert tokens.authenticate(session, other.secret) is not None
+    assert ("staff:ada@example.com", "token.revoked", "hers") in audit(session)
+
+
+def test_tokens_can_be_kept_when_disabling(session: Session) -> None:
+    make(session, "maya@example.com")
+    hers = tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
+    assert accounts.disable(session, BOSS, "maya@example.com", keep_tokens=True) == []
+    assert tokens.authenticate(session, hers.secret) is not None
+
+
+def test_each_role_has_all_of_viewer_and_admin_has_all() -> None:
+    assert all(PERMISSIONS[Role.VIEWER] <= PERMISSIONS[role] for role in Role)
+    assert PERMISSIONS[Role.ADMIN] == frozenset(Permission)
+    assert Permission.EDIT_PEOPLE not in PERMISSIONS[Role.MANAGER]
+    assert Permission.RELEASE not in PERMISSIONS[Role.SUPPORT]

@@ -1,0 +1,104 @@
+"""How numbers, times and texts are written on pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.web import formats
+from dashboard.web.marks import marked
+
+NOW = datetime(2026, 11, 24, 10, 42, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1810, 0, 40, 150], [91, 0, 2, 7]),
+        ([1170, 60, 6, 764], [58, 3, 1, 38]),
+        ([498, 214, 135, 1153], [25, 11, 7, 57]),
+        ([1_000_000, 1, 1, 1], [97, 1, 1, 1]),
+        ([0, 0, 0, 0], [0, 0, 0, 0]),
+    ],
+)
+def test_sizes_round_by_largest_remainder(counts: list[int], expected: list[int]) -> None:
+    assert formats.sizes(counts) == expected
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20))
+def test_a_stacked_bar_adds_to_100_and_hides_nothing(counts: list[int]) -> None:
+    sizes = formats.sizes(counts)
+    assert sum(sizes) == (100 if sum(counts) else 0)
+    assert [size > 0 for size in sizes] == [count > 0 for count in counts]
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (timedelta(seconds=7), "just now"),
+        (timedelta(minutes=44), "44 min ago"),
+        (timedelta(hours=1), "1 hour ago"),
+        (timedelta(hours=2), "2 hours ago"),
+        (timedelta(days=1), "yesterday"),
+        (timedelta(days=3), "3 days ago"),
+        (timedelta(days=12), "12 Nov"),
+        (timedelta(days=400), "20 Oct 2025"),
+        (timedelta(days=-1), "25 Nov"),
+    ],
+)
+def test_relative_times(before: timedelta, expected: str) -> None:
+    assert formats.relative(NOW - before, NOW) == expected
+
+
+def test_a_time_says_the_exact_moment_on_hover() -> None:
+    moment = datetime(2026, 11, 12, 10, 15, 2, tzinfo=UTC)
+    html = formats.when(moment, "relative", NOW)
+    assert html == '<time datetime="2026-11-12T10:15:02Z" title="12 Nov 2026, 10:15:02 UTC">12 Nov</time>'
+    assert formats.when(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "0"), (999, "999"), (1_000, "1.0k"), (1_240, "1.2k"), (12_400, "12k"), (999_499, "999k"), (1_200_000, "1.2M")],
+)
+def test_compact_numbers(value: int, expected: str) -> None:
+    assert formats.compact(value) == expected
+
+
+def test_numbers_and_names() -> None:
+    assert formats.number(-1185) == "−1,185"
+    assert formats.signed(2) == "+2"
+    assert formats.percent(20.2, 1) == "20.2\u202f%"
+    assert formats.share(1, 0) == "0.0\u202f%"
+    assert formats.plural(1, "person", "people") == "1 person"
+    assert formats.plural(1185, "draft") == "1,185 drafts"
+    assert [formats.initials(name) for name in ("Maya Lindqvist", "amara", "a.b@c.d", "", None)] == [
+        "ML", "A", "AC", "?", "?",
+    ]  # fmt: skip
+
+
+def test_marks_are_words_and_escape_what_they_show() -> None:
+    result = marked("Set up <b>payments</b>", "Set up <b>payments</b> and payouts")
+    assert result.before == "Set up &lt;b&gt;payments&lt;/b&gt;"
+    assert result.after == "Set up &lt;b&gt;payments&lt;/b&gt; <ins>and payouts</ins>"
+    assert marked(20, 30).both == "<del>20</del> <ins>30</ins>"
+    assert not marked(None, "").changed
+
+
+@given(st.text(alphabet="ab <&\n.", max_size=40), st.text(alphabet="ab <&\n.", max_size=40))
+def test_without_its_marks_each_side_is_the_text_again(before: str, after: str) -> None:
+    result = marked(before, after)
+    for side, text in ((result.before, before), (result.after, after)):
+        assert side.striptags() == " ".join(text.split()) or _unmarked(side) == text
+
+
+def _unmarked(html: object) -> str:
+    from markupsafe import Markup
+
+    text = str(html)
+    for tag in ("<ins>", "</ins>", "<del>", "</del>"):
+        text = text.replace(tag, "")
+    return Markup(text).unescape()

@@ -1,0 +1,324 @@
+"""The shell around the pages: headers, static files, faults, request ids, the theme."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from flask import Flask, g
+from flask.testing import FlaskClient
+
+from dashboard import create_app, paths
+from dashboard.config import Settings
+from dashboard.onboarding import errors as refusals
+from dashboard.web import access, assets, rendering
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """An app whose faults become pages, as in production, with routes that fail."""
+    made = create_app(settings)
+    made.config["PROPAGATE_EXCEPTIONS"] = False
+    raised = {
+        "not-found": refusals.NotFound("step", "<b>x</b>"),
+        "invalid": refusals.Invalid({"title": "Enter a title."}),
+        "stale": refusals.StalePlan(["Version 4 was released."]),
+        "refused": refusals.Refused("There is nothing to roll back."),
+        "withdrawn": refusals.Withdrawn("setup-payments"),
+        "fault": RuntimeError("secret of the house"),
+    }
+
+    @made.route("/raise/<name>", methods=["GET", "POST"])
+    @access.public("for tests")
+    def fail(name: str) -> str:
+        raise raised[name]
+
+    @made.get("/api/raise/<name>")
+    @access.public("for tests")
+    def fail_api(name: str) -> str:
+        raise raised[name]
+
+    yield made
+    made.extensions["database"].dispose()
+
+
+@pytest.fixture
+def dead(settings: Settings) -> Iterator[Flask]:
+    """An app whose database does not answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"postgresql+psycopg://nobody@127.0.0.1:{port}/none"
+    made = create_app(dataclasses.replace(settings, database_url=url))
+    yield made
+    made.extensions["database"].dispose()
+
+
+def token(client: FlaskClient) -> str:
+    page = client.get("/sign-in").get_data(as_text=True)
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_pages_carry_a_strict_policy_and_are_not_stored(client: FlaskClient) -> None:
+    response = client.get("/sign-in")
+    policy = response.headers["Content-Security-Policy"]
+    assert policy == (
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
+    )
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "same-origin"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "HX-Request" in response.headers["Vary"]
+
+
+def test_faults_carry_the_same_headers(client: FlaskClient) -> None:
+    response = client.get("/nowhere")
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_static_files_are_kept_for_a_year_under_their_fingerprint(client: FlaskClient) -> None:
+    page = client.get("/sign-in").get_data(as_text=True)
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+    assert any("css/app.css" in address for address in addresses)
+    for address in addresses:
+        response = client.get(address)
+        assert response.status_code == HTTPStatus.OK
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        response.close()
+
+
+def test_files_under_an_old_fingerprint_are_served_but_checked_again(client: FlaskClient) -> None:
+    response = client.get("/static/0123456789abcdef/css/app.css")
+    assert response.status_code == HTTPStatus.OK
+    assert response.headers["Cache-Control"] == "no-cache"
+    response.close()
+
+
+def test_nothing_outside_the_static_folder_is_served(client: FlaskClient) -> None:
+    for address in ("/static/x/../../pyproject.toml", "/static/x/..%2f..%2fpyproject.toml", "/static/x//etc/passwd"):
+        assert client.get(address).status_code in {308, 404}
+
+
+def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
+    (tmp_path / "a.css").write_text("a")
+    first = assets.fingerprint(tmp_path)
+    (tmp_path / "a.css").write_text("b")
+    second = assets.fingerprint(tmp_path)
+    (tmp_path / "a.css").rename(tmp_path / "b.css")
+    assert len({first, second, assets.fingerprint(tmp_path)}) == 3
+
+
+def test_starting_without_the_assets_says_what_to_run(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(paths, "VENDOR", tmp_path)
+    with pytest.raises(assets.MissingAssetsError, match=r"htmx\.min\.js.*python build_assets\.py"):
+        create_app(settings)
+
+
+def test_healthz_answers_without_a_database(dead: Flask) -> None:
+    response = dead.test_client().get("/healthz")
+    assert (response.status_code, response.json) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "text"),
+    [
+        ("not-found", 404, "There is no step “&lt;b&gt;x&lt;/b&gt;”."),
+        ("invalid", 422, "Enter a title."),
+        ("stale", 409, "Version 4 was released. Nothing was saved."),
+        ("refused", 409, "There is nothing to roll back."),
+        ("withdrawn", 409, "was withdrawn. Restore it first."),
+    ],
+)
+def test_what_the_engine_refuses_becomes_a_page(client: FlaskClient, name: str, status: int, text: str) -> None:
+    response = client.get(f"/raise/{name}")
+    assert response.status_code == status
+    page = response.get_data(as_text=True)
+    assert text in page
+    assert page.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("name", ["not-found", "invalid", "stale", "fault"])
+def test_htmx_gets_a_notice_that_leaves_the_form_alone(client: FlaskClient, name: str) -> None:
+    response = client.get(f"/raise/{name}", headers=HTMX)
+    assert response.headers["HX-Retarget"] == "#notices"
+    assert response.headers["HX-Reswap"] == "innerHTML"
+    assert response.headers["HX-Push-Url"] == "false"
+    assert response.get_data(as_text=True).lstrip().startswith('<div class="notice-bar" id="notice"')
+
+
+def test_a_fault_shows_its_request_id_and_nothing_of_the_inside(client: FlaskClient) -> None:
+    response = client.get("/raise/fault", headers={"X-Request-ID": "trace-me-0001"})
+    page = response.get_data(as_text=True)
+    assert response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert response.headers["X-Request-ID"] == "trace-me-0001"
+    assert "trace-me-0001" in page
+    assert "secret of the house" not in page
+    assert "Traceback" not in page
+
+
+@pytest.mark.parametrize("given", ["short", "x" * 65, "<script>alert(1)</script>", "with space 123", ""])
+def test_an_unsuitable_request_id_is_replaced(client: FlaskClient, given: str) -> None:
+    answered = client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert re.fullmatch(r"[0-9a-f]{32}", answered)
+
+
+def test_under_api_faults_are_problem_json(client: FlaskClient) -> None:
+    response = client.get("/api/raise/not-found")
+    assert response.status_code == HTTPStatus.NOT_FOUND
+    assert response.mimetype == "application/problem+json"
+    assert response.json
+    assert response.json["detail"] == "There is no step “<b>x</b>”."
+
+
+def test_the_api_may_answer_faults_itself(app: Flask) -> None:
+    app.extensions["problem"] = lambda fault, error: ({"mine": fault.status, "error": type(error).__name__}, 404)
+    assert app.test_client().get("/api/raise/not-found").json == {"mine": 404, "error": "NotFound"}
+
+
+@pytest.mark.parametrize("address", ["/%00", "/steps/a%00b", "/people?q=a%00b", "/sign-in?next=%FF"])
+def test_nul_bytes_and_broken_utf8_in_an_address_are_400(client: FlaskClient, address: str) -> None:
+    response = client.get(address)
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+    assert "Traceback" not in response.get_data(as_text=True)
+
+
+def test_broken_utf8_in_a_path_is_400(client: FlaskClient) -> None:
+    # the test client would mend the address: this is what a server hands over
+    response = client.get("/", environ_overrides={"PATH_INFO": "/\xc3("})
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize("body", [b"email=a%00b", b"email=%FF", b"email=\xff", b"email=a\x00b"])
+def test_nul_bytes_and_broken_utf8_in_a_form_are_400(client: FlaskClient, body: bytes) -> None:
+    assert client.post("/sign-in", data=body, content_type=FORM).status_code == HTTPStatus.BAD_REQUEST
+
+
+def test_nul_bytes_in_a_multipart_form_are_400(client: FlaskClient) -> None:
+    response = client.post("/sign-in", data={"email": "a\0b"}, content_type="multipart/form-data")
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize("kind", [FORM, "multipart/form-data", "application/json", "text/plain"])
+@pytest.mark.parametrize("path", ["/sign-in", "/nowhere", "/api/nowhere"])
+def test_a_body_of_ten_megabytes_is_413(client: FlaskClient, path: str, kind: str) -> None:
+    response = client.post(path, data=b"x" * 10_000_000, content_type=kind)
+    assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_a_body_that_is_no_form_is_415(client: FlaskClient) -> None:
+    response = client.post("/sign-in", data="{}", content_type="application/json")
+    assert response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+def test_a_wrong_method_is_405_and_names_the_right_ones(client: FlaskClient) -> None:
+    response = client.put("/healthz", data={})
+    assert response.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert "GET" in response.headers["Allow"]
+
+
+def test_a_form_without_its_token_is_400_and_says_to_reload(client: FlaskClient) -> None:
+    response = client.post("/theme", data={"theme": "dark"})
+    assert response.status_code == HTTPStatus.BAD_REQUEST
+    assert "Reload the page" in response.get_data(as_text=True)
+
+
+def test_the_token_is_taken_from_the_header_of_htmx_too(client: FlaskClient) -> None:
+    response = client.post("/theme", data={"theme": "dark"}, headers={"X-CSRFToken": token(client)})
+    assert response.status_code == HTTPStatus.SEE_OTHER
+
+
+def test_a_dead_database_is_a_503_page_that_needs_no_query(dead: Flask) -> None:
+    client = dead.test_client()
+    client.set_cookie("staff_session", "anything")
+    response = client.get("/people")
+    page = response.get_data(as_text=True)
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.headers["X-Request-ID"] in page
+    assert response.headers["Retry-After"] == "5"
+    assert "Traceback" not in page
+    assert "psycopg" not in page
+
+
+def test_it_works_again_as_soon_as_the_database_is_back(dead: Flask, app: Flask) -> None:
+    client = dead.test_client()
+    client.set_cookie("staff_session", "anything")
+    assert client.get("/nowhere").status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    dead.extensions["database"] = app.extensions["database"]
+    assert client.get("/nowhere").status_code == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_theme_is_remembered_and_leads_back(client: FlaskClient, theme: str) -> None:
+    data = {"theme": theme, "next": "/people?q=a", "csrf_token": token(client)}
+    response = client.post("/theme", data=data)
+    assert (response.status_code, response.location) == (303, "/people?q=a")
+    assert f'<html lang="en" data-bs-theme="{theme}">' in client.get("/sign-in").get_data(as_text=True)
+
+
+def test_the_system_theme_leaves_the_choice_to_the_browser(client: FlaskClient) -> None:
+    client.post("/theme", data={"theme": "system", "csrf_token": token(client)})
+    assert '<html lang="en">' in client.get("/sign-in").get_data(as_text=True)
+
+
+def test_an_unknown_theme_is_422(client: FlaskClient) -> None:
+    response = client.post("/theme", data={"theme": "<b>", "csrf_token": token(client)})
+    assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil", "javascript:x", "/\t/evil", ""],
+)
+def test_no_form_leads_to_another_site(address: str) -> None:
+    assert rendering.local_address(address) == "/"
+
+
+@pytest.mark.parametrize(
+    ("headers", "partial"),
+    [
+        ({}, False),
+        ({"HX-Request": "true"}, True),
+        (HTMX, True),
+        ({"HX-Request": "true", "HX-Request-Type": "full"}, False),
+        ({"HX-Request": "true", "HX-History-Restore-Request": "true"}, False),
+    ],
+)
+def test_who_gets_a_part_of_a_page(app: Flask, headers: dict[str, str], partial: bool) -> None:
+    with app.test_request_context("/", headers=headers):
+        assert rendering.wants_partial() is partial
+
+
+def test_someone_signed_out_is_sent_to_sign_in_and_back(app: Flask) -> None:
+    @app.get("/private")
+    @access.require(access.Permission.VIEW)
+    def private() -> str:
+        return "in"
+
+    response = app.test_client().get("/private?q=1")
+    assert (response.status_code, response.location) == (303, "/sign-in?next=/private?q%3D1")
+    redirected = app.test_client().get("/private", headers=HTMX | {"HX-Current-URL": "http://localhost/people?q=1"})
+    assert redirected.headers["HX-Redirect"] == "/sign-in?next=/people?q%3D1"
+
+
+def test_a_fault_page_keeps_the_shell_for_people_who_are_signed_in(app: Flask) -> None:
+    with app.test_request_context("/nowhere"):
+        from dashboard.web.errors import FAULTS, page_of
+
+        g.account = object()
+        assert page_of(FAULTS[404]) == "errors/page.html"
+        assert page_of(FAULTS[503]) == "errors/plain.html"
+        g.account = None
+        assert page_of(FAULTS[404]) == "errors/plain.html"
