@@ -1,13 +1,11 @@
 """The onboarding dashboard: change a checklist, see what a change would do, release it, undo it."""
 
-from importlib.util import find_spec
-
 from flask import Flask
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from dashboard import paths, web
+from dashboard import api, paths, web
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.web import assets, errors, rendering, requestlog, security
@@ -50,10 +48,7 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 def open_doors(app: Flask) -> None:
-    """The pages, then the API when it is there."""
+    """The pages, then the API."""
     for blueprint in web.blueprints():
         app.register_blueprint(blueprint)
-    if find_spec("dashboard.api"):
-        from importlib import import_module
-
-        import_module("dashboard.api").install(app)
+    api.init_app(app)

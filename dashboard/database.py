@@ -7,7 +7,8 @@ from alembic.runtime.migration import MigrationContext
 from flask import current_app
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session as Session  # doors name the type from here, for they import no sqlalchemy
+from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
 from dashboard.schema import head_revision

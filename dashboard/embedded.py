@@ -177,6 +177,8 @@ def _process(data_dir: Path, data: Path, account: "_Account", durable: bool) -> 
         yield _url(folder)
     finally:
         _stop(process)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None:

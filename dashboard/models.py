@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     ARRAY,
@@ -54,14 +54,17 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text(), dict[str, Any]: JSONB(), list[str]: ARRAY(Text)}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: Text(), dict[str, Any]: JSONB(), list[str]: ARRAY(Text)}
 
 
 # The checklist -------------------------------------------------------------------------------------------------------
 
 
 class Step(Base):
-    """One task of the checklist. `current_release_id` is the pointer that a release flips; null: never released."""
+    """One task of the checklist. `current_release_id` is the pointer that a release flips; null: never released.
+
+    `weight` is that of the live version, in points: 0 while there is none.
+    """
 
     __tablename__ = "steps"
 
@@ -70,6 +73,7 @@ class Step(Base):
     current_release_id: Mapped[int | None] = mapped_column(
         ForeignKey("step_releases.id", name="fk_steps_current_release_id", use_alter=True)
     )
+    weight: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[created]
 
 
@@ -105,8 +109,9 @@ class Definition(Base):
 class Release(Base):
     """One moment at which a version of a step went live (version null: the step was withdrawn).
 
-    `carry_*` is the policy it was released under. `*_reset_by` is derived from the policies of all later releases and
-    recomputed by each release: the release that reset a status recorded under this one, null while it still counts.
+    `carry_*` is the policy it was released under. The rest is derived and recomputed by each release of the step:
+    `*_reset_by` is the release that reset a status recorded under this one, null while it still counts, and `*_points`
+    is what such a status is worth today: the step's live weight, or 0.
     """
 
     __tablename__ = "step_releases"
@@ -123,6 +128,8 @@ class Release(Base):
     done_reset_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
     skipped_reset_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
     in_progress_reset_by: Mapped[int | None] = mapped_column(ForeignKey("step_releases.id"))
+    done_points: Mapped[int] = mapped_column(server_default="0")
+    skipped_points: Mapped[int] = mapped_column(server_default="0")
     reopens_finished: Mapped[bool] = mapped_column(server_default=false())
     note: Mapped[str] = mapped_column(server_default="")
     released_at: Mapped[created]
@@ -137,6 +144,8 @@ class Release(Base):
         CheckConstraint(one_of("kind", RELEASE_KINDS), name="kind"),
         CheckConstraint("(version IS NULL) = (kind = 'withdraw')", name="withdrawn"),
         Index("ix_step_releases_released_at", "released_at"),
+        # Receipts are kept out of line: the rows that every read of progress joins stay small.
+        {"postgresql_with": {"toast_tuple_target": 128}},
     )
 
 
@@ -198,25 +207,23 @@ class UserStep(Base):
 
 
 class UserStepEvent(Base):
-    """Append-only: one acknowledged write. The unique constraint holds the promise that no row_version repeats."""
+    """Append-only: one acknowledged write. The primary key holds the promise that no row_version repeats."""
 
     __tablename__ = "user_step_events"
 
-    id: Mapped[big_id]
-    user_id: Mapped[str]
-    step_id: Mapped[str]
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    step_id: Mapped[str] = mapped_column(primary_key=True)
+    row_version: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[created]
     actor: Mapped[str]
     source: Mapped[str]
     attempt: Mapped[int] = mapped_column(server_default="0")
     from_status: Mapped[str]
     to_status: Mapped[str]
-    row_version: Mapped[int]
     release_id: Mapped[int]
     comment: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (
-        UniqueConstraint("user_id", "step_id", "row_version"),
         Index("ix_user_step_events_at", "at"),
         CheckConstraint(one_of("source", ("web", "api", "bulk", "import", "cli")), name="source"),
     )

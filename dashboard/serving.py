@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from dashboard.config import Settings
@@ -14,7 +16,7 @@ from dashboard.config import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
-STOP_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 5
 
 
 def serve(settings: Settings) -> None:
@@ -45,6 +47,8 @@ def worker_app() -> Flask:
     """The app of one worker process, which ends with its parent however that one ends."""
     from dashboard import create_app
 
+    # Ctrl-C reaches every process of a terminal; the parent tells its workers by SIGTERM, and two signals can hang one
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     _end_with_parent()
     return create_app(Settings.from_environment())
 
@@ -59,8 +63,17 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def port_problem(host: str, port: int) -> str | None:
-    """Why the address cannot be listened on, or None."""
+def port_problem(host: str, port: int, *, patience_s: float = 2.0) -> str | None:
+    """Why the address cannot be listened on, or None; waits a little for the workers of a run that was just killed."""
+    deadline = time.monotonic() + patience_s
+    while problem := _bind_error(host, port):
+        if problem.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+            return f"Port {port} on {host} cannot be used ({problem.strerror}): set PORT (or HOST) to another one."
+        time.sleep(0.1)
+    return None
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,7 +82,7 @@ def port_problem(host: str, port: int) -> str | None:
             # a bound socket alone does not collide with a listening one that allows sharing
             trial.listen(1)
         except OSError as error:
-            return f"Port {port} on {host} cannot be used ({error.strerror}): set PORT (or HOST) to another one."
+            return error
     return None
 
 

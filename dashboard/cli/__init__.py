@@ -15,6 +15,7 @@ from dashboard.cli.context import BadInput, CommandError, Fault, Refusal
 
 COMMANDS = {
     "run": "dashboard.cli.run:run",
+    "check": "dashboard.cli.check:check",
     "db": "dashboard.cli.db:db",
     "demo": "dashboard.cli.demo:demo",
     "people": "dashboard.cli.people:people",

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 
 import click
 
@@ -35,9 +33,7 @@ def run() -> None:
         if problem := port_problem(running.host, running.port):
             refuse(problem)
         migrate(running.database_url)
-        if running.demo:
-            _prepare_demo(running)
-        _say_where(running)
+        _say_where(running, with_accounts=running.demo and _prepare_demo(running))
         serve(running)
 
 
@@ -59,26 +55,24 @@ def _check_assets() -> None:
         refuse(f"Front-end files are missing ({', '.join(missing)}): run `python build_assets.py` in the source folder")
 
 
-def _prepare_demo(settings: Settings) -> None:
-    """Has the demo accounts there, and the demo data in a database that is empty."""
+def _prepare_demo(settings: Settings) -> bool:
+    """Fills an empty database with the demo; True when the database holds it."""
+    from dashboard import demo
     from dashboard.database import Database
-    from dashboard.staff import demo_accounts
 
     database = Database(replace(settings, statement_timeout_ms=0))
     try:
         with database.transaction() as session:
-            demo_accounts.create_missing(session)
-            if find_spec("dashboard.demo"):
-                import_module("dashboard.demo").fill(session)
+            return demo.fill(session) or demo.is_demo(session)
     finally:
         database.dispose()
 
 
-def _say_where(settings: Settings) -> None:
+def _say_where(settings: Settings, *, with_accounts: bool) -> None:
     from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 
     click.echo(f"The onboarding dashboard is at http://{_shown_host(settings.host)}:{settings.port}")
-    if settings.demo:
+    if with_accounts:
         click.echo("It shows demo data. Sign in as:")
         for account in DEMO_ACCOUNTS:
             click.echo(f"  {account.role.value:<8} {account.email:<22} password {account.password}")

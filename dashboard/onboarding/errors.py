@@ -20,7 +20,8 @@ class NotFound(OnboardingError):
 
     def __init__(self, what: str, key: object) -> None:
         self.what = what
-        self.key = str(key)
+        # A lone surrogate could not be sent in an answer.
+        self.key = str(key).encode(errors="replace").decode()
         super().__init__(f"There is no {what} “{self.key}”.")
 
 

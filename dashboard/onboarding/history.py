@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import Kind, Policy, Release, Status, status_at
+from dashboard.onboarding.carryover import Kind, Policy, Release, Status, reset_by, status_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +190,20 @@ def _written(event: Event) -> Change:
 
 def changes_since(session: Session, user_id: str, step_id: str, row_version: int) -> list[Change]:
     """What moved the person's step on from `row_version`, oldest first: the body of every conflict."""
-    releases = releases_of(session, [step_id]).get(step_id, [])
-    told = explain(events_of(session, user_id, step_id), releases)
+    # Releases after events, never before: then every release that an event names is there.
+    events = events_of(session, user_id, step_id)
+    told = explain(events, releases_of(session, [step_id]).get(step_id, []))
     return [change for change in told if change.row_version > row_version]
+
+
+def still_holds(status: Status, changes: Sequence[Change]) -> bool:
+    """Whether a status chosen before `changes` makes sense after them: nobody else wrote, only releases came, and had
+    it been saved in time it would count now. `changes` are all since then, as `changes_since` gives them.
+    """
+    passed = [change.release for change in changes if change.release]
+    if not passed or len(passed) < len(changes):
+        return False
+    return reset_by(status, 0, passed[-1].number, passed) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +217,21 @@ class Timeline:
 
 def timeline(session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20) -> Timeline:
     """Every event and every release that touched this person after `since` (when they joined), newest first."""
-    releases = releases_of(session)
     events: dict[str, list[Event]] = {}
     for event in events_of(session, user_id):
         events.setdefault(event.step_id, []).append(event)
-    told = [
-        (change.at, order, change)
-        for step_id, of_step in releases.items()
-        for order, change in enumerate(explain(events.get(step_id, []), of_step))
-        if change.kind == "event" or change.at >= since
-    ]
-    # Within a step row_version decides, for a write that a release overtook may carry the later time.
-    told.sort(key=lambda item: (item[0], item[1]), reverse=True)
+    releases = releases_of(session)
+    told: list[tuple[datetime, int, Change]] = []
+    for step_id, of_step in releases.items():
+        explained = explain(events.get(step_id, []), of_step)
+        # Within a step row_version decides, for a write that a release overtook may carry the later time.
+        moments = accumulate((change.at for change in explained), max)
+        told += [
+            (moment, order, change)
+            for order, (moment, change) in enumerate(zip(moments, explained, strict=True))
+            if change.kind == "event" or change.at >= since
+        ]
+    told.sort(key=lambda item: item[:2], reverse=True)
     changes = [change for _, _, change in told]
     return Timeline(changes[start : start + limit], start, len(changes))
 

@@ -71,33 +71,35 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """People whose rows hold the same. `finished`: whether they count as finished before and after, below 100 %."""
+    """People whose rows hold the same. Of them `finished_once` have ever finished, and `finished` of those not been
+    reopened since: before and after the release that is being counted."""
 
     releases: Mapping[Status, list[int]]
-    finished_once: bool
-    finished: tuple[bool, bool]
     people: int
+    finished_once: int
+    finished: tuple[int, int]
+
+    def count_finished(self, percent: int, *, after: bool = False) -> int:
+        """How many count as finished when the group is at `percent` (docs/model.md, rule 8)."""
+        return self.finished_once if percent == 100 else self.finished[after]
 
 
 RULES = text("""
-SELECT r.id, r.step_id, coalesce(d.weight, 0) AS weight,
+SELECT r.id, r.step_id, s.weight,
        r.done_reset_by IS NULL AS done, r.skipped_reset_by IS NULL AS skipped,
        r.in_progress_reset_by IS NULL AS in_progress,
-       r.id = c.id AS is_current,
+       r.id = s.current_release_id AS is_current,
        CASE WHEN r.reopens_finished AND r.undone_by IS NULL THEN r.released_at END AS reopened_at
   FROM step_releases r
   JOIN steps s ON s.step_id = r.step_id
-  JOIN step_releases c ON c.id = s.current_release_id
-  LEFT JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version
 """)
 
 CENSUS = text(f"""
-SELECT done_releases, skipped_releases, in_progress_releases, finished_at IS NOT NULL AS finished_once,
-       coalesce(finished_at > coalesce(:reopened_before, {REOPENED_AT}), false) AS finished_before,
-       coalesce(finished_at > {REOPENED_AT}, false) AS finished_after,
-       count(*) AS people
+SELECT done_releases, skipped_releases, in_progress_releases, count(*) AS people, count(finished_at) AS finished_once,
+       count(*) FILTER (WHERE finished_at > coalesce(:reopened_before, {REOPENED_AT})) AS finished_before,
+       count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished_after
   FROM onboarding_users
- GROUP BY 1, 2, 3, 4, 5, 6
+ GROUP BY done_releases, skipped_releases, in_progress_releases
 """).bindparams(bindparam("reopened_before", type_=DateTime(timezone=True)))
 
 
@@ -124,9 +126,9 @@ def census(session: Session, reopened_before: datetime | None = None) -> list[Gr
     return [
         Group(
             {"done": row[0], "skipped": row[1], "in_progress": row[2]},
+            row.people,
             row.finished_once,
             (row.finished_before, row.finished_after),
-            row.people,
         )
         for row in session.execute(CENSUS, {"reopened_before": reopened_before})
     ]
@@ -230,8 +232,8 @@ def impact(groups: Iterable[Group], step_id: str, before: Rules, after: Rules, u
         old, new = before.percent(group), after.percent(group)
         was.people[old] += people
         will.people[new] += people
-        was.finished += people * _finished(group, 0, old)
-        will.finished += people * _finished(group, 1, new)
+        was.finished += group.count_finished(old)
+        will.finished += group.count_finished(new, after=True)
         up += people * (new > old)
         down += people * (new < old)
         fall += people * (old == 100 > new)
@@ -255,10 +257,6 @@ def impact(groups: Iterable[Group], step_id: str, before: Rules, after: Rules, u
         after=will,
         moves=Moves(up, down, everybody - up - down, largest_drop, fall),
     )
-
-
-def _finished(group: Group, side: int, percent: int) -> bool:
-    return group.finished_once and (percent == 100 or group.finished[side])
 
 
 def _recorded_since(group: Group, step_id: str, known: Rules, release_id: int) -> bool:
@@ -312,7 +310,7 @@ def _now(session: Session) -> tuple[Spread, dict[str, Counts]]:
     for group in groups:
         percent = known.percent(group)
         spread.people[percent] += group.people
-        spread.finished += group.people * _finished(group, 0, percent)
+        spread.finished += group.count_finished(percent)
         for step_id, of_step in counts.items():
             of_step[known.status_of(step_id, group)] += group.people
     return spread, counts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from dashboard import models
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import FINISHED, PERCENT_OF_U
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.progress import FINISHED, PERCENT
+from dashboard.onboarding.steps import check_key, text_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +58,21 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
           FROM steps s
           JOIN step_releases c ON c.id = s.current_release_id
           JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version
-         WHERE NOT EXISTS (SELECT FROM release_points p WHERE p.step_id = s.step_id
-                              AND (p.release_id = ANY(u.done_releases) AND p.done_points > 0
-                                OR p.release_id = ANY(u.skipped_releases) AND p.skipped_points > 0))
+         WHERE NOT EXISTS (SELECT FROM step_releases r WHERE r.step_id = s.step_id
+                              AND (r.id = ANY(u.done_releases) AND r.done_points > 0
+                                OR r.id = ANY(u.skipped_releases) AND r.skipped_points > 0))
          ORDER BY s.position, s.step_id LIMIT 1) AS next_step
-  FROM onboarding_users u CROSS JOIN LATERAL (SELECT {PERCENT_OF_U} AS progress) now
+  FROM onboarding_users u CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
 """
 
-# Spelled as in the index, or the index is not used.
-SEARCHED = "lower(u.name || ' ' || u.email || ' ' || u.user_id) LIKE :pattern"
+# Spelled as in the index, or the index is not used. What is lower case is the database's to say, here and in cursors:
+# Python's lower() says otherwise of İ or a final Σ, and pages would skip people.
+SEARCHED = "lower(u.name || ' ' || u.email || ' ' || u.user_id) LIKE lower(:pattern)"
 
 
 def find(session: Session, user_id: str) -> Person:
     """One person. Raises NotFound."""
+    check_key("person", user_id)
     row = session.execute(text(PEOPLE + "WHERE u.user_id = :user_id"), {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("person", user_id)
@@ -90,10 +91,10 @@ def search(session: Session, q: str = "", *, cursor: str | None = None, limit: i
     values: dict[str, str | int] = {"limit": limit + 1}
     if q.strip():
         where.append(SEARCHED)
-        values["pattern"] = f"%{_literal(q.strip().lower())}%"
+        values["pattern"] = f"%{_literal(q.strip())}%"
     direction, after = ("after", None) if cursor is None else _read_cursor(cursor)
     if after is not None:
-        where.append(f"(lower(u.name), u.user_id) {'>' if direction == 'after' else '<'} (:name, :user_id)")
+        where.append(f"(lower(u.name), u.user_id) {'>' if direction == 'after' else '<'} (lower(:name), :user_id)")
         values |= {"name": after[0], "user_id": after[1]}
     order = "" if direction == "after" else " DESC"
     found = session.execute(
@@ -125,7 +126,7 @@ Direction = Literal["after", "before"]
 
 
 def _write_cursor(direction: Direction, person: Person) -> str:
-    packed = json.dumps([direction, person.name.lower(), person.user_id], ensure_ascii=False).encode()
+    packed = json.dumps([direction, person.name, person.user_id], ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
@@ -133,7 +134,7 @@ def _read_cursor(cursor: str) -> tuple[Direction, tuple[str, str]]:
     broken = Invalid({"cursor": "is broken; start again from the first page"})
     try:
         direction, name, user_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError):
         raise broken from None
     if direction not in ("after", "before") or text_problem(name, 1000) or text_problem(user_id, 1000):
         raise broken
@@ -142,15 +143,7 @@ def _read_cursor(cursor: str) -> tuple[Direction, tuple[str, str]]:
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
     """Create or update a person; the second value tells whether they are new. Raises Invalid."""
-    problems = {
-        member: reason
-        for member, value, most in (("user_id", user_id, 200), ("name", name, 200), ("email", email, 320))
-        if (reason := text_problem(value, most))
-    }
-    if not user_id.strip():
-        problems["user_id"] = "is needed"
-    if problems:
-        raise Invalid(problems)
+    _check(user_id, name, email)
     u = models.User
     made = upsert(u).values(user_id=user_id, name=name.strip(), email=email.strip())
     is_new = bool(
@@ -162,3 +155,25 @@ def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: 
     )
     record(session, actor, "person.create" if is_new else "person.update", user_id=user_id)
     return find(session, user_id), is_new
+
+
+def ensure(session: Session, actor: Actor, user_id: str) -> bool:
+    """Create a person of whom only the id is known; one who is there stays as they are. True: new. Raises Invalid."""
+    _check(user_id)
+    made = upsert(models.User).values(user_id=user_id).on_conflict_do_nothing().returning(models.User.user_id)
+    is_new = session.scalar(made) is not None
+    if is_new:
+        record(session, actor, "person.create", user_id=user_id)
+    return is_new
+
+
+def _check(user_id: str, name: str = "", email: str = "") -> None:
+    problems = {
+        member: reason
+        for member, value, most in (("user_id", user_id, 200), ("name", name, 200), ("email", email, 320))
+        if (reason := text_problem(value, most))
+    }
+    if not user_id.strip():
+        problems["user_id"] = "is needed"
+    if problems:
+        raise Invalid(problems)

@@ -14,7 +14,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import changes_since
-from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
 
 STATUS_NAMES = ", ".join(reversed(STATUSES))
 
@@ -57,14 +57,10 @@ class Saved:
 
 # The weight that counts for the person `u`, out of that of all live steps, rounded down (docs/model.md, rule 7).
 PERCENT = """
-    coalesce((SELECT 100 * sum(CASE WHEN p.release_id = ANY({done}) THEN p.done_points
-                                    WHEN p.release_id = ANY({skipped}) THEN p.skipped_points ELSE 0 END)
-                FROM release_points p)
-             / (SELECT sum(d.weight) FROM steps s
-                  JOIN step_releases c ON c.id = s.current_release_id
-                  JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version), 0)::int
+    coalesce((SELECT 100 * sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)
+                FROM step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases))
+             / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int
 """
-PERCENT_OF_U = PERCENT.format(done="u.done_releases", skipped="u.skipped_releases")
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
 REOPENED_AT = """
@@ -84,11 +80,14 @@ def _moved(column: str) -> str:
 
 # The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
 # the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
+# The person is locked before the row, always, so that two who save several steps of one person cannot deadlock.
 WRITE = text(
     f"""
-WITH before AS MATERIALIZED (
-    SELECT * FROM effective_user_steps
-     WHERE user_id = :user_id AND step_id = :step_id AND step_version IS NOT NULL AND row_version = :row_version
+WITH person AS MATERIALIZED (
+    SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
+), before AS MATERIALIZED (
+    SELECT v.* FROM person JOIN effective_user_steps v ON v.user_id = :user_id
+     WHERE v.step_id = :step_id AND v.step_version IS NOT NULL AND v.row_version = :row_version
 ), updated AS (
     UPDATE user_steps us
        SET status = :status, release_id = b.current_release_id, row_version = b.row_version + 1,
@@ -113,7 +112,7 @@ WITH before AS MATERIALIZED (
            last_activity_at = greatest(u.last_activity_at, w.updated_at)
       FROM before b CROSS JOIN written w
      WHERE u.user_id = :user_id
- RETURNING {PERCENT_OF_U} AS progress, u.finished_at > {REOPENED_AT} AS finished
+ RETURNING {PERCENT} AS progress, u.finished_at IS NOT NULL AND u.finished_at > {REOPENED_AT} AS finished
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
@@ -148,6 +147,8 @@ def save(
     Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`.
     """
     checked = check_status(status, row_version, comment)
+    check_key("person", user_id)
+    check_key("step", step_id)
     saved = session.execute(
         WRITE,
         {
@@ -164,7 +165,7 @@ def save(
     ).one_or_none()
     if saved is None:
         raise _why_not(session, user_id, step_id, row_version)
-    finished = bool(saved.finished)
+    finished: bool = saved.finished
     if saved.progress == 100 and not finished:
         finished = True
         session.execute(FINISH, {"user_id": user_id, "at": saved.updated_at})
@@ -197,7 +198,13 @@ def _why_not(session: Session, user_id: str, step_id: str, row_version: int) -> 
         return Withdrawn(step_id)
     if row_version > step.row_version:
         return Invalid({"row_version": f"is {row_version}, but the newest is {step.row_version}"})
-    return Conflict(row_version, step, changes_since(session, user_id, step_id, row_version))
+    # What moved on after `step` was read is left out, so that the last change is what made it what it is.
+    changes = [
+        change
+        for change in changes_since(session, user_id, step_id, row_version)
+        if change.row_version <= step.row_version
+    ]
+    return Conflict(row_version, step, changes)
 
 
 STEPS = """
@@ -216,11 +223,15 @@ ONE_STEP = text(STEPS + "AND v.step_id = :step_id")
 
 def steps_of(session: Session, user_id: str) -> list[UserStep]:
     """The person's steps in checklist order, withdrawn ones too (version None). Empty: no such person."""
+    if text_problem(user_id, 200):
+        return []
     return [UserStep(*row) for row in session.execute(ALL_STEPS, {"user_id": user_id})]
 
 
 def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
     """One step of one person. Raises NotFound naming the step or the person; a step not yet released is not found."""
+    check_key("person", user_id)
+    check_key("step", step_id)
     row = session.execute(ONE_STEP, {"user_id": user_id, "step_id": step_id}).one_or_none()
     if row is not None:
         return UserStep(*row)

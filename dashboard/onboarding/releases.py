@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,12 +37,12 @@ from dashboard.onboarding.steps import Definition, FieldChange, Fields, Step
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What the caller saw when deciding: the current release's id (0: none), the draft's row_version (None: not asked).
+    """What the caller saw when deciding: the current release's id (0: none), the draft's row_version; None: not asked.
 
     `reset` and `restored` are the predicted counts; they may drift by `tolerance` people before the plan is stale.
     """
 
-    release_id: int
+    release_id: int | None = None
     draft_row_version: int | None = None
     reset: int | None = None
     restored: int | None = None
@@ -77,6 +77,7 @@ def newest_first(session: Session, step_id: str | None = None, limit: int = 100)
 
 def get(session: Session, step_id: str, number: int) -> Release:
     """One release of the step with its receipt, by its number. Raises NotFound."""
+    steps.check_key("step", step_id)
     r = models.Release
     row = None
     if 0 < number <= steps.MAX_INTEGER:
@@ -134,6 +135,7 @@ def roll_back(
     session: Session,
     actor: Actor,
     step_id: str,
+    from_version: int | None = None,
     *,
     note: str = "",
     planned: Planned | None = None,
@@ -141,11 +143,14 @@ def roll_back(
 ) -> Outcome:
     """Undo the newest release that is not undone: go back to the version before it, and give back what it reset.
 
-    Raises NotFound, Withdrawn, Refused (nothing to go back to), StalePlan, Invalid, BrokenInvariant.
+    Raises NotFound, Withdrawn, Refused (nothing to go back to), Invalid, BrokenInvariant, and StalePlan, also when a
+    `from_version` is given that is not live.
     """
     step = _locked(session, step_id, planned, Repeat(actor.key, ("rollback",)))
     if step.withdrawn:
         raise Withdrawn(step_id)
+    if from_version is not None:
+        _check_live(step, from_version)
     undone, target = rollback_target(session, step_id)
     terms = Terms("rollback", target.version, KEEP_ALL, False, _note(note), at, undone)
     return _carry_out(session, actor, step, terms, planned)
@@ -226,9 +231,7 @@ def migrate(
     step = _locked(session, step_id, planned, None)
     if step.withdrawn:
         raise Withdrawn(step_id)
-    if step.live is None or step.live.version != from_version:
-        live = f"version {step.live.version}" if step.live else "no version"
-        raise StalePlan([f"Version {from_version} is not live: {live} is."])
+    _check_live(step, from_version)
     if step.draft:
         if step.draft.edited_by != actor.key and not discard_draft:
             by = _name(session, step.draft.edited_by)
@@ -278,17 +281,22 @@ def _locked(session: Session, step_id: str, planned: Planned | None, repeat: Rep
 
     NO KEY UPDATE, because it does not wait for, or hold up, a save of somebody's status.
     """
+    steps.check_key("step", step_id)
     lock = select(models.Step.step_id).where(models.Step.step_id == step_id).with_for_update(key_share=True)
     if session.scalar(lock) is None:
         raise NotFound("step", step_id)
+    # The draft too: saved after the plan was checked, it would go live without having been previewed.
+    d = models.Definition
+    session.execute(select(d.version).where(d.step_id == step_id, d.state == "draft").with_for_update(key_share=True))
     step = steps.get(session, step_id)
-    if planned and planned.release_id != (step.release_id or 0):
-        raise _overtaken(session, releases_of(session, [step_id]).get(step_id, []), planned, repeat)
+    if planned and planned.release_id not in (None, step.release_id or 0):
+        raise _overtaken(session, step, planned, repeat)
     return step
 
 
-def _overtaken(session: Session, releases: list[Release], planned: Planned, repeat: Repeat | None) -> StalePlan:
+def _overtaken(session: Session, step: Step, planned: Planned, repeat: Repeat | None) -> StalePlan:
     """Why the plan is stale; AlreadyReleased when the one release since then is the planned one itself."""
+    releases = releases_of(session, [step.step_id]).get(step.step_id, [])
     if not releases:
         return StalePlan(["This step has not been released yet."])
     newest, previous = releases[-1], releases[-2].id if len(releases) > 1 else 0
@@ -298,11 +306,18 @@ def _overtaken(session: Session, releases: list[Release], planned: Planned, repe
         and newest.released_by == repeat.actor
         and newest.kind in repeat.kinds
         and (repeat.policy is None or newest.kind == "publish" or newest.policy == repeat.policy)
+        and (repeat.policy is None or planned.draft_row_version in (None, step.latest.row_version))
     )
     if is_repeat:
         return AlreadyReleased(newest)
     by = _name(session, newest.released_by)
     return StalePlan([f"Release {newest.number} went live since you previewed this, by {by}."])
+
+
+def _check_live(step: Step, version: int) -> None:
+    if step.live is None or step.live.version != version:
+        live = f"version {step.live.version}" if step.live else "no version"
+        raise StalePlan([f"Version {version} is not live: {live} is."])
 
 
 def _name(session: Session, key: str) -> str:
@@ -345,11 +360,11 @@ def _carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned
         changes={"version": [step.live.version if step.live else None, terms.version]},
         note=terms.note,
     )
-    return Outcome(released, step.live, now.live, changes, report, milliseconds)
+    return Outcome(replace(released, receipt=receipt), step.live, now.live, changes, report, milliseconds)
 
 
-# Which release reset what was recorded under each one: the first later one that does not keep it, is not undone and
-# does not itself undo (docs/model.md, rule 1). Only rows that change are written.
+# What every status of the step counts as from now on. It was reset by the first later release that does not keep it, is
+# not undone and does not itself undo (docs/model.md, rule 1); until then it is worth the live weight.
 DERIVE = text("""
 WITH derived AS (
     SELECT r.id, min(m.id) FILTER (WHERE NOT m.carry_done) AS done_reset_by,
@@ -363,11 +378,11 @@ WITH derived AS (
 )
 UPDATE step_releases r
    SET done_reset_by = d.done_reset_by, skipped_reset_by = d.skipped_reset_by,
-       in_progress_reset_by = d.in_progress_reset_by
+       in_progress_reset_by = d.in_progress_reset_by,
+       done_points = CASE WHEN d.done_reset_by IS NULL THEN :weight ELSE 0 END,
+       skipped_points = CASE WHEN d.skipped_reset_by IS NULL THEN :weight ELSE 0 END
   FROM derived d
  WHERE r.id = d.id
-   AND (r.done_reset_by, r.skipped_reset_by, r.in_progress_reset_by)
-       IS DISTINCT FROM (d.done_reset_by, d.skipped_reset_by, d.in_progress_reset_by)
 """)
 
 
@@ -375,12 +390,10 @@ def _cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Relea
     """The release itself: no row of any person is read or written."""
     d, r = models.Definition, models.Release
     session.execute(update(d).where(d.step_id == step.step_id, d.is_active).values(is_active=False))
+    weight = 0
     if terms.version is not None:
-        session.execute(
-            update(d)
-            .where(d.step_id == step.step_id, d.version == terms.version)
-            .values(is_active=True, state="released")
-        )
+        live = update(d).where(d.step_id == step.step_id, d.version == terms.version)
+        weight = session.execute(live.values(is_active=True, state="released").returning(d.weight)).scalar_one()
     row = session.execute(
         insert(r)
         .values(
@@ -400,8 +413,10 @@ def _cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Relea
     ).one()
     if terms.undone:
         session.execute(update(r).where(r.id == terms.undone.id).values(undone_by=row.id))
-    session.execute(DERIVE, {"step_id": step.step_id})
-    session.execute(update(models.Step).where(models.Step.step_id == step.step_id).values(current_release_id=row.id))
+    session.execute(DERIVE, {"step_id": step.step_id, "weight": weight})
+    session.execute(
+        update(models.Step).where(models.Step.step_id == step.step_id).values(current_release_id=row.id, weight=weight)
+    )
     return release_from(row)
 
 

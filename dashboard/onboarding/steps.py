@@ -96,7 +96,9 @@ def check(fields: Mapping[str, Any]) -> Fields:
 
 
 def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str, str]) -> str:
-    value = fields.get(member) or ""
+    value = fields.get(member)
+    if value is None:
+        return ""
     if reason := text_problem(value, most):
         problems[member] = reason
         return ""
@@ -113,6 +115,12 @@ def text_problem(value: object, most: int) -> str | None:
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         return "has a character that can't be kept"
     return None
+
+
+def check_key(what: str, key: str) -> None:
+    """Raises NotFound for a key that PostgreSQL could not even be asked for."""
+    if text_problem(key, 200):
+        raise NotFound(what, key)
 
 
 def _opens(url: str) -> bool:
@@ -156,6 +164,7 @@ def checklist(session: Session) -> list[Step]:
 
 def get(session: Session, step_id: str) -> Step:
     """One step. Raises NotFound."""
+    check_key("step", step_id)
     for step in _steps(session, step_id):
         return step
     raise NotFound("step", step_id)
@@ -198,6 +207,7 @@ def _step(rows: list[Row[Any]]) -> Step:
 
 def versions(session: Session, step_id: str) -> list[Definition]:
     """Every version of the step, the draft too, newest first. Raises NotFound."""
+    check_key("step", step_id)
     rows = session.scalars(_definitions(step_id).order_by(models.Definition.version.desc()))
     found = [definition_from(row) for row in rows]
     if not found:
@@ -207,6 +217,7 @@ def versions(session: Session, step_id: str) -> list[Definition]:
 
 def version(session: Session, step_id: str, number: int) -> Definition:
     """One version of the step. Raises NotFound."""
+    check_key("step", step_id)
     row = None
     if 0 < number <= MAX_INTEGER:
         row = session.scalar(_definitions(step_id).where(models.Definition.version == number))
@@ -313,6 +324,9 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
     The first draft of a step that was never released goes with its step.
     """
     before = _draft(session, step_id, row_version)
+    if before.version == 1:
+        # The step before its draft, as a release locks them: the other way round the two would deadlock.
+        session.execute(select(models.Step.step_id).where(models.Step.step_id == step_id).with_for_update())
     d = models.Definition
     gone = session.execute(
         delete(d).where(d.step_id == step_id, d.state == "draft", d.row_version == row_version).returning(d.version)
@@ -325,7 +339,7 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
 
 
 def _draft(session: Session, step_id: str, row_version: int) -> Definition:
-    if not 1 <= row_version <= MAX_INTEGER:
+    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
         raise Invalid({"row_version": "must be a whole number from 1"})
     draft = get(session, step_id).draft
     if draft is None or draft.row_version != row_version:

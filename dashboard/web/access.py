@@ -94,7 +94,7 @@ def can(permission: Permission | str) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Loads who is signed in before every request, and gives templates `can` and `current_staff`. Once is enough."""
+    """Loads who is signed in before every request; templates get `can` and `current_staff`. Once is enough."""
     if "access" in app.extensions:
         return
     app.extensions["access"] = True

@@ -36,6 +36,7 @@ def install(app: Flask) -> None:
     environment.filters.update({function.__name__: function for function in FILTERS})
     environment.globals.update(
         when=formats.when,
+        wants_partial=wants_partial,
         marked=marks.marked,
         sizes=formats.sizes,
         column_size=formats.column_size,
@@ -78,7 +79,8 @@ def render(page: str, partial: str | None = None, *, status: int = 200, **contex
     """The page; for htmx the partial of it, when one is named."""
     if partial and wants_partial():
         return make_response(render_template(partial, **context), status)
-    context.setdefault("draft_count", drafts_waiting())
+    if "draft_count" not in context:
+        context["draft_count"] = drafts_waiting()
     return make_response(render_template(page, **context), status)
 
 

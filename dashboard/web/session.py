@@ -12,7 +12,7 @@ from wtforms.validators import InputRequired
 
 from dashboard.database import transaction
 from dashboard.staff import sign_in as signing_in
-from dashboard.staff.accounts import MAX_PASSWORD, email_problem, normalise_email
+from dashboard.staff.accounts import MAX_PASSWORD, dummy_hash, email_problem, normalise_email
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 from dashboard.web import access
 from dashboard.web.rendering import local_address, render
@@ -26,6 +26,7 @@ WRONG = "This email and password do not go together."
 def install(state: BlueprintSetupState) -> None:
     """Where one can sign in, every request is asked who signed in."""
     access.init_app(cast(Flask, state.app))
+    dummy_hash()
 
 
 class SignInForm(Form):

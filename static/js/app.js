@@ -34,4 +34,20 @@ document.addEventListener("click", (event) => {
   event.target.closest?.("[data-dismiss]")?.closest(".notice-bar")?.remove();
 });
 
+// a row that is edited in place: Enter saves from the select too, Escape puts back what was there
+document.addEventListener("keydown", (event) => {
+  const form = event.target.closest?.("form[data-quick]");
+  if (!form || event.isComposing || event.defaultPrevented) return;
+  if (event.key === "Enter" && event.target.matches("select")) {
+    event.preventDefault();
+    form.requestSubmit();
+  }
+  if (event.key === "Escape") {
+    const open = event.target.closest("details[open]");
+    form.reset();
+    for (const details of form.querySelectorAll("details[open]")) details.open = false;
+    open?.querySelector("summary").focus();
+  }
+});
+
 focusPanel();

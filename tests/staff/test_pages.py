@@ -32,7 +32,7 @@ def app(app: Flask) -> Flask:
     @access.require(Permission.VIEW)
     def look() -> str:
         return render_template_string(
-            "{{ current_staff().email }} {{ 'may release' if can('release') else 'may not release' }}"
+            "{{ current_staff.email }} {{ 'may release' if can('release') else 'may not release' }}"
         )
 
     @access.require(Permission.EDIT_PEOPLE)

@@ -1,0 +1,22 @@
+"""Door 2: JSON. Every endpoint authorises a token, reads strictly, calls the engine, and answers; see routing.py."""
+
+from flask import Flask
+
+from dashboard.api.openapi import serve_description
+from dashboard.api.people import blueprint as people
+from dashboard.api.problems import problem
+from dashboard.api.progress import blueprint as progress
+from dashboard.api.releases import blueprint as releases
+from dashboard.web.security import csrf
+
+BLUEPRINTS = (progress, people, releases)
+
+
+def init_app(app: Flask) -> None:
+    """Puts the API into the app: its endpoints, its description, and problem documents for everything under /api/."""
+    app.extensions["problem"] = problem
+    for blueprint in BLUEPRINTS:
+        # no cookie opens the API, so no other site can make a browser use it
+        csrf.exempt(blueprint)
+        app.register_blueprint(blueprint)
+    serve_description(app, BLUEPRINTS)

@@ -1,0 +1,76 @@
+"""What every message of the API is made of: strict requests, answers with the names that existing clients know."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from dashboard.onboarding.steps import text_problem
+
+
+def kept(value: str) -> str:
+    """The text, if the database can keep it. Raises ValueError."""
+    if reason := text_problem(value, len(value)):
+        raise ValueError(reason)
+    return value
+
+
+Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(kept)]
+Whole = Annotated[int, Field(ge=1)]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def optional(description: str, **more: Any) -> Any:
+    """A member that may be left out; null is no way of leaving it out."""
+    return Field(default=None, description=description, json_schema_extra=_without_default, **more)
+
+
+class Query(BaseModel):
+    """Parameters of the address, where everything is text."""
+
+
+class NoQuery(Query):
+    """No parameters: one that comes with a body is refused by name, for a `?dryRun=true` would not be heeded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Body(BaseModel):
+    """A JSON object whose numbers are numbers and whose texts are texts.
+
+    Members that nobody knows are passed over: clients of the original system send some, and none changes a save.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+
+class ExactBody(BaseModel):
+    """A JSON object in mixed case in which an unknown member is refused by name: a misspelt `dryRun` would be a release."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel)
+
+
+class Answer(BaseModel):
+    """A JSON object that goes out, with the names of the original."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+
+class CamelAnswer(BaseModel):
+    """The same, in mixed case throughout."""
+
+    model_config = ConfigDict(serialize_by_alias=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
+
+
+def reply(answer: BaseModel, status: int = 200, *, row_version: int | None = None) -> Response:
+    """The answer as a response; `row_version` becomes its ETag."""
+    response = Response(answer.model_dump_json(), status, mimetype="application/json")
+    if row_version is not None:
+        response.set_etag(str(row_version))
+    return response

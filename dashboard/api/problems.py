@@ -1,0 +1,210 @@
+"""Every refusal as a problem document (RFC 9457) that also has the members of the original system: here and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import singledispatch
+from typing import Literal
+
+from flask import Response, request
+from pydantic import Field, computed_field
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound as NoSuchAddress
+
+from dashboard.api.access import ScopeMissing, TokenNeeded
+from dashboard.api.messages import Answer, reply
+from dashboard.onboarding import errors
+from dashboard.onboarding.carryover import Status
+from dashboard.web import errors as pages
+from dashboard.web.requestlog import request_id
+
+
+class Problem(Answer):
+    """What went wrong. `error` and `message` say the same as `title` and `detail`, for clients of the original system."""
+
+    type: str = Field(
+        default="about:blank", description="What kind of problem this is; about:blank: what the status says."
+    )
+    title: str
+    status: int
+    detail: str = Field(description="One plain sentence for whoever reads the log.")
+
+    @computed_field
+    def error(self) -> str:
+        return self.title
+
+    @computed_field
+    def message(self) -> str:
+        return self.detail
+
+
+class MemberProblem(Answer):
+    """A member of the request, by its path or as a header, and the rule that it breaks."""
+
+    member: str = Field(examples=["newStepData.weight"])
+    reason: str = Field(examples=["must be a whole number from 1 to 1000"])
+
+
+class Unprocessable(Problem):
+    """The request can be read, but some of its members break a rule."""
+
+    errors: list[MemberProblem]
+
+
+class ScopeMissingProblem(Problem):
+    """The token was not made for this."""
+
+    scope: str = Field(examples=["progress:write"])
+
+
+class Fault(Problem):
+    """Our fault, not the caller's. `request_id` finds it in the log."""
+
+    request_id: str
+
+
+class State(Answer):
+    """Where a person's step is now."""
+
+    status: Status
+    row_version: int
+
+
+class Change(Answer):
+    """What one row_version came from: a save, or a release of the step."""
+
+    row_version: int
+    at: datetime
+    by: str = Field(examples=["token:shop"])
+    kind: Literal["event", "release"]
+    from_status: Status = Field(serialization_alias="from")
+    to_status: Status = Field(serialization_alias="to")
+
+
+class StepConflict(Problem):
+    """A stale save: nothing was written. `changes` are all that happened after `attemptedVersion`, oldest first."""
+
+    attempted: int = Field(serialization_alias="attemptedVersion")
+    current: int = Field(serialization_alias="currentVersion")
+    current_state: State = Field(serialization_alias="currentState")
+    suggestion: str
+    changes: list[Change]
+
+
+class ReleaseConflict(Problem):
+    """The release is not possible as it was planned: nothing was changed. `reasons` say why, a sentence each."""
+
+    reasons: list[str]
+
+
+def problem(fault: pages.Fault, error: Exception) -> Response:
+    """The error as the API tells it; `fault` is how a page would."""
+    told = tell(error) or _as_a_page_would(fault)
+    response = reply(told, told.status)
+    response.mimetype = "application/problem+json"
+    if isinstance(error, TokenNeeded | ScopeMissing):
+        response.headers["WWW-Authenticate"] = error.challenge
+    return response
+
+
+def _as_a_page_would(fault: pages.Fault) -> Problem:
+    if fault.ours:
+        return Fault(title=fault.title, status=fault.status, detail=fault.text, request_id=request_id())
+    return Problem(title=fault.title, status=fault.status, detail=fault.text)
+
+
+@singledispatch
+def tell(_: Exception) -> Problem | None:
+    """Which problem the error is. None: one that nobody foresaw, of which no more is said than on a page."""
+    return None
+
+
+@tell.register
+def _(error: HTTPException) -> Problem | None:
+    status = error.code or 500
+    return Problem(title=error.name, status=status, detail=error.description or error.name) if status < 500 else None
+
+
+@tell.register
+def _(error: NoSuchAddress) -> Problem:
+    return Problem(title=error.name, status=404, detail=f"There is no {request.path}; see /api/openapi.json.")
+
+
+@tell.register
+def _(error: MethodNotAllowed) -> Problem:
+    return Problem(title=error.name, status=405, detail=f"{request.path} does not take {request.method}.")
+
+
+@tell.register
+def _(error: RequestEntityTooLarge) -> Problem:
+    return Problem(title=error.name, status=413, detail="The body may have at most 64 KiB.")
+
+
+@tell.register
+def _(error: ScopeMissing) -> Problem:
+    return ScopeMissingProblem(title=error.name, status=403, detail=error.description or "", scope=error.scope)
+
+
+@tell.register
+def _(error: errors.NotFound) -> Problem:
+    return Problem(type=_type("not-found"), title="Not Found", status=404, detail=str(error))
+
+
+@tell.register
+def _(error: errors.Invalid) -> Problem:
+    members = [MemberProblem(member=name, reason=reason) for name, reason in error.problems.items()]
+    return Unprocessable(
+        type=_type("invalid"), title="Unprocessable Content", status=422, detail=f"{error}.", errors=members
+    )
+
+
+@tell.register
+def _(error: errors.Withdrawn) -> Problem:
+    return Problem(type=_type("withdrawn"), title="Gone", status=410, detail=str(error))
+
+
+@tell.register
+def _(error: errors.Conflict) -> Problem:
+    return StepConflict(
+        type=_type("step-conflict"),
+        title="Conflict",
+        # RFC 9110, 13.1.1: a condition in a header that does not hold is answered by 412
+        status=412 if "If-Match" in request.headers else 409,
+        detail=str(error),
+        attempted=error.attempted,
+        current=error.current.row_version,
+        current_state=State(status=error.current.status, row_version=error.current.row_version),
+        suggestion="Fetch the latest state and retry",
+        changes=[
+            Change(
+                row_version=change.row_version,
+                at=change.at,
+                by=change.by,
+                kind=change.kind,
+                from_status=change.from_status,
+                to_status=change.to_status,
+            )
+            for change in error.changes
+        ],
+    )
+
+
+@tell.register
+def _(error: errors.StalePlan) -> Problem:
+    return _release_conflict(error, list(error.reasons))
+
+
+@tell.register(errors.Refused)
+@tell.register(errors.StaleDraft)
+def _(error: errors.OnboardingError) -> Problem:
+    return _release_conflict(error, [str(error)])
+
+
+def _release_conflict(error: errors.OnboardingError, reasons: list[str]) -> Problem:
+    return ReleaseConflict(
+        type=_type("release-conflict"), title="Conflict", status=409, detail=str(error), reasons=reasons
+    )
+
+
+def _type(kind: str) -> str:
+    return f"/api/docs#{kind}"

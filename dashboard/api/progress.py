@@ -1,0 +1,184 @@
+"""A person's steps: read them, save the status of one."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Literal
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
+from pydantic import Field
+from werkzeug.exceptions import BadRequest, PreconditionRequired
+
+from dashboard.api.messages import Answer, Body, Id, Query, optional, reply
+from dashboard.api.problems import Problem, StepConflict
+from dashboard.api.routing import endpoint
+from dashboard.database import transaction
+from dashboard.onboarding import people, progress
+from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.errors import Invalid, Withdrawn
+from dashboard.onboarding.progress import Saved, UserStep
+from dashboard.staff.permissions import Scope
+from dashboard.staff.tokens import Token
+
+blueprint = APIBlueprint("api_progress", __name__, url_prefix="/api/onboarding", abp_tags=[Tag(name="Progress")])
+
+ETAG = re.compile(r'"([0-9]{1,10})"')
+
+
+class StepPath(Query):
+    step_id: str = Field(examples=["set-up-payments"])
+
+
+class OfUser(Query):
+    user_id: Id = Field(description="Whose steps.", examples=["u-1042"])
+
+
+class Saving(Query):
+    user_id: Id | None = Field(None, description="Whose step, unless the body says so.")
+    create: bool = Field(False, description="Make the person when they are not known yet.")
+
+
+class Condition(Query):
+    if_match: str | None = Field(
+        None, alias="If-Match", description="The ETag, in place of row_version.", examples=['"1"']
+    )
+    attempt: int = Field(0, alias="X-Retry-Attempt", ge=0, description="How often this was tried before.")
+
+
+class StatusChange(Body):
+    """A status, saved over the row_version that the caller saw."""
+
+    user_id: Id = optional("Whose step, unless the address says so.", examples=["u-1042"])
+    status: str = Field(json_schema_extra={"enum": list(STATUSES)}, examples=["done"])
+    row_version: int = optional("The row_version that was read. It may come as If-Match instead.", examples=[1])
+
+
+class Step(Answer):
+    """A step of one person. `updatedAt` is since when it has this status; null: it never had another one."""
+
+    id: str
+    title: str
+    description: str
+    weight: int
+    action_url: str = Field(serialization_alias="actionUrl")
+    version: int
+    status: Status
+    row_version: int
+    updated_at: datetime | None = Field(serialization_alias="updatedAt")
+
+
+class Checklist(Answer):
+    """A person's steps in checklist order, and how far they are in percent."""
+
+    user_id: str
+    progress: int
+    finished: bool
+    steps: list[Step]
+
+
+class SavedStep(Answer):
+    """The row as it is now."""
+
+    id: str
+    status: Status
+    row_version: int
+    updated_at: datetime = Field(serialization_alias="updatedAt")
+
+
+class StepSaved(Answer):
+    """The save is kept. `progress` is the person's percent after it."""
+
+    success: Literal[True] = True
+    step: SavedStep
+    progress: int
+    finished: bool
+
+
+@endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: Problem})
+def list_steps(query: OfUser) -> Response:
+    """The steps of a person, in checklist order."""
+    with transaction() as session:
+        person = people.find(session, query.user_id)
+        steps = progress.steps_of(session, query.user_id)
+    live = [_step(step, step.version) for step in steps if step.version is not None]
+    return reply(Checklist(user_id=person.user_id, progress=person.progress, finished=person.finished, steps=live))
+
+
+@endpoint(blueprint.get, "/steps/<step_id>", Scope.PROGRESS_READ, Step, {404: Problem, 410: Problem}, tagged=True)
+def get_step(path: StepPath, query: OfUser) -> Response:
+    """One step of a person, with its row_version as ETag."""
+    with transaction() as session:
+        step = progress.step_of(session, query.user_id, path.step_id)
+    if step.version is None:
+        raise Withdrawn(step.step_id)
+    return reply(_step(step, step.version), row_version=step.row_version)
+
+
+@endpoint(
+    blueprint.patch,
+    "/steps/<step_id>",
+    Scope.PROGRESS_WRITE,
+    StepSaved,
+    {404: Problem, 409: StepConflict, 410: Problem, 412: StepConflict, 428: Problem},
+    tagged=True,
+)
+def save_step(token: Token, path: StepPath, query: Saving, header: Condition, body: StatusChange) -> Response:
+    """Save the status of a person's step over the row_version that was read; a stale one is refused.
+
+    A save cut off before its answer is safe to send again: it applies once, or is answered by a conflict whose
+    currentState already is what was asked for.
+    """
+    user_id, row_version = _one_user(query, body), _one_version(header, body)
+    with transaction() as session:
+        if query.create:
+            people.ensure(session, token.actor, user_id)
+        saved = progress.save(
+            session, token.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
+        )
+    return reply(_saved(saved), row_version=saved.row_version)
+
+
+def _one_user(query: Saving, body: StatusChange) -> str:
+    """Whom the request names. Raises Invalid when nobody, BadRequest when two people."""
+    named = {user_id for user_id in (query.user_id, body.user_id) if user_id is not None}
+    if not named:
+        raise Invalid({"user_id": "is needed"})
+    if len(named) > 1:
+        raise BadRequest("user_id is one in the address and another in the body.")
+    return named.pop()
+
+
+def _one_version(header: Condition, body: StatusChange) -> int:
+    """The row_version to save over. Raises PreconditionRequired, BadRequest when there are two, Invalid."""
+    if header.if_match is None:
+        if body.row_version is None:
+            raise PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")
+        return body.row_version
+    tag = ETAG.fullmatch(header.if_match.strip())
+    if tag is None:
+        raise Invalid({"If-Match": 'must be one ETag as it was sent, like "3"'})
+    if body.row_version not in (None, int(tag[1])):
+        raise BadRequest(f"row_version is {body.row_version}, but If-Match is {header.if_match}.")
+    return int(tag[1])
+
+
+def _step(step: UserStep, version: int) -> Step:
+    return Step(
+        id=step.step_id,
+        title=step.title,
+        description=step.description,
+        weight=step.weight,
+        action_url=step.action_url,
+        version=version,
+        status=step.status,
+        row_version=step.row_version,
+        updated_at=step.updated_at,
+    )
+
+
+def _saved(saved: Saved) -> StepSaved:
+    step = SavedStep(id=saved.step_id, status=saved.status, row_version=saved.row_version, updated_at=saved.updated_at)
+    return StepSaved(step=step, progress=saved.progress, finished=saved.finished)

@@ -1,0 +1,139 @@
+"""Reads a request and trusts nothing in it: each refusal names the member and says why."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from dashboard.onboarding.errors import Invalid
+
+MAX_BODY_BYTES = 64 * 1024
+LONGEST_WHOLE_NUMBER = 19
+LARGEST_EXACT = 2**53
+"""Up to here every whole number has a float of its own."""
+
+Model = TypeVar("Model", bound=BaseModel)
+Part = Callable[[type[BaseModel], Mapping[str, str]], Mapping[str, Any]]
+
+REASONS = {
+    "missing": "is needed",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be text",
+    "string_too_short": "is needed",
+    "string_too_long": "must be at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be at least {ge}",
+    "literal_error": "must be {expected}",
+    "model_type": "must be an object",
+    "string_unicode": "has a character that can't be kept",
+    "value_error": "{error}",
+}
+
+
+def read(wanted: Mapping[str, type[BaseModel]], path: Mapping[str, str]) -> dict[str, BaseModel]:
+    """The parts of the request as the view wants them. Raises Invalid, BadRequest, UnsupportedMediaType, 413."""
+    return {name: checked(model, PARTS[name](model, path)) for name, model in wanted.items()}
+
+
+def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """The values as the model has them. Raises Invalid naming each member that is wrong."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = {_name(one["loc"]): _reason(one) for one in error.errors(include_url=False, include_input=False)}
+        raise Invalid(problems) from None
+
+
+def _name(location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    told = REASONS.get(error["type"])
+    return told.format(**error.get("ctx", {})) if told else str(error["msg"])
+
+
+# Where the parts come from -------------------------------------------------------------------------------------------
+
+
+def _path(_: type[BaseModel], path: Mapping[str, str]) -> Mapping[str, Any]:
+    return path
+
+
+def _query(_: type[BaseModel], __: Mapping[str, str]) -> Mapping[str, Any]:
+    twice = [name for name, values in request.args.lists() if len(values) > 1]
+    if twice:
+        raise BadRequest(f"The address has “{twice[0]}” twice.")
+    return request.args.to_dict()
+
+
+def _header(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return {name: request.headers[name] for name in names if name in request.headers}
+
+
+def _body(_: type[BaseModel], __: Mapping[str, str]) -> Mapping[str, Any]:
+    if not request.is_json:
+        raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body of no type'}.")
+    # also where forms may be larger; and werkzeug cuts a body that comes in chunks off at its limit, without a word
+    limit = min(MAX_BODY_BYTES, request.max_content_length or MAX_BODY_BYTES)
+    request.max_content_length = limit + 1
+    raw = request.get_data(cache=False)
+    if len(raw) > limit:
+        raise RequestEntityTooLarge
+    return parse(raw)
+
+
+PARTS: Mapping[str, Part] = {"path": _path, "query": _query, "header": _header, "body": _body}
+
+
+# JSON ----------------------------------------------------------------------------------------------------------------
+
+
+def parse(raw: bytes) -> Mapping[str, Any]:
+    """The JSON object in `raw`. Raises BadRequest with the reason."""
+    try:
+        found = json.loads(raw.decode(), object_pairs_hook=_members, parse_int=_whole, parse_float=_number)
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not valid UTF-8.") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return found
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One object's members. Two of one name would leave open which one counts; NaN and Infinity are not JSON."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"“{name}” is there twice")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"“{name}” is not a number that can be kept")
+        found[name] = value
+    return found
+
+
+def _number(digits: str) -> float:
+    # some languages write 1 as 1.0, and JSON Schema calls that a whole number too
+    number = float(digits)
+    return int(number) if number.is_integer() and abs(number) <= LARGEST_EXACT else number
+
+
+def _whole(digits: str) -> float:
+    # Python refuses to convert thousands of digits, without saying of which member
+    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else math.inf

@@ -1,0 +1,299 @@
+"""The checklist as staff see it, and releases: migrate to a new version, roll back, each also as a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from typing import Any, Literal
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
+from pydantic import ConfigDict, Field
+
+from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
+from dashboard.api.problems import Problem, ReleaseConflict
+from dashboard.api.routing import endpoint
+from dashboard.database import transaction
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.steps import Definition, FieldChange, Fields
+from dashboard.staff.permissions import Scope
+from dashboard.staff.tokens import Token
+
+blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[Tag(name="Releases")])
+
+MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
+"""What a step says, by the engine's name and by ours."""
+REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410: Problem}
+
+
+# What comes in -------------------------------------------------------------------------------------------------------
+
+
+class NewStepData(ExactBody):
+    """What changes in the new version. What is left out stays as it is in the live one."""
+
+    title: str = optional("At most 200 characters.", examples=["Set up payments"])
+    description: str = optional("At most 5,000 characters.")
+    weight: int = optional("Points, 1 to 1000.", examples=[20])
+    action_url: str = optional("A path, or an http or https address; empty: nowhere.", examples=["/settings/payments"])
+
+
+class CarryOver(ExactBody):
+    """Which statuses count on under the new version. The default is the rule of the original system."""
+
+    done: Literal["keep", "redo"] = "keep"
+    skipped: Literal["keep", "reset"] = "keep"
+    in_progress: Literal["reset", "keep"] = "reset"
+
+    def policy(self) -> Policy:
+        return Policy(self.done == "keep", self.skipped == "keep", self.in_progress == "keep")
+
+
+class Expectation(ExactBody):
+    """What a dry run foretold: the release is refused when it would reset other than that many people, give or take."""
+
+    progress_reset: int = Field(ge=0)
+    tolerance: int = Field(0, ge=0)
+
+    def planned(self) -> Planned:
+        return Planned(reset=self.progress_reset, tolerance=self.tolerance)
+
+
+class Migration(ExactBody):
+    """A new version of a step, and the release that makes it live."""
+
+    step_id: Id = Field(examples=["set-up-payments"])
+    from_version: Whole = Field(description="The live version.", examples=[1])
+    to_version: Whole = Field(description="The version after the newest one.", examples=[2])
+    new_step_data: NewStepData
+    dry_run: bool = Field(False, description="Say what the release would do, and do nothing.")
+    policy: CarryOver = CarryOver()
+    reopen_finished: bool = Field(False, description="Those who had finished have not, if they fall below 100 percent.")
+    note: str = Field("", description="Why, for the history. At most 2,000 characters.")
+    expect: Expectation = optional("Refuse the release when its effect is not what a dry run foretold.")
+    discard_draft: bool = Field(False, description="Throw away a draft that somebody else has open.")
+
+
+class Rollback(ExactBody):
+    """Takes back the newest release of a step that was not taken back yet."""
+
+    step_id: Id = Field(examples=["set-up-payments"])
+    from_version: Whole = Field(description="The live version.", examples=[2])
+    dry_run: bool = Field(False, description="Say what the rollback would do, and do nothing.")
+    note: str = Field("", description="Why, for the history. At most 2,000 characters.")
+
+
+# What goes out -------------------------------------------------------------------------------------------------------
+
+
+class Changed(Answer):
+    """A member of a step that the release changes."""
+
+    member: str = Field(examples=["actionUrl"])
+    before: str | int | None
+    after: str | int | None
+
+
+class Spread(Answer):
+    """How far everybody is: people in 0-9, 10-19 ... 90-99 and 100 percent; the median percent; who has finished."""
+
+    bands: list[int]
+    median: int
+    finished: int
+
+
+class Moves(Answer):
+    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
+
+    up: int
+    down: int
+    same: int
+    largest_drop: int
+    fall_from_100: int
+
+
+class ImpactReport(CamelAnswer):
+    """What a release does to everybody. `matrix[before][after]` counts people by the status of the step.
+
+    affected = copied + reset + restored, and with `untouched` that is everybody.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    everybody: int
+    affected: int
+    copied: int
+    reset: int
+    restored: int
+    kept_later: int = Field(validation_alias="keptLater")
+    untouched: int
+    matrix: dict[str, dict[str, int]]
+    before: Spread
+    after: Spread
+    moves: Moves
+    changes: list[Changed]
+
+
+class Migrated(CamelAnswer):
+    """What the release did; after a dry run what it would do, and `releaseId` is null."""
+
+    success: Literal[True] = True
+    dry_run: bool
+    users_affected: int = Field(description="People who had begun the step: progressCopied + progressReset.")
+    progress_copied: int
+    progress_reset: int
+    untouched: int
+    impact: ImpactReport
+    release_id: int | None
+    receipt: dict[str, Any] | None = Field(description="What is kept with the release.")
+
+
+class RolledBack(Migrated):
+    """The same of a rollback. `restored` people get back what the release took, `keptLater` keep what they did since."""
+
+    restored: int
+    kept_later: int
+
+
+class Draft(Answer):
+    """The unreleased next version of a step."""
+
+    version: int
+    row_version: int
+    title: str
+    description: str
+    weight: int
+    action_url: str = Field(serialization_alias="actionUrl")
+    based_on: int | None = Field(serialization_alias="basedOn")
+    edited_at: datetime = Field(serialization_alias="editedAt")
+    edited_by: str = Field(serialization_alias="editedBy")
+
+
+class StepOverview(CamelAnswer):
+    """A step of the checklist. `version` is the live one, `release` the number of the one that made it so."""
+
+    id: str
+    title: str
+    description: str
+    weight: int
+    action_url: str
+    position: int
+    version: int | None
+    release: int | None
+    withdrawn: bool
+    draft: Draft | None
+
+
+class StepsOverview(Answer):
+    """The checklist in order, withdrawn and unreleased steps too."""
+
+    steps: list[StepOverview]
+
+
+# The endpoints -------------------------------------------------------------------------------------------------------
+
+
+@endpoint(blueprint.get, "/steps", Scope.STEPS_READ, StepsOverview, {})
+def list_definitions() -> Response:
+    """The checklist: what is live, and what waits as a draft."""
+    with transaction() as session:
+        found = steps.checklist(session)
+    return reply(StepsOverview(steps=[_overview(step) for step in found]))
+
+
+@endpoint(blueprint.post, "/migrate-version", Scope.STEPS_RELEASE, Migrated, REFUSALS)
+def migrate_version(token: Token, body: Migration) -> Response:
+    """Make a new version of a step live for everybody at once, or see what that would do.
+
+    All or nothing. Refused when fromVersion is not live, toVersion is not the next, somebody else's draft is open, or
+    the effect is not what was expected.
+    """
+    with transaction() as session, _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
+        outcome = releases.migrate(
+            session,
+            token.actor,
+            body.step_id,
+            body.from_version,
+            body.to_version,
+            body.new_step_data.model_dump(exclude_unset=True),
+            body.policy.policy(),
+            reopens_finished=body.reopen_finished,
+            note=body.note,
+            discard_draft=body.discard_draft,
+            planned=body.expect.planned() if body.expect else None,
+        )
+    return reply(Migrated(**_done(outcome, body.dry_run)))
+
+
+@endpoint(blueprint.post, "/rollback-version", Scope.STEPS_RELEASE, RolledBack, REFUSALS)
+def rollback_version(token: Token, body: Rollback) -> Response:
+    """Take back the newest release: people get back what it reset, unless they did something since.
+
+    All or nothing. Refused when fromVersion is not live, or there is nothing to go back to.
+    """
+    with transaction() as session, _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
+        outcome = releases.roll_back(session, token.actor, body.step_id, body.from_version, note=body.note)
+    restored, kept_later = outcome.impact.restored, outcome.impact.kept_later
+    return reply(RolledBack(**_done(outcome, body.dry_run), restored=restored, kept_later=kept_later))
+
+
+@contextmanager
+def _named_as_here() -> Iterator[None]:
+    """What the engine says of its members is said of ours."""
+    try:
+        yield
+    except Invalid as invalid:
+        ours = {name: f"newStepData.{member}" for name, member in MEMBERS.items()}
+        raise Invalid({ours.get(name, name): reason for name, reason in invalid.problems.items()}) from None
+
+
+def _done(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
+    impact = outcome.impact
+    return {
+        "dry_run": dry_run,
+        "users_affected": impact.affected,
+        "progress_copied": impact.copied,
+        "progress_reset": impact.reset,
+        "untouched": impact.untouched,
+        "impact": ImpactReport(**impact.as_json(), changes=[_changed(change) for change in outcome.changes]),
+        # the number of a release that was taken back will be nobody's
+        "release_id": None if dry_run else outcome.release.id,
+        "receipt": outcome.release.receipt,
+    }
+
+
+def _changed(change: FieldChange) -> Changed:
+    return Changed(member=MEMBERS[change.member], before=change.before, after=change.after)
+
+
+def _overview(step: steps.Step) -> StepOverview:
+    says = step.latest.fields
+    return StepOverview(
+        id=step.step_id,
+        **_says(says),
+        position=step.position,
+        version=step.live.version if step.live else None,
+        release=step.release_number,
+        withdrawn=step.withdrawn,
+        draft=_draft(step.draft) if step.draft else None,
+    )
+
+
+def _draft(draft: Definition) -> Draft:
+    return Draft(
+        version=draft.version,
+        row_version=draft.row_version,
+        **_says(draft.fields),
+        based_on=draft.based_on,
+        edited_at=draft.edited_at,
+        edited_by=draft.edited_by,
+    )
+
+
+def _says(fields: Fields) -> dict[str, Any]:
+    return {member: getattr(fields, member) for member in MEMBERS}

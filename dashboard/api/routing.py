@@ -1,0 +1,64 @@
+"""The one way in which an endpoint is declared: its address, its scope, what it answers and what it may refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import getdoc
+from typing import Any, get_type_hints
+
+from flask import Response
+from pydantic import BaseModel
+
+from dashboard.api.access import authorise
+from dashboard.api.messages import NoQuery
+from dashboard.api.openapi import responses, security
+from dashboard.api.problems import Problem
+from dashboard.api.reading import PARTS, read
+from dashboard.staff.permissions import Scope, declare
+
+View = Callable[..., Response]
+Register = Callable[..., Any]
+
+
+def endpoint(
+    register: Register,
+    rule: str,
+    scope: Scope,
+    answers: type[BaseModel],
+    refuses: Mapping[int, type[Problem]],
+    *,
+    tagged: bool = False,
+    creates: bool = False,
+) -> Callable[[View], View]:
+    """Serves the view to tokens with `scope`; `register` is `get`, `patch` ... of a blueprint.
+
+    The view is given what it has an argument for: the token; path, query, header and body of the request. The rest is
+    for the description: `tagged` answers have an ETag, `creates` may answer 201.
+    """
+
+    def decorate(view: View) -> View:
+        arguments = get_type_hints(view)
+        wanted = {name: model for name, model in arguments.items() if name in PARTS}
+        if "body" in wanted:
+            wanted.setdefault("query", NoQuery)
+
+        @wraps(view)
+        def guarded(**path: str) -> Response:
+            given = {"token": authorise(scope), **read(wanted, path)}
+            return view(**{name: value for name, value in given.items() if name in arguments})
+
+        declare(guarded, scope)
+        # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
+        guarded.view = guarded  # type: ignore[attr-defined]
+        described = responses(answers, refuses, has_body="body" in wanted, tagged=tagged, creates=creates)
+        register(
+            rule,
+            operation_id=view.__name__,
+            description=" ".join((getdoc(view) or "").partition("\n\n")[2].split()),
+            security=security(scope),
+            responses=described,
+        )(guarded)
+        return guarded
+
+    return decorate

@@ -1,0 +1,122 @@
+"""`dashboard people`: bring people in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import click
+
+from dashboard.cli.context import bad_input, fault, json_option, show, with_database
+from dashboard.database import Database
+from dashboard.onboarding.actor import Actor
+
+if TYPE_CHECKING:
+    from dashboard.onboarding.bulk import BadRows, Imported, Progress
+
+IMPORTER = Actor("system:import", "import")
+
+
+@click.group()
+def people() -> None:
+    """The people who go through the checklist."""
+
+
+@people.command("import")
+@click.argument("file", type=click.File("rb"), required=False, metavar="FILE.csv")
+@click.option("--from-database", "url", metavar="URL", help="Adopt steps and progress from the original's schema.")
+@json_option
+@with_database
+def import_(database: Database, file: BinaryIO | None, url: str | None, as_json: bool) -> None:
+    """Import people from a CSV file ("-": standard input), or a whole database in the original's schema.
+
+    \b
+    Examples:
+      dashboard people import people.csv
+      gzip -dc people.csv.gz | dashboard people import - --json
+      dashboard people import --from-database postgresql://me@old-host/onboarding
+
+    \b
+    The file's columns are user_id, name, email, and one for each step, named by its step_id:
+      user_id,name,email,verify-email,setup-payments
+      ada,Ada Moreau,ada@example.com,done,in_progress
+    An empty cell says nothing: a new person has not started that step, and one who is there already keeps what they
+    have. A status that differs is saved over the present one and is in the person's history.
+
+    Either everything is imported or, when a line or row is wrong, nothing; those are listed with their reasons.
+    """
+    if (file is None) == (url is None):
+        bad_input("Give either a CSV file (- for standard input) or --from-database URL.")
+    from dashboard.onboarding.adoption import Unreachable
+    from dashboard.onboarding.bulk import BadRows
+
+    try:
+        with shown_progress() as progress:
+            done = _from_file(database, file, progress) if file else _from_database(database, url or "", progress)
+    except BadRows as bad:
+        _refuse(bad, as_json)
+    except Unreachable as error:
+        fault(str(error))
+    show(asdict(done), as_json, lambda: _told(done))
+
+
+def _from_file(database: Database, file: BinaryIO, progress: Progress) -> Imported:
+    from dashboard.onboarding import imports
+
+    lines = _lines(file) if file.seekable() else None
+    with database.transaction() as session:
+        return imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
+
+
+def _from_database(database: Database, url: str, progress: Progress) -> Imported:
+    from dashboard.onboarding import adoption
+
+    with database.transaction() as session:
+        return adoption.adopt(session, IMPORTER, url, progress=progress)
+
+
+def _lines(file: BinaryIO) -> int:
+    lines = 0
+    while block := file.read(2**20):
+        lines += block.count(b"\n")
+    file.seek(0)
+    return lines
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A bar on standard error where that is a terminal; elsewhere nothing is shown."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def tell(stage: str, done: int, total: int | None) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield tell
+
+
+def _refuse(bad: BadRows, as_json: bool) -> NoReturn:
+    if as_json:
+        listed = [asdict(problem) for problem in bad.listed]
+        show({"imported": False, "problems": listed, "total": bad.total}, True, "")
+    bad_input(str(bad))
+
+
+def _told(done: Imported) -> str:
+    parts: list[tuple[int, Callable[[int], str]]] = [
+        (done.steps, lambda n: f"{n:,} {'step' if n == 1 else 'steps'} with {done.releases:,} releases"),
+        (done.new_people, lambda n: f"{n:,} new {'person' if n == 1 else 'people'}"),
+        (done.updated_people, lambda n: f"{n:,} {'person' if n == 1 else 'people'} updated"),
+        (done.statuses, lambda n: f"{n:,} {'status' if n == 1 else 'statuses'} written"),
+        (done.unchanged, lambda n: f"{n:,} as before"),
+    ]
+    said = [tell(number) for number, tell in parts if number]
+    return f"Imported: {', '.join(said)}." if said else "There was nothing to import."

@@ -1,0 +1,103 @@
+"""The demo: a believable product with its people, a month of their work and the releases in between.
+
+All of it is worked out from one seed and told relative to now, so that each fill is the same. Releases are the real
+ones; what people did between two of them is played through and loaded at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.demo.story import PEOPLE, Story
+from dashboard.demo.telling import tell
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk import run
+from dashboard.onboarding.errors import Refused
+from dashboard.onboarding.history import record
+from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
+from dashboard.staff.demo_accounts import create_missing
+
+__all__ = ["ACCOUNTS", "PEOPLE", "fill", "is_demo", "reset"]
+
+MARK = "demo"
+# any number will do as long as nothing else takes it
+ADVISORY_LOCK = 5_310_746_227_109_118_401
+
+
+def fill(session: Session) -> bool:
+    """Fill a database that has no steps and no people with the demo; False: it has some, and nothing was done."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    if session.scalar(text("SELECT EXISTS (SELECT FROM steps) OR EXISTS (SELECT FROM onboarding_users)")):
+        return False
+    _fill(session, _story(session))
+    return True
+
+
+def _story(session: Session) -> Story:
+    return Story(session.execute(text("SELECT now()")).scalar_one())
+
+
+def _fill(session: Session, story: Story, hashes: Mapping[str, str] | None = None) -> None:
+    _add_accounts(session, hashes or {})
+    tell(session, story)
+    session.add(models.Installation(key=MARK, value={"hashes": _hashes(session)}))
+    session.flush()
+
+
+def _hashes(session: Session) -> dict[str, str]:
+    """The hash of each demo password: from the mark, else from the accounts. A fifth of a reset would go to hashing."""
+    mark = session.get(models.Installation, MARK)
+    if mark and mark.value.get("hashes"):
+        return {str(password): str(kept) for password, kept in mark.value["hashes"].items()}
+    a = models.StaffAccount
+    found = {row.email: row.password_hash for row in session.execute(select(a.email, a.password_hash))}
+    return {account.password: found[account.email] for account in ACCOUNTS}
+
+
+def _add_accounts(session: Session, hashes: Mapping[str, str]) -> None:
+    for account in ACCOUNTS:
+        if account.password in hashes:
+            kept = hashes[account.password]
+            session.add(
+                models.StaffAccount(email=account.email, name=account.name, role=account.role.value, password_hash=kept)
+            )
+            changes = {"role": [None, account.role.value], "name": [None, account.name]}
+            record(session, Actor("system:demo", "cli"), "staff.created", subject=account.email, changes=changes)
+    create_missing(session)
+
+
+def is_demo(session: Session) -> bool:
+    """Whether this database was filled by `fill`."""
+    return session.get(models.Installation, MARK) is not None
+
+
+def reset(session: Session) -> None:
+    """Bring a demo database back to its known state, ids included; everybody is signed out. Raises Refused.
+
+    Whoever reads or writes at the same time waits until it is done.
+    """
+    if not is_demo(session):
+        raise Refused("This database does not hold the demo, so nothing was changed.")
+    session.expunge_all()
+    story, hashes = _story(session), _hashes(session)
+    _empty(session)
+    _fill(session, story, hashes)
+
+
+def _empty(session: Session, attempts: int = 3) -> None:
+    """Truncates every table. A request that holds one of them and waits for another may be in the way: then again."""
+    tables = ", ".join(table.name for table in models.Base.metadata.sorted_tables)
+    for attempt in count(1):
+        try:
+            with session.begin_nested():
+                run(session, f"TRUNCATE {tables} RESTART IDENTITY")
+            return
+        except OperationalError:
+            if attempt == attempts:
+                raise

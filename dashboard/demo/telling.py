@@ -1,0 +1,211 @@
+"""Plays the story through: real releases, and between them what people did, loaded as the engine would have stored it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.demo.data import DRAFT, HISTORY, STEPS, Chapter
+from dashboard.demo.story import Act, Row, Someone, Story
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk import driver_connection, run
+from dashboard.onboarding.carryover import Release, Status, status_at
+from dashboard.onboarding.history import releases_of
+
+
+def tell(session: Session, story: Story) -> None:
+    """Fill an empty database with the story, as of its `now`."""
+    teller = Teller(session, story)
+    teller.go_on(story.after(STEPS[0].published))
+    for step in STEPS:
+        with teller.at(step.published) as moment:
+            steps.create(session, Actor(step.by), step.step_id, asdict(step.fields))
+            releases.release(session, Actor(step.by), step.step_id, at=moment)
+    for chapter in HISTORY:
+        teller.go_on(story.after(chapter.days))
+        before = teller.in_progress(chapter.step_id)
+        with teller.at(chapter.days) as moment:
+            _release(session, chapter, moment)
+        teller.learn()
+        reset_now = sorted(set(before) - set(teller.in_progress(chapter.step_id)))
+        story.begin_again(chapter, reset_now)
+    teller.go_on(story.now)
+    with teller.at(DRAFT.days):
+        _draft(session, DRAFT)
+    teller.date_everything()
+
+
+def _release(session: Session, chapter: Chapter, moment: datetime) -> None:
+    actor = Actor(chapter.by)
+    if chapter.fields is None:
+        releases.roll_back(session, actor, chapter.step_id, note=chapter.note, at=moment)
+        return
+    _draft(session, chapter)
+    releases.release(session, actor, chapter.step_id, note=chapter.note, at=moment)
+
+
+def _draft(session: Session, chapter: Chapter) -> None:
+    if chapter.fields:
+        draft = steps.start_draft(session, Actor(chapter.by), chapter.step_id)
+        steps.save_draft(session, Actor(chapter.by), chapter.step_id, asdict(chapter.fields), draft.row_version)
+
+
+class Teller:
+    """Keeps the database as it was at each moment, so that every release counts the people of its time."""
+
+    def __init__(self, session: Session, story: Story) -> None:
+        self.session = session
+        self.story = story
+        self.releases: dict[str, list[Release]] = {}
+        self.stored: set[int] = set()
+        self.logged: list[tuple[int, datetime]] = [(self._last_entry(), story.after(STEPS[0].published - 1))]
+        self.events: list[tuple[Any, ...]] = []
+
+    @contextmanager
+    def at(self, days: float) -> Iterator[datetime]:
+        """What staff do inside is logged as of that moment."""
+        moment = self.story.after(days)
+        yield moment
+        self.logged.append((self._last_entry(), moment))
+
+    def _last_entry(self) -> int:
+        return self.session.scalar(select(models.AuditEntry.id).order_by(models.AuditEntry.id.desc()).limit(1)) or 0
+
+    def learn(self) -> None:
+        """Reads the releases that there are by now."""
+        self.releases = releases_of(self.session)
+
+    def in_progress(self, step_id: str) -> list[int]:
+        """Those whose step counts as In progress now."""
+        return [
+            index
+            for index, person in enumerate(self.story.people)
+            if step_id in person.rows and self._counts(person, step_id) == "in_progress"
+        ]
+
+    def _counts(self, person: Someone, step_id: str) -> Status:
+        row, of_step = person.rows.get(step_id), self.releases[step_id]
+        if row is None or row.number == of_step[-1].number:
+            return row.status if row else "todo"
+        return status_at(row.status, row.number, of_step[-1].number, of_step)
+
+    def go_on(self, moment: datetime) -> None:
+        """Everything that people do until `moment`, and who joins, stored as the engine would have."""
+        self.learn()
+        people = {index for index, one in enumerate(self.story.people) if one.joined < moment} - self.stored
+        self.stored |= people
+        written = {(act.person, act.step_id) for act in self.story.until(moment) if self._do(act)}
+        people |= {index for index, _ in written}
+        self._store(sorted(people), sorted(written))
+
+    def _do(self, act: Act) -> bool:
+        person, of_step = self.story.people[act.person], self.releases[act.step_id]
+        current, row = of_step[-1], person.rows.get(act.step_id)
+        before = self._counts(person, act.step_id)
+        is_step_back = act.status == "in_progress" and before == "done"
+        if before == act.status or is_step_back:
+            return False
+        row_version = 1 + (row.row_version + current.number - row.number if row else current.number)
+        person.rows[act.step_id] = Row(act.status, current.number, current.id, row_version, act.at, act.by.key)
+        self.events.append(
+            (
+                *(person.user_id, act.step_id, row_version, act.at, act.by.key, act.by.source, before, act.status),
+                *(current.id, act.comment),
+            )
+        )
+        if act.status in COUNTING and person.finished_at is None and self._is_through(person):
+            person.finished_at = act.at
+        return True
+
+    def _is_through(self, person: Someone) -> bool:
+        return all(self._counts(person, step.step_id) in COUNTING for step in STEPS)
+
+    def _store(self, people: Sequence[int], written: Sequence[tuple[int, str]]) -> None:
+        everybody = self.story.people
+        self._copy("onboarding_users", USER_COLUMNS, 1, [_user_row(everybody[index]) for index in people])
+        self._copy("user_steps", STEP_COLUMNS, 2, [_step_row(everybody[index], step_id) for index, step_id in written])
+        columns = ", ".join(EVENT_COLUMNS)
+        with driver_connection(self.session).cursor().copy(f"COPY user_step_events ({columns}) FROM STDIN") as copy:
+            for event in self.events:
+                copy.write_row(event)
+        self.events.clear()
+
+    def _copy(self, table: str, columns: Sequence[str], keys: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Puts the rows over those that are there already; the first `keys` columns tell which."""
+        listed, key = ", ".join(columns), ", ".join(columns[:keys])
+        run(self.session, f"CREATE TEMP TABLE demo_rows (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DROP")
+        with driver_connection(self.session).cursor().copy(f"COPY demo_rows ({listed}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        news = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
+        insert = f"INSERT INTO {table} ({listed}) SELECT {listed} FROM demo_rows"
+        run(self.session, f"{insert} ON CONFLICT ({key}) DO UPDATE SET {news}")
+        run(self.session, "DROP TABLE demo_rows")
+
+    def date_everything(self) -> None:
+        """Lets definitions and the log tell the time of the story; the log is only ever appended to, so it is made anew."""
+        for step_id, of_step in releases_of(self.session).items():
+            for release in reversed(of_step):
+                if release.version:
+                    self._date(step_id, release.version, release.released_at)
+        self._date(DRAFT.step_id, None, self.story.after(DRAFT.days))
+        entries = self.session.execute(select(models.AuditEntry.__table__).order_by(models.AuditEntry.id)).all()
+        run(self.session, "TRUNCATE audit_log RESTART IDENTITY")
+        with (
+            driver_connection(self.session)
+            .cursor()
+            .copy(f"COPY audit_log ({', '.join(LOG_COLUMNS)}) FROM STDIN") as copy
+        ):
+            for entry in sorted(entries, key=lambda entry: (self._moment(entry.id), entry.id)):
+                kept = [getattr(entry, name) for name in LOG_COLUMNS[2:]]
+                copy.write_row([self._moment(entry.id), Jsonb(entry.changes), *kept])
+        run(self.session, "UPDATE steps SET created_at = :at", {"at": self.story.after(STEPS[0].published - 1)})
+        run(
+            self.session, "UPDATE staff_accounts SET created_at = :at", {"at": self.story.after(STEPS[0].published - 1)}
+        )
+
+    def _moment(self, entry: int) -> datetime:
+        return next(moment for last, moment in self.logged if entry <= last)
+
+    def _date(self, step_id: str, version: int | None, at: datetime) -> None:
+        d = models.Definition
+        which = d.state == "draft" if version is None else d.version == version
+        self.session.execute(update(d).where(d.step_id == step_id, which).values(edited_at=at))
+
+
+COUNTING = ("done", "skipped")
+USER_COLUMNS = (
+    *("user_id", "name", "email", "created_at", "finished_at", "last_activity_at"),
+    *("done_releases", "skipped_releases", "in_progress_releases"),
+)
+STEP_COLUMNS = ("user_id", "step_id", "status", "release_id", "row_version", "updated_at", "updated_by")
+EVENT_COLUMNS = (
+    *("user_id", "step_id", "row_version", "at", "actor", "source", "from_status", "to_status"),
+    *("release_id", "comment"),
+)
+LOG_COLUMNS = ("at", "changes", "actor", "action", "step_id", "user_id", "subject", "note")
+
+
+def _user_row(person: Someone) -> tuple[Any, ...]:
+    recorded = [
+        sorted(row.release_id for row in person.rows.values() if row.status == status)
+        for status in ("done", "skipped", "in_progress")
+    ]
+    return (
+        *(person.user_id, person.name, person.email, person.joined, person.finished_at, person.active_at),
+        *recorded,
+    )
+
+
+def _step_row(person: Someone, step_id: str) -> tuple[Any, ...]:
+    row = person.rows[step_id]
+    return (person.user_id, step_id, row.status, row.release_id, row.row_version, row.at, row.by)

@@ -1,0 +1,392 @@
+"""Adoption of a database in the original's schema: its definitions become releases, its rows keep their row_version.
+
+Each version becomes a release, in order, under the original's policy; where an older version than the newest is live,
+the newer ones are rolled back, and where none is, the step is withdrawn. A row is recorded under the release of its own
+version. What came after that counts like any release: it moves the row_version on by one, so what is recorded is as much
+lower, and the row_version that everybody sees is the original's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk import (
+    LISTED,
+    BadRows,
+    Imported,
+    Problem,
+    Progress,
+    add_statistics,
+    driver_connection,
+    loading,
+    prepare,
+    quiet,
+    run,
+    stage,
+)
+from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.errors import Invalid, OnboardingError
+from dashboard.onboarding.history import record, releases_of
+from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
+from dashboard.onboarding.steps import MAX_INTEGER, Fields
+
+DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
+NEEDED = {
+    DEFINITIONS: ("step_id", "version", "title", "weight", "is_active"),
+    ROWS: ("user_id", "step_id", "version", "status", "row_version", "updated_at"),
+}
+BLOCK_BYTES = 256 * 1024
+NOTE = "Adopted from the database used before."
+NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Unreachable(OnboardingError):
+    """The other database can't be reached or read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One definition of the other database. `released_at` is None where it does not say."""
+
+    step_id: str
+    version: int
+    fields: Fields
+    is_active: bool
+    released_at: datetime | None
+
+
+def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quiet) -> Imported:
+    """Take over steps, releases and everybody's progress from the database at `url`, read in one snapshot.
+
+    Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows. All or nothing.
+    """
+    prepare(session)
+    with _source(url) as source:
+        columns = {table: _columns(source, table) for table in NEEDED}
+        versions = _versions(session, source, columns[DEFINITIONS])
+        rows = _stage(session, source, columns[ROWS], progress)
+    made = _release_all(session, actor, versions)
+    progress("Checking", 0, rows)
+    _check_rows(session)
+    people, new = _write(session, actor, rows, progress)
+    adopted = len({version.step_id for version in versions})
+    done = Imported(new, people - new, rows, 0, adopted, made)
+    counts = {"people": [None, people], "statuses": [None, rows], "steps": [None, adopted]}
+    record(session, actor, "people.adopt", subject=f"{people:,} people", changes=counts)
+    progress("Done", rows, rows)
+    return done
+
+
+# The other database --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _source(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A read-only connection in one snapshot, with UTF-8 text and UTC times. Raises Unreachable."""
+    address = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    try:
+        with psycopg.connect(address, connect_timeout=10, client_encoding="UTF8") as source:
+            source.read_only = True
+            source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            source.execute("SET LOCAL TimeZone = 'UTC'")
+            yield source
+    except psycopg.Error as error:
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        raise Unreachable(f"The other database can't be read: {reason}") from error
+
+
+def _columns(source: psycopg.Connection[Any], table: str) -> set[str]:
+    found = source.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped", [table]
+    )
+    columns = {name for (name,) in found}
+    if not columns:
+        raise Invalid({table: "is not in that database"})
+    if missing := [name for name in NEEDED[table] if name not in columns]:
+        raise Invalid({table: f"has no column {', '.join(missing)}"})
+    return columns
+
+
+def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[Version]:
+    """Every definition, by step in checklist order and by version. Raises Invalid naming each that breaks a rule."""
+    optional = {"description": "text", "action_url": "text", "position": "int", "created_at": "timestamptz"}
+    selected = sql.SQL(", ").join(
+        sql.SQL("{}::{}").format(sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind))
+        for name, kind in optional.items()
+    )
+    query = sql.SQL(
+        "SELECT step_id::text, version::int, title::text, weight, is_active, {} FROM {} ORDER BY step_id, version"
+    ).format(selected, sql.Identifier(DEFINITIONS))
+    found = source.execute(query).fetchall()
+    if not found:
+        raise Invalid({DEFINITIONS: "is empty"})
+    problems: dict[str, str] = {}
+    versions = []
+    for step_id, number, title, weight, is_active, description, action_url, _, at in found:
+        fields = {"title": title, "description": description, "weight": _whole(weight), "action_url": action_url}
+        try:
+            versions.append(Version(step_id, number, steps.check(fields), bool(is_active), at))
+        except Invalid as invalid:
+            problems[f"{step_id} version {number}"] = str(invalid)
+    problems |= _step_problems(session, [(row[0], row[1], row[4]) for row in found])
+    if problems:
+        raise Invalid(problems)
+    order = {row[0]: (MAX_INTEGER if row[7] is None else row[7], row[8] or NO_TIME) for row in reversed(found)}
+    return sorted(versions, key=lambda one: (*order[one.step_id], one.step_id, one.version))
+
+
+def _whole(weight: Any) -> Any:
+    """A numeric weight without a fraction as the whole number it is."""
+    return int(weight) if weight is not None and weight == weight // 1 else weight
+
+
+def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> dict[str, str]:
+    here = set(session.scalars(select(models.Step.step_id)))
+    problems: dict[str, str] = {}
+    for step_id, of_step in groupby(found, key=lambda row: row[0]):
+        rows = list(of_step)
+        numbers = [number for _, number, _ in rows]
+        if step_id in here:
+            problems[step_id] = "is here already"
+        elif not steps.STEP_ID.fullmatch(step_id.lower()) or len(step_id) > 64:
+            problems[step_id] = "is not a step_id: 1 to 64 letters, digits and single hyphens"
+        elif numbers[0] < 1 or len(set(numbers)) < len(numbers):
+            problems[step_id] = "must have each version once, from 1"
+        elif sum(bool(is_active) for _, _, is_active in rows) > 1:
+            problems[step_id] = "has more than one active version"
+    return problems
+
+
+def _stage(session: Session, source: psycopg.Connection[Any], columns: set[str], progress: Progress) -> int:
+    """Pipes the rows from there into a table of this transaction, block by block; how many."""
+    stage(
+        session,
+        "import_rows",
+        "(user_id text, step_id text, version bigint, status text, row_version bigint, "
+        "updated_at timestamptz, created_at timestamptz) ON COMMIT DROP",
+    )
+    count = source.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(ROWS))).fetchone()
+    total = int(count[0]) if count else 0
+    outward = sql.SQL(
+        "COPY (SELECT user_id::text, step_id::text, version::bigint, status::text, row_version::bigint, "
+        "updated_at::timestamptz, {}::timestamptz FROM {}) TO STDOUT"
+    ).format(sql.Identifier("created_at") if "created_at" in columns else sql.NULL, sql.Identifier(ROWS))
+    rows = 0
+    with (
+        driver_connection(session).cursor() as inward,
+        source.cursor().copy(outward) as read,
+        inward.copy("COPY import_rows FROM STDIN") as write,
+    ):
+        block = bytearray()
+        for line in read:
+            block += line
+            rows += 1
+            if len(block) >= BLOCK_BYTES:
+                write.write(bytes(block))
+                block.clear()
+                progress("Reading", rows, total)
+        write.write(bytes(block))
+    return rows
+
+
+# Its definitions, as releases ----------------------------------------------------------------------------------------
+
+
+def _release_all(session: Session, actor: Actor, versions: Sequence[Version]) -> int:
+    """Makes the steps with all their releases, and notes which release each version's rows belong to; how many."""
+    stage(session, "import_releases", "(step_id text, version bigint, release_id int, behind int) ON COMMIT DROP")
+    first_seen = {} if all(one.released_at for one in versions) else _first_seen(session)
+    position = session.execute(text("SELECT coalesce(max(position), 0) FROM steps")).scalar_one()
+    made = 0
+    for step_id, grouped in groupby(versions, key=lambda one: one.step_id):
+        position += 1
+        session.execute(insert(models.Step).values(step_id=step_id, position=position))
+        _release_step(session, actor, list(grouped), first_seen)
+        made += _note_releases(session, step_id)
+    return made
+
+
+def _first_seen(session: Session) -> dict[tuple[str, int], datetime]:
+    """When each version was first written under: the best guess at its release where the definition has no time."""
+    rows = session.execute(
+        text("SELECT step_id, version, min(updated_at) FROM import_rows WHERE isfinite(updated_at) GROUP BY 1, 2")
+    )
+    return {(step_id, version): at for step_id, version, at in rows}
+
+
+def _release_step(
+    session: Session, actor: Actor, versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime]
+) -> None:
+    """Releases every version in order, then goes back to the active one, or withdraws the step where none is."""
+    step_id, at = versions[0].step_id, None
+    for one in versions:
+        guess = one.released_at or first_seen.get((step_id, one.version))
+        at = max(filter(None, (at, guess)), default=None)
+        _insert_draft(session, actor, one, at)
+        releases.release(session, actor, step_id, note=NOTE, at=at)
+    active = next((index for index, one in enumerate(versions) if one.is_active), None)
+    if active is None:
+        releases.withdraw(session, actor, step_id, note=NOTE)
+        return
+    for _ in versions[active + 1 :]:
+        releases.roll_back(session, actor, step_id, note=NOTE)
+
+
+def _insert_draft(session: Session, actor: Actor, one: Version, at: datetime | None) -> None:
+    values = asdict(one.fields) | ({"edited_at": at} if at else {})
+    session.execute(
+        insert(models.Definition).values(step_id=one.step_id, version=one.version, edited_by=actor.key, **values)
+    )
+
+
+def _note_releases(session: Session, step_id: str) -> int:
+    """Notes each version's newest release (a rollback to it is one), and how many came after that; how many in all."""
+    made = releases_of(session, [step_id])[step_id]
+    for version, release in {release.version: release for release in made if release.version}.items():
+        run(
+            session,
+            "INSERT INTO import_releases VALUES (:step_id, :version, :release_id, :behind)",
+            {
+                "step_id": step_id,
+                "version": version,
+                "release_id": release.id,
+                "behind": made[-1].number - release.number,
+            },
+        )
+    return len(made)
+
+
+# Its rows ------------------------------------------------------------------------------------------------------------
+
+
+STATUS_LIST = "'todo', 'in_progress', 'done', 'skipped'"
+
+BAD_ROWS = text(f"""
+WITH judged AS (
+    SELECT o.user_id, o.step_id,
+           CASE WHEN coalesce(btrim(o.user_id), '') = '' THEN 'user_id is empty'
+                WHEN char_length(o.user_id) > 200 THEN 'user_id has more than 200 characters'
+                WHEN m.release_id IS NULL AND o.step_id IN (SELECT step_id FROM import_releases)
+                     THEN 'the step has no version ' || coalesce(o.version::text, 'null')
+                WHEN m.release_id IS NULL THEN 'there is no such step'
+                WHEN coalesce(o.status, '') NOT IN ({STATUS_LIST})
+                     THEN coalesce(quote_literal(left(o.status, 40)), 'null') || ' is not a status; use {STATUS_NAMES}'
+                WHEN coalesce(o.row_version, 0) NOT BETWEEN 1 AND {MAX_INTEGER - 1}
+                     THEN 'row_version is ' || coalesce(o.row_version::text, 'null') || ', not a whole number from 1'
+                WHEN NOT isfinite(coalesce(o.updated_at, now())) THEN 'updated_at is not a time'
+           END AS reason
+      FROM import_rows o
+      LEFT JOIN import_releases m ON m.step_id = o.step_id AND m.version = o.version
+)
+SELECT user_id, step_id, reason, count(*) OVER () AS total
+  FROM judged WHERE reason IS NOT NULL ORDER BY 1, 2 LIMIT :listed
+""")
+
+REPEATED = text("""
+SELECT user_id, step_id, 'has ' || count(*) || ' rows' AS reason, count(*) OVER () AS total
+  FROM import_rows GROUP BY user_id, step_id HAVING count(*) > 1 ORDER BY 1, 2 LIMIT :listed
+""")
+
+
+def _check_rows(session: Session) -> None:
+    run(session, "ANALYZE import_rows, import_releases")
+    bad = session.execute(BAD_ROWS, {"listed": LISTED}).all()
+    if bad:
+        _refuse(bad)
+
+
+def _refuse(bad: Sequence[Any]) -> None:
+    raise BadRows([Problem(f"{row.user_id} / {row.step_id}", row.reason) for row in bad], bad[0].total)
+
+
+def _of(status: Status) -> str:
+    return f"""coalesce(array_agg(m.release_id ORDER BY m.release_id) FILTER (WHERE o.status = '{status}'), '{{}}')
+           AS {status}_releases"""
+
+
+def _joined(status: Status) -> str:
+    """Both lists of a person who has steps of their own here already, and of the adopted ones."""
+    return f"{status}_releases = ARRAY(SELECT unnest(u.{status}_releases || excluded.{status}_releases) ORDER BY 1)"
+
+
+PEOPLE = f"""
+WITH people AS MATERIALIZED (
+    SELECT o.user_id, {_of("done")}, {_of("skipped")}, {_of("in_progress")},
+           min(coalesce(o.created_at, o.updated_at, now())) AS created_at,
+           max(coalesce(o.updated_at, now())) AS last_activity_at
+      FROM import_rows o JOIN import_releases m USING (step_id, version)
+     GROUP BY o.user_id
+), counted AS MATERIALIZED (
+    SELECT u.*, {PERCENT} AS progress FROM (SELECT DISTINCT done_releases, skipped_releases FROM people) u
+)
+INSERT INTO onboarding_users AS u
+       (user_id, created_at, done_releases, skipped_releases, in_progress_releases, finished_at, last_activity_at)
+SELECT p.user_id, p.created_at, p.done_releases, p.skipped_releases, p.in_progress_releases,
+       CASE WHEN c.progress = 100 THEN p.last_activity_at END, p.last_activity_at
+  FROM people p JOIN counted c USING (done_releases, skipped_releases)
+    ON CONFLICT (user_id) DO UPDATE
+   SET {", ".join(_joined(status) for status in ("done", "skipped", "in_progress"))},
+       finished_at = u.finished_at,
+       last_activity_at = greatest(u.last_activity_at, excluded.last_activity_at)
+"""
+
+ALREADY_HERE = """
+ON COMMIT DROP AS
+SELECT user_id FROM onboarding_users u WHERE EXISTS (SELECT FROM import_rows o WHERE o.user_id = u.user_id)
+"""
+
+FINISHED = f"""
+UPDATE onboarding_users u SET finished_at = u.last_activity_at
+  FROM import_known k WHERE u.user_id = k.user_id AND u.finished_at IS NULL AND {PERCENT} = 100
+"""
+
+STEPS = """
+INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+SELECT o.user_id, o.step_id, o.status, m.release_id, o.row_version - m.behind, coalesce(o.updated_at, now()), :actor
+  FROM import_rows o JOIN import_releases m USING (step_id, version)
+ ORDER BY o.user_id, o.step_id
+"""
+
+EVENTS = """
+INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id)
+SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_version, release_id
+  FROM user_steps WHERE step_id IN (SELECT step_id FROM import_releases)
+"""
+
+
+def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tuple[int, int]:
+    """The people and how many of them are new."""
+    known = stage(session, "import_known", ALREADY_HERE)
+    try:
+        with session.begin_nested(), loading(session, rows):
+            progress("Adding people", 0, rows)
+            people = run(session, PEOPLE)
+            progress("Adding their steps", rows // 4, rows)
+            run(session, STEPS, {"actor": actor.key})
+            progress("Adding their history", rows // 2, rows)
+            run(session, EVENTS)
+            progress("Checking keys", rows * 3 // 4, rows)
+    except (IntegrityError, DataError):
+        # The primary key found a repeated row; looking for them beforehand would cost every import another sort.
+        if repeated := session.execute(REPEATED, {"listed": LISTED}).all():
+            _refuse(repeated)
+        raise
+    if known:
+        run(session, FINISHED)
+    if people - known > known:
+        add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
+    return people, people - known

@@ -1,0 +1,136 @@
+"""What every import shares: what it refuses and reports, staging by COPY, and loading many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding.errors import Invalid
+
+LISTED = 20
+"""How many problems a refused import lists; the rest are counted."""
+
+MANY_ROWS = 50_000
+"""From here on a load checks foreign keys once for all rows, where most rows of the table come with it."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Told the stage, the rows done and all of them (None: not known), a few times a second at most."""
+
+
+def quiet(_stage: str, _done: int, _total: int | None) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that can't be imported: where it is (`line 7`, `ada / verify-email`), and why it can't."""
+
+    where: str
+    reason: str
+
+
+class BadRows(Invalid):
+    """An import was refused, and nothing of it was kept. `listed` are the first problems, `total` counts all."""
+
+    def __init__(self, listed: Iterable[Problem], total: int) -> None:
+        self.listed = tuple(listed)
+        self.total = total
+        super().__init__({problem.where: problem.reason for problem in self.listed})
+
+    def __str__(self) -> str:
+        more = self.total - len(self.listed)
+        return "\n".join(
+            [
+                f"Nothing was imported: {self.total:,} problem{'s' * (self.total != 1)}.",
+                *(f"  {problem.where}: {problem.reason}" for problem in self.listed),
+                *([f"  and {more:,} more"] if more else []),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did. `statuses`: steps of people that were written; `unchanged`: those that said nothing new."""
+
+    new_people: int = 0
+    updated_people: int = 0
+    statuses: int = 0
+    unchanged: int = 0
+    steps: int = 0
+    releases: int = 0
+
+
+def driver_connection(session: Session) -> psycopg.Connection[Any]:
+    """The session's own connection, for COPY inside its transaction."""
+    found = session.connection().connection.driver_connection
+    if not isinstance(found, psycopg.Connection):
+        raise TypeError("imports need psycopg")
+    return found
+
+
+def run(session: Session, sql: str, values: Mapping[str, Any] | None = None) -> int:
+    """Runs one statement; how many rows it wrote."""
+    result: Any = session.execute(text(sql), values or {})
+    return max(0, int(result.rowcount))
+
+
+def stage(session: Session, table: str, definition: str) -> int:
+    """Makes a table that lasts as long as the transaction, from `(columns)` or `AS SELECT ...`; how many rows it has."""
+    run(session, f"DROP TABLE IF EXISTS pg_temp.{table}")
+    return run(session, f"CREATE TEMP TABLE {table} {definition}")
+
+
+def prepare(session: Session) -> None:
+    """Memory for the few large sorts of this transaction; compiling queries costs more than it gives here."""
+    run(session, "SET LOCAL work_mem = '64MB'")
+    run(session, "SET LOCAL maintenance_work_mem = '256MB'")
+    run(session, "SET LOCAL jit = off")
+
+
+FOREIGN_KEYS = text("""
+SELECT conrelid::regclass::text AS on_table, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
+  FROM pg_constraint WHERE conrelid = 'user_steps'::regclass AND contype = 'f' ORDER BY conname
+""")
+INDEXES = text("""
+SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
+  FROM pg_index
+ WHERE indrelid IN ('onboarding_users'::regclass, 'user_step_events'::regclass)
+   AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+ ORDER BY 1
+""")
+FEW_THERE = text("SELECT count(*) FROM (SELECT FROM user_steps LIMIT :rows) there")
+
+
+@contextmanager
+def loading(session: Session, rows: int) -> Iterator[None]:
+    """Load `rows` rows of user_steps and their events inside, fast.
+
+    Where that is most of the table, its foreign keys and the search indexes are taken off and put back in the same
+    transaction: all rows are checked at once, where row by row it takes five times as long. Nobody else reads people
+    meanwhile, and a row that breaks a key still fails the import.
+    """
+    if rows < MANY_ROWS or session.scalar(FEW_THERE, {"rows": rows}) == rows:
+        yield
+        return
+    foreign_keys, indexes = session.execute(FOREIGN_KEYS).all(), session.execute(INDEXES).all()
+    for key in foreign_keys:
+        run(session, f"ALTER TABLE {key.on_table} DROP CONSTRAINT {key.name}")
+    for index in indexes:
+        run(session, f"DROP INDEX {index.name}")
+    yield
+    for key in foreign_keys:
+        run(session, f"ALTER TABLE {key.on_table} ADD CONSTRAINT {key.name} {key.definition}")
+    for index in indexes:
+        run(session, index.definition)
+
+
+def add_statistics(session: Session, *tables: str) -> None:
+    """Tells the planner what was just loaded, so that the first pages after it are not slow."""
+    for table in tables:
+        run(session, f"ANALYZE {table}")

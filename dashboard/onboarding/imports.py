@@ -1,0 +1,408 @@
+"""Import of people from a CSV file: checked first, then written at once, or not at all.
+
+The columns are user_id, name, email, and one for each step, named by its step_id. An empty cell says nothing: somebody
+new has not started that step, and somebody who is there already keeps what they have (`todo` in a cell puts it back).
+A status that differs from the person's present one is a write like any other, on top of the newest row_version.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk import (
+    LISTED,
+    BadRows,
+    Imported,
+    Problem,
+    Progress,
+    add_statistics,
+    driver_connection,
+    loading,
+    prepare,
+    quiet,
+    run,
+    stage,
+)
+from dashboard.onboarding.errors import Invalid, Refused
+from dashboard.onboarding.history import record
+from dashboard.onboarding.progress import PERCENT, REOPENED_AT, STATUS_NAMES
+from dashboard.onboarding.steps import text_problem
+
+LONGEST_LINE = 1_000_000
+LONGEST = {"user_id": 200, "name": 200, "email": 320}
+CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
+TOLD_EVERY = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where in a line each member is; `steps` maps a step_id to its place."""
+
+    count: int
+    user_id: int
+    name: int | None
+    email: int | None
+    steps: dict[str, int]
+
+
+@dataclass(slots=True)
+class Problems:
+    """The first problems of a file, and how many there are."""
+
+    listed: list[Problem] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, line: int, reason: str) -> None:
+        self.total += 1
+        if len(self.listed) < LISTED:
+            self.listed.append(Problem(f"line {line}", reason))
+
+
+def import_csv(
+    session: Session, actor: Actor, file: BinaryIO, *, total: int | None = None, progress: Progress = quiet
+) -> Imported:
+    """Create and update people from a CSV file of `total` lines (None: not known).
+
+    Raises Invalid (the header), BadRows naming each bad line, Refused (a race with someone). All or nothing.
+    """
+    prepare(session)
+    lines = Lines(file)
+    reader = csv.reader(lines, strict=True)
+    columns = _columns(session, _header(reader))
+    problems = Problems()
+    _stage(session, columns, reader, lines, problems, lambda done: progress("Reading", done, total))
+    _find_repeated(session, problems)
+    if problems.total:
+        raise BadRows(problems.listed, problems.total)
+    return _write(session, actor, progress)
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+class Lines:
+    """The file's lines as text; `broken` says why one of those read since it was last cleared can't be used."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.read = 0
+        self.broken = ""
+
+    def __iter__(self) -> Iterator[str]:
+        while raw := self.file.readline(LONGEST_LINE):
+            self.read += 1
+            if self.read == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            yield self._decoded(raw)
+
+    def _decoded(self, raw: bytes) -> str:
+        if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            self.broken = f"is longer than {LONGEST_LINE:,} bytes"
+            while (rest := self.file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            return "\n"
+        if b"\0" in raw:
+            self.broken = "has a NUL character"
+            return "\n"
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            self.broken = f"is not UTF-8 (byte {error.start + 1})"
+            return "\n"
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise Invalid({"header": f"can't be read: {error}"}) from error
+    if not names:
+        raise Invalid({"header": "is missing: the first line must name the columns, in UTF-8"})
+    return [name.strip() for name in names]
+
+
+STEPS_NOW = text("""
+SELECT s.step_id, c.id AS release_id, c.number, c.version
+  FROM steps s LEFT JOIN step_releases c ON c.id = s.current_release_id
+""")
+
+
+def _columns(session: Session, names: list[str]) -> Columns:
+    """Checks the header against the checklist, and notes its steps' releases for the statements. Raises Invalid."""
+    known = {row.step_id: row for row in session.execute(STEPS_NOW)}
+    problems = {name: "is there more than once" for name in names if names.count(name) > 1}
+    problems |= {
+        name: "is not live" if name in known else "is neither user_id, name or email nor a step"
+        for name in names
+        if name not in LONGEST and (name not in known or known[name].version is None)
+    }
+    if "user_id" not in names:
+        problems["user_id"] = "is missing"
+    if problems:
+        raise Invalid({f"column {name!r}": reason for name, reason in problems.items()})
+    place = {name: index for index, name in enumerate(names)}
+    steps = {name: index for name, index in place.items() if name not in LONGEST}
+    _note_steps(session, [known[step_id] for step_id in steps])
+    return Columns(len(names), place["user_id"], place.get("name"), place.get("email"), steps)
+
+
+def _note_steps(session: Session, steps: Sequence[Any]) -> None:
+    stage(session, "import_steps", "(place int, step_id text, release_id int, number int) ON COMMIT DROP")
+    for place, step in enumerate(steps, 1):
+        run(
+            session,
+            "INSERT INTO import_steps VALUES (:place, :step_id, :release_id, :number)",
+            {"place": place, "step_id": step.step_id, "release_id": step.release_id, "number": step.number},
+        )
+
+
+def _stage(
+    session: Session,
+    columns: Columns,
+    reader: Iterator[list[str]],
+    lines: Lines,
+    problems: Problems,
+    tell: Callable[[int], None],
+) -> None:
+    """Copies the good lines into a table of this transaction, statuses as one letter a step, and lists the bad ones."""
+    table = "line bigint, user_id text, name text, email text, codes text"
+    stage(session, "import_people", f"({table}) ON COMMIT DROP")
+    with driver_connection(session).cursor() as cursor, cursor.copy("COPY import_people FROM STDIN") as copy:
+        for line, fields in _records(reader, lines, problems):
+            row, reason = _checked(fields, columns)
+            if reason:
+                problems.add(line, reason)
+            else:
+                copy.write_row((line, *row))
+            if line % TOLD_EVERY == 0:
+                tell(line)
+    tell(lines.read)
+
+
+def _records(reader: Iterator[list[str]], lines: Lines, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the number of its first line; blank lines are passed over, unreadable ones listed."""
+    while True:
+        line = lines.read + 1
+        lines.broken = ""
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            problems.add(line, f"is not CSV: {error}")
+            continue
+        if lines.broken:
+            problems.add(line, lines.broken)
+        elif fields:
+            yield line, fields
+        if fields is None:
+            return
+
+
+def _checked(fields: list[str], columns: Columns) -> tuple[tuple[str, str, str, str], str]:
+    """The line as it is staged, and why it can't be imported (empty: it can)."""
+    if len(fields) != columns.count:
+        return _NOTHING, f"has {len(fields)} fields, not {columns.count}"
+    user_id = fields[columns.user_id]
+    name = fields[columns.name].strip() if columns.name is not None else ""
+    email = fields[columns.email].strip() if columns.email is not None else ""
+    try:
+        codes = "".join([CODES[fields[place].strip()] for place in columns.steps.values()])
+    except KeyError as unknown:
+        step_id = next(step for step, place in columns.steps.items() if fields[place].strip() == unknown.args[0])
+        return _NOTHING, f"{step_id}: {unknown.args[0][:40]!r} is not a status; use {STATUS_NAMES} or nothing"
+    if not user_id.strip():
+        return _NOTHING, "user_id is empty"
+    for member, value in (("user_id", user_id), ("name", name), ("email", email)):
+        if reason := text_problem(value, LONGEST[member]):
+            return _NOTHING, f"{member} {reason}"
+    return (user_id, name, email, codes), ""
+
+
+_NOTHING = ("", "", "", "")
+
+
+REPEATED = text("""
+SELECT line, user_id, first, count(*) OVER () AS total
+  FROM (SELECT line, user_id, min(line) OVER (PARTITION BY user_id) AS first FROM import_people) lines
+ WHERE line > first ORDER BY line LIMIT :listed
+""")
+
+
+def _find_repeated(session: Session, problems: Problems) -> None:
+    """Lists each line whose user_id is on an earlier line too; sorted by the database, so memory stays flat."""
+    rows = session.execute(REPEATED, {"listed": LISTED}).all()
+    if rows:
+        problems.total += rows[0].total
+    problems.listed += [
+        Problem(f"line {row.line}", f"user_id {row.user_id!r} is on line {row.first} already") for row in rows
+    ]
+    problems.listed.sort(key=lambda problem: int(problem.where.removeprefix("line ")))
+    del problems.listed[LISTED:]
+
+
+# Writing -------------------------------------------------------------------------------------------------------------
+
+
+KNOWN = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
+
+# What a line of statuses means is worked out once for each that occurs, not once for each person.
+NEW_PEOPLE = f"""
+WITH meant AS MATERIALIZED (
+    SELECT codes,
+           ARRAY(SELECT release_id FROM import_steps WHERE substr(codes, place, 1) = 'd' ORDER BY 1) AS done_releases,
+           ARRAY(SELECT release_id FROM import_steps WHERE substr(codes, place, 1) = 's' ORDER BY 1) AS skipped_releases,
+           ARRAY(SELECT release_id FROM import_steps WHERE substr(codes, place, 1) = 'i' ORDER BY 1) AS in_progress_releases,
+           codes ~ '[dsi]' AS started
+      FROM (SELECT DISTINCT codes FROM import_people) occurring
+), counted AS MATERIALIZED (
+    SELECT u.*, {PERCENT} AS progress FROM meant u
+)
+INSERT INTO onboarding_users
+       (user_id, name, email, done_releases, skipped_releases, in_progress_releases, finished_at, last_activity_at)
+SELECT p.user_id, p.name, p.email, c.done_releases, c.skipped_releases, c.in_progress_releases,
+       CASE WHEN c.progress = 100 THEN now() END, CASE WHEN c.started THEN now() END
+  FROM import_people p JOIN counted c USING (codes)
+ WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)
+ ORDER BY p.user_id
+    ON CONFLICT (user_id) DO NOTHING
+"""
+
+# Somebody new was To do under release 1 with row_version 1 (docs/model.md, rule 3): this write makes the next one.
+NEW_STEPS = """
+WITH written AS (
+    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    SELECT p.user_id, s.step_id,
+           CASE substr(p.codes, s.place, 1) WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' ELSE 'in_progress' END,
+           s.release_id, s.number + 1, now(), :actor
+      FROM import_people p CROSS JOIN import_steps s
+     WHERE substr(p.codes, s.place, 1) IN ('d', 's', 'i')
+       AND NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)
+     ORDER BY 1, 2
+ RETURNING *
+)
+INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id)
+SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_version, release_id FROM written
+"""
+
+RENAMED = """
+UPDATE onboarding_users u
+   SET name = coalesce(nullif(p.name, ''), u.name), email = coalesce(nullif(p.email, ''), u.email)
+  FROM import_people p JOIN import_known k USING (user_id)
+ WHERE u.user_id = p.user_id AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
+"""
+
+WANTED = """
+ON COMMIT DROP AS
+SELECT p.user_id, s.step_id,
+       CASE substr(p.codes, s.place, 1)
+            WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' WHEN 'i' THEN 'in_progress' ELSE 'todo' END AS status
+  FROM import_people p JOIN import_known k USING (user_id) CROSS JOIN import_steps s
+ WHERE substr(p.codes, s.place, 1) <> '.'
+"""
+
+# In the order in which every import takes them, so that two at once do not wait for each other in a circle.
+LOCKED = """
+SELECT FROM user_steps us JOIN import_wanted w USING (user_id, step_id)
+ ORDER BY us.user_id, us.step_id FOR UPDATE OF us
+"""
+
+
+def _array(status: str) -> str:
+    return f"""{status}_releases = ARRAY(
+        SELECT r FROM unnest(u.{status}_releases) r WHERE r <> ALL (coalesce(m.{status}_out, '{{}}'))
+         UNION ALL SELECT unnest(m.{status}_in) ORDER BY 1)"""
+
+
+def _moves(status: str) -> str:
+    return f"""array_agg(recorded_release_id) FILTER (WHERE recorded_status = '{status}') AS {status}_out,
+           array_agg(current_release_id) FILTER (WHERE wanted = '{status}') AS {status}_in"""
+
+
+# The checked write of progress.py for many rows: what moved since this statement began is left for the next round.
+CHANGED = f"""
+WITH before AS MATERIALIZED (
+    SELECT v.*, w.status AS wanted
+      FROM import_wanted w JOIN effective_user_steps v USING (user_id, step_id)
+     WHERE v.step_version IS NOT NULL AND v.status <> w.status
+), updated AS (
+    UPDATE user_steps us
+       SET status = b.wanted, release_id = b.current_release_id, row_version = b.row_version + 1,
+           updated_at = now(), updated_by = :actor
+      FROM before b
+     WHERE us.user_id = b.user_id AND us.step_id = b.step_id
+       AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
+ RETURNING us.user_id, us.step_id
+), inserted AS (
+    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, now(), :actor
+      FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
+        ON CONFLICT (user_id, step_id) DO NOTHING
+ RETURNING user_id, step_id
+), written AS MATERIALIZED (
+    SELECT b.* FROM before b JOIN (SELECT * FROM updated UNION ALL SELECT * FROM inserted) done USING (user_id, step_id)
+), moved AS (
+    SELECT user_id, {", ".join(_moves(status) for status in ("done", "skipped", "in_progress"))}
+      FROM written GROUP BY user_id
+), counted AS (
+    UPDATE onboarding_users u
+       SET {", ".join(_array(status) for status in ("done", "skipped", "in_progress"))},
+           last_activity_at = greatest(u.last_activity_at, now())
+      FROM moved m WHERE u.user_id = m.user_id
+), event AS (
+    INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id)
+    SELECT user_id, step_id, now(), :actor, 'import', status, wanted, row_version + 1, current_release_id FROM written
+)
+SELECT (SELECT count(*) FROM before) AS differed, (SELECT count(*) FROM written) AS written
+"""
+
+FINISHED = f"""
+UPDATE onboarding_users u SET finished_at = now()
+  FROM import_known k
+ WHERE u.user_id = k.user_id AND coalesce(u.finished_at <= {REOPENED_AT}, true) AND {PERCENT} = 100
+"""
+
+
+def _write(session: Session, actor: Actor, progress: Progress) -> Imported:
+    values = {"actor": actor.key}
+    people = session.execute(text("SELECT count(*) FROM import_people")).scalar_one()
+    steps = session.execute(text("SELECT count(*) FROM import_steps")).scalar_one()
+    known = stage(session, "import_known", KNOWN)
+    run(session, "ANALYZE import_people, import_known")
+    with loading(session, (people - known) * steps):
+        progress("Adding people", 0, people)
+        new = run(session, NEW_PEOPLE)
+        if known + new != people:
+            raise Refused("Somebody in the file was added by someone else just now. Import it again.")
+        progress("Adding their steps", new, people)
+        statuses = run(session, NEW_STEPS, values)
+    progress("Updating people", people - known, people)
+    renamed, changed, wanted = _update_known(session, values) if known else (0, 0, 0)
+    if new > people // 2:
+        add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
+    done = Imported(new, renamed, statuses + changed, wanted - changed)
+    counts = {"new": [None, new], "known": [None, known], "statuses": [None, done.statuses]}
+    record(session, actor, "people.import", subject=f"{people:,} people", changes=counts)
+    progress("Done", people, people)
+    return done
+
+
+def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int]:
+    """Renames and writes on top of what people already had: people renamed, statuses written, statuses asked for."""
+    renamed = run(session, RENAMED)
+    wanted = stage(session, "import_wanted", WANTED)
+    run(session, "ANALYZE import_wanted")
+    session.execute(text(LOCKED))
+    changed = 0
+    while True:
+        differed, written = session.execute(text(CHANGED), values).one()
+        changed += written
+        if differed == written:
+            break
+    run(session, FINISHED)
+    return renamed, changed, wanted

@@ -1,0 +1,47 @@
+"""How a person's id stands in an address: ids belong to the host product and may hold any characters."""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from werkzeug.routing import BaseConverter, ValidationError
+
+MARK = "~"
+UNPADDED = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class UserIdConverter(BaseConverter):
+    """Most ids stand there as they are, slashes too. Those that browsers or servers would rewrite are packed."""
+
+    regex = "[^/].*?"
+    weight = 200
+    part_isolating = False
+
+    def to_python(self, value: str) -> str:
+        """The id; an address that only looks packed leads nowhere."""
+        return unpack(value[len(MARK) :]) if value.startswith(MARK) else value
+
+    def to_url(self, value: str) -> str:
+        """The id, quoted or packed."""
+        return super().to_url(value) if stands_as_it_is(value) else MARK + pack(value)
+
+
+def stands_as_it_is(user_id: str) -> bool:
+    """False for what gets lost on the way (`..`, `//`, line ends) or means something else (a packed id, a step)."""
+    if user_id.startswith(MARK) or not user_id.isprintable() or "/steps/" in user_id:
+        return False
+    return all(segment not in ("", ".", "..") for segment in user_id.split("/"))
+
+
+def pack(user_id: str) -> str:
+    """Any text, in letters, digits, - and _."""
+    return urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
+
+
+def unpack(packed: str) -> str:
+    """What was packed. Raises ValidationError, which makes an address match nothing."""
+    if not UNPADDED.fullmatch(packed):
+        raise ValidationError
+    try:
+        return urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
+    except ValueError as error:
+        raise ValidationError from error

@@ -1,0 +1,158 @@
+"""Forms: what was typed, parsed. The rules are the engine's; what it refuses is put beside the fields it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+from wtforms import Field, Form, HiddenField, StringField, TextAreaField
+
+from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.releases import Planned, tolerance
+from dashboard.onboarding.steps import MEMBERS, Definition, Fields
+
+WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+Values = MultiDict[str, str]
+
+
+def whole(text: str | None) -> int | str:
+    """The number that was typed; anything else as it is, for the engine to refuse."""
+    text = (text or "").strip()
+    return int(text) if WHOLE.fullmatch(text) else text
+
+
+def _newlines(text: str | None) -> str | None:
+    # browsers send CRLF whatever the text had, which would make every saved line look changed
+    return text.replace("\r\n", "\n") if text else text
+
+
+class StepForm(Form):
+    """What a step says."""
+
+    title = StringField("Title")
+    description = TextAreaField("Description", filters=[_newlines])
+    weight = StringField("Weight", default="10")
+    action_url = StringField("Opens")
+
+    def typed(self) -> dict[str, Any]:
+        """The members as typed, for the engine to check. Raises Invalid when a field did not arrive at all."""
+        if absent := {name: "did not arrive with the form" for name in MEMBERS if not self[name].raw_data}:
+            raise Invalid(absent)
+        return {name: self[name].data or "" for name in MEMBERS} | {"weight": whole(self.weight.data)}
+
+
+class NewStepForm(StepForm):
+    """A new step: its id too, which never changes afterwards."""
+
+    step_id = StringField("Id")
+
+
+class DraftForm(StepForm):
+    """A draft as it was opened (`base_...`, `row_version`) and as it was typed."""
+
+    row_version = HiddenField("The draft's number")
+    version = HiddenField("The draft's version")
+    base_title = HiddenField()
+    base_description = HiddenField(filters=[_newlines])
+    base_weight = HiddenField()
+    base_action_url = HiddenField()
+
+    @classmethod
+    def of(cls, draft: Definition, fields: Fields | None = None) -> DraftForm:
+        """The form to save over `draft`; it says `fields`, or what the draft says."""
+        values = {name: getattr(fields or draft.fields, name) for name in MEMBERS}
+        base = {f"base_{name}": getattr(draft.fields, name) for name in MEMBERS}
+        return cls(data=values | base | {"row_version": draft.row_version, "version": draft.version})
+
+    def opened_at(self) -> int:
+        """The row_version that the form was opened at. Raises Invalid."""
+        opened = whole(self.row_version.data)
+        if not isinstance(opened, int) or opened < 1:
+            raise Invalid({"row_version": "must be a whole number from 1"})
+        return opened
+
+    def base(self) -> dict[str, Any]:
+        """What the draft said when the form was opened."""
+        said = {name: self[f"base_{name}"].data or "" for name in MEMBERS}
+        return said | {"weight": whole(self.base_weight.data)}
+
+
+def chosen(values: Values) -> Values:
+    """A merge panel's form with each choice, theirs or mine, put in its field's place. Raises Invalid."""
+    result = values.copy()
+    for name in MEMBERS:
+        choice = values.get(f"choice_{name}")
+        if choice is None:
+            continue
+        if choice not in ("theirs", "mine") or f"mine_{name}" not in values:
+            raise Invalid({name: "needs a choice: theirs or yours"})
+        result[name] = values.get(f"base_{name}" if choice == "theirs" else f"mine_{name}", "")
+    return result
+
+
+def put_problems(form: Form, problems: Mapping[str, str]) -> list[str]:
+    """Puts what the engine refused beside the fields it names; returns what belongs to no field that people see."""
+    rest = []
+    for name, reason in problems.items():
+        field: Field | None = form._fields.get(name)
+        message = f"{field.label.text if field else name} {reason}."
+        if field is None or isinstance(field, HiddenField):
+            rest.append(message)
+        else:
+            field.errors = [message]
+    return rest
+
+
+class ReasonForm(Form):
+    """Why something is released."""
+
+    note = TextAreaField("Reason", filters=[_newlines])
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What people keep, and whether those who fall from 100 % are asked to finish again."""
+
+    policy: Policy
+    reopens_finished: bool = False
+
+
+def choice_from(values: Values, preset: Policy | None = None) -> Choice:
+    """The carry-over policy of a form or an address; what it does not say is as in `preset`. Raises Invalid."""
+    keeps = {status: _keep(values, status, preset) for status in ("done", "skipped", "in_progress")}
+    reopen = values.get("reopen", "")
+    if reopen not in ("", "1"):
+        raise Invalid({"reopen": "Reopening is either on or off."})
+    return Choice(Policy(**keeps), reopen == "1")
+
+
+def _keep(values: Values, status: str, preset: Policy | None) -> bool:
+    said = values.get(status)
+    if said is None and preset is not None:
+        return bool(getattr(preset, status))
+    if said not in ("keep", "reset"):
+        raise Invalid({status: f"The policy for {status} must be keep or reset."})
+    return said == "keep"
+
+
+def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft: bool) -> Planned:
+    """What a preview showed, from the hidden fields of its form. Raises Invalid; `draft`: a draft was shown too."""
+    release_id, everybody = _count(values, "release_id"), _count(values, "everybody")
+    return Planned(
+        release_id=release_id,
+        draft_row_version=_count(values, "draft_row_version") if draft else None,
+        reset=_count(values, "reset"),
+        restored=_count(values, "restored"),
+        tolerance=tolerance(everybody, drift_percent, drift_people),
+    )
+
+
+def _count(values: Values, name: str) -> int:
+    number = whole(values.get(name))
+    if not isinstance(number, int) or number < 0:
+        raise Invalid({name: "This form is not one that a preview gave out. Open the preview again."})
+    return number

@@ -1,0 +1,268 @@
+"""What a person's page shows: read in one place, for the page and for the parts of it that htmx swaps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from dashboard.database import transaction
+from dashboard.onboarding import history, people, progress
+from dashboard.onboarding.carryover import STATUSES, Release, Status
+from dashboard.onboarding.errors import NotFound
+from dashboard.onboarding.history import Change, Timeline, Who
+from dashboard.onboarding.people import Person
+from dashboard.onboarding.progress import Saved, UserStep
+from dashboard.web.formats import status_label
+from dashboard.web.told import Told, called, how_many_changes, receipt_address, tell
+
+HISTORY_LIMIT = 20
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
+LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
+UNKNOWN_STATUS = "The status must be one of To do, In progress, Done and Skipped."
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a row's form carried. `row_version` is 0 where it is not a number; `resolve` is a conflict's way out."""
+
+    status: str
+    row_version: int
+    comment: str
+    resolve: str = ""
+    undoes: bool = False
+    opened: datetime | None = None
+    has_row_version: bool = True
+
+    @classmethod
+    def read(cls, form: Mapping[str, str]) -> Attempt:
+        """From a request's form, however broken it is."""
+        given = form.get("row_version", "").strip()
+        return cls(
+            status=form.get("status", ""),
+            row_version=int(given) if WHOLE_NUMBER.fullmatch(given) else 0,
+            comment=form.get("comment", "").strip(),
+            resolve=form.get("resolve", ""),
+            undoes=form.get("undoes", "") == "1",
+            opened=moment(form.get("opened", "")),
+            has_row_version=bool(given),
+        )
+
+    def told(self, problems: Mapping[str, str]) -> tuple[str, ...]:
+        """Why it was not saved, as sentences."""
+        return tuple(self._sentence(member, reason) for member, reason in problems.items())
+
+    def _sentence(self, member: str, reason: str) -> str:
+        if member == "status":
+            return UNKNOWN_STATUS
+        if member == "row_version" and not self.has_row_version:
+            return "The row version is missing."
+        return f"{LABELS.get(member, member)} {reason}."
+
+
+def moment(text: str) -> datetime | None:
+    """When a form says that it was opened; None where it says nothing that can be."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo and found <= datetime.now(UTC) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The write that takes a save back: the status before it, over the row_version that it made."""
+
+    status: str
+    row_version: int
+    undone: bool = False
+
+    @classmethod
+    def of(cls, saved: Saved, attempt: Attempt) -> Undo | None:
+        """None where the save left the status as it was."""
+        if saved.before == saved.status:
+            return None
+        return cls(saved.before, saved.row_version, attempt.undoes)
+
+
+NOTHING_TYPED = Attempt("", 0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What came of a form that was sent for one row. `focus`: the row, as it is now, gets the focus."""
+
+    step_id: str
+    attempt: Attempt = NOTHING_TYPED
+    is_saved: bool = False
+    is_stale: bool = False
+    undo: Undo | None = None
+    problems: tuple[str, ...] = ()
+    changes: Sequence[Change] = ()
+    focus: bool = False
+
+
+AT_REST = Happened("")
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What stands in a row's place after a stale save. `offered`: saving mine is preselected, and `why`."""
+
+    kind: Literal["moved", "same", "withdrawn"]
+    changes: list[Told]
+    attempt: Attempt
+    offered: bool = False
+    why: str = ""
+
+    @property
+    def how_many(self) -> str:
+        """One change, Two changes ..."""
+        return how_many_changes(self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step of the person; `by` says by whom or by what it is as it is, `receipt` leads to the release that did it."""
+
+    step: UserStep
+    at: datetime | None
+    by: str
+    receipt: str = ""
+    happened: Happened = AT_REST
+    panel: Panel | None = None
+
+    @property
+    def chosen(self) -> str:
+        """What the select shows: the status that was chosen and not saved, else the one that counts."""
+        attempt = self.happened.attempt
+        return attempt.status if attempt.status in STATUSES and not self.happened.is_saved else self.step.status
+
+    @property
+    def comment(self) -> str:
+        """The comment that was typed and is not saved."""
+        return "" if self.happened.is_saved else self.happened.attempt.comment
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPage:
+    """A person, their rows in checklist order, the withdrawn ones apart, and one page of history."""
+
+    person: Person
+    rows: list[Row]
+    withdrawn: list[Row]
+    history: Timeline
+    told: list[Told]
+    titles: Mapping[str, str]
+    opened: datetime
+
+    def row(self, step_id: str) -> Row:
+        """The row of one step. Raises NotFound."""
+        return self.rows[self.order(step_id) - 1]
+
+    def order(self, step_id: str) -> int:
+        """The place of the step among the rows, from 1. Raises NotFound."""
+        for order, row in enumerate(self.rows, 1):
+            if row.step.step_id == step_id:
+                return order
+        raise NotFound("step", step_id)
+
+    @property
+    def live(self) -> list[UserStep]:
+        """The steps that count."""
+        return [row.step for row in self.rows if row.step.version is not None]
+
+    def count(self, status: str) -> int:
+        """How many live steps have the status."""
+        return sum(1 for step in self.live if step.status == status)
+
+    @property
+    def points_to_go(self) -> int:
+        """The weight of the live steps that are open."""
+        return sum(step.weight for step in self.live if step.status not in ("done", "skipped"))
+
+    @property
+    def last_step(self) -> str:
+        """The title of the step that the last activity was on; empty where a release has moved it since."""
+        at = self.person.last_activity_at
+        return next((row.step.title for row in self.rows if at and row.step.updated_at == at), "")
+
+    @property
+    def newer(self) -> int | None:
+        """Where the page of newer history starts."""
+        return max(0, self.history.start - HISTORY_LIMIT) if self.history.start else None
+
+    @property
+    def older(self) -> int | None:
+        """Where the page of older history starts."""
+        after = self.history.start + HISTORY_LIMIT
+        return after if after < self.history.total else None
+
+
+def load(user_id: str, *, start: int = 0, happened: Happened = AT_REST) -> PersonPage:
+    """The page; `happened` fills in the row that it concerns. Raises NotFound."""
+    with transaction() as session:
+        person = people.find(session, user_id)
+        steps = progress.steps_of(session, user_id)
+        timeline = history.timeline(session, user_id, person.created_at, start, HISTORY_LIMIT)
+        moved = [step.step_id for step in steps if step.reset_by_release_id or step.version is None]
+        releases = history.releases_of(session, moved) if moved else {}
+        keys = {step.updated_by for step in steps if step.updated_by}
+        keys |= {change.by for change in (*timeline.changes, *happened.changes)}
+        keys |= {release.released_by for of_step in releases.values() for release in of_step}
+        names = history.who(session, keys)
+    # a step that was withdrawn while it was being edited keeps its place, to say so
+    here = [step for step in steps if step.version is not None or step.step_id == happened.step_id]
+    rows = [_row(step, releases, names) for step in steps]
+    return PersonPage(
+        person=person,
+        rows=[_with(row, happened, names) for row in rows if row.step in here],
+        withdrawn=[row for row in rows if row.step not in here],
+        history=timeline,
+        told=[tell(change, names) for change in timeline.changes],
+        titles={step.step_id: step.title for step in steps},
+        opened=datetime.now(UTC),
+    )
+
+
+def _row(step: UserStep, releases: Mapping[str, Sequence[Release]], names: Mapping[str, Who]) -> Row:
+    """The row at rest: since when, and by whom or by which release, it is as it is."""
+    of_step = releases.get(step.step_id, [])
+    if step.version is None:
+        last = of_step[-1]
+        return Row(step, last.released_at, f"Withdrawn by {names[last.released_by].name}", receipt_address(last))
+    for release in of_step:
+        if release.id == step.reset_by_release_id:
+            return Row(step, release.released_at, f"Reset by {called(release)}", receipt_address(release))
+    return Row(step, step.updated_at, names[step.updated_by].name if step.updated_by else "")
+
+
+def _with(row: Row, happened: Happened, names: Mapping[str, Who]) -> Row:
+    """The row with what came of its form."""
+    if row.step.step_id != happened.step_id:
+        return row
+    return replace(row, happened=happened, panel=_panel(row.step, happened, names))
+
+
+def _panel(step: UserStep, happened: Happened, names: Mapping[str, Who]) -> Panel | None:
+    attempt, changes = happened.attempt, happened.changes
+    told = [tell(change, names) for change in changes]
+    if step.version is None:
+        return Panel("withdrawn", told, attempt)
+    if not happened.is_stale:
+        return None
+    if step.status == attempt.status:
+        return Panel("same", told, attempt)
+    status = cast(Status, attempt.status)
+    offered = history.still_holds(status, changes)
+    return Panel("moved", told, attempt, offered, _why(status, changes) if offered else "")
+
+
+def _why(status: Status, changes: Sequence[Change]) -> str:
+    """On what ground saving mine is offered first."""
+    passed = [change.release for change in changes if change.release]
+    only = called(passed[0]) if len(passed) == 1 else "releases"
+    kept = "" if status == "todo" else f", and {status_label(status)} is kept"
+    return f"Only {only} came in between{kept}. So your choice still holds."

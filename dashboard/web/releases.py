@@ -1,0 +1,284 @@
+"""Release, roll back, withdraw, restore: the preview of each, its confirmation, and the receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import Session, transaction
+from dashboard.onboarding import history, releases
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.errors import AlreadyReleased, Invalid, Refused, StalePlan
+from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.steps import Step
+from dashboard.staff.permissions import Permission
+from dashboard.web import access, checklist, forms
+from dashboard.web.access import current_actor, require
+from dashboard.web.checklist import Place
+from dashboard.web.forms import Choice, ReasonForm
+from dashboard.web.rendering import render, wants_partial
+
+blueprint = Blueprint("releases", __name__, url_prefix="/steps/<step_id>")
+
+Run = Callable[[Session, Actor, str, Choice, str, Planned], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One way to make a release: the page's path, the engine's function, whether a draft and a policy come into it."""
+
+    path: str
+    run: Run
+    of_draft: bool = False
+
+
+def _release(session: Session, actor: Actor, step_id: str, choice: Choice, note: str, planned: Planned) -> Outcome:
+    return releases.release(
+        session, actor, step_id, choice.policy, reopens_finished=choice.reopens_finished, note=note, planned=planned
+    )
+
+
+def _without_choice(engine: Callable[..., Outcome]) -> Run:
+    def run(session: Session, actor: Actor, step_id: str, choice: Choice, note: str, planned: Planned) -> Outcome:  # noqa: ARG001
+        return engine(session, actor, step_id, note=note, planned=planned)
+
+    return run
+
+
+RELEASE = Deed("release", _release, of_draft=True)
+ROLLBACK = Deed("rollback", _without_choice(releases.roll_back))
+WITHDRAW = Deed("withdraw", _without_choice(releases.withdraw))
+RESTORE = Deed("restore", _without_choice(releases.restore))
+
+
+@blueprint.get("/release")
+@require(Permission.VIEW)
+def release(step_id: str) -> ResponseReturnValue:
+    """What the release of the draft would do to everybody, under the policy of the address."""
+    return _preview(RELEASE, step_id)
+
+
+@blueprint.post("/release")
+@require(Permission.RELEASE)
+def confirm_release(step_id: str) -> ResponseReturnValue:
+    """Releases the draft, if it still is what was previewed."""
+    return _carry_out(RELEASE, step_id)
+
+
+@blueprint.get("/rollback")
+@require(Permission.VIEW)
+def rollback(step_id: str) -> ResponseReturnValue:
+    """What a rollback would give back, and who keeps later work."""
+    return _preview(ROLLBACK, step_id)
+
+
+@blueprint.post("/rollback")
+@require(Permission.RELEASE)
+def confirm_rollback(step_id: str) -> ResponseReturnValue:
+    """Undoes the newest release that is not undone."""
+    return _carry_out(ROLLBACK, step_id)
+
+
+@blueprint.get("/withdraw")
+@require(Permission.VIEW)
+def withdraw(step_id: str) -> ResponseReturnValue:
+    """What everybody's progress would be without the step."""
+    return _preview(WITHDRAW, step_id)
+
+
+@blueprint.post("/withdraw")
+@require(Permission.RELEASE)
+def confirm_withdraw(step_id: str) -> ResponseReturnValue:
+    """Takes the step off everybody's checklist."""
+    return _carry_out(WITHDRAW, step_id)
+
+
+@blueprint.get("/restore")
+@require(Permission.VIEW)
+def restore(step_id: str) -> ResponseReturnValue:
+    """What everybody's progress would be with the step again."""
+    return _preview(RESTORE, step_id)
+
+
+@blueprint.post("/restore")
+@require(Permission.RELEASE)
+def confirm_restore(step_id: str) -> ResponseReturnValue:
+    """Puts a withdrawn step back as it was."""
+    return _carry_out(RESTORE, step_id)
+
+
+# Preview and confirmation --------------------------------------------------------------------------------------------
+
+
+def _preview(deed: Deed, step_id: str) -> ResponseReturnValue:
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+    preset = _preset(place.step)
+    choice = forms.choice_from(request.args, preset) if deed.of_draft else Choice(preset)
+    try:
+        return _preview_page(deed, step_id, choice, ReasonForm())
+    except Refused as refused:
+        return _refused_page(deed, place, [str(refused)])
+
+
+def _preset(step: Step) -> Policy:
+    if step.draft is None or step.live is None:
+        return KEEP_ALL
+    return releases.suggested_policy(step.live.fields, step.draft.fields)
+
+
+def _carry_out(deed: Deed, step_id: str) -> ResponseReturnValue:
+    settings, reason = access.settings(), ReasonForm(request.form)
+    choice = forms.choice_from(request.form) if deed.of_draft else Choice(KEEP_ALL)
+    planned = forms.plan_from(request.form, settings.drift_percent, settings.drift_people, draft=deed.of_draft)
+    try:
+        _check_reason(reason)
+        with transaction() as session:
+            outcome = deed.run(session, current_actor(), step_id, choice, reason.note.data or "", planned)
+    except AlreadyReleased as already:
+        return _to_receipt(step_id, already.release.number)
+    except StalePlan as stale:
+        return _asked_again(deed, step_id, choice, reason, stale.reasons, 409)
+    except Refused as refused:
+        return _asked_again(deed, step_id, choice, reason, [str(refused)], 409)
+    except Invalid as invalid:
+        forms.put_problems(reason, invalid.problems)
+        return _asked_again(deed, step_id, choice, reason, [], 422)
+    return _to_receipt(step_id, outcome.release.number)
+
+
+def _check_reason(form: ReasonForm) -> None:
+    if access.settings().reason_required and not (form.note.data or "").strip():
+        raise Invalid({"note": "is needed"})
+
+
+def _to_receipt(step_id: str, number: int) -> ResponseReturnValue:
+    return redirect(url_for("releases.receipt", step_id=step_id, number=number), 303)
+
+
+def _asked_again(
+    deed: Deed, step_id: str, choice: Choice, reason: ReasonForm, reasons: Iterable[str], status: int
+) -> ResponseReturnValue:
+    """The report as it is now, below what moved; or only that, when there is nothing left to release."""
+    reasons = list(reasons)
+    try:
+        return _preview_page(deed, step_id, choice, reason, reasons, status)
+    except Refused as refused:
+        with transaction() as session:
+            place = checklist.find(session, step_id)
+        return _refused_page(deed, place, list(dict.fromkeys([*reasons, str(refused)])), reason.note.data or "")
+
+
+def _preview_page(
+    deed: Deed,
+    step_id: str,
+    choice: Choice,
+    reason: ReasonForm,
+    reasons: Iterable[str] = (),
+    status: int = 200,
+) -> Response:
+    """The dry run, shown. Raises what the engine refuses."""
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+        seen = _seen(place.step, deed)
+        with releases.dry_run(session):
+            outcome = deed.run(session, current_actor(), step_id, choice, "", seen)
+        draft = place.step.draft if deed.of_draft else None
+        names = history.who(session, [draft.edited_by] if draft else [])
+    return render(
+        "releases/preview.html",
+        "releases/_impact_report.html",
+        status=status,
+        deed=deed.path,
+        place=place,
+        step=place.step,
+        kind=outcome.release.kind,
+        outcome=outcome,
+        report=outcome.impact.as_json(),
+        before=outcome.before,
+        after=outcome.after,
+        total_after=place.total_with(outcome.after.fields if outcome.after else None),
+        draft=draft,
+        choice=choice,
+        preset=_preset(place.step),
+        form=reason,
+        reason_required=access.settings().reason_required,
+        reasons=list(reasons),
+        names=names,
+        me=current_actor().key,
+        drift=_drift(outcome),
+        draft_count=place.drafts,
+    )
+
+
+def _seen(step: Step, deed: Deed) -> Planned:
+    """Holds the dry run to what was just read, so that the page's plan and its report are of one moment."""
+    draft = step.draft.row_version if deed.of_draft and step.draft else None
+    return Planned(release_id=step.release_id or 0, draft_row_version=draft)
+
+
+def _drift(outcome: Outcome) -> dict[str, Any]:
+    settings, everybody = access.settings(), outcome.impact.everybody
+    people = releases.tolerance(everybody, settings.drift_percent, settings.drift_people)
+    return {"people": people, "percent": settings.drift_percent if people > settings.drift_people else None}
+
+
+def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") -> ResponseReturnValue:
+    """409: there is nothing to release, roll back, withdraw or restore; what was typed as the reason is still there."""
+    if wants_partial():
+        raise Refused(" ".join(reasons))
+    return render(
+        "releases/refused.html",
+        status=409,
+        deed=deed.path,
+        place=place,
+        step=place.step,
+        reasons=reasons,
+        note=note,
+        draft_count=place.drafts,
+    )
+
+
+# Receipts ------------------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/releases/<int:number>")
+@require(Permission.VIEW)
+def receipt(step_id: str, number: int) -> ResponseReturnValue:
+    """What was predicted, what happened, what was checked."""
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+        released = releases.get(session, step_id, number)
+        names = history.who(session, [released.released_by])
+    return render(
+        "releases/receipt.html",
+        place=place,
+        step=place.step,
+        release=released,
+        receipt=released.receipt,
+        names=names,
+        draft_count=place.drafts,
+    )
+
+
+@blueprint.get("/releases/<int:number>/receipt.json")
+@require(Permission.EXPORT)
+def receipt_json(step_id: str, number: int) -> ResponseReturnValue:
+    """The receipt as a file."""
+    with transaction() as session:
+        released = releases.get(session, step_id, number)
+    response = jsonify(
+        stepId=released.step_id,
+        release=released.number,
+        releasedAt=released.released_at.isoformat(),
+        releasedBy=released.released_by,
+        note=released.note,
+        **(released.receipt or {}),
+    )
+    response.headers["Content-Disposition"] = f'attachment; filename="{step_id}-release-{number}.json"'
+    return response

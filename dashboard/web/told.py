@@ -1,0 +1,90 @@
+"""Releases and changes of a person's step, in words. Pure functions; templates see them through the views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from dashboard.onboarding.carryover import Kind, Release
+from dashboard.onboarding.history import Change, Who
+
+ICONS: Mapping[Kind, str] = {"publish": "plus", "migrate": "up", "rollback": "back", "withdraw": "x", "restore": "back"}
+NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A change as pages show it. `title` says what a release did, or who wrote and how; `by` is their name."""
+
+    change: Change
+    title: str
+    by: str
+    icon: str = ""
+    receipt: str = ""
+
+    @property
+    def same(self) -> str:
+        """What follows the one pill of a change that left the status alone."""
+        return "kept" if self.change.release and self.change.to_status != "todo" else "unchanged"
+
+
+def tell(change: Change, names: Mapping[str, Who]) -> Told:
+    """One change, its release named as one and not as a colleague."""
+    by = names[change.by].name
+    if change.release is None:
+        return Told(change, written_by(change, names), by)
+    release = change.release
+    return Told(change, effect(change, release), by, ICONS[release.kind], receipt_address(release))
+
+
+def written_by(change: Change, names: Mapping[str, Who]) -> str:
+    """Diego Fuentes, support; Amara Okafor, API; with “in bulk” where many were changed at once."""
+    who = names[change.by]
+    ways = {"api": "API", "bulk": "in bulk", "import": "import"}
+    parts = dict.fromkeys(part for part in (who.name, who.detail, ways.get(change.source)) if part)
+    return ", ".join(parts)
+
+
+def effect(change: Change, release: Release) -> str:
+    """What the release did to one person's step: Reset by the release of version 2."""
+    if release.kind == "withdraw":
+        return "The step was withdrawn"
+    if release.kind == "restore":
+        return f"The step was restored, in version {release.version}"
+    if change.from_status != change.to_status:
+        verb = "Reset" if change.to_status == "todo" else "Given back"
+    else:
+        verb = "Untouched" if change.to_status == "todo" else "Kept"
+    return f"{verb} by {called(release)}"
+
+
+def called(release: Release) -> str:
+    """The release as a sentence names it: the release of version 2, the rollback to version 1."""
+    kind = "rollback to" if release.kind == "rollback" else "release of"
+    return f"the {kind} version {release.version}"
+
+
+def released(release: Release) -> str:
+    """What happened, to be followed by “by” and a name: Version 2 released, Rolled back to version 1."""
+    match release.kind:
+        case "rollback":
+            return f"Rolled back to version {release.version}"
+        case "withdraw":
+            return "Withdrawn"
+        case "restore":
+            return f"Restored in version {release.version}"
+        case _:
+            return f"Version {release.version} released"
+
+
+def receipt_address(release: Release) -> str:
+    """Where the receipt of a release is shown."""
+    return f"/steps/{quote(release.step_id)}/releases/{release.number}"
+
+
+def how_many_changes(changes: Sequence[object]) -> str:
+    """One change, Two changes ... 11 changes: for the start of a sentence."""
+    count = len(changes)
+    number = NUMBERS[count] if count < len(NUMBERS) else f"{count:,}"
+    return f"{number} change{'' if count == 1 else 's'}"

@@ -1,0 +1,214 @@
+"""A person's steps over the API: reading, saving, conflicts, and the loop of the original's client."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import releases
+from tests.api.conftest import Caller, Patch
+from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_release, a_save, a_step
+
+STEPS = "/api/onboarding/steps"
+ONE = f"{STEPS}/{STEP}?user_id={ANNA}"
+
+
+def events(session: Session) -> list[Any]:
+    session.rollback()
+    found = session.execute(
+        text("SELECT actor, source, attempt, row_version FROM user_step_events ORDER BY row_version")
+    )
+    return [tuple(row) for row in found]
+
+
+def test_the_checklist_comes_in_order_with_its_progress(api: Caller, world: Session) -> None:
+    a_save(world, "done")
+    a_step(world, "draft-only", released=False)
+    world.commit()
+    answer = api("GET", f"{STEPS}?user_id={ANNA}").json
+    assert list(answer) == ["user_id", "progress", "finished", "steps"]
+    assert (answer["user_id"], answer["progress"], answer["finished"]) == (ANNA, 75, False)
+    assert [step["id"] for step in answer["steps"]] == [STEP, OTHER]
+    first, second = answer["steps"]
+    assert datetime.fromisoformat(first.pop("updatedAt")).utcoffset() is not None
+    assert first == {
+        "id": STEP,
+        "title": "Set up payments",
+        "description": "",
+        "weight": 30,
+        "actionUrl": "/settings/payments",
+        "version": 1,
+        "status": "done",
+        "row_version": 2,
+    }
+    assert (second["status"], second["row_version"], second["updatedAt"]) == ("todo", 1, None)
+
+
+def test_a_withdrawn_step_is_off_the_checklist(api: Caller, world: Session) -> None:
+    releases.withdraw(world, MAYA, STEP)
+    world.commit()
+    assert [step["id"] for step in api("GET", f"{STEPS}?user_id={ANNA}").json["steps"]] == [OTHER]
+
+
+def test_one_step_has_its_row_version_as_etag(api: Caller, world: Session) -> None:
+    answer = api("GET", ONE)
+    assert answer.headers["ETag"] == '"1"'
+    assert answer.json["row_version"] == 1
+
+
+def test_a_save_answers_as_the_original_did(api: Caller, patch: Patch) -> None:
+    answer = patch("done", 1)
+    assert answer.status_code == 200
+    assert answer.json["success"] is True
+    assert list(answer.json["step"]) == ["id", "status", "row_version", "updatedAt"]
+    assert answer.json["step"] | {"updatedAt": ""} == {"id": STEP, "status": "done", "row_version": 2, "updatedAt": ""}
+    assert answer.json["progress"] == 75
+    assert answer.headers["ETag"] == '"2"'
+    assert api("GET", ONE).json["updatedAt"] == answer.json["step"]["updatedAt"]
+
+
+def test_the_last_step_finishes(patch: Patch, world: Session) -> None:
+    a_save(world, "skipped", step_id=OTHER)
+    world.commit()
+    answer = patch("done", 1).json
+    assert (answer["progress"], answer["finished"]) == (100, True)
+
+
+def test_a_save_is_signed_with_the_token_and_counts_the_attempt(patch: Patch, world: Session) -> None:
+    patch("in_progress", 1)
+    patch("done", 2, headers={"X-Retry-Attempt": "3"})
+    patch("todo", 3, headers={"X-Retry-Attempt": "9" * 30})
+    assert events(world) == [
+        ("token:host", "api", 0, 2),
+        ("token:host", "api", 3, 3),
+        ("token:host", "api", 2**31 - 1, 4),
+    ]
+
+
+@pytest.mark.parametrize("attempt", ["-1", "one", "1.5", "", "9" * 5000])
+def test_an_attempt_that_is_no_number_is_refused_by_name(patch: Patch, world: Session, attempt: str) -> None:
+    answer = patch("done", 1, headers={"X-Retry-Attempt": attempt})
+    assert (answer.status_code, answer.json["errors"][0]["member"]) == (422, "X-Retry-Attempt")
+    assert events(world) == []
+
+
+def test_a_stale_save_is_a_conflict_with_every_change_since(patch: Patch, world: Session) -> None:
+    a_save(world, "in_progress", actor=SAM)
+    a_release(world)
+    world.commit()
+    answer = patch("done", 1)
+    assert answer.status_code == 409
+    assert answer.mimetype == "application/problem+json"
+    body = answer.json
+    moments = [datetime.fromisoformat(change.pop("at")) for change in body["changes"]]
+    assert moments == sorted(moments)
+    assert body == {
+        "type": "/api/docs#step-conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "Step was modified by another request",
+        "error": "Conflict",
+        "message": "Step was modified by another request",
+        "attemptedVersion": 1,
+        "currentVersion": 3,
+        "currentState": {"status": "todo", "row_version": 3},
+        "suggestion": "Fetch the latest state and retry",
+        "changes": [
+            {"row_version": 2, "by": SAM.key, "kind": "event", "from": "todo", "to": "in_progress"},
+            {"row_version": 3, "by": MAYA.key, "kind": "release", "from": "in_progress", "to": "todo"},
+        ],
+    }
+    assert len(events(world)) == 1
+
+
+def test_if_match_may_stand_in_and_is_then_412(patch: Patch) -> None:
+    assert patch("in_progress", None, headers={"If-Match": '"1"'}).headers["ETag"] == '"2"'
+    stale = patch("done", None, headers={"If-Match": '"1"'})
+    assert stale.status_code == stale.json["status"] == 412
+    assert (stale.json["attemptedVersion"], stale.json["currentVersion"]) == (1, 2)
+    assert stale.json["currentState"] == {"status": "in_progress", "row_version": 2}
+    assert len(stale.json["changes"]) == 1
+
+
+def test_both_must_say_the_same(patch: Patch, world: Session) -> None:
+    differ = patch("done", 1, headers={"If-Match": '"2"'})
+    assert differ.status_code == 400
+    assert "row_version is 1" in differ.json["detail"]
+    assert events(world) == []
+    assert patch("done", 1, headers={"If-Match": '"1"'}).status_code == 200
+
+
+@pytest.mark.parametrize("tag", ["*", "1", 'W/"1"', '"1", "2"', '"one"', '""', '"-1"', '"' + "1" * 400 + '"'])
+def test_an_etag_that_is_none_of_ours_is_refused_by_name(patch: Patch, world: Session, tag: str) -> None:
+    answer = patch("done", None, headers={"If-Match": tag})
+    assert (answer.status_code, answer.json["errors"][0]["member"]) == (422, "If-Match")
+    assert events(world) == []
+
+
+def test_neither_is_428(patch: Patch, world: Session) -> None:
+    answer = patch("done", None)
+    assert answer.status_code == 428
+    assert "row_version" in answer.json["detail"]
+    assert events(world) == []
+
+
+def test_a_withdrawn_step_is_410(api: Caller, patch: Patch, world: Session) -> None:
+    releases.withdraw(world, MAYA, STEP)
+    world.commit()
+    assert patch("done", 2).status_code == 410
+    assert api("GET", ONE).status_code == 410
+
+
+def test_an_unknown_status_names_the_four(patch: Patch) -> None:
+    reason = patch("finished", 1).json["errors"][0]["reason"]
+    assert all(status in reason for status in ("todo", "in_progress", "skipped", "done"))
+
+
+def test_members_that_nobody_knows_are_passed_over(api: Caller, world: Session) -> None:
+    body = {"user_id": ANNA, "status": "done", "row_version": 1, "version": 1, "client": {"name": "web", "deep": [[]]}}
+    assert api("PATCH", f"{STEPS}/{STEP}", body).status_code == 200
+
+
+def test_the_address_may_name_the_person(api: Caller, world: Session) -> None:
+    body = {"status": "done", "row_version": 1}
+    assert api("PATCH", ONE, body).status_code == 200
+    assert api("PATCH", ONE, body | {"user_id": BEN}).status_code == 400
+    assert api("PATCH", f"{ONE}&user_id={BEN}", body).status_code == 400
+
+
+def test_create_makes_a_person_once_and_never_touches_their_name(api: Caller, world: Session) -> None:
+    body = {"user_id": BEN, "status": "done", "row_version": 1}
+    assert api("PATCH", f"{STEPS}/{STEP}", body).status_code == 404
+    assert api("PATCH", f"{STEPS}/{STEP}?create=true", body).status_code == 200
+    api("PUT", f"/api/onboarding/users/{BEN}", {"name": "Ben", "email": "ben@example.com"})
+    assert api("PATCH", f"{STEPS}/{STEP}?create=true", body | {"row_version": 2}).status_code == 200
+    assert world.execute(text("SELECT name, email FROM onboarding_users WHERE user_id = 'ben'")).one() == (
+        "Ben",
+        "ben@example.com",
+    )
+
+
+def test_a_save_sent_again_is_told_as_done(patch: Patch) -> None:
+    patch("done", 1)
+    again = patch("done", 1).json
+    assert again["currentState"] == {"status": "done", "row_version": 2}
+    assert [change["by"] for change in again["changes"]] == ["token:host"]
+
+
+def test_the_loop_of_the_original_client(patch: Patch, world: Session) -> None:
+    """PATCH with row_version, take currentVersion out of a 409, retry, read step.row_version and updatedAt."""
+    a_save(world, "in_progress", actor=SAM)
+    world.commit()
+    row_version, attempt = 1, 0
+    while (answer := patch("done", row_version, headers={"X-Retry-Attempt": str(attempt)})).status_code == 409:
+        assert answer.json["error"] == "Conflict"
+        row_version, attempt = answer.json["currentVersion"], attempt + 1
+    assert answer.status_code == 200
+    assert answer.json["step"]["row_version"] == 3
+    assert datetime.fromisoformat(answer.json["step"]["updatedAt"])
+    assert attempt == 1
+    assert events(world)[-1] == ("token:host", "api", 1, 3)

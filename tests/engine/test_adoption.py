@@ -1,0 +1,366 @@
+"""Adoption of a database in the original's schema, and then the main job on what came in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.config import libpq_url
+from dashboard.onboarding import adoption, bulk, history, impact, invariants, people, progress, releases, steps
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk import BadRows, Imported, Problem
+from dashboard.onboarding.errors import Conflict, Invalid
+from tests.conftest import url_of
+from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
+
+IMPORTER = Actor("system:import", "import")
+PAY, TEAM = "setup-payments", "inviteTeam"
+WHEN = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+DEFINITIONS = """
+CREATE TABLE onboarding_step_definitions (
+    step_id text, version int, title text NOT NULL, description text, weight int, is_active boolean,
+    created_at timestamptz, PRIMARY KEY (step_id, version))
+"""
+ROWS = """
+CREATE TABLE user_onboarding (
+    user_id text, step_id text, version int, status text, row_version int, updated_at timestamptz)
+"""
+
+
+class Original:
+    """A database as the original system left it; rows have no key, so that broken ones can be made too."""
+
+    def __init__(self, connection: psycopg.Connection[Any], url: str) -> None:
+        self.connection = connection
+        self.url = url
+
+    def define(self, step_id: str, *weights: int, active: int | None = 1, title: str = "Do it") -> None:
+        """One version for each weight."""
+        for number, weight in enumerate(weights, 1):
+            self.connection.execute(
+                "INSERT INTO onboarding_step_definitions VALUES (%s, %s, %s, 'How', %s, %s, %s)",
+                [step_id, number, title, weight, number == active, WHEN - timedelta(days=100 - number)],
+            )
+
+    def row(self, *row: Any) -> None:
+        """user_id, step_id, version, status, row_version, updated_at (left out: WHEN)."""
+        values = (*row, WHEN)[:6]
+        self.connection.execute("INSERT INTO user_onboarding VALUES (%s, %s, %s, %s, %s, %s)", values)
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def original(server: psycopg.Connection[Any]) -> Iterator[Original]:
+    name = f"{os.environ['TEST_DATABASE_PREFIX']}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_old_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name}")
+    url = libpq_url(url_of(name))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(DEFINITIONS)
+        connection.execute(ROWS)
+        yield Original(connection, url)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def adopt(session: Session, original: Original) -> Imported:
+    return adoption.adopt(session, IMPORTER, original.url)
+
+
+def broken(session: Session) -> list[tuple[str, tuple[str, ...]]]:
+    return [(check.promise, check.examples) for check in invariants.check(session) if not check.holds]
+
+
+def told(session: Session, user_id: str, step_id: str) -> list[tuple[str, int, str]]:
+    changes = history.changes_since(session, user_id, step_id, -100)
+    return [(change.kind, change.row_version, change.to_status) for change in changes]
+
+
+# What comes in -------------------------------------------------------------------------------------------------------
+
+
+def test_every_version_becomes_a_release_and_the_active_one_is_live(session: Session, original: Original) -> None:
+    original.define(PAY, 10, 20, 30, active=3)
+    original.define(TEAM, 5)
+    done = adopt(session, original)
+    assert (done.steps, done.releases, done.new_people) == (2, 4, 0)
+    assert [(one.step_id, one.live.version if one.live else None) for one in steps.checklist(session)] == [
+        (PAY, 3),
+        (TEAM, 1),
+    ]
+    made = history.releases_of(session)[PAY]
+    assert [(one.kind, one.version) for one in made] == [("publish", 1), ("migrate", 2), ("migrate", 3)]
+    assert [one.released_at for one in made] == [WHEN - timedelta(days=100 - number) for number in (1, 2, 3)]
+    assert broken(session) == []
+
+
+def test_row_version_status_and_time_are_kept(session: Session, original: Original) -> None:
+    original.define(PAY, 60, 60, active=2)
+    original.define(TEAM, 40)
+    rows = [(ANNA, PAY, 2, "done", 7), (ANNA, TEAM, 1, "in_progress", 1), (BEN, PAY, 2, "skipped", 1)]
+    for row in rows:
+        original.row(*row)
+    original.row(BEN, TEAM, 1, "todo", 3)
+    assert adopt(session, original).statuses == 4
+    view = session.execute(text("SELECT * FROM user_onboarding ORDER BY user_id, step_id")).all()
+    assert [(row.user_id, row.step_id, row.step_version, row.status, row.row_version) for row in view] == sorted(
+        [*rows, (BEN, TEAM, 1, "todo", 3)]
+    )
+    assert {row.updated_at for row in view} == {WHEN}
+    anna = people.find(session, ANNA)
+    assert (anna.progress, anna.name, anna.created_at, anna.last_activity_at) == (60, "", WHEN, WHEN)
+    assert broken(session) == []
+
+
+def test_a_row_of_an_older_version_is_recorded_under_that_release(session: Session, original: Original) -> None:
+    original.define(PAY, 10, 10, 10, active=3)
+    original.row(ANNA, PAY, 1, "done", 5)
+    original.row(BEN, PAY, 1, "in_progress", 5)
+    original.row(CLEO, PAY, 2, "in_progress", 1)
+    adopt(session, original)
+    found = {user: progress.step_of(session, user, PAY) for user in (ANNA, BEN, CLEO)}
+    assert {user: step.row_version for user, step in found.items()} == {ANNA: 5, BEN: 5, CLEO: 1}
+    assert {user: step.status for user, step in found.items()} == {ANNA: "done", BEN: "todo", CLEO: "todo"}
+    assert told(session, BEN, PAY) == [("event", 3, "in_progress"), ("release", 4, "todo"), ("release", 5, "todo")]
+    releases.roll_back(session, MAYA, PAY)
+    assert progress.step_of(session, CLEO, PAY).status == "in_progress"
+    assert broken(session) == []
+
+
+def test_an_older_active_version_is_a_rollback(session: Session, original: Original) -> None:
+    original.define(PAY, 10, 20, 30, active=1)
+    original.row(ANNA, PAY, 1, "in_progress", 4)
+    original.row(BEN, PAY, 3, "in_progress", 4)
+    original.row(CLEO, PAY, 2, "done", 2)
+    adopt(session, original)
+    made = history.releases_of(session)[PAY]
+    assert [(one.kind, one.version) for one in made[3:]] == [("rollback", 2), ("rollback", 1)]
+    step = steps.get(session, PAY)
+    assert step.live
+    assert (step.live.version, step.live.fields.weight) == (1, 10)
+    found = [progress.step_of(session, user, PAY) for user in (ANNA, BEN, CLEO)]
+    assert [(one.status, one.row_version) for one in found] == [("in_progress", 4), ("in_progress", 4), ("done", 2)]
+    assert broken(session) == []
+
+
+def test_a_step_without_an_active_version_comes_in_withdrawn(session: Session, original: Original) -> None:
+    original.define(PAY, 10, active=None)
+    original.row(ANNA, PAY, 1, "done", 2)
+    adopt(session, original)
+    assert steps.get(session, PAY).withdrawn
+    assert progress.step_of(session, ANNA, PAY).row_version == 2
+    releases.restore(session, MAYA, PAY)
+    assert progress.step_of(session, ANNA, PAY).status == "done"
+    assert broken(session) == []
+
+
+def test_whoever_did_everything_is_finished_since_then(session: Session, original: Original) -> None:
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "skipped", 2)
+    adopt(session, original)
+    assert people.find(session, ANNA).finished_at == WHEN
+
+
+def test_extra_columns_are_used_or_passed_over(session: Session, original: Original) -> None:
+    alter = "ALTER TABLE onboarding_step_definitions"
+    original.connection.execute(f"{alter} ADD action_url text DEFAULT '/pay', ADD position int, ADD icon bytea")
+    original.connection.execute("ALTER TABLE user_onboarding ADD created_at timestamptz, ADD id bigserial")
+    original.define(PAY, 10)
+    original.define("another", 10)
+    original.connection.execute("UPDATE onboarding_step_definitions SET position = length(step_id)")
+    original.row(ANNA, PAY, 1, "done", 2)
+    original.connection.execute("UPDATE user_onboarding SET created_at = updated_at - interval '1 day'")
+    adopt(session, original)
+    first, second = steps.checklist(session)
+    assert (first.step_id, second.step_id, second.latest.fields.action_url) == ("another", PAY, "/pay")
+    assert people.find(session, ANNA).created_at == WHEN - timedelta(days=1)
+
+
+def test_people_and_steps_that_are_here_already_stay(session: Session, original: Original) -> None:
+    a_step(session, "of-ours", weight=10)
+    a_person(session)
+    a_save(session, step_id="of-ours")
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 4)
+    original.row(BEN, PAY, 1, "done", 4)
+    done = adopt(session, original)
+    assert (done.new_people, done.updated_people) == (1, 1)
+    anna = people.find(session, ANNA)
+    assert (anna.name, anna.progress, anna.finished) == ("Anna", 100, True)
+    assert broken(session) == []
+
+
+@pytest.mark.parametrize("many", [1, 1_000_000])
+def test_a_large_load_takes_the_keys_off_and_puts_them_back(
+    session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(bulk, "MANY_ROWS", many)
+    monkeypatch.setattr(adoption, "BLOCK_BYTES", 100)
+    original.define(PAY, 10)
+    for number in range(50):
+        original.row(f"user-{number}", PAY, 1, "done", 1 + number)
+    keys = text("SELECT conname FROM pg_constraint WHERE conrelid = 'user_steps'::regclass ORDER BY 1")
+    before = session.scalars(keys).all()
+    assert adopt(session, original).statuses == 50
+    assert session.scalars(keys).all() == before
+    assert broken(session) == []
+
+
+# What is refused -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "where", "reason"),
+    [
+        ((BEN, "unknown", 1, "done", 1), "ben / unknown", "there is no such step"),
+        ((BEN, PAY, 9, "done", 1), "ben / setup-payments", "the step has no version 9"),
+        ((BEN, PAY, None, "done", 1), "ben / setup-payments", "the step has no version null"),
+        (
+            (BEN, PAY, 1, "finished", 1),
+            "ben / setup-payments",
+            "'finished' is not a status; use todo, in_progress, skipped, done",
+        ),
+        ((BEN, PAY, 1, None, 1), "ben / setup-payments", "null is not a status; use todo, in_progress, skipped, done"),
+        ((BEN, PAY, 1, "done", 0), "ben / setup-payments", "row_version is 0, not a whole number from 1"),
+        ((BEN, PAY, 1, "done", -3), "ben / setup-payments", "row_version is -3, not a whole number from 1"),
+        ((BEN, PAY, 1, "done", None), "ben / setup-payments", "row_version is null, not a whole number from 1"),
+        (("", PAY, 1, "done", 1), " / setup-payments", "user_id is empty"),
+        ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is empty"),
+        (("x" * 201, PAY, 1, "done", 1), f"{'x' * 201} / setup-payments", "user_id has more than 200 characters"),
+        ((BEN, PAY, 1, "done", 1, "infinity"), "ben / setup-payments", "updated_at is not a time"),
+        ((ANNA, PAY, 1, "todo", 2), "anna / setup-payments", "has 2 rows"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_reason_and_nothing_comes_in(
+    session: Session, original: Original, row: tuple[Any, ...], where: str, reason: str
+) -> None:
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 2)
+    original.row(*row)
+    before = snapshot(session)
+    session.commit()
+    with pytest.raises(BadRows) as refused:
+        adopt(session, original)
+    session.rollback()
+    assert refused.value.listed == (Problem(where, reason),)
+    assert refused.value.total == 1
+    assert snapshot(session) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("DROP TABLE user_onboarding", "user_onboarding: is not in that database"),
+        ("ALTER TABLE user_onboarding DROP COLUMN row_version", "user_onboarding: has no column row_version"),
+        ("DELETE FROM onboarding_step_definitions", "onboarding_step_definitions: is empty"),
+        (
+            "UPDATE onboarding_step_definitions SET weight = 0",
+            "setup-payments version 1: weight: must be a whole number",
+        ),
+        ("UPDATE onboarding_step_definitions SET title = ''", "setup-payments version 1: title: is needed"),
+        ("UPDATE onboarding_step_definitions SET version = -1", "setup-payments: must have each version once, from 1"),
+        ("UPDATE onboarding_step_definitions SET step_id = 'a/b'", "a/b: is not a step_id"),
+        (
+            "INSERT INTO onboarding_step_definitions VALUES ('setup-payments', 2, 'x', '', 5, true, now())",
+            "setup-payments: has more than one active version",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_adopted_is_refused(
+    session: Session, original: Original, sql: str, said: str
+) -> None:
+    original.define(PAY, 10)
+    original.connection.execute(sql)
+    before = snapshot(session)
+    session.commit()
+    with pytest.raises(Invalid) as refused:
+        adopt(session, original)
+    session.rollback()
+    assert said in str(refused.value)
+    assert snapshot(session) == before
+
+
+def test_a_step_that_is_here_already_is_refused(session: Session, original: Original) -> None:
+    a_step(session, PAY)
+    original.define(PAY, 10)
+    with pytest.raises(Invalid, match="setup-payments: is here already"):
+        adopt(session, original)
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "not an address"])
+def test_a_database_that_cannot_be_reached_says_why(session: Session, url: str) -> None:
+    with pytest.raises(adoption.Unreachable, match="can't be read"):
+        adoption.adopt(session, IMPORTER, url)
+
+
+# The main job on what came in ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def adopted(session: Session, original: Original) -> Original:
+    """200 people: 100 done, 50 in progress, 50 not started, as in the original's own example; two versions so far."""
+    original.define(PAY, 20, 20, active=2)
+    original.define(TEAM, 80)
+    for number in range(100):
+        original.row(f"done-{number}", PAY, 2, "done", 1 + number % 3)
+    for number in range(50):
+        original.row(f"busy-{number}", PAY, 2, "in_progress", 2)
+        original.row(f"idle-{number}", TEAM, 1, "todo", 1)
+    adopt(session, original)
+    session.commit()
+    return original
+
+
+@pytest.mark.usefixtures("adopted")
+def test_edit_preview_release_fix_and_roll_back(session: Session) -> None:
+    a_draft(session, PAY, title="Set up payments and payouts", weight=30)
+    with releases.dry_run(session):
+        previewed = releases.release(session, MAYA, PAY).impact
+    done = releases.release(session, MAYA, PAY).impact
+    assert (
+        (done.copied, done.reset, done.untouched)
+        == (100, 50, 50)
+        == (
+            previewed.copied,
+            previewed.reset,
+            previewed.untouched,
+        )
+    )
+    assert broken(session) == []
+
+    fixed = progress.save(session, SAM, "busy-0", PAY, "done", 3, comment="Did it on the phone.")
+    assert fixed.row_version == 4
+    assert broken(session) == []
+
+    back = releases.roll_back(session, MAYA, PAY).impact
+    assert (back.restored, back.kept_later) == (49, 1)
+    assert impact.funnel(session)[PAY] == {"done": 101, "skipped": 0, "in_progress": 49, "todo": 50}
+    assert progress.step_of(session, "busy-1", PAY).row_version == 4
+    assert broken(session) == []
+
+
+@pytest.mark.usefixtures("adopted")
+def test_a_page_opened_before_a_release_conflicts_and_says_what_came(session: Session) -> None:
+    a_draft(session, PAY, title="New words")
+    releases.release(session, MAYA, PAY)
+    with pytest.raises(Conflict) as refused:
+        progress.save(session, SAM, "busy-0", PAY, "done", 2)
+    assert [(change.kind, change.row_version) for change in refused.value.changes] == [("release", 3)]
+
+
+@pytest.mark.usefixtures("adopted")
+def test_a_conflict_on_a_row_that_came_in_low_names_only_what_came_after(session: Session) -> None:
+    """done-0 came in at 1 under release 2: releases before it came in are not changes of it."""
+    progress.save(session, SAM, "done-0", PAY, "todo", 1)
+    with pytest.raises(Conflict) as refused:
+        progress.save(session, SAM, "done-0", PAY, "skipped", 1)
+    assert [(change.kind, change.row_version) for change in refused.value.changes] == [("event", 2)]

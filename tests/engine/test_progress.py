@@ -1,0 +1,192 @@
+"""A person's steps: the checked write, rung by rung, and what reading them says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import history, people, progress, releases
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound
+from tests.factories import (
+    ANNA,
+    HOST,
+    OTHER,
+    SAM,
+    STATUSES,
+    STEP,
+    a_person,
+    a_release,
+    a_save,
+    a_step,
+    people_with_wrong_arrays,
+    snapshot,
+)
+
+
+@pytest.fixture(autouse=True)
+def anna(session: Session) -> None:
+    """One step, one person."""
+    a_step(session, weight=30)
+    a_person(session)
+
+
+def test_a_save_answers_with_the_row_as_it_now_is(session: Session) -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    saved = progress.save(session, SAM, ANNA, STEP, "done", 1, comment="  by phone ", attempt=2, at=at)
+    assert (saved.before, saved.status, saved.row_version, saved.updated_at) == ("todo", "done", 2, at)
+    assert (saved.progress, saved.finished) == (100, True)
+    step = progress.step_of(session, ANNA, STEP)
+    assert (step.status, step.row_version, step.updated_at, step.updated_by) == ("done", 2, at, SAM.key)
+    (event,) = history.events_of(session, ANNA, STEP)
+    assert (event.from_status, event.to_status, event.row_version, event.comment) == ("todo", "done", 2, "by phone")
+    assert people.find(session, ANNA).last_activity_at == at
+
+
+@pytest.mark.parametrize("first", STATUSES)
+@pytest.mark.parametrize("second", STATUSES)
+def test_any_status_can_follow_any_other(session: Session, first: str, second: str) -> None:
+    progress.save(session, SAM, ANNA, STEP, first, 1)
+    saved = progress.save(session, SAM, ANNA, STEP, second, 2)
+    assert (saved.before, saved.status, saved.row_version) == (first, second, 3)
+    assert people_with_wrong_arrays(session) == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        *(("status", bad) for bad in ("", "Done", "finished", None, 1, ["done"], "done\0")),
+        *(("row_version", bad) for bad in (0, -1, 2**31 - 1, 2**31, 2**70, "1", True, None, 1.0)),
+        *(("comment", bad) for bad in ("x" * 2001, "a\0b", "\ud800", None, 5)),
+    ],
+)
+def test_a_member_that_breaks_a_rule_is_named_and_nothing_is_written(session: Session, member: str, value: Any) -> None:
+    before = snapshot(session)
+    good: dict[str, Any] = {"status": "done", "row_version": 1, "comment": ""}
+    with pytest.raises(Invalid) as refused:
+        progress.save(session, SAM, ANNA, STEP, **good | {member: value})
+    assert list(refused.value.problems) == [member]
+    assert snapshot(session) == before
+
+
+def test_an_unknown_status_is_refused_naming_the_four() -> None:
+    with pytest.raises(Invalid, match="todo, in_progress, skipped, done"):
+        progress.check_status("finished", 1)
+
+
+@pytest.mark.parametrize("row_version", [2, 2**31 - 2])
+def test_a_row_version_larger_than_the_current_one_is_refused(session: Session, row_version: int) -> None:
+    with pytest.raises(Invalid, match="the newest is 1") as refused:
+        progress.save(session, SAM, ANNA, STEP, "done", row_version)
+    assert list(refused.value.problems) == ["row_version"]
+
+
+def test_a_stale_save_is_told_every_change_since_and_by_whom(session: Session) -> None:
+    progress.save(session, SAM, ANNA, STEP, "in_progress", 1, comment="started")
+    release = a_release(session, title="New words").release
+    before = snapshot(session)
+    with pytest.raises(Conflict) as conflict:
+        progress.save(session, HOST, ANNA, STEP, "done", 1)
+    told = conflict.value
+    assert (told.attempted, told.current.row_version, told.current.status) == (1, 3, "todo")
+    assert [(one.row_version, one.kind, one.by, one.from_status, one.to_status) for one in told.changes] == [
+        (2, "event", SAM.key, "todo", "in_progress"),
+        (3, "release", release.released_by, "in_progress", "todo"),
+    ]
+    assert told.changes[0].comment == "started"
+    assert snapshot(session) == before
+
+
+def test_a_page_from_before_a_release_conflicts_even_for_who_never_started(session: Session) -> None:
+    a_release(session)
+    with pytest.raises(Conflict) as conflict:
+        progress.save(session, HOST, ANNA, STEP, "done", 1)
+    assert [change.kind for change in conflict.value.changes] == ["release"]
+    assert progress.save(session, HOST, ANNA, STEP, "done", 2).row_version == 3
+
+
+@pytest.mark.parametrize("user_id", ["nobody", "", "anna ", "ANNA", "a\0b", "\ud800", "x" * 5000])
+def test_a_person_who_is_not_there_is_not_found(session: Session, user_id: str) -> None:
+    for ask in (
+        lambda: progress.save(session, SAM, user_id, STEP, "done", 1),
+        lambda: progress.step_of(session, user_id, STEP),
+        lambda: people.find(session, user_id),
+    ):
+        with pytest.raises(NotFound) as missing:
+            ask()
+        assert missing.value.what == "person"
+
+
+@pytest.mark.parametrize("step_id", ["nowhere", "", "a\0b", "\ud800", OTHER])
+def test_a_step_that_is_not_there_or_not_yet_released_is_not_found(session: Session, step_id: str) -> None:
+    a_step(session, OTHER, released=False)
+    for ask in (
+        lambda: progress.save(session, SAM, ANNA, step_id, "done", 1),
+        lambda: progress.step_of(session, ANNA, step_id),
+    ):
+        with pytest.raises(NotFound) as missing:
+            ask()
+        assert missing.value.what == "step"
+
+
+@pytest.mark.parametrize(("attempt", "kept"), [(-5, 0), (0, 0), (3, 3), (2**40, 2**31 - 1)])
+def test_the_number_of_retries_is_kept_within_reason(session: Session, attempt: int, kept: int) -> None:
+    progress.save(session, SAM, ANNA, STEP, "done", 1, attempt=attempt)
+    assert f'"attempt":{kept},' in snapshot(session)["user_step_events"][0]
+
+
+def test_progress_is_the_share_of_the_weight_rounded_down(session: Session) -> None:
+    a_step(session, OTHER, weight=61)
+    assert a_save(session, "done").progress == 32  # 30 of 91
+    assert a_save(session, "skipped", step_id=OTHER).progress == 100
+    assert a_save(session, "in_progress", step_id=OTHER).progress == 32
+
+
+def test_weights_count_as_soon_as_they_are_released(session: Session) -> None:
+    a_step(session, OTHER, weight=70)
+    a_save(session, "done")
+    a_release(session, OTHER, weight=30)
+    assert people.find(session, ANNA).progress == 50
+    releases.withdraw(session, SAM, OTHER)
+    person = people.find(session, ANNA)
+    assert (person.progress, person.finished, person.next_step) == (100, False, None)
+
+
+def test_a_persons_steps_come_in_checklist_order_the_withdrawn_too(session: Session) -> None:
+    a_step(session, "another", title="Another")
+    releases.withdraw(session, SAM, STEP)
+    told = progress.steps_of(session, ANNA)
+    assert [(step.step_id, step.version, step.status) for step in told] == [
+        (STEP, None, "todo"),
+        ("another", 1, "todo"),
+    ]
+    assert told[0].title
+    assert progress.steps_of(session, "nobody") == []
+
+
+def test_a_reset_step_names_the_release_that_reset_it(session: Session) -> None:
+    a_save(session, "done")
+    release = a_release(session, STEP, Policy(done=False)).release
+    step = progress.step_of(session, ANNA, STEP)
+    assert (step.status, step.reset_by_release_id, step.updated_by) == ("todo", release.id, release.released_by)
+    assert step.updated_at == release.released_at
+
+
+def test_the_next_step_is_the_first_that_is_still_open(session: Session) -> None:
+    a_step(session, "second", title="Second")
+    assert people.find(session, ANNA).next_step == "Set up payments"
+    a_save(session, "skipped")
+    assert people.find(session, ANNA).next_step == "Second"
+    a_save(session, "done", step_id="second")
+    assert people.find(session, ANNA).next_step is None
+
+
+@pytest.mark.parametrize("source", ["web", "api", "bulk", "import", "cli"])
+def test_an_event_keeps_the_door_it_came_through(session: Session, source: Any) -> None:
+    progress.save(session, Actor("user:anna", source), ANNA, STEP, "done", 1)
+    (event,) = history.events_of(session, ANNA)
+    assert (event.actor, event.source) == ("user:anna", source)

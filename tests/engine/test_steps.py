@@ -1,0 +1,297 @@
+"""Steps and their drafts: the ladder of every function - works, refused, not found, invalid by member, stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
+from dashboard.onboarding.steps import FieldChange, Fields
+from tests.factories import MAYA, NOOR, OTHER, STEP, a_draft, a_release, a_step, snapshot
+
+GOOD = {"title": "Set up payments", "description": "Take cards", "weight": 30, "action_url": "/payments"}
+
+BAD_FIELDS: list[tuple[str, Any]] = [
+    ("title", ""),
+    ("title", "   "),
+    ("title", None),
+    ("title", "x" * 201),
+    ("title", 5),
+    ("title", 0),
+    ("title", "a\0b"),
+    ("title", "\ud800"),
+    ("description", "x" * 5001),
+    ("description", ["Take cards"]),
+    ("description", False),
+    ("description", "\udfff tail"),
+    ("weight", 0),
+    ("weight", -1),
+    ("weight", 1001),
+    ("weight", "ten"),
+    ("weight", "10"),
+    ("weight", 10.0),
+    ("weight", True),
+    ("weight", None),
+    ("action_url", "javascript:alert(1)"),
+    ("action_url", "JavaScript:alert(1)"),
+    ("action_url", "data:text/html,x"),
+    ("action_url", "mailto:x@example.com"),
+    ("action_url", "//host/path"),
+    ("action_url", "/\\host"),
+    ("action_url", "/a path"),
+    ("action_url", "/a\tb"),
+    ("action_url", "payments"),
+    ("action_url", "https://"),
+    ("action_url", "https:host"),
+    ("action_url", "http://[::1"),
+    ("action_url", "/" + "x" * 2000),
+    ("action_url", 7),
+    ("action_url", {}),
+    ("colour", "red"),
+]
+
+
+# What a step may say --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("member", "value"), BAD_FIELDS)
+def test_a_member_that_breaks_a_rule_is_named(member: str, value: Any) -> None:
+    with pytest.raises(Invalid) as refused:
+        steps.check(GOOD | {member: value})
+    assert list(refused.value.problems) == [member]
+
+
+def test_every_broken_member_is_named_at_once() -> None:
+    with pytest.raises(Invalid) as refused:
+        steps.check({"title": "", "weight": 0, "action_url": "//x", "description": 1, "colour": "red"})
+    assert set(refused.value.problems) == {"title", "weight", "action_url", "description", "colour"}
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        {"title": "x"},
+        {"title": "x" * 200},
+        {"title": "\U0001f680" * 200},
+        {"weight": 1},
+        {"weight": 1000},
+        {"description": None},
+        {"action_url": None},
+        {"action_url": ""},
+        {"action_url": "/"},
+        {"action_url": "/payments?tab=cards#top"},
+        {"action_url": "http://localhost:3000/x"},
+        {"action_url": "HTTPS://example.com"},
+        {"description": "x" * 5000},
+    ],
+)
+def test_what_keeps_the_rules_is_taken_and_stored(session: Session, good: dict[str, Any]) -> None:
+    draft = steps.create(session, MAYA, STEP, GOOD | good)
+    assert draft.fields == steps.check(GOOD | good)
+
+
+def test_text_is_trimmed() -> None:
+    assert steps.check({"title": "  Pay ", "action_url": " /pay "}) == Fields("Pay", "", 10, "/pay")
+
+
+def test_compare_tells_each_member_that_differs_in_the_order_of_the_form() -> None:
+    before, after = Fields("A", "same", 10, "/a"), Fields("B", "same", 20, "/a")
+    assert steps.compare(before, after) == [FieldChange("title", "A", "B"), FieldChange("weight", 10, 20)]
+    assert steps.compare(before, before) == []
+    assert [change.before for change in steps.compare(None, after)] == [None] * 4
+
+
+# Creating -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_step_is_a_draft_of_version_1_that_nobody_sees(session: Session) -> None:
+    draft = steps.create(session, MAYA, STEP, GOOD)
+    step = steps.get(session, STEP)
+    assert (draft.version, draft.state, draft.row_version, draft.edited_by) == (1, "draft", 1, MAYA.key)
+    assert (step.live, step.draft, step.latest, step.release_id) == (None, draft, draft, None)
+    assert not step.withdrawn
+
+
+def test_steps_are_listed_in_the_order_in_which_they_were_made(session: Session) -> None:
+    for step_id in ("zebra", "apple", "mango"):
+        a_step(session, step_id, released=step_id != "apple")
+    assert [step.step_id for step in steps.checklist(session)] == ["zebra", "apple", "mango"]
+
+
+@pytest.mark.parametrize("step_id", ["a", "0", "set-up_payments-2", "x" * 64])
+def test_a_step_id_is_a_slug(session: Session, step_id: str) -> None:
+    assert steps.create(session, MAYA, step_id, GOOD).step_id == step_id
+
+
+@pytest.mark.parametrize(
+    "step_id",
+    ["", "x" * 65, "Set-up", "-a", "a-", "a--b", "a b", "a/b", "é", "a\n", "a\0", "..", "a.b", "\ud800"],
+)
+def test_anything_else_is_not_a_step_id(session: Session, step_id: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        steps.create(session, MAYA, step_id, GOOD | {"weight": 0})
+    assert set(refused.value.problems) == {"step_id", "weight"}
+    assert steps.checklist(session) == []
+
+
+def test_a_step_id_is_taken_once(session: Session) -> None:
+    a_step(session)
+    with pytest.raises(Invalid, match="is taken") as refused:
+        steps.create(session, NOOR, STEP, GOOD)
+    assert list(refused.value.problems) == ["step_id"]
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def test_versions_come_newest_first_the_draft_too(session: Session) -> None:
+    a_step(session)
+    a_release(session)
+    a_draft(session)
+    assert [(one.version, one.state, one.is_active) for one in steps.versions(session, STEP)] == [
+        (3, "draft", False),
+        (2, "released", True),
+        (1, "released", False),
+    ]
+    assert steps.version(session, STEP, 1).version == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, 2, 2**31, 2**63])
+def test_a_version_that_is_not_there_is_not_found(session: Session, number: int) -> None:
+    a_step(session)
+    with pytest.raises(NotFound):
+        steps.version(session, STEP, number)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session: steps.get(session, "nowhere"),
+        lambda session: steps.versions(session, "nowhere"),
+        lambda session: steps.version(session, "nowhere", 1),
+        lambda session: steps.start_draft(session, MAYA, "nowhere"),
+        lambda session: steps.save_draft(session, MAYA, "nowhere", GOOD, 1),
+        lambda session: steps.discard_draft(session, MAYA, "nowhere", 1),
+    ],
+)
+def test_a_step_that_is_not_there_is_not_found(session: Session, ask: Callable[[Session], object]) -> None:
+    with pytest.raises(NotFound):
+        ask(session)
+
+
+# Drafts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_starts_as_what_is_live(session: Session) -> None:
+    live = a_step(session, **GOOD).live
+    draft = steps.start_draft(session, NOOR, STEP)
+    assert live
+    assert (draft.fields, draft.version, draft.based_on, draft.row_version) == (live.fields, 2, 1, 1)
+    assert draft.edited_by == NOOR.key
+
+
+def test_a_step_has_one_draft(session: Session) -> None:
+    a_step(session)
+    steps.start_draft(session, MAYA, STEP)
+    with pytest.raises(Refused, match="already has a draft"):
+        steps.start_draft(session, NOOR, STEP)
+
+
+def test_a_saved_draft_moves_on_by_one(session: Session) -> None:
+    a_step(session, **GOOD)
+    draft = steps.start_draft(session, MAYA, STEP)
+    saved = steps.save_draft(session, NOOR, STEP, GOOD | {"title": "Take payments"}, draft.row_version)
+    assert (saved.row_version, saved.fields.title, saved.edited_by) == (2, "Take payments", NOOR.key)
+
+
+def test_of_two_who_edit_one_draft_the_second_is_told_who_was_first(session: Session) -> None:
+    a_step(session)
+    opened = steps.start_draft(session, MAYA, STEP)
+    steps.save_draft(session, NOOR, STEP, GOOD, opened.row_version)
+    before = snapshot(session)
+    with pytest.raises(StaleDraft) as stale:
+        steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 50}, opened.row_version)
+    assert (stale.value.attempted, stale.value.current, stale.value.edited_by) == (1, 2, NOOR.key)
+    with pytest.raises(StaleDraft):
+        steps.discard_draft(session, MAYA, STEP, opened.row_version)
+    assert snapshot(session) == before
+
+
+def test_a_draft_that_was_released_meanwhile_is_stale(session: Session) -> None:
+    a_step(session)
+    opened = a_draft(session)
+    releases.release(session, NOOR, STEP)
+    with pytest.raises(StaleDraft) as stale:
+        steps.save_draft(session, MAYA, STEP, GOOD, opened.row_version)
+    assert stale.value.current is None
+
+
+@pytest.mark.parametrize("row_version", [0, -1, 2**31, "1", True, None, 1.0])
+def test_a_draft_is_saved_over_a_whole_number_only(session: Session, row_version: Any) -> None:
+    a_step(session)
+    steps.start_draft(session, MAYA, STEP)
+    for change in (
+        lambda: steps.save_draft(session, MAYA, STEP, GOOD, row_version),
+        lambda: steps.discard_draft(session, MAYA, STEP, row_version),
+    ):
+        with pytest.raises(Invalid) as refused:
+            change()
+        assert list(refused.value.problems) == ["row_version"]
+
+
+def test_a_draft_newer_than_there_is_is_stale(session: Session) -> None:
+    a_step(session)
+    steps.start_draft(session, MAYA, STEP)
+    with pytest.raises(StaleDraft):
+        steps.save_draft(session, MAYA, STEP, GOOD, 7)
+
+
+@pytest.mark.parametrize(("member", "value"), BAD_FIELDS[::6])
+def test_a_draft_keeps_the_same_rules_as_a_new_step(session: Session, member: str, value: Any) -> None:
+    a_step(session)
+    steps.start_draft(session, MAYA, STEP)
+    with pytest.raises(Invalid) as refused:
+        steps.save_draft(session, MAYA, STEP, GOOD | {member: value}, 1)
+    assert list(refused.value.problems) == [member]
+
+
+def test_discarding_a_draft_leaves_what_is_live(session: Session) -> None:
+    live = a_step(session).live
+    draft = steps.start_draft(session, MAYA, STEP)
+    steps.discard_draft(session, MAYA, STEP, draft.row_version)
+    step = steps.get(session, STEP)
+    assert (step.live, step.draft) == (live, None)
+    assert steps.start_draft(session, MAYA, STEP).version == 2
+
+
+def test_discarding_the_first_draft_removes_the_step_that_was_never_released(session: Session) -> None:
+    a_step(session, released=False)
+    a_step(session, OTHER)
+    steps.discard_draft(session, MAYA, STEP, 1)
+    assert [step.step_id for step in steps.checklist(session)] == [OTHER]
+    assert a_step(session, released=False).step_id == STEP
+
+
+def test_a_draft_starts_from_any_version(session: Session) -> None:
+    a_step(session, title="First")
+    a_release(session, title="Second")
+    draft = steps.start_draft(session, MAYA, STEP, 1)
+    assert (draft.version, draft.based_on, draft.fields.title) == (3, 1, "First")
+    steps.discard_draft(session, MAYA, STEP, draft.row_version)
+    with pytest.raises(NotFound):
+        steps.start_draft(session, MAYA, STEP, 9)
+
+
+def test_a_version_number_is_never_used_again_once_it_was_released(session: Session) -> None:
+    a_step(session, title="First")
+    a_release(session, title="Second")
+    releases.roll_back(session, MAYA, STEP)
+    draft = steps.start_draft(session, MAYA, STEP)
+    assert (draft.version, draft.based_on, draft.fields.title) == (3, 1, "First")
+    assert releases.release(session, MAYA, STEP).release.version == 3
+    releases.roll_back(session, MAYA, STEP)
+    assert steps.start_draft(session, MAYA, STEP, 2).version == 4

@@ -1,0 +1,446 @@
+"""Many at once, over real connections: no write is lost, nothing is half done, nobody waits who need not."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier, Thread
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
+
+from dashboard.config import Settings
+from dashboard.database import Database
+from dashboard.onboarding import history, impact, people, progress, releases, steps
+from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
+from dashboard.onboarding.releases import Planned
+from tests import factories
+from tests.engine.oracle import Oracle
+from tests.factories import (
+    ANNA,
+    HOST,
+    MAYA,
+    NOOR,
+    OTHER,
+    SAM,
+    STATUSES,
+    STEP,
+    a_draft,
+    a_person,
+    a_release,
+    a_save,
+    a_step,
+)
+
+T = TypeVar("T")
+SECONDS = 2.0
+
+
+@pytest.fixture
+def wide(settings: Settings) -> Iterator[Database]:
+    """This test's database with a connection for each thread, and little patience with locks."""
+    opened = Database(replace(settings, pool_size=16, lock_timeout_ms=4_000))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def impatient(settings: Settings) -> Iterator[Database]:
+    """This test's database, for whoever must not wait for a lock at all."""
+    opened = Database(replace(settings, lock_timeout_ms=300))
+    yield opened
+    opened.dispose()
+
+
+def at_once(database: Database, *work: Callable[[Session], T]) -> list[T | OnboardingError]:
+    """What each of the pieces of work came to, all begun at the same moment, each in a transaction of its own."""
+    start = Barrier(len(work))
+
+    def one(piece: Callable[[Session], T]) -> T | OnboardingError:
+        try:
+            with database.transaction() as session:
+                session.execute(text("SELECT 1"))
+                start.wait(10)
+                return piece(session)
+        except OnboardingError as refused:
+            return refused
+
+    with ThreadPoolExecutor(len(work)) as pool:
+        return list(pool.map(one, work))
+
+
+def of_kind(kind: type[T], results: list[object]) -> list[T]:
+    return [result for result in results if isinstance(result, kind)]
+
+
+def a_plan(session: Session, step_id: str = STEP) -> Planned:
+    step = steps.get(session, step_id)
+    return Planned(step.release_id or 0, step.draft.row_version if step.draft else None)
+
+
+# Writers --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row_is_there", [True, False])
+def test_of_ten_writers_of_one_row_version_one_succeeds_and_nine_conflict(wide: Database, row_is_there: bool) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_person(session)
+        if row_is_there:
+            a_save(session, "todo")
+        seen = factories.row_version_of(session)
+    results = at_once(
+        wide,
+        *(
+            lambda session, status=status: progress.save(session, SAM, ANNA, STEP, status, seen)
+            for status in (STATUSES * 3)[:10]
+        ),
+    )
+    (saved,) = of_kind(progress.Saved, results)
+    conflicts = of_kind(Conflict, results)
+    assert len(conflicts) == 9
+    for conflict in conflicts:
+        assert conflict.current.row_version == seen + 1
+        assert [(one.row_version, one.to_status) for one in conflict.changes] == [(seen + 1, saved.status)]
+    with wide.transaction() as session:
+        step = progress.step_of(session, ANNA, STEP)
+        assert (step.status, step.row_version) == (saved.status, seen + 1)
+        assert factories.people_with_wrong_arrays(session) == []
+
+
+def test_ten_writers_of_ten_steps_of_one_person_all_succeed(wide: Database) -> None:
+    step_ids = [f"step-{number}" for number in range(10)]
+    with wide.transaction() as session:
+        for step_id in step_ids:
+            a_step(session, step_id)
+        a_person(session)
+    results = at_once(
+        wide,
+        *(lambda session, step_id=step_id: a_save(session, "done", ANNA, step_id) for step_id in step_ids),
+    )
+    saved = of_kind(progress.Saved, results)
+    assert sorted(one.progress for one in saved) == list(range(10, 101, 10))
+    assert [one.finished for one in sorted(saved, key=lambda one: one.progress)] == [False] * 9 + [True]
+    with wide.transaction() as session:
+        assert factories.people_with_wrong_arrays(session) == []
+        person = people.find(session, ANNA)
+        assert (person.progress, person.finished) == (100, True)
+
+
+def test_two_who_save_several_steps_of_one_person_in_any_order_do_not_deadlock(wide: Database) -> None:
+    step_ids = [f"step-{number}" for number in range(4)]
+    with wide.transaction() as session:
+        for step_id in step_ids:
+            a_step(session, step_id)
+        a_person(session)
+
+    def save_all(session: Session, order: list[str]) -> int:
+        for step_id in order:
+            progress.save(session, SAM, ANNA, step_id, "done", factories.row_version_of(session, ANNA, step_id))
+            time.sleep(0.01)
+        return len(order)
+
+    for _ in range(3):
+        results = at_once(
+            wide,
+            *(lambda session, order=order: save_all(session, order) for order in (step_ids, step_ids[::-1])),
+        )
+        assert all(result == 4 or isinstance(result, Conflict) for result in results), results
+        assert 4 in results
+
+
+def test_one_person_is_created_once(wide: Database) -> None:
+    results = at_once(wide, *[lambda session: people.put(session, HOST, ANNA, name="Anna")[1]] * 6)
+    assert sorted(map(bool, results)) == [False] * 5 + [True]
+
+
+# Managers -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_of_two_releases_of_one_step_one_wins_and_nothing_is_half_done(wide: Database, planned: bool) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_draft(session)
+        plan = a_plan(session) if planned else None
+    results = at_once(
+        wide,
+        lambda session: releases.release(session, MAYA, STEP, planned=plan),
+        lambda session: releases.release(session, NOOR, STEP, planned=plan),
+    )
+    (won,) = of_kind(releases.Outcome, results)
+    assert [type(lost) for lost in of_kind(OnboardingError, results)] == [StalePlan if planned else Refused]
+    with wide.transaction() as session:
+        step = steps.get(session, STEP)
+        assert (step.release_id, step.release_number, step.draft) == (won.release.id, 2, None)
+        assert [one.number for one in releases.newest_first(session, STEP)] == [2, 1]
+        assert [one.is_active for one in steps.versions(session, STEP)] == [True, False]
+
+
+def test_of_ten_saves_of_one_draft_one_succeeds(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        steps.start_draft(session, MAYA, STEP)
+    results = at_once(
+        wide,
+        *(
+            lambda session, weight=weight: steps.save_draft(session, NOOR, STEP, {"title": "X", "weight": weight}, 1)
+            for weight in range(1, 11)
+        ),
+    )
+    assert len(of_kind(StaleDraft, results)) == 9
+    with wide.transaction() as session:
+        assert [steps.get(session, STEP).draft] == of_kind(steps.Definition, results)
+
+
+def test_of_two_drafts_and_of_two_steps_of_one_name_one_is_made(wide: Database) -> None:
+    made = at_once(wide, *[lambda session: steps.create(session, MAYA, STEP, {"title": "X"})] * 4)
+    assert (len(of_kind(steps.Definition, made)), len(of_kind(Invalid, made))) == (1, 3)
+    with wide.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    started = at_once(wide, *[lambda session: steps.start_draft(session, MAYA, STEP)] * 4)
+    assert (len(of_kind(steps.Definition, started)), len(of_kind(Refused, started))) == (1, 3)
+
+
+def test_a_first_draft_is_either_released_or_discarded(wide: Database) -> None:
+    for number in range(8):
+        step_id = f"step-{number}"
+        with wide.transaction() as session:
+            a_step(session, step_id, released=False)
+        released, discarded = at_once(
+            wide,
+            lambda session, step_id=step_id: releases.release(session, MAYA, step_id),
+            lambda session, step_id=step_id: steps.discard_draft(session, NOOR, step_id, 1),
+        )
+        assert isinstance(released, NotFound) if discarded is None else isinstance(discarded, StaleDraft | NotFound)
+        with wide.transaction() as session:
+            assert (step_id in [step.step_id for step in steps.checklist(session)]) == (discarded is not None)
+
+
+def test_what_goes_live_is_the_draft_that_was_previewed_whenever_it_is_saved_again(
+    wide: Database, impatient: Database
+) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+    for n in range(60):
+        with wide.transaction() as session:
+            draft = a_draft(session, title="Previewed")
+            plan = a_plan(session)
+        with Session(wide.engine) as session, session.begin():
+            reached = at_statement(
+                session, n, lambda row_version=draft.row_version: saved_again(impatient, row_version)
+            )
+            try:
+                releases.release(session, MAYA, STEP, planned=plan)
+            except StalePlan:
+                session.rollback()
+        with wide.transaction() as session:
+            live = steps.get(session, STEP).live
+            assert live
+            assert live.fields.title != "Slipped in", f"saved just before statement {n} of the release"
+            left = steps.get(session, STEP).draft
+            if left:
+                steps.discard_draft(session, MAYA, STEP, left.row_version)
+        if not reached:
+            return
+    pytest.fail("a release has more statements than were tried")
+
+
+def saved_again(database: Database, row_version: int) -> None:
+    """Somebody saves the draft, unless that would have to wait for the release."""
+    try:
+        with database.transaction() as session:
+            steps.save_draft(session, NOOR, STEP, {"title": "Slipped in"}, row_version)
+    except Exception as error:
+        assert "lock timeout" in str(error) or isinstance(error, StaleDraft), error
+
+
+def at_statement(session: Session, n: int, act: Callable[[], None]) -> list[int]:
+    """Has `act` happen just before the session's n-th statement from now; the answer is filled in when it does."""
+    connection = session.connection()
+    counted = 0
+    reached: list[int] = []
+
+    @event.listens_for(connection, "before_cursor_execute")
+    def count(*_: object) -> None:
+        nonlocal counted
+        counted += 1
+        if counted == n + 1:
+            reached.append(n)
+            act()
+
+    return reached
+
+
+# Releases among writers -----------------------------------------------------------------------------------------------
+
+
+def test_saves_do_not_wait_for_an_open_release(wide: Database, impatient: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        for user_id in ("anna", "ben"):
+            a_person(session, user_id)
+        a_save(session, "in_progress", "anna")
+        a_draft(session)
+    with Session(wide.engine) as releasing:
+        releases.release(releasing, MAYA, STEP)
+        began = time.monotonic()
+        with impatient.transaction() as session:
+            assert progress.save(session, SAM, "anna", STEP, "done", 2).row_version == 3
+            assert progress.save(session, SAM, "ben", STEP, "done", 1).row_version == 2
+            people.put(session, HOST, "cleo", name="Cleo")
+            assert progress.save(session, SAM, "cleo", STEP, "in_progress", 1).row_version == 2
+        assert time.monotonic() - began < 0.3
+        releasing.commit()
+    with wide.transaction() as session:
+        told = {user_id: progress.step_of(session, user_id, STEP) for user_id in ("anna", "ben", "cleo")}
+        assert {user_id: (step.status, step.row_version) for user_id, step in told.items()} == {
+            "anna": ("done", 4),
+            "ben": ("done", 3),
+            "cleo": ("todo", 3),
+        }
+
+
+def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_person(session)
+        a_draft(session)
+    with Session(wide.engine) as saving:
+        progress.save(saving, SAM, ANNA, STEP, "done", 1)
+        with impatient.transaction() as session:
+            releases.release(session, MAYA, STEP)
+        saving.commit()
+    with wide.transaction() as session:
+        step = progress.step_of(session, ANNA, STEP)
+        assert (step.status, step.row_version) == ("done", 3)
+
+
+def test_releases_of_two_steps_do_not_wait_for_each_other(wide: Database, impatient: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+            a_draft(session, step_id)
+    with Session(wide.engine) as first:
+        releases.release(first, MAYA, STEP)
+        with impatient.transaction() as session:
+            releases.release(session, NOOR, OTHER)
+        first.commit()
+
+
+def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wide: Database) -> None:
+    crowd = [f"p{number}" for number in range(6)]
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        for user_id in crowd:
+            a_person(session, user_id)
+    until = time.monotonic() + SECONDS
+    acknowledged: list[progress.Saved] = []
+    conflicts: list[Conflict] = []
+    broken: list[BaseException] = []
+
+    def write(seed: int) -> None:
+        chance = random.Random(seed)
+        while time.monotonic() < until:
+            user_id, step_id, status = chance.choice(crowd), chance.choice((STEP, OTHER)), chance.choice(STATUSES)
+            try:
+                with wide.transaction() as session:
+                    seen = factories.row_version_of(session, user_id, step_id)
+                with wide.transaction() as session:
+                    saved = progress.save(session, SAM, user_id, step_id, status, seen)
+                acknowledged.append(saved)
+            except Conflict as conflict:
+                conflicts.append(conflict)
+                told = [change.row_version for change in conflict.changes]
+                assert told == list(range(conflict.attempted + 1, conflict.current.row_version + 1))
+                assert conflict.changes[-1].to_status == conflict.current.status
+
+    def rule(seed: int, step_id: str) -> None:
+        chance = random.Random(seed)
+        while time.monotonic() < until:
+            with wide.transaction() as session:
+                if chance.random() < 0.3 and steps.get(session, step_id).release_number != 1:
+                    undone = [one for one in releases.newest_first(session, step_id) if one.kind == "migrate"]
+                    if any(one.undone_by is None for one in undone):
+                        releases.roll_back(session, MAYA, step_id)
+                    continue
+                policy = Policy(chance.random() < 0.7, chance.random() < 0.7, chance.random() < 0.5)
+                a_release(session, step_id, policy, weight=chance.randint(1, 50))
+
+    def look() -> None:
+        while time.monotonic() < until:
+            with wide.transaction() as session:
+                assert impact.overview(session).everybody == len(crowd)
+                history.timeline(session, crowd[0], since=people.find(session, crowd[0]).created_at)
+
+    def guarded(work: Callable[..., None], *arguments: object) -> None:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            broken.append(error)
+
+    threads = [Thread(target=guarded, args=(write, seed)) for seed in range(8)]
+    threads += [Thread(target=guarded, args=(rule, 100 + n, step_id)) for n, step_id in enumerate((STEP, OTHER))]
+    threads.append(Thread(target=guarded, args=(look,)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert broken == []
+    assert len(acknowledged) > 50
+    with wide.transaction() as session:
+        is_explained(session, crowd, acknowledged)
+
+
+def is_explained(session: Session, crowd: list[str], acknowledged: list[progress.Saved]) -> None:
+    """What is there now is what the acknowledged writes and the releases make, played one after the other."""
+    of_step = history.releases_of(session)
+    events = {user_id: history.events_of(session, user_id) for user_id in crowd}
+    assert sorted((one.user_id, one.step_id, one.row_version, one.status) for one in acknowledged) == sorted(
+        (user_id, one.step_id, one.row_version, one.to_status) for user_id in crowd for one in events[user_id]
+    )
+    assert len({(one.user_id, one.step_id, one.row_version) for one in acknowledged}) == len(acknowledged)
+    truth = Oracle()
+    for user_id in crowd:
+        truth.join(user_id)
+    for step_id, told in of_step.items():
+        under: dict[int, list[tuple[str, history.Event]]] = defaultdict(list)
+        for user_id in crowd:
+            for one in events[user_id]:
+                if one.step_id == step_id:
+                    under[one.release_id].append((user_id, one))
+        for release in told:
+            replay(truth, session, step_id, release)
+            for user_id, one in under[release.id]:
+                truth.write(step_id, user_id, one.to_status, one.row_version - 1, one.actor, one.at)
+    for user_id in crowd:
+        for step in progress.steps_of(session, user_id):
+            row = truth.steps[step.step_id].rows[user_id]
+            assert (step.status, step.row_version) == (row.status, row.row_version)
+            assert (step.updated_at, step.updated_by) == (row.updated_at, row.updated_by)
+            changes = history.changes_since(session, user_id, step.step_id, 1)
+            assert [change.row_version for change in changes] == list(range(2, step.row_version + 1))
+            assert (changes[-1].to_status if changes else "todo") == step.status
+        assert people.find(session, user_id).progress == truth.percent(user_id)
+    assert factories.people_with_wrong_arrays(session) == []
+
+
+def replay(truth: Oracle, session: Session, step_id: str, release: history.Release) -> None:
+    by, at = release.released_by, release.released_at
+    if release.kind == "rollback":
+        truth.roll_back(step_id, by, at)
+        return
+    weight = steps.version(session, step_id, release.version or 0).fields.weight
+    if release.kind == "publish":
+        truth.publish(step_id, weight, by, at)
+        return
+    keeps = tuple(status for status in ("done", "skipped", "in_progress") if getattr(release.policy, status))
+    truth.migrate(step_id, weight, keeps, by, at)

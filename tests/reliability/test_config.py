@@ -1,0 +1,101 @@
+"""The environment becomes settings, or a message that names the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dashboard.config import Settings, SettingsError, libpq_url
+
+SECRET = "s" * 32
+OWN_DATABASE = {"DATABASE_URL": "postgresql://me@db/onboarding", "SECRET_KEY": SECRET}
+
+
+def settings(tmp_path: Path, **environ: str) -> Settings:
+    return Settings.from_environment({"DATA_DIR": str(tmp_path), **environ})
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_usual_scheme_becomes_psycopgs(tmp_path: Path, scheme: str) -> None:
+    found = settings(tmp_path, DATABASE_URL=f"{scheme}://me:p%40ss@db:5433/name?sslmode=require", SECRET_KEY=SECRET)
+    assert found.database_url == "postgresql+psycopg://me:p%40ss@db:5433/name?sslmode=require"
+    assert libpq_url(found.database_url) == "postgresql://me:p%40ss@db:5433/name?sslmode=require"
+
+
+def test_without_a_database_address_it_is_a_demo_with_the_embedded_one(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert (found.database_url, found.demo) == ("", True)
+    assert settings(tmp_path, DEMO="0").demo is False
+
+
+def test_with_a_database_address_it_is_no_demo_unless_asked(tmp_path: Path) -> None:
+    assert settings(tmp_path, **OWN_DATABASE).demo is False
+    assert settings(tmp_path, **OWN_DATABASE, DEMO="1").demo is True
+
+
+def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+    first, second = settings(tmp_path), settings(tmp_path)
+    assert first.secret_key == second.secret_key
+    assert len(first.secret_key) >= 32
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_two_data_folders_have_two_secrets(tmp_path: Path) -> None:
+    assert settings(tmp_path / "a").secret_key != settings(tmp_path / "b").secret_key
+
+
+def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
+    environ = {"DATA_DIR": str(tmp_path), "DATABASE_URL": OWN_DATABASE["DATABASE_URL"]}
+    assert Settings.from_environment(environ, secret_required=False).secret_key == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "9" * 5000),
+        ("PORT", "٨٠٠٠"),
+        ("DEMO", "maybe"),
+        ("SECURE_COOKIES", "2"),
+        ("MAX_BODY_BYTES", "1.5"),
+        ("STATEMENT_TIMEOUT_MS", "0"),
+        ("DRIFT_PERCENT", "nan"),
+        ("DRIFT_PERCENT", "101"),
+        ("DRIFT_PEOPLE", "ten"),
+        ("SECRET_KEY", "short"),
+        ("DATABASE_URL", "mysql://me@db/name"),
+        ("DATABASE_URL", "not an address"),
+        ("DATABASE_URL", "postgresql://me@db:port/name"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_variables_name(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        settings(tmp_path, **{"SECRET_KEY": SECRET, name: value})
+
+
+def test_an_own_database_needs_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="SECRET_KEY"):
+        settings(tmp_path, DATABASE_URL=OWN_DATABASE["DATABASE_URL"])
+
+
+def test_a_bad_address_is_not_repeated_with_its_password(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(tmp_path, DATABASE_URL="mysql://me:hunter2@db/name", SECRET_KEY=SECRET)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="DATA_DIR"):
+        settings(tmp_path / "file" / "folder")
+
+
+def test_an_emptied_secret_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("")
+    with pytest.raises(SettingsError, match="secret_key"):
+        settings(tmp_path)

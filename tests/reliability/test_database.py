@@ -1,0 +1,113 @@
+"""Transactions, time-outs, migrations, and life after a database restart."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from dashboard.config import Settings, libpq_url
+from dashboard.database import Database, schema_is_current
+from dashboard.embedded import running
+from dashboard.schema import ADVISORY_LOCK, migrate
+
+
+def test_a_transaction_commits_once_at_the_end(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(text("CREATE TABLE notes (note text)"))
+        session.execute(text("INSERT INTO notes VALUES ('kept')"))
+    with database.transaction() as session:
+        assert session.scalars(text("SELECT note FROM notes")).all() == ["kept"]
+
+
+def test_an_error_undoes_all_of_it(database: Database) -> None:
+    def fail_late() -> None:
+        with database.transaction() as session:
+            session.execute(text("CREATE TABLE notes (note text)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_late()
+    with database.transaction() as session:
+        assert session.scalar(text("SELECT to_regclass('notes')")) is None
+
+
+def test_every_connection_has_the_time_outs_of_the_settings(settings: Settings) -> None:
+    limits = replace(settings, statement_timeout_ms=1234, lock_timeout_ms=567, idle_transaction_timeout_ms=8901)
+    database = Database(limits, application_name="a-test")
+    with database.transaction() as session:
+        shown = [
+            session.scalar(text(f"SHOW {name}"))
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
+        ]
+    database.dispose()
+    assert shown == ["1234ms", "567ms", "8901ms", "a-test"]
+
+
+def test_options_of_the_address_itself_are_kept(settings: Settings) -> None:
+    separator = "&" if "?" in settings.database_url else "?"
+    with_options = f"{settings.database_url}{separator}options=-c%20search_path%3Dpg_catalog"
+    database = Database(replace(settings, database_url=with_options))
+    with database.transaction() as session:
+        assert session.scalar(text("SHOW search_path")) == "pg_catalog"
+        assert session.scalar(text("SHOW lock_timeout")) == "5s"
+    database.dispose()
+
+
+def test_it_recovers_by_itself_after_a_database_restart(settings: Settings) -> None:
+    with tempfile.TemporaryDirectory(prefix="restart-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with running(folder, durable=False) as url:
+            database = Database(replace(settings, database_url=url))
+            with database.transaction() as session:
+                assert session.scalar(text("SELECT 1")) == 1
+        with pytest.raises(OperationalError), database.transaction() as session:
+            session.scalar(text("SELECT 1"))
+        with running(folder, durable=False), database.transaction() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+        database.dispose()
+
+
+def test_an_empty_database_is_not_current(server: psycopg.Connection[object], settings: Settings) -> None:
+    name = settings.database_url.partition("?")[0].rpartition("/")[2] + "_empty"
+    server.execute(f"CREATE DATABASE {name}")
+    empty = Database(replace(settings, database_url=settings.database_url.replace(name[:-6], name)))
+    with empty.transaction() as session:
+        assert not schema_is_current(session)
+    empty.dispose()
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_many_starters_migrate_once(server: psycopg.Connection[object], settings: Settings) -> None:
+    name = settings.database_url.partition("?")[0].rpartition("/")[2] + "_many"
+    server.execute(f"CREATE DATABASE {name}")
+    url = settings.database_url.replace(name[:-5], name)
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            migrate(url)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert failures == []
+
+
+def test_migrating_gives_up_when_it_does_not_get_its_turn(settings: Settings) -> None:
+    with psycopg.connect(libpq_url(settings.database_url)) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+        with pytest.raises(OperationalError, match="statement timeout"):
+            migrate(settings.database_url, statement_timeout_ms=200)

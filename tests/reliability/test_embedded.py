@@ -1,0 +1,222 @@
+"""The embedded PostgreSQL: one owner a data folder, nothing left behind, nothing lost, however a process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dashboard import embedded
+from dashboard.config import libpq_url
+from dashboard.embedded import AlreadyRunningError, EmbeddedError, own, running
+
+OWNER = """
+import signal, sys, time
+from pathlib import Path
+from dashboard.embedded import {how}
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+with {how}(Path(sys.argv[1]), durable={durable}) as url:
+    print(url, flush=True)
+    {then}
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder that an unprivileged account can reach too, with a short path."""
+    with tempfile.TemporaryDirectory(prefix="embedded-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def process(
+    folder: Path, how: str = "own", then: str = "time.sleep(60)", durable: bool = False
+) -> subprocess.Popen[str]:
+    """A Python process that has the folder's server, says its address and then does `then`."""
+    program = OWNER.format(how=how, then=then, durable=durable)
+    return subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def address_from(owner: subprocess.Popen[str]) -> str:
+    assert owner.stdout is not None
+    return owner.stdout.readline().strip()
+
+
+def query(url: str, statement: str) -> object:
+    with psycopg.connect(libpq_url(url), autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+    return row and row[0]
+
+
+def server_pid(folder: Path) -> int:
+    return int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+def is_gone(pid: int, patience_s: float = 10) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+
+
+def test_it_runs_for_as_long_as_the_block_and_keeps_its_data(folder: Path) -> None:
+    with running(folder, durable=False) as url:
+        pid = server_pid(folder)
+        query(url, "CREATE TABLE kept AS SELECT 7 AS number")
+    assert is_gone(pid)
+    assert not (folder / "run").exists()
+    with running(folder, durable=False) as url:
+        assert query(url, "SELECT number FROM kept") == 7
+
+
+def test_only_the_system_user_can_reach_it(folder: Path) -> None:
+    with running(folder, durable=False) as url:
+        assert query(url, "SHOW listen_addresses") == ""
+        assert (folder / "run").stat().st_mode & 0o777 == 0o700
+        assert (folder / "postgres").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_process_uses_the_running_server_and_leaves_it_alone(folder: Path) -> None:
+    with own(folder, durable=False) as url:
+        pid = server_pid(folder)
+        guest = process(folder, "running", "pass")
+        assert address_from(guest) == url
+        assert guest.wait(10) == 0
+        assert server_pid(folder) == pid
+        assert query(url, "SELECT 1") == 1
+
+
+def test_a_second_owner_is_refused_with_a_clear_sentence(folder: Path) -> None:
+    with own(folder, durable=False) as url:
+        with pytest.raises(AlreadyRunningError, match=rf"process {os.getpid()}.*{folder}.*Stop it first"), own(folder):
+            pass
+        assert query(url, "SELECT 1") == 1
+
+
+def test_a_commands_server_outlives_it_while_another_command_uses_it(folder: Path) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def first_command() -> None:
+        with running(folder, durable=False):
+            entered.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=first_command)
+    thread.start()
+    assert entered.wait(30)
+    with running(folder) as url:
+        leave.set()
+        thread.join(0.5)
+        assert thread.is_alive()
+        assert query(url, "SELECT 1") == 1
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_owner_stops_the_server(folder: Path, how: signal.Signals) -> None:
+    owner = process(folder)
+    address_from(owner)
+    pid = server_pid(folder)
+    owner.send_signal(how)
+    owner.wait(20)
+    assert is_gone(pid, 0)
+    assert (folder / "postgres.lock").read_text() == ""
+
+
+def test_after_a_kill_the_next_start_has_every_committed_row(folder: Path) -> None:
+    owner = process(folder)
+    query(address_from(owner), "CREATE TABLE kept AS SELECT 7 AS number")
+    orphan = server_pid(folder)
+    owner.kill()
+    owner.wait(10)
+    with running(folder, durable=False) as url:
+        assert query(url, "SELECT number FROM kept") == 7
+        assert server_pid(folder) != orphan
+    assert is_gone(orphan)
+
+
+def test_after_a_kill_of_the_server_too_the_next_start_recovers(folder: Path) -> None:
+    owner = process(folder, durable=True)
+    query(address_from(owner), "CREATE TABLE kept AS SELECT 7 AS number")
+    pid = server_pid(folder)
+    os.kill(pid, signal.SIGKILL)
+    owner.kill()
+    owner.wait(10)
+    with running(folder, durable=False) as url:
+        assert query(url, "SELECT number FROM kept") == 7
+
+
+def test_a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start(folder: Path) -> None:
+    with running(folder, durable=False):
+        stale = (folder / "postgres" / "postmaster.pid").read_text()
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        _, _, rest = stale.partition("\n")
+        (folder / "postgres" / "postmaster.pid").write_text(f"{bystander.pid}\n{rest}")
+        with running(folder, durable=False) as url:
+            assert query(url, "SELECT 1") == 1
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_half_made_data_folder_is_made_again(folder: Path) -> None:
+    (folder / "postgres.unfinished").mkdir()
+    (folder / "postgres.unfinished" / "PG_VERSION").write_text("18")
+    with running(folder, durable=False) as url:
+        assert query(url, "SELECT 1") == 1
+
+
+def test_another_major_versions_data_is_refused_untouched(folder: Path) -> None:
+    (folder / "postgres").mkdir(mode=0o700)
+    (folder / "postgres" / "PG_VERSION").write_text("14\n")
+    with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 14.*this is PostgreSQL \d+"), running(folder):
+        pass
+    assert [path.name for path in (folder / "postgres").iterdir()] == ["PG_VERSION"]
+
+
+def test_a_server_that_cannot_start_says_the_end_of_its_log(folder: Path) -> None:
+    with running(folder, durable=False):
+        pass
+    with (folder / "postgres" / "postgresql.conf").open("a") as file:
+        file.write("no_such_setting = 1\n")
+    with pytest.raises(EmbeddedError, match="no_such_setting"), running(folder, durable=False):
+        pass
+    assert json.loads((folder / "postgres.lock").read_text() or "{}") == {}
+
+
+@pytest.mark.parametrize("name", ["long-" + "x" * 120, "odd, 100% \"name\" with 'quotes' é"])
+def test_any_path_will_do(folder: Path, name: str) -> None:
+    with running(folder / name, durable=False) as url:
+        assert query(url, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+def test_where_root_has_no_user_namespaces_another_account_serves(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = embedded.shutil.which
+    monkeypatch.setattr(embedded.shutil, "which", lambda name: None if name == "unshare" else which(name))
+    account = embedded._account(folder)
+    assert account.uid
+    with running(folder, durable=False) as url:
+        assert query(url, "SELECT 1") == 1
+        assert (folder / "postgres").stat().st_uid == account.uid

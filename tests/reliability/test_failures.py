@@ -1,0 +1,139 @@
+"""Cut off anywhere, a release or a write has happened whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+
+import psycopg
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dashboard.config import libpq_url
+from dashboard.database import Database
+from dashboard.onboarding import progress, releases, steps
+from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step, snapshot
+
+Work = Callable[[Session], object]
+
+
+class PowerCut(Exception):
+    """What happens at the n-th statement."""
+
+
+def migrated(session: Session) -> object:
+    return releases.migrate(session, MAYA, STEP, 2, 3, {"title": "Again", "weight": 3}, discard_draft=True)
+
+
+CUT_OFF: dict[str, Work] = {
+    "release": lambda session: releases.release(session, MAYA, STEP, reopens_finished=True, note="why"),
+    "rollback": lambda session: releases.roll_back(session, MAYA, STEP),
+    "withdraw": lambda session: releases.withdraw(session, MAYA, STEP),
+    "restore": lambda session: releases.restore(session, MAYA, OTHER),
+    "migrate": migrated,
+    "save over a row": lambda session: progress.save(session, SAM, ANNA, STEP, "skipped", 3),
+    "first save": lambda session: progress.save(session, SAM, BEN, STEP, "done", 2),
+    "create": lambda session: steps.create(session, MAYA, "third", {"title": "Third"}),
+    "save draft": lambda session: steps.save_draft(session, MAYA, STEP, {"title": "Y"}, 2),
+    "discard draft": lambda session: steps.discard_draft(session, MAYA, STEP, 2),
+}
+
+
+@pytest.fixture(autouse=True)
+def standing(database: Database) -> None:
+    """Two releases of a step with a draft waiting, a withdrawn step, one person with work done and one without."""
+    with database.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        for user_id in (ANNA, BEN):
+            a_person(session, user_id)
+        a_save(session, "in_progress", ANNA, OTHER)
+        a_save(session, "in_progress")
+        a_release(session)
+        a_draft(session, weight=70)
+        releases.withdraw(session, MAYA, OTHER)
+
+
+def everything(database: Database) -> dict[str, list[str]]:
+    with database.transaction() as session:
+        return snapshot(session)
+
+
+def cut_at(database: Database, n: int, work: Work, cut: Callable[[Session], None]) -> bool:
+    """Whether the work got to its n-th statement (or, past the last one, to its commit), where it was cut off."""
+    with database.transaction() as session:
+        seen = count()
+
+        @event.listens_for(session.connection(), "before_cursor_execute")
+        def maybe(*_: object) -> None:
+            if next(seen) == n:
+                cut(session)
+
+        work(session)
+        if next(seen) == n:
+            cut(session)
+            return True
+        session.rollback()
+        return False
+
+
+def power_cut(_: Session) -> None:
+    raise PowerCut
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_a_failure_at_any_statement_leaves_nothing_changed(database: Database, name: str) -> None:
+    before = everything(database)
+    for n in count():
+        with suppress(PowerCut):
+            if not cut_at(database, n, CUT_OFF[name], power_cut):
+                break
+        assert everything(database) == before, f"cut off at statement {n}"
+    assert n > 1
+    with database.transaction() as session:
+        CUT_OFF[name](session)
+    assert everything(database) != before
+
+
+@pytest.mark.parametrize("name", ["release", "rollback", "first save", "save over a row"])
+def test_a_connection_that_dies_at_any_statement_leaves_nothing_changed(database: Database, name: str) -> None:
+    before = everything(database)
+
+    def terminate(session: Session) -> None:
+        connection = session.connection().connection.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        url = libpq_url(database.engine.url.render_as_string(hide_password=False))
+        with psycopg.connect(url, autocommit=True) as killer:
+            killer.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+
+    died = 0
+    for n in count():
+        try:
+            if not cut_at(database, n, CUT_OFF[name], terminate):
+                break
+        except DBAPIError as error:
+            assert error.connection_invalidated
+            died += 1
+        assert everything(database) == before, f"died at statement {n}"
+    assert died == n > 1
+    with database.transaction() as session:
+        CUT_OFF[name](session)
+    assert everything(database) != before
+
+
+def test_a_release_that_would_break_an_invariant_is_taken_back_whole(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(database)
+    derive = releases.DERIVE
+    monkeypatch.setattr(releases, "DERIVE", type(derive)(derive.text.replace("NOT m.carry_done", "true")))
+    with database.transaction() as session:
+        session.begin_nested()
+        a_save(session, "done", ANNA)
+        with pytest.raises(releases.BrokenInvariant, match="no status is lost"):
+            releases.release(session, MAYA, STEP)
+        session.rollback()
+    assert everything(database) == before

@@ -1,0 +1,155 @@
+"""`dashboard run` as a person starts and stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+COMMAND = [sys.executable, "-c", "from dashboard.cli import main; main()"]
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port
+
+
+def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "SECRET_KEY"}}
+    return {**kept, "DATA_DIR": str(folder), "PORT": str(port), "WORKERS": "1", "DEMO": "0", **more}
+
+
+def command(folder: Path, *arguments: str, port: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """One command to its end, in the environment of that data folder."""
+    environ = environment(folder, port or free_port(), **more)
+    return subprocess.run([*COMMAND, *arguments], env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+@contextmanager
+def served(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A running `dashboard run` that answers."""
+    process = subprocess.Popen(
+        [*COMMAND, "run"],
+        env=environment(folder, port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_until_it_answers(process, port)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def wait_until_it_answers(process: subprocess.Popen[str], port: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if answers(port):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"dashboard run does not answer: {process.communicate(timeout=10)[0]}")
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def servers_of(folder: Path) -> list[str]:
+    shown = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in shown.splitlines() if f"-D {folder / 'postgres'}" in line]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_web_server_and_the_database(folder: Path, how: signal.Signals) -> None:
+    port = free_port()
+    with served(folder, port) as process:
+        # as a terminal does it: the whole group gets the signal
+        os.killpg(process.pid, how)
+        assert process.wait(PATIENCE_S) == 0
+        assert not answers(port)
+        assert servers_of(folder) == []
+
+
+def test_commands_beside_it_reach_its_database_and_a_second_one_is_refused(folder: Path) -> None:
+    port = free_port()
+    with served(folder, port):
+        url = command(folder, "db", "url").stdout.strip()
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT count(*) FROM user_onboarding").fetchone() is not None
+        assert json.loads(command(folder, "db", "migrate", "--json").stdout)["revision"]
+        second = command(folder, "run")
+        assert second.returncode == 1
+        assert str(folder) in second.stderr
+        assert len(second.stderr.strip().splitlines()) == 1
+        assert answers(port)
+
+
+def test_a_port_in_use_is_named_and_no_database_is_left_running(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = command(folder, "run", port=port)
+    assert refused.returncode == 1
+    assert f"Port {port}" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert servers_of(folder) == []
+
+
+def test_after_a_kill_everything_ends_and_the_next_start_works(folder: Path) -> None:
+    port = free_port()
+    with served(folder, port) as process:
+        process.kill()
+        process.wait(10)
+    with served(folder, port) as process:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    assert servers_of(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "code", "says"),
+    [
+        (("run",), {"PORT": "http"}, 2, "PORT"),
+        (("run",), {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, 2, "SECRET_KEY"),
+        (("run",), {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x", "SECRET_KEY": "s" * 32}, 3, "database"),
+        (("db", "migrate"), {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, 3, "database"),
+        (("db", "url"), {"DATABASE_URL": "mysql://me@127.0.0.1/x"}, 2, "DATABASE_URL"),
+        (("no-such-command",), {}, 2, "no-such-command"),
+    ],
+)
+def test_errors_are_plain_lines_with_a_code(
+    folder: Path, arguments: tuple[str, ...], environ: dict[str, str], code: int, says: str
+) -> None:
+    ended = command(folder, *arguments, **environ)
+    assert ended.returncode == code
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,146 @@
+"""`dashboard user` and `dashboard token`, run as programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dashboard.models import AuditEntry, StaffAccount
+from dashboard.onboarding.actor import Actor
+from dashboard.staff import accounts, tokens
+from dashboard.staff.permissions import Role, Scope
+from tests.staff.signed_in import PASSWORD, make_account
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Program:
+    """The `dashboard` command on this test's database."""
+
+    def __init__(self, url: str) -> None:
+        self.environment = {**os.environ, "DATABASE_URL": url}
+
+    def __call__(self, *arguments: str, given: str = "") -> Outcome:
+        command = [sys.executable, "-c", "from dashboard.cli import main; main()", *arguments]
+        done = subprocess.run(command, env=self.environment, input=given, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return Outcome(done.returncode, done.stdout.strip(), done.stderr.strip())
+
+
+@pytest.fixture
+def dashboard(database_url: str) -> Program:
+    return Program(database_url)
+
+
+def password_of(session: Session, email: str) -> str:
+    return session.scalars(select(StaffAccount.password_hash).where(StaffAccount.email == email)).one()
+
+
+def test_an_account_is_made_with_a_password_that_is_printed(dashboard: Program, session: Session) -> None:
+    done = dashboard("user", "add", "Ada@example.com", "--name", "Ada", "--role", "admin")
+    assert done.code == 0
+    first, second = done.out.splitlines()
+    assert first == "ada@example.com can sign in as Administrator."
+    assert accounts.password_matches(password_of(session, "ada@example.com"), second.removeprefix("Password: "))
+    assert session.scalars(select(AuditEntry.actor)).one() == "system:command-line"
+
+
+def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, session: Session) -> None:
+    add = ("user", "add", "ada@example.com", "--name", "Ada", "--role", "admin", "--password-stdin", "--json")
+    done = dashboard(*add, given=PASSWORD + "\n")
+    assert done.json["role"] == "admin"
+    assert PASSWORD not in done.out
+    assert accounts.password_matches(password_of(session, "ada@example.com"), PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "says"),
+    [
+        (("not-an-address", "--name", "A", "--role", "admin"), "", "Enter an email address"),
+        (("a@example.com", "--name", "A", "--role", "boss"), "", "is not one of"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "short\n", "at least 10"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "", "no password"),
+    ],
+)
+def test_bad_input_ends_with_2_and_one_line(
+    dashboard: Program, session: Session, arguments: tuple[str, ...], given: str, says: str
+) -> None:
+    done = dashboard("user", "add", *arguments, given=given)
+    assert done.code == 2
+    assert says in done.err
+    assert accounts.everyone(session) == []
+
+
+def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: Session) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    make_account(session, Role.VIEWER, "vic@example.com")
+    tokens.create(session, Actor("staff:vic@example.com"), name="vics", scopes=[Scope.STEPS_READ])
+    session.commit()
+    assert dashboard("user", "role", "vic@example.com", "manager").out == "vic@example.com is Onboarding manager now."
+    assert dashboard("user", "disable", "vic@example.com").out.endswith("Revoked tokens: vics")
+    assert [(row["email"], row["role"]) for row in dashboard("user", "list", "--json").json] == [
+        ("ada@example.com", "admin"),
+        ("vic@example.com", "manager"),
+    ]
+    assert "vic@example.com  manager  disabled" in dashboard("user", "list").out
+    assert dashboard("user", "enable", "vic@example.com").code == 0
+    assert dashboard("user", "password", "vic@example.com").out.splitlines()[1].startswith("Password: ")
+
+
+def test_refusals_end_with_1_and_unknown_names_with_2(dashboard: Program, session: Session) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    session.commit()
+    last = dashboard("user", "disable", "ada@example.com")
+    assert (last.code, last.out) == (1, "")
+    assert "last administrator" in last.err
+    assert dashboard("user", "role", "nobody@example.com", "admin").code == 2
+    assert dashboard("token", "revoke", "nothing").code == 2
+
+
+def test_a_token_is_printed_alone_and_works_until_revoked(dashboard: Program, session: Session) -> None:
+    secret = dashboard("token", "create", "--name", "shop", "--scopes", "progress:read,steps:release").out
+    found = tokens.authenticate(session, secret)
+    assert found is not None
+    assert found.scopes == {Scope.PROGRESS_READ, Scope.STEPS_RELEASE}
+    session.commit()
+    assert dashboard("token", "revoke", "shop").out == "The token shop no longer works."
+    assert tokens.authenticate(session, secret) is None
+    assert "shop  revoked" in dashboard("token", "list").out
+
+
+def test_a_token_as_json_says_more_and_lists_say_no_secret(dashboard: Program) -> None:
+    made = dashboard("token", "create", "--name", "shop", "--scopes", "steps:read", "--days", "90", "--json").json
+    assert made["token"].startswith("obd_")
+    assert made["expires_at"] is not None
+    listed = dashboard("token", "list", "--json")
+    assert listed.json[0]["state"] == "active"
+    assert made["token"] not in listed.out
+
+
+def test_an_unknown_scope_names_those_that_exist(dashboard: Program) -> None:
+    done = dashboard("token", "create", "--name", "shop", "--scopes", "steps:write")
+    assert done.code == 2
+    assert "There is no scope steps:write. There are: progress:read" in done.err
+
+
+@pytest.mark.parametrize("group", ["user", "token"])
+def test_help_has_an_example(dashboard: Program, group: str) -> None:
+    for line in dashboard(group, "--help").out.partition("Commands:")[2].strip().splitlines():
+        assert f"dashboard {group} {line.split()[0]}" in dashboard(group, line.split()[0], "--help").out

@@ -1,0 +1,471 @@
+"""A draft: started, edited, saved by two people at once, discarded; what was typed is never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from dashboard.database import Database
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.steps import Definition, Fields
+from dashboard.staff.permissions import Role
+from tests.conftest import csrf_token
+from tests.factories import MAYA, STEP, a_draft, a_release, a_step
+from tests.staff.signed_in import sign_in_as
+from tests.web.desk import Data, form_of, same_however_much_there_is, send
+
+DRAFT = f"/steps/{STEP}/draft"
+SAID = {"title": "Set up payments", "description": "Connect a bank account.", "weight": 20, "action_url": "/pay"}
+
+
+@pytest.fixture
+def manager(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which an onboarding manager is signed in."""
+    sign_in_as(client, database, Role.MANAGER)
+    return client
+
+
+@pytest.fixture
+def colleague(app: Flask, database: Database) -> FlaskClient:
+    """Another browser, of an administrator."""
+    other = app.test_client()
+    sign_in_as(other, database, Role.ADMIN)
+    return other
+
+
+@pytest.fixture
+def opened(manager: FlaskClient, database: Database) -> Data:
+    """The form of a draft of version 2 that says what version 1 says, as the manager has it open."""
+    with database.transaction() as session:
+        a_step(session, **SAID)
+        steps.start_draft(session, MAYA, STEP)
+    return form_of(manager.get(DRAFT), "draft-form")
+
+
+def draft(database: Database) -> Definition | None:
+    with database.transaction() as session:
+        return steps.get(session, STEP).draft
+
+
+def says(database: Database) -> Fields:
+    found = draft(database)
+    assert found
+    return found.fields
+
+
+def saved_by(client: FlaskClient, **typed: str) -> None:
+    """The draft as it is now, saved with something else in it."""
+    fields = form_of(client.get(DRAFT), "draft-form") | typed
+    assert client.post(DRAFT, data=fields).status_code == 303
+
+
+# Starting
+
+
+def test_a_draft_starts_from_what_is_live(manager: FlaskClient, database: Database, session: Session) -> None:
+    a_step(session, **SAID)
+    session.commit()
+    answer = send(manager, f"{DRAFT}/start")
+    assert (answer.status_code, answer.location) == (303, DRAFT)
+    assert says(database) == Fields(**SAID)
+
+
+def test_a_draft_starts_from_any_version(manager: FlaskClient, database: Database, session: Session) -> None:
+    a_step(session, **SAID)
+    a_release(session, title="Other words")
+    session.commit()
+    send(manager, f"{DRAFT}/start", from_version="1")
+    assert says(database) == Fields(**SAID)
+
+
+def test_a_second_start_leads_to_the_draft_that_is_there(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    before = draft(database)
+    answer = send(manager, f"{DRAFT}/start")
+    assert (answer.status_code, answer.location) == (303, DRAFT)
+    assert "There is a draft already" in manager.get(DRAFT).text
+    assert draft(database) == before
+
+
+@pytest.mark.parametrize(("number", "status"), [("9", 404), ("0", 404), ("-1", 404), ("one", 422)])
+def test_a_draft_does_not_start_from_nothing(
+    manager: FlaskClient, database: Database, session: Session, number: str, status: int
+) -> None:
+    a_step(session)
+    session.commit()
+    assert send(manager, f"{DRAFT}/start", from_version=number).status_code == status
+    assert draft(database) is None
+
+
+# Editing
+
+
+def test_the_form_holds_what_the_draft_says_and_what_it_was_opened_at(opened: Data) -> None:
+    token = opened.pop("csrf_token")
+    assert token
+    assert opened == {
+        "row_version": "1",
+        "version": "2",
+        **{name: str(value) for name, value in SAID.items()},
+        **{f"base_{name}": str(value) for name, value in SAID.items()},
+    }
+
+
+def test_a_save_goes_back_to_the_draft(manager: FlaskClient, opened: Data, database: Database) -> None:
+    answer = manager.post(DRAFT, data=opened | {"title": "New words", "weight": "30"})
+    assert (answer.status_code, answer.location) == (303, DRAFT)
+    assert says(database) == Fields("New words", "Connect a bank account.", 30, "/pay")
+    page = manager.get(DRAFT).text
+    assert "Saved." in page
+    assert "20 to 30" in page
+
+
+def test_line_breaks_of_browsers_are_no_change(manager: FlaskClient, opened: Data, database: Database) -> None:
+    manager.post(DRAFT, data=opened | {"description": "One\r\ntwo"})
+    assert says(database).description == "One\ntwo"
+
+
+def test_the_longest_text_that_is_allowed_is_saved_in_any_script(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    longest = "\N{EARTH GLOBE EUROPE-AFRICA}" * 5_000
+    data = opened | {"description": longest}
+    assert manager.post(DRAFT, data=data, content_type="multipart/form-data").status_code == 303
+    again = form_of(manager.get(DRAFT), "draft-form") | {"title": "x"}
+    assert manager.post(DRAFT, data=again, content_type="multipart/form-data").status_code == 303
+    assert says(database).description == longest
+
+
+def test_what_breaks_a_rule_is_said_at_its_field_and_stays_typed(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    before = draft(database)
+    answer = manager.post(DRAFT, data=opened | {"title": "", "weight": "ten", "description": "Kept."})
+    assert answer.status_code == 422
+    for testid, message in (("title", "Title is needed."), ("weight", "Weight must be a whole number")):
+        assert f'data-testid="{testid}-error"' in answer.text
+        assert message in answer.text
+    again = form_of(answer, "draft-form")
+    assert (again["weight"], again["description"], again["row_version"]) == ("ten", "Kept.", "1")
+    assert draft(database) == before
+
+
+@pytest.mark.parametrize("row_version", ["", "one", "-1", "0", "1.0", "9" * 40])
+def test_a_row_version_that_is_no_number_saves_nothing(
+    manager: FlaskClient, opened: Data, database: Database, row_version: str
+) -> None:
+    before = draft(database)
+    answer = manager.post(DRAFT, data=opened | {"title": "Kept", "row_version": row_version})
+    assert answer.status_code == 422
+    assert 'data-testid="form-problem"' in answer.text
+    assert form_of(answer, "draft-form")["title"] == "Kept"
+    assert draft(database) == before
+
+
+@pytest.mark.parametrize("missing", ["row_version", "title", "description", "weight", "action_url"])
+def test_a_field_that_is_missing_saves_nothing(
+    manager: FlaskClient, opened: Data, database: Database, missing: str
+) -> None:
+    before = draft(database)
+    fields = {name: value for name, value in opened.items() if name != missing}
+    assert manager.post(DRAFT, data=fields).status_code == 422
+    assert draft(database) == before
+
+
+def test_a_row_version_above_the_newest_saves_nothing(manager: FlaskClient, opened: Data, database: Database) -> None:
+    before = draft(database)
+    assert manager.post(DRAFT, data=opened | {"row_version": "7"}).status_code == 409
+    assert draft(database) == before
+
+
+def test_a_step_without_a_draft_leads_back_to_the_step(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    session.commit()
+    answer = manager.get(DRAFT)
+    assert (answer.status_code, answer.location) == (303, f"/steps/{STEP}")
+    assert "This step has no draft now." in manager.get(f"/steps/{STEP}").text
+
+
+def test_an_unknown_step_has_no_draft(manager: FlaskClient) -> None:
+    assert manager.get("/steps/nowhere/draft").status_code == 404
+    assert send(manager, "/steps/nowhere/draft/start").status_code == 404
+    assert send(manager, "/steps/nowhere/draft/discard", row_version="1").status_code == 404
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.SUPPORT])
+@pytest.mark.parametrize("path", ["", "/start", "/discard"])
+def test_others_may_not_touch_drafts(app: Flask, database: Database, opened: Data, role: Role, path: str) -> None:
+    client, before = app.test_client(), draft(database)
+    sign_in_as(client, database, role)
+    assert client.get(DRAFT).status_code == 403
+    assert (
+        send(client, DRAFT + path, {name: opened[name] for name in opened if name != "csrf_token"}).status_code == 403
+    )
+    assert draft(database) == before
+
+
+def test_signed_out_what_was_typed_is_kept(app: Flask, opened: Data, database: Database) -> None:
+    client, before = app.test_client(), draft(database)
+    token = csrf_token(client.get("/sign-in").text)
+    answer = client.post(DRAFT, data=opened | {"title": "Typed for long", "csrf_token": token})
+    assert answer.status_code == 401
+    assert "Typed for long" in answer.text
+    assert client.get(DRAFT).location == f"/sign-in?next={DRAFT}"
+    assert draft(database) == before
+
+
+def test_a_save_needs_a_token(manager: FlaskClient, opened: Data, database: Database) -> None:
+    before = draft(database)
+    assert manager.post(DRAFT, data=opened | {"csrf_token": ""}).status_code == 400
+    assert draft(database) == before
+
+
+def test_the_form_takes_as_many_queries_with_more_steps(manager: FlaskClient, opened: Data, database: Database) -> None:
+    def more() -> None:
+        with database.transaction() as session:
+            for number in range(5):
+                a_step(session, f"step-{number}")
+
+    assert same_however_much_there_is(manager, DRAFT, more) <= 2
+
+
+# Two people at once
+
+
+def test_fields_that_only_one_of_them_changed_are_merged(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, weight="30")
+    panel = manager.post(DRAFT, data=opened | {"action_url": "/pay/start"})
+    assert panel.status_code == 409
+    assert "The admin saved this draft while you were editing" in panel.text
+    assert "Two fields were merged. Nothing is saved until you press Save merged." in panel.text
+    assert "The admin changed it: <del>20</del> <ins>30</ins>" in panel.text
+    assert "You changed it: /pay<ins>/start</ins>" in panel.text
+    assert "autofocus" in panel.text
+    assert says(database).action_url == "/pay", "nothing is saved yet"
+    answer = manager.post(DRAFT, data=form_of(panel, "merge-panel"))
+    assert answer.status_code == 303
+    assert says(database) == Fields("Set up payments", "Connect a bank account.", 30, "/pay/start")
+
+
+@pytest.mark.parametrize(("choice", "words"), [("theirs", "By them."), ("mine", "By me.\nTwo lines.")])
+def test_a_field_that_both_changed_is_for_people_to_choose(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database, choice: str, words: str
+) -> None:
+    saved_by(colleague, description="By them.")
+    panel = manager.post(DRAFT, data=opened | {"description": "By me.\r\nTwo lines."})
+    assert panel.status_code == 409
+    assert "One was changed by both of you and needs your choice." in panel.text
+    fields = form_of(panel, "merge-panel")
+    assert fields["choice_description"] == "theirs", "what is saved stays, unless somebody decides otherwise"
+    assert manager.post(DRAFT, data=fields | {"choice_description": choice}).status_code == 303
+    assert says(database).description == words
+
+
+def test_a_merge_can_be_overtaken_again(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, description="By them.")
+    first = form_of(manager.post(DRAFT, data=opened | {"description": "By me.", "title": "Mine"}), "merge-panel")
+    saved_by(colleague, title="Theirs", weight="40")
+    second = manager.post(DRAFT, data=first | {"choice_description": "mine"})
+    assert second.status_code == 409
+    fields = form_of(second, "merge-panel")
+    assert fields["row_version"] == "3"
+    assert (fields["description"], fields["weight"]) == ("By me.", "40")
+    assert (fields["choice_title"], fields["base_title"], fields["mine_title"]) == ("theirs", "Theirs", "Mine")
+    assert manager.post(DRAFT, data=fields | {"choice_title": "mine"}).status_code == 303
+    assert says(database) == Fields("Mine", "By me.", 40, "/pay")
+
+
+def test_when_both_typed_the_same_the_panel_says_that_it_is_saved(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data
+) -> None:
+    saved_by(colleague, title="The same")
+    panel = manager.post(DRAFT, data=opened | {"title": "The same"}).text
+    assert "What you typed is already saved." in panel
+    assert "Both of you changed it in the same way" in panel
+
+
+def test_ones_own_second_window_is_not_a_colleague(manager: FlaskClient, opened: Data) -> None:
+    saved_by(manager, title="In the other window")
+    assert "You saved this draft in another window" in manager.post(DRAFT, data=opened).text
+
+
+@pytest.mark.parametrize("choice", ["ours", ""])
+def test_an_unknown_choice_saves_nothing(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database, choice: str
+) -> None:
+    saved_by(colleague, title="Theirs")
+    fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel")
+    before = draft(database)
+    assert manager.post(DRAFT, data=fields | {"choice_title": choice}).status_code == 422
+    assert draft(database) == before
+
+
+@pytest.mark.parametrize("base", ["ten", ""])
+def test_a_stale_save_whose_base_was_tampered_with_keeps_what_was_typed(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database, base: str
+) -> None:
+    saved_by(colleague, title="Theirs")
+    before = draft(database)
+    answer = manager.post(DRAFT, data=opened | {"title": "Mine", "base_weight": base})
+    assert answer.status_code == 422
+    assert form_of(answer, "draft-form")["title"] == "Mine"
+    assert draft(database) == before
+
+
+def test_html_in_a_merge_is_text(manager: FlaskClient, colleague: FlaskClient, opened: Data) -> None:
+    saved_by(colleague, title="<b>theirs</b>")
+    panel = manager.post(DRAFT, data=opened | {"title": "<i>mine</i>"}).text
+    assert "<b>theirs" not in panel
+    assert "<i>mine" not in panel
+
+
+# The draft is gone
+
+
+def released(session: Session) -> None:
+    releases.release(session, MAYA, STEP)
+
+
+def discarded(session: Session) -> None:
+    found = steps.get(session, STEP).draft
+    assert found
+    steps.discard_draft(session, MAYA, STEP, found.row_version)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "says_so"),
+    [
+        (released, "This draft was released while you were editing"),
+        (discarded, "This draft was discarded while you were editing"),
+    ],
+)
+def test_a_draft_that_is_gone_gives_back_what_was_typed(
+    manager: FlaskClient,
+    opened: Data,
+    database: Database,
+    meanwhile: Callable[[Session], None],
+    says_so: str,
+) -> None:
+    with database.transaction() as session:
+        meanwhile(session)
+    panel = manager.post(DRAFT, data=opened | {"title": "Typed for long", "weight": "30"})
+    assert panel.status_code == 409
+    assert says_so in panel.text
+    assert draft(database) is None
+    fields = form_of(panel, "merge-panel")
+    assert (fields["title"], fields["weight"]) == ("Typed for long", "30")
+    answer = manager.post(f"{DRAFT}/start", data=fields)
+    assert (answer.status_code, answer.location) == (303, DRAFT)
+    assert says(database).title == "Typed for long"
+
+
+def test_a_save_never_lands_in_the_draft_of_another_version(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    with database.transaction() as session:
+        released(session)
+        steps.start_draft(session, MAYA, STEP)
+    answer = manager.post(DRAFT, data=opened | {"title": "For version 2"})
+    assert answer.status_code == 409
+    assert form_of(answer, "merge-panel")["version"] == "3"
+    assert says(database) == Fields(**SAID)
+
+
+def test_when_somebody_started_a_draft_meanwhile_the_typed_one_is_merged_into_it(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    with database.transaction() as session:
+        discarded(session)
+    fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel")
+    send(colleague, f"{DRAFT}/start")
+    panel = manager.post(f"{DRAFT}/start", data=fields)
+    assert panel.status_code == 409
+    assert form_of(panel, "merge-panel")["title"] == "Mine"
+    assert says(database) == Fields(**SAID)
+
+
+def test_what_breaks_a_rule_in_a_draft_that_is_gone_is_said_there(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    with database.transaction() as session:
+        discarded(session)
+    fields = form_of(manager.post(DRAFT, data=opened), "merge-panel")
+    answer = manager.post(f"{DRAFT}/start", data=fields | {"weight": "ten", "title": "Kept"})
+    assert answer.status_code == 422
+    assert form_of(answer, "merge-panel")["title"] == "Kept"
+    assert draft(database) is None
+
+
+def test_a_step_that_went_with_its_only_draft_can_be_made_again(
+    manager: FlaskClient, database: Database, session: Session
+) -> None:
+    a_step(session, released=False, **SAID)
+    session.commit()
+    fields = form_of(manager.get(DRAFT), "draft-form") | {"title": "Typed for long"}
+    with database.transaction() as other:
+        discarded(other)
+    answer = manager.post(DRAFT, data=fields)
+    assert answer.status_code == 404
+    again = form_of(answer, "new-step-form")
+    assert (again["step_id"], again["title"]) == (STEP, "Typed for long")
+    assert manager.post("/steps/new", data=again).status_code == 303
+    assert says(database).title == "Typed for long"
+
+
+# Discarding
+
+
+def test_a_draft_is_discarded(manager: FlaskClient, opened: Data, database: Database) -> None:
+    answer = send(manager, f"{DRAFT}/discard", row_version="1", version="2")
+    assert (answer.status_code, answer.location) == (303, f"/steps/{STEP}")
+    assert draft(database) is None
+
+
+def test_the_only_draft_of_a_step_goes_with_it(manager: FlaskClient, session: Session) -> None:
+    a_step(session, released=False)
+    session.commit()
+    answer = send(manager, f"{DRAFT}/discard", row_version="1", version="1")
+    assert (answer.status_code, answer.location) == (303, "/steps")
+    assert steps.checklist(session) == []
+
+
+def test_a_draft_that_was_saved_meanwhile_is_not_discarded(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, title="Theirs")
+    answer = send(manager, f"{DRAFT}/discard", row_version="1", version="2")
+    assert answer.status_code == 409
+    assert "The admin saved this draft since you opened it, so it was not discarded." in answer.text
+    assert says(database).title == "Theirs"
+
+
+def test_a_draft_that_is_gone_cannot_be_discarded_again(manager: FlaskClient, opened: Data, database: Database) -> None:
+    with database.transaction() as session:
+        released(session)
+    answer = send(manager, f"{DRAFT}/discard", row_version="1", version="2")
+    assert (answer.status_code, answer.location) == (303, f"/steps/{STEP}")
+    assert "released or discarded already" in manager.get(f"/steps/{STEP}").text
+
+
+@pytest.mark.parametrize("row_version", ["", "one", "-1"])
+def test_a_discard_without_a_number_discards_nothing(
+    manager: FlaskClient, opened: Data, database: Database, row_version: str
+) -> None:
+    assert send(manager, f"{DRAFT}/discard", row_version=row_version, version="2").status_code == 422
+    assert draft(database)
+
+
+def test_a_draft_of_saved_words_only_is_told_on_the_step(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    a_draft(session, title="Other words")
+    session.commit()
+    assert "Changes <b>title</b>." in manager.get(f"/steps/{STEP}").text
