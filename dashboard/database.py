@@ -7,6 +7,8 @@ from alembic.runtime.migration import MigrationContext
 from flask import current_app
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session as Session  # doors name the type from here, for they import no sqlalchemy
 from sqlalchemy.orm import sessionmaker
 
@@ -41,6 +43,17 @@ def transaction() -> AbstractContextManager[Session]:
 def schema_is_current(session: Session) -> bool:
     """True when the database is at the newest Alembic revision of this version of the program."""
     return MigrationContext.configure(session.connection()).get_current_revision() == head_revision()
+
+
+def fault_of(error: Exception) -> str | None:
+    """One plain line when the error means that the database cannot be used at present, else None."""
+    match error:
+        case OperationalError() | InterfaceError():
+            reason = next(iter(str(error.orig).strip().splitlines()), "no reason given")
+            return f"The database cannot be used: {reason}"
+        case PoolTimeoutError():
+            return "The database cannot be used: every connection is busy"
+    return None
 
 
 def _engine(settings: Settings, application_name: str) -> Engine:

@@ -5,6 +5,7 @@ from functools import cache
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import NullPool, create_engine, text
 
 from dashboard.paths import MIGRATIONS
@@ -13,10 +14,14 @@ from dashboard.paths import MIGRATIONS
 ADVISORY_LOCK = 7_402_118_350_962_841_553
 
 
+class SchemaError(Exception):
+    """The schema cannot be migrated, for instance because a newer version of the program made it."""
+
+
 def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: int = 600_000) -> None:
     """Upgrades to head under an advisory lock: of several starters one migrates and the others wait, then find it done.
 
-    Raises sqlalchemy.exc.OperationalError when a table lock is not had within the time-out; nothing is changed then.
+    Raises SchemaError, and sqlalchemy.exc.OperationalError when a table lock is not had within the time-out; nothing is changed then.
     """
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
     try:
@@ -30,6 +35,8 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
             config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaError(f"The schema cannot be migrated: {error}") from error
     finally:
         engine.dispose()
 

@@ -84,9 +84,7 @@ def a_save(
     session: Session, status: str = "done", user_id: str = ANNA, step_id: str = STEP, actor: Actor = HOST, **more: Any
 ) -> Saved:
     """A status saved over whatever the row is at now."""
-    return progress.save(
-        session, actor, user_id, step_id, status, row_version_of(session, user_id, step_id), **more
-    )
+    return progress.save(session, actor, user_id, step_id, status, row_version_of(session, user_id, step_id), **more)
 
 
 def status_of(session: Session, user_id: str = ANNA, step_id: str = STEP) -> str:

@@ -74,29 +74,18 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _explained(error: Exception) -> CommandError | None:
     """The line for people with its exit code, or None for a defect of the program."""
-    from alembic.util.exc import CommandError as MigrationError
-    from sqlalchemy.exc import InterfaceError, OperationalError
-    from sqlalchemy.exc import TimeoutError as PoolTimeout
-
     from dashboard.config import SettingsError
+    from dashboard.database import fault_of
     from dashboard.embedded import AlreadyRunningError, EmbeddedError
     from dashboard.onboarding.errors import Invalid, NotFound, OnboardingError
+    from dashboard.schema import SchemaError
 
     match error:
         case SettingsError() | Invalid() | NotFound():
             return BadInput(str(error))
         case OnboardingError() | AlreadyRunningError():
             return Refusal(str(error))
-        case EmbeddedError():
+        case EmbeddedError() | SchemaError():
             return Fault(str(error))
-        case MigrationError():
-            return Fault(f"The schema could not be migrated: {error}")
-        case OperationalError() | InterfaceError():
-            return Fault(f"The database cannot be used: {_first_line(error.orig)}")
-        case PoolTimeout():
-            return Fault("The database cannot be used: every connection is busy")
-    return None
-
-
-def _first_line(error: BaseException | None) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")
+    reason = fault_of(error)
+    return Fault(reason) if reason else None

@@ -129,7 +129,7 @@ class Oracle:
         self.steps[step_id] = step = Step({1: weight})
         step.rows = {person: Row(row_version=0) for person in self.finished_at}
         self._release(step, "publish", 1, reopens, by, at, keeps=("done", "skipped", "in_progress"))
-        return self._report(step, before, {person: "todo" for person in self.finished_at})
+        return self._report(step, before, dict.fromkeys(self.finished_at, "todo"))
 
     def migrate(
         self, step_id: str, weight: int, keeps: tuple[str, ...], by: str, at: datetime, reopens: bool = False

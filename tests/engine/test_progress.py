@@ -28,6 +28,11 @@ from tests.factories import (
 )
 
 
+@pytest.fixture
+def session(undone_session: Session) -> Session:
+    return undone_session
+
+
 @pytest.fixture(autouse=True)
 def anna(session: Session) -> None:
     """One step, one person."""

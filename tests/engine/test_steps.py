@@ -13,6 +13,12 @@ from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.steps import FieldChange, Fields
 from tests.factories import MAYA, NOOR, OTHER, STEP, a_draft, a_release, a_step, snapshot
 
+
+@pytest.fixture
+def session(undone_session: Session) -> Session:
+    return undone_session
+
+
 GOOD = {"title": "Set up payments", "description": "Take cards", "weight": 30, "action_url": "/payments"}
 
 BAD_FIELDS: list[tuple[str, Any]] = [

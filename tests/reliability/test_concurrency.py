@@ -225,7 +225,7 @@ def test_a_first_draft_is_either_released_or_discarded(wide: Database) -> None:
 
 
 def test_what_goes_live_is_the_draft_that_was_previewed_whenever_it_is_saved_again(
-    wide: Database, impatient: Database
+    wide: Database,
 ) -> None:
     with wide.transaction() as session:
         a_step(session)
@@ -234,9 +234,7 @@ def test_what_goes_live_is_the_draft_that_was_previewed_whenever_it_is_saved_aga
             draft = a_draft(session, title="Previewed")
             plan = a_plan(session)
         with Session(wide.engine) as session, session.begin():
-            reached = at_statement(
-                session, n, lambda row_version=draft.row_version: saved_again(impatient, row_version)
-            )
+            reached = at_statement(session, n, lambda row_version=draft.row_version: saved_again(wide, row_version))
             try:
                 releases.release(session, MAYA, STEP, planned=plan)
             except StalePlan:
@@ -257,6 +255,7 @@ def saved_again(database: Database, row_version: int) -> None:
     """Somebody saves the draft, unless that would have to wait for the release."""
     try:
         with database.transaction() as session:
+            session.execute(text("SET LOCAL lock_timeout = '20ms'"))
             steps.save_draft(session, NOOR, STEP, {"title": "Slipped in"}, row_version)
     except Exception as error:
         assert "lock timeout" in str(error) or isinstance(error, StaleDraft), error
@@ -321,6 +320,16 @@ def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Datab
     with wide.transaction() as session:
         step = progress.step_of(session, ANNA, STEP)
         assert (step.status, step.row_version) == ("done", 3)
+
+
+def test_a_draft_can_be_started_while_a_withdrawal_is_open(wide: Database, impatient: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+    with Session(wide.engine) as withdrawing:
+        releases.withdraw(withdrawing, MAYA, STEP)
+        with impatient.transaction() as session:
+            assert steps.start_draft(session, NOOR, STEP).version == 2
+        withdrawing.commit()
 
 
 def test_releases_of_two_steps_do_not_wait_for_each_other(wide: Database, impatient: Database) -> None:

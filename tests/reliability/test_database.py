@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database, schema_is_current
 from dashboard.embedded import running
-from dashboard.schema import ADVISORY_LOCK, migrate
+from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate
 
 
 def test_a_transaction_commits_once_at_the_end(database: Database) -> None:
@@ -111,3 +111,10 @@ def test_migrating_gives_up_when_it_does_not_get_its_turn(settings: Settings) ->
         other.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
         with pytest.raises(OperationalError, match="statement timeout"):
             migrate(settings.database_url, statement_timeout_ms=200)
+
+
+def test_a_schema_of_a_newer_program_is_left_alone(database: Database, settings: Settings) -> None:
+    with database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
+    with pytest.raises(SchemaError, match="from-the-future"):
+        migrate(settings.database_url)

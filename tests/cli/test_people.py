@@ -1,0 +1,220 @@
+"""`dashboard people import` and `dashboard check`, run as programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.config import libpq_url
+from dashboard.onboarding import people
+from tests.conftest import url_of
+from tests.factories import ANNA, STEP, a_person, a_save, a_step
+
+HEADER = f"user_id,name,email,{STEP}\n"
+PROGRAM = [sys.executable, "-c", "from dashboard.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def dashboard(database_url: str) -> Run:
+    """The `dashboard` command on this test's database."""
+    environment = {**os.environ, "DATABASE_URL": database_url}
+
+    def run(*arguments: str, given: str | bytes = b"") -> Outcome:
+        raw = given.encode() if isinstance(given, str) else given
+        done = subprocess.run([*PROGRAM, *arguments], env=environment, input=raw, capture_output=True, check=False)
+        out, err = done.stdout.decode().strip(), done.stderr.decode().strip()
+        assert "Traceback" not in err, err
+        return Outcome(done.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def a_live_step(session: Session) -> None:
+    a_step(session)
+    session.commit()
+
+
+def everybody(session: Session) -> int:
+    return session.execute(text("SELECT count(*) FROM onboarding_users")).scalar_one()
+
+
+def test_a_file_is_imported(dashboard: Run, session: Session, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(HEADER + f"{ANNA},Anna Berg,anna@example.com,done\nben,Ben,,\n")
+    done = dashboard("people", "import", str(file))
+    assert (done.code, done.out, done.err) == (0, "Imported: 2 new people, 1 status written.", "")
+    assert people.find(session, ANNA).finished
+
+
+def test_standard_input_and_json(dashboard: Run) -> None:
+    done = dashboard("people", "import", "-", "--json", given=HEADER + f"{ANNA},Anna,,done\n")
+    assert done.code == 0
+    assert json.loads(done.out) == {
+        "new_people": 1,
+        "updated_people": 0,
+        "statuses": 1,
+        "unchanged": 0,
+        "steps": 0,
+        "releases": 0,
+    }
+    assert done.err == ""
+
+
+def test_bad_lines_are_listed_and_nothing_comes_in(dashboard: Run, session: Session) -> None:
+    given = HEADER.encode() + b"anna,Anna,,done\nben,Ben,,finished\ncl\xffeo,,,\n"
+    done = dashboard("people", "import", "-", given=given)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.splitlines() == [
+        "Nothing was imported: 2 problems.",
+        f"  line 3: {STEP}: 'finished' is not a status; use todo, in_progress, skipped, done or nothing",
+        "  line 4: is not UTF-8 (byte 3)",
+    ]
+    assert everybody(session) == 0
+
+
+def test_bad_lines_as_json(dashboard: Run) -> None:
+    done = dashboard("people", "import", "-", "--json", given=HEADER + ",,,\n")
+    assert done.code == 2
+    assert json.loads(done.out) == {
+        "imported": False,
+        "problems": [{"where": "line 2", "reason": "user_id is empty"}],
+        "total": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Give either a CSV file (- for standard input) or --from-database URL."),
+        (("-", "--from-database", "postgresql://x"), "Give either a CSV file"),
+        (("no-such-file.csv",), "no-such-file.csv"),
+    ],
+)
+def test_bad_usage_is_exit_code_2(dashboard: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = dashboard("people", "import", *arguments)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_an_unknown_column_is_exit_code_2(dashboard: Run) -> None:
+    done = dashboard("people", "import", "-", given="user_id,nonsense\n")
+    assert (done.code, done.err) == (2, "column 'nonsense': is neither user_id, name or email nor a step")
+
+
+def test_a_database_that_cannot_be_reached_is_exit_code_3(dashboard: Run) -> None:
+    done = dashboard("people", "import", "--from-database", "postgresql://nobody@127.0.0.1:1/none")
+    assert done.code == 3
+    assert done.err.startswith("The other database can't be read: ")
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def original(server: psycopg.Connection[Any]) -> Iterator[str]:
+    """The address of a small database in the original's schema."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    name = f"{os.environ['TEST_DATABASE_PREFIX']}_{worker}_old_cli_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name}")
+    url = libpq_url(url_of(name))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("""
+            CREATE TABLE onboarding_step_definitions AS
+            SELECT 'verify'::text AS step_id, 1 AS version, 'Verify'::text AS title, 10 AS weight, true AS is_active;
+            CREATE TABLE user_onboarding AS
+            SELECT 'u' || n AS user_id, 'verify'::text AS step_id, 1 AS version, 'done'::text AS status,
+                   n AS row_version, now() AS updated_at FROM generate_series(1, 9) n""")
+    yield url
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_database_is_adopted(dashboard: Run, session: Session, original: str) -> None:
+    done = dashboard("people", "import", "--from-database", original)
+    assert done.code == 0, done.err
+    assert done.out == "Imported: 1 step with 1 releases, 9 new people, 9 statuses written."
+    rows = session.execute(text("SELECT user_id, row_version FROM user_onboarding WHERE step_id = 'verify'")).all()
+    assert {(row.user_id, row.row_version) for row in rows} == {(f"u{n}", n) for n in range(1, 10)}
+    assert dashboard("people", "import", "--from-database", original).code == 2
+
+
+def test_a_terminal_sees_a_bar(database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(HEADER + "".join(f"u{n},,,done\n" for n in range(20_000)))
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "DATABASE_URL": database_url, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*PROGRAM, "people", "import", str(file)], env=environment, stderr=theirs, stdout=subprocess.PIPE
+    ) as running:
+        os.close(theirs)
+        shown = b""
+        while block := _read(ours):
+            shown += block
+        assert running.wait() == 0
+    os.close(ours)
+    assert b"Reading" in shown or b"Adding" in shown
+    assert "━".encode() in shown
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
+
+
+def test_help_has_examples(dashboard: Run) -> None:
+    done = dashboard("people", "import", "--help")
+    assert done.code == 0
+    assert "dashboard people import people.csv" in done.out
+    assert "--from-database postgresql://" in done.out
+
+
+# dashboard check -----------------------------------------------------------------------------------------------------
+
+
+def test_check_holds(dashboard: Run, session: Session) -> None:
+    a_person(session)
+    a_save(session)
+    session.commit()
+    done = dashboard("check")
+    assert done.code == 0
+    assert all(line.startswith("holds ") for line in done.out.splitlines())
+    assert json.loads(dashboard("check", "--json").out)["holds"] is True
+
+
+def test_check_names_what_is_broken(dashboard: Run, session: Session) -> None:
+    a_person(session)
+    a_save(session)
+    session.execute(text("UPDATE onboarding_users SET done_releases = '{}'"))
+    session.commit()
+    done = dashboard("check")
+    assert done.code == 1
+    assert "BROKEN  A person's lists of releases are what their rows say\n        1: anna" in done.out
+    shown = dashboard("check", "--json")
+    assert shown.code == 1
+    assert [one["broken"] for one in json.loads(shown.out)["checks"] if one["broken"]] == [1]

@@ -1,0 +1,33 @@
+"""For tests of one rule at a time: a database for all of them, each leaving it as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.orm import Session
+
+from tests.conftest import PREFIX, url_of
+
+
+@pytest.fixture(scope="session")
+def shared_connection(server: psycopg.Connection[Any]) -> Iterator[Connection]:
+    """The one connection to a migrated, empty database that stays empty."""
+    name = f"{os.environ[PREFIX]}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_shared"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {os.environ[PREFIX]}_template")
+    with create_engine(url_of(name), poolclass=NullPool).connect() as connection:
+        yield connection
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def undone_session(shared_connection: Connection) -> Iterator[Session]:
+    """A session whose work is taken back after the test. Within it the database's clock stands still."""
+    transaction = shared_connection.begin()
+    with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as opened:
+        yield opened
+    transaction.rollback()

@@ -1,0 +1,201 @@
+"""The demo: believable, the same each time, true to the model, and never put over anybody's own data."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dashboard import demo
+from dashboard.database import Database
+from dashboard.models import AuditEntry, Installation, StaffAccount, User
+from dashboard.onboarding import history, impact, invariants, people, progress, releases, steps
+from dashboard.onboarding.errors import Refused
+from dashboard.staff.accounts import password_matches
+from tests.factories import MAYA, a_save, a_step, snapshot
+
+AMARA = "usr_7f3k2q"
+
+
+@pytest.fixture
+def filled(session: Session) -> Session:
+    assert demo.fill(session)
+    session.commit()
+    return session
+
+
+def test_every_promise_of_the_model_holds(filled: Session) -> None:
+    assert [check for check in invariants.check(filled) if not check.holds] == []
+
+
+def test_the_checklist_is_the_one_of_the_design(filled: Session) -> None:
+    checklist = steps.checklist(filled)
+    assert [step.live.fields.title for step in checklist if step.live] == [
+        "Verify your email",
+        "Complete your profile",
+        "Invite your team",
+        "Connect a data source",
+        "Set up payments",
+        "Install the mobile app",
+        "Create your first report",
+        "Book a kick-off call",
+    ]
+    assert [step.live.fields.weight for step in checklist if step.live] == [10, 10, 15, 15, 20, 10, 15, 5]
+    drafts = [step for step in checklist if step.draft]
+    assert [(step.step_id, step.draft.fields.weight) for step in drafts if step.draft] == [("setup-payments", 30)]
+
+
+def test_releases_tell_the_story_with_the_counts_of_their_time(filled: Session) -> None:
+    made = history.releases_of(filled)["setup-payments"]
+    assert [(one.kind, one.version) for one in made] == [
+        ("publish", 1),
+        ("migrate", 2),
+        ("rollback", 1),
+        ("migrate", 3),
+    ]
+    ages = [(datetime.now(UTC) - one.released_at).days for one in made]
+    assert ages == [71, 21, 19, 12]
+    receipts = filled.execute(
+        text("SELECT receipt -> 'impact' FROM step_releases WHERE step_id = 'setup-payments' ORDER BY number")
+    )
+    publish, second, back, third = [row[0] for row in receipts]
+    assert publish["everybody"] > 1_000
+    assert second["reset"] > 100
+    assert second["everybody"] < third["everybody"] < demo.PEOPLE
+    assert back["restored"] + back["keptLater"] > 100
+    assert third["reset"] > 100
+
+
+def test_progress_follows_a_funnel(filled: Session) -> None:
+    overview = impact.overview(filled)
+    assert overview.everybody == demo.PEOPLE == 2_000
+    through = [counts["done"] + counts["skipped"] for counts in overview.funnel.values()]
+    assert max(through) > 1_700
+    assert min(through) > 500
+    assert 200 < overview.spread.finished < 700
+    assert all(counts["in_progress"] for counts in overview.funnel.values())
+
+
+def test_people_are_of_the_example_domains_and_all_different(filled: Session) -> None:
+    rows = filled.execute(select(User.user_id, User.name, User.email)).all()
+    assert all(re.fullmatch(r"[a-z.]+@[a-z-]+\.example", row.email) for row in rows), rows
+    assert len({row.email for row in rows}) == len({row.user_id for row in rows}) == demo.PEOPLE
+    assert len({row.name for row in rows}) > 1_800
+
+
+def test_amara_has_the_history_of_the_design(filled: Session) -> None:
+    amara = people.find(filled, AMARA)
+    assert (amara.name, amara.email, amara.progress) == ("Amara Okafor", "amara.okafor@tidewater.example", 45)
+    source = progress.step_of(filled, AMARA, "connect-data-source")
+    assert (source.status, source.row_version) == ("in_progress", 6)
+    told = history.timeline(filled, AMARA, amara.created_at, 0, 100).changes
+    assert [change.kind for change in told[:3]] == ["event", "event", "release"]
+    assert told[2].comment.startswith("The old connector stops")
+
+
+def test_nothing_happens_in_the_future_or_before_someone_joined(filled: Session) -> None:
+    late = text("SELECT count(*) FROM user_step_events WHERE at > now()")
+    early = text(
+        "SELECT count(*) FROM user_step_events e JOIN onboarding_users u USING (user_id) WHERE e.at < u.created_at"
+    )
+    assert filled.scalar(late) == filled.scalar(early) == 0
+    recent = text("SELECT count(*) FROM user_step_events WHERE at > now() - interval '30 days'")
+    assert (filled.scalar(recent) or 0) > 2_000
+
+
+def test_the_log_is_dated_as_the_releases_are(filled: Session) -> None:
+    entries = filled.execute(select(AuditEntry.at, AuditEntry.action, AuditEntry.step_id).order_by(AuditEntry.id)).all()
+    assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+    rollback = next(entry for entry in entries if entry.action == "release.rollback")
+    assert (datetime.now(UTC) - rollback.at).days == 19
+
+
+def test_there_is_an_account_for_each_role_with_its_password(filled: Session) -> None:
+    hashes = {row.email: row for row in filled.scalars(select(StaffAccount))}
+    assert {account.role.value for account in demo.ACCOUNTS} == {"viewer", "support", "manager", "admin"}
+    for account in demo.ACCOUNTS:
+        assert password_matches(hashes[account.email].password_hash, account.password)
+
+
+def test_whoever_acts_for_people_is_one_of_the_accounts(filled: Session) -> None:
+    actors = filled.scalars(text("SELECT DISTINCT actor FROM user_step_events WHERE actor LIKE 'staff:%'"))
+    accounts = {f"staff:{account.email}" for account in demo.ACCOUNTS}
+    assert set(actors) <= accounts
+    assert set(filled.scalars(text("SELECT DISTINCT released_by FROM step_releases"))) <= accounts
+
+
+# Filling and resetting -----------------------------------------------------------------------------------------------
+
+
+def test_it_is_filled_once(filled: Session) -> None:
+    before = snapshot(filled)
+    assert demo.fill(filled) is False
+    assert snapshot(filled) == before
+
+
+def test_a_database_with_a_step_is_not_filled(session: Session) -> None:
+    a_step(session)
+    before = snapshot(session)
+    assert demo.fill(session) is False
+    assert snapshot(session) == before
+    assert not demo.is_demo(session)
+
+
+def test_a_database_that_is_not_a_demo_is_not_reset(session: Session) -> None:
+    a_step(session)
+    session.commit()
+    before = snapshot(session)
+    with pytest.raises(Refused, match="does not hold the demo"):
+        demo.reset(session)
+    session.rollback()
+    assert snapshot(session) == before
+
+
+STATE = {
+    "people": "SELECT user_id, name, email, done_releases, skipped_releases, in_progress_releases FROM onboarding_users",
+    "steps": "SELECT user_id, step_id, status, release_id, row_version, updated_by FROM user_steps",
+    "events": "SELECT user_id, step_id, row_version, actor, from_status, to_status, comment FROM user_step_events",
+    "releases": "SELECT id, step_id, number, version, kind, undone_by, receipt -> 'impact' ->> 'reset' FROM step_releases",
+    "accounts": "SELECT id, email, role, password_hash FROM staff_accounts",
+    "log": "SELECT id, actor, action, step_id, subject, changes::text, note FROM audit_log",
+}
+
+
+def state(session: Session) -> dict[str, set[str]]:
+    return {name: {str(tuple(row)) for row in session.execute(text(query))} for name, query in STATE.items()}
+
+
+def test_a_reset_brings_back_the_same_state_ids_included(filled: Session) -> None:
+    before = state(filled)
+    a_save(filled, "done", AMARA, "book-kickoff-call")
+    releases.release(filled, MAYA, "setup-payments")
+    a_step(filled, "something-new")
+    filled.execute(text("UPDATE staff_accounts SET password_hash = 'changed', role = 'viewer'"))
+    filled.commit()
+    demo.reset(filled)
+    filled.commit()
+    after = state(filled)
+    assert {name: after[name] ^ before[name] for name in STATE} == {name: set() for name in STATE}
+    assert [check for check in invariants.check(filled) if not check.holds] == []
+
+
+def test_a_reset_that_fails_changes_nothing(filled: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot(filled)
+    filled.commit()
+    monkeypatch.setattr(releases, "roll_back", lambda *_args, **_more: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        demo.reset(filled)
+    filled.rollback()
+    assert snapshot(filled) == before
+
+
+def test_a_reset_goes_through_beside_open_connections(filled: Session, database: Database) -> None:
+    with database.transaction() as other:
+        assert other.scalar(text("SELECT count(*) FROM onboarding_users")) == demo.PEOPLE
+    demo.reset(filled)
+    filled.commit()
+    with database.transaction() as other:
+        assert other.get(Installation, "demo") is not None

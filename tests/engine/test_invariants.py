@@ -1,0 +1,118 @@
+"""The check of stored data: it holds on what the engine writes, and names each kind of damage."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import invariants, releases
+from tests.factories import ANNA, BEN, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step
+
+LISTS = "A person's lists of releases are what their rows say"
+OWN = "A status is recorded under a release of its own step"
+COUNTS = "A row_version that counts is at least 1"
+GAPLESS = "Row versions of a step have no gap and no repeat: each is one event or one release"
+NEWEST_EVENT = "What a row says is what its newest event says, and every row has one"
+STARTS = "An event starts from the status that counted just before it"
+NEWEST_RELEASE = "A step's current release is its newest"
+LIVE = "A live step has exactly one active version, the released one; any other step has none"
+WEIGHT = "A step's weight is that of its live version"
+NUMBERED = "Releases of a step are numbered 1, 2, 3 ... in the order of their ids"
+UNDOES = "A rollback or a restore undoes exactly one release before it"
+DERIVED = "What each release keeps is what the policies after it say"
+
+
+@pytest.fixture(autouse=True)
+def eventful(session: Session) -> None:
+    """Two people and two steps, with releases, a rollback, a withdrawal and a restore between their writes."""
+    a_step(session, STEP)
+    a_step(session, OTHER)
+    a_step(session, "never-released", released=False)
+    a_person(session, ANNA)
+    a_person(session, BEN)
+    a_save(session, "in_progress")
+    a_save(session, "done", BEN)
+    a_release(session)
+    a_save(session, "in_progress")
+    releases.roll_back(session, MAYA, STEP)
+    a_save(session, "skipped", ANNA, OTHER)
+    releases.withdraw(session, MAYA, OTHER)
+    releases.restore(session, MAYA, OTHER)
+    a_release(session)
+    a_save(session, "done")
+
+
+def broken(session: Session) -> dict[str, int]:
+    return {check.promise: check.broken for check in invariants.check(session) if not check.holds}
+
+
+def test_everything_that_the_engine_does_holds(session: Session) -> None:
+    assert broken(session) == {}
+
+
+def test_a_withdrawn_step_holds(session: Session) -> None:
+    releases.withdraw(session, MAYA, OTHER)
+    assert broken(session) == {}
+
+
+def test_an_empty_database_holds(session: Session) -> None:
+    session.rollback()
+    assert broken(session) == {}
+
+
+def test_each_promise_is_told_once(session: Session) -> None:
+    promises = [check.promise for check in invariants.check(session)]
+    assert len(set(promises)) == len(promises) == 12
+
+
+EVENT = (
+    "INSERT INTO user_step_events (user_id, step_id, row_version, actor, source, from_status, to_status, release_id)"
+)
+BEN_AT = (
+    f"SELECT 'ben', '{STEP}', %s, 'x', '%s', 'done', 'todo', current_release_id FROM steps WHERE step_id = '{STEP}'"
+)
+
+
+@pytest.mark.parametrize(
+    ("damage", "promises"),
+    [
+        ("UPDATE onboarding_users SET done_releases = done_releases || 1 WHERE user_id = 'anna'", {LISTS}),
+        ("UPDATE onboarding_users SET skipped_releases = '{}'", {LISTS}),
+        ("UPDATE onboarding_users SET in_progress_releases = '{1}' WHERE user_id = 'ben'", {LISTS}),
+        ("UPDATE user_steps SET status = 'todo' WHERE user_id = 'ben'", {LISTS, NEWEST_EVENT}),
+        ("UPDATE user_steps SET row_version = row_version + 1 WHERE user_id = 'ben'", {NEWEST_EVENT}),
+        ("UPDATE user_steps SET row_version = -9 WHERE user_id = 'ben'", {NEWEST_EVENT, COUNTS}),
+        ("UPDATE user_steps SET updated_at = 'epoch' WHERE user_id = 'ben'", {NEWEST_EVENT}),
+        ("DELETE FROM user_steps WHERE user_id = 'ben'", {LISTS, NEWEST_EVENT}),
+        ("UPDATE user_steps SET release_id = 2 WHERE user_id = 'ben'", {LISTS, OWN, NEWEST_EVENT}),
+        (f"{EVENT} {BEN_AT % (9, 'web')}", {GAPLESS, NEWEST_EVENT}),
+        (f"{EVENT} {BEN_AT % (3, 'web')}", {GAPLESS, NEWEST_EVENT}),
+        (f"{EVENT} SELECT 'ben', '{OTHER}', 7, 'x', 'web', 'todo', 'done', 2", {GAPLESS, NEWEST_EVENT}),
+        (f"{EVENT} SELECT 'ben', '{OTHER}', 7, 'x', 'import', 'todo', 'done', 2", {NEWEST_EVENT}),
+        (f"{EVENT} SELECT 'ben', '{OTHER}', 2, 'x', 'web', 'done', 'todo', 2", {STARTS, NEWEST_EVENT}),
+        (f"UPDATE steps SET current_release_id = 1 WHERE step_id = '{STEP}'", {NEWEST_RELEASE}),
+        (f"UPDATE onboarding_step_definitions SET is_active = false WHERE step_id = '{STEP}'", {LIVE, WEIGHT}),
+        ("UPDATE onboarding_step_definitions SET weight = 7 WHERE is_active", {WEIGHT}),
+        ("UPDATE step_releases SET in_progress_reset_by = NULL WHERE id = 1", {DERIVED}),
+        ("UPDATE step_releases SET done_reset_by = 3 WHERE id = 1", {DERIVED}),
+        ("UPDATE step_releases SET done_points = 3 WHERE id = 1", {DERIVED}),
+        ("UPDATE step_releases SET number = 99 WHERE id = 2", {NUMBERED, NEWEST_RELEASE}),
+        ("UPDATE step_releases SET undone_by = NULL", {UNDOES, DERIVED}),
+    ],
+)
+def test_damage_is_found_under_its_name(session: Session, damage: str, promises: set[str]) -> None:
+    session.execute(text(damage))
+    found = broken(session)
+    assert promises <= set(found), found
+    assert all(found.values())
+
+
+def test_a_few_are_named_and_all_are_counted(session: Session) -> None:
+    for number in range(9):
+        a_person(session, f"user-{number}")
+        a_save(session, "done", f"user-{number}")
+    session.execute(text("UPDATE onboarding_users SET done_releases = '{}' WHERE user_id LIKE 'user-%'"))
+    (found,) = [check for check in invariants.check(session) if not check.holds]
+    assert found.broken == 9
+    assert found.examples == ("user-0", "user-1", "user-2", "user-3", "user-4")

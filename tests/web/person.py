@@ -1,0 +1,67 @@
+"""What the tests of a person's page share: saving a row as its form does, and reading one row of what comes back."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.factories import ANNA, STEP
+from tests.web.desk import HTMX, send
+
+HOSTILE = "<script>alert(1)</script>\"'&<b>"
+
+
+def save(client: FlaskClient, row_version: object, status: str = "done", **more: str) -> TestResponse:
+    """A plain form post of Anna's row; what `more` names is sent too, `step_id` and `user_id` say where to."""
+    return send(client, _address(more), {"row_version": str(row_version), "status": status, **more})
+
+
+def save_live(client: FlaskClient, row_version: object, status: str = "done", **more: str) -> TestResponse:
+    """The same as htmx sends it."""
+    token = re.findall(r'"X-CSRFToken": "([^"]+)"', client.get("/steps").text)[0]
+    data = {"row_version": str(row_version), "status": status, **more}
+    return client.post(_address(data), data=data, headers=HTMX | {"X-CSRFToken": token})
+
+
+def _address(more: dict[str, str]) -> str:
+    return f"/people/{more.pop('user_id', ANNA)}/steps/{more.pop('step_id', STEP)}"
+
+
+def row(page: TestResponse, step_id: str = STEP) -> str:
+    """The row of one step, as HTML."""
+    found = page.text.partition(f' id="step-row-{step_id}"')[2]
+    assert found, f"there is no row for {step_id}"
+    return re.split(r' id="step-row-| data-testid="withdrawn-steps|<hx-partial| id="history"', found)[0]
+
+
+def words(html: str) -> str:
+    """What one reads, on one line."""
+    told = re.sub(r'<svg[^>]*aria-label="([^"]*)"[^>]*>', r" \1 ", html)
+    return re.sub(r" ([.,])", r"\1", " ".join(unescape(re.sub(r"<[^>]*>", " ", told)).split()))
+
+
+def panel(page: TestResponse) -> str:
+    """The conflict panel, as HTML."""
+    found = page.text.partition('data-testid="conflict-panel"')[2]
+    assert found, "there is no conflict panel"
+    return found.partition("</section>")[0]
+
+
+def part(html: str, testid: str) -> str:
+    """The HTML from the element with the data-testid on."""
+    found = html.partition(f'data-testid="{testid}"')[2]
+    assert found, f"there is no {testid}"
+    return found
+
+
+def chosen(html: str) -> str:
+    """The status that the select of a row shows."""
+    return re.findall(r'<option value="([a-z_]+)" selected', html)[0]
+
+
+def hidden(html: str, name: str) -> str:
+    """The value of the first hidden field of that name."""
+    return unescape(re.findall(rf'name="{name}"[^>]*value="([^"]*)"', html)[0])

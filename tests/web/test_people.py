@@ -1,0 +1,151 @@
+"""The list of people: searching while one types, pages by cursor, and what it says when there is nothing to list."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from dashboard.database import Database
+from dashboard.staff.permissions import Role
+from dashboard.web.people import PAGE
+from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, STEP, a_person, a_save, a_step, everybody, people
+from tests.staff.signed_in import sign_in_as
+from tests.web.desk import HTMX, same_however_much_there_is
+from tests.web.person import HOSTILE, part, words
+
+
+@pytest.fixture
+def viewer(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which a viewer is signed in."""
+    sign_in_as(client, database, Role.VIEWER)
+    return client
+
+
+@pytest.fixture
+def three(session: Session) -> Session:
+    """Anna is half way, Ben and Cleo have not started."""
+    a_step(session, title="Set up payments")
+    a_step(session, OTHER, title="Invite your team")
+    for user_id in (ANNA, BEN, CLEO):
+        a_person(session, user_id)
+    a_save(session, "done")
+    session.commit()
+    return session
+
+
+def listed(page: str) -> list[str]:
+    """The ids on the page, in its order."""
+    return re.findall(r'data-testid="person-row-([^"]*)"', page)
+
+
+def test_everybody_is_listed_by_name(viewer: FlaskClient, three: Session) -> None:
+    page = viewer.get("/people").text
+    assert listed(page) == [ANNA, BEN, CLEO]
+    anna = part(page, f"person-row-{ANNA}").partition("</tr>")[0]
+    assert 'href="/people/anna"' in anna
+    assert "Anna anna@example.com 50" in words(anna)
+    assert "Invite your team" in anna
+    assert "just now" in anna
+    assert "None yet" in part(page, f"person-row-{BEN}").partition("</tr>")[0]
+
+
+@pytest.mark.parametrize("q", ["anna", "ANN", "nna@exa", "  anna "])
+def test_names_emails_and_ids_are_searched(viewer: FlaskClient, three: Session, q: str) -> None:
+    assert listed(viewer.get("/people", query_string={"q": q}).text) == [ANNA]
+
+
+def test_htmx_gets_the_list_alone(viewer: FlaskClient, three: Session) -> None:
+    page = viewer.get("/people?q=ben", headers=HTMX).text
+    assert page.lstrip().startswith('<div id="people-list"')
+    assert listed(page) == [BEN]
+
+
+def test_the_form_works_alone_and_searches_while_one_types(viewer: FlaskClient, three: Session) -> None:
+    form = part(viewer.get("/people?q=%3Cb%3E").text, "people-search").partition("</form>")[0]
+    assert 'hx-get="/people"' in form
+    assert "delay:250ms" in form
+    assert 'hx-push-url="true"' in form
+    assert 'value="&lt;b&gt;"' in form
+    assert "<button" in form
+
+
+def test_pages_lead_on_and_back(viewer: FlaskClient, session: Session) -> None:
+    ids = people(session, 2 * PAGE + 1)
+    session.commit()
+    seen, address, addresses = [], "/people?q=user", []
+    while address:
+        page = viewer.get(address).text
+        seen += listed(page)
+        addresses.append(address)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        address = following[1].replace("&amp;", "&") if following else ""
+    assert seen == ids
+    assert "q=user" in addresses[-1]
+    back = re.search(r'rel="prev" href="([^"]+)"', page)
+    assert back
+    assert listed(viewer.get(back[1].replace("&amp;", "&")).text) == ids[PAGE : 2 * PAGE]
+
+
+@pytest.mark.parametrize("cursor", ["x", "%25", "bnVsbA", "W10", "é", "a" * 5000])
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_a_broken_cursor_is_said_to_be_broken(
+    viewer: FlaskClient, three: Session, cursor: str, headers: dict[str, str]
+) -> None:
+    response = viewer.get("/people", query_string={"q": "ann", "cursor": cursor}, headers=headers)
+    assert response.status_code == 422
+    assert "Its address is broken or was cut off." in response.text
+    assert 'href="/people?q=ann"' in response.text
+
+
+def test_a_search_that_is_too_long_is_refused_with_the_reason(viewer: FlaskClient, three: Session) -> None:
+    response = viewer.get("/people", query_string={"q": "x" * 500})
+    assert response.status_code == 422
+    assert "A search must be at most 200 characters, not 500." in response.text
+
+
+@pytest.mark.parametrize("q", ["%", "_", "\\", "' OR 1=1 --", "%%%", "🦊", "א"])
+def test_letters_that_mean_something_elsewhere_mean_themselves(viewer: FlaskClient, three: Session, q: str) -> None:
+    response = viewer.get("/people", query_string={"q": q})
+    assert response.status_code == 200
+    assert "Nobody matches" in response.text
+
+
+def test_no_match_says_what_to_try(viewer: FlaskClient, three: Session) -> None:
+    page = viewer.get("/people", query_string={"q": HOSTILE}).text
+    assert "<script>alert" not in page
+    assert "Nobody matches “&lt;script&gt;" in page
+    assert "Show everyone" in page
+
+
+def test_without_people_it_says_how_to_bring_them_in(viewer: FlaskClient) -> None:
+    assert "dashboard people import people.csv" in viewer.get("/people").text
+
+
+def test_hostile_names_and_ids_are_text(viewer: FlaskClient, session: Session) -> None:
+    everybody.put(session, HOST, HOSTILE, name=HOSTILE, email=HOSTILE)
+    session.commit()
+    page = viewer.get("/people").text
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(1)") >= 3
+
+
+def test_the_search_of_the_shell_leads_here(viewer: FlaskClient, three: Session) -> None:
+    assert 'action="/people"' in viewer.get("/").text
+
+
+def test_signed_out_one_is_sent_to_sign_in(client: FlaskClient) -> None:
+    assert client.get("/people?q=a").location == "/sign-in?next=/people?q%3Da"
+    assert client.get("/people?q=a", headers=HTMX).headers["HX-Redirect"].startswith("/sign-in")
+
+
+def test_it_takes_as_many_queries_with_more_people_and_steps(viewer: FlaskClient, three: Session) -> None:
+    def more() -> None:
+        people(three, 10)
+        a_step(three, "a-third-step")
+        a_save(three, "done", BEN, STEP)
+        three.commit()
+
+    assert same_however_much_there_is(viewer, "/people", more) <= 5

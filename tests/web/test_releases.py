@@ -1,0 +1,570 @@
+"""Preview and confirm a release, a rollback, a withdrawal, a restore; what moved meanwhile; the receipts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from dashboard.database import Database
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.carryover import Policy, Release
+from dashboard.staff.permissions import Role
+from tests.conftest import csrf_token
+from tests.factories import (
+    MAYA,
+    OTHER,
+    STEP,
+    a_draft,
+    a_release,
+    a_save,
+    a_step,
+    people,
+    snapshot,
+    status_of,
+)
+from tests.staff.signed_in import sign_in_as
+from tests.web.desk import HTMX, Data, form_of, queries, same_however_much_there_is, send
+
+URL = f"/steps/{STEP}"
+KEPT = {"done": "keep", "skipped": "keep", "in_progress": "reset"}
+
+
+@pytest.fixture
+def manager(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which an onboarding manager is signed in."""
+    sign_in_as(client, database, Role.MANAGER)
+    return client
+
+
+@pytest.fixture
+def drafted(database: Database) -> list[str]:
+    """Twenty people, 10 done, 5 skipped, 3 in progress, 2 to do; a draft of version 2 with another weight."""
+    with database.transaction() as session:
+        a_step(session, title="Connect your bank", weight=20)
+        a_step(session, OTHER, weight=80)
+        ids = people(session, 20)
+        for user_id, status in zip(ids, ["done"] * 10 + ["skipped"] * 5 + ["in_progress"] * 3, strict=False):
+            a_save(session, status, user_id)
+        a_draft(session, title="Connect a bank", weight=30)
+    return ids
+
+
+def newest(database: Database) -> Release:
+    with database.transaction() as session:
+        return releases.newest_first(session, STEP)[0]
+
+
+def confirm(client: FlaskClient, path: str = "/release", query: str = "") -> Data:
+    """The confirmation form of a preview."""
+    return form_of(client.get(URL + path + query), "confirm-release")
+
+
+# The preview
+
+
+def test_the_report_counts_what_the_release_would_do(manager: FlaskClient, drafted: list[str]) -> None:
+    page = manager.get(f"{URL}/release").text
+    for words in (
+        "Preview of version 2",
+        "Nothing has changed yet",
+        "15 + 3 + 2 = 20",
+        "Done and Skipped stay as they are",
+        "Connect <del>your</del> bank",
+        "<del>20</del> of 100",
+        "<ins>30</ins> of 110",
+        "Preset by the change of weight",
+        "3 people move, 17 stay",
+        "Release version 2, reset 3 people",
+        "If more than 10 people move before you confirm",
+        "2 of 4 fields",
+    ):
+        assert words in page
+    for testid in ("impact-report", "status-matrix", "histogram", "confirm-release", "policy-form"):
+        assert f'data-testid="{testid}"' in page
+
+
+def test_new_words_alone_keep_work_in_progress(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    a_draft(session, title="Other words")
+    session.commit()
+    page = manager.get(f"{URL}/release")
+    assert "the task is the same" in page.text
+    assert form_of(page, "policy-form")["in_progress"] == "keep"
+    assert "Release version 2, reset nobody" in page.text
+
+
+def test_a_choice_of_policy_shows_what_it_does(manager: FlaskClient, drafted: list[str]) -> None:
+    page = manager.get(f"{URL}/release?done=reset&skipped=reset&in_progress=keep&reopen=1")
+    assert "Release version 2, reset 15 people" in page.text
+    assert "Done and Skipped and In progress set by you" in page.text.replace(", ", " and ")
+    fields = form_of(page, "confirm-release")
+    assert {name: fields[name] for name in ("done", "skipped", "in_progress", "reopen", "reset")} == {
+        "done": "reset",
+        "skipped": "reset",
+        "in_progress": "keep",
+        "reopen": "1",
+        "reset": "15",
+    }
+
+
+def test_to_htmx_the_report_alone_is_given(manager: FlaskClient, drafted: list[str]) -> None:
+    part = manager.get(f"{URL}/release?skipped=reset", headers=HTMX).text
+    assert part.lstrip().startswith('<div class="stack" id="impact-report"')
+    assert "<html" not in part
+    assert "Release version 2, reset 8 people" in part
+
+
+def test_the_preview_changes_nothing(manager: FlaskClient, drafted: list[str], session: Session) -> None:
+    before = snapshot(session)
+    session.rollback()
+    for path in ("/release", "/release?done=reset&reopen=1", "/withdraw"):
+        assert manager.get(URL + path).status_code == 200
+    assert snapshot(session) == before
+
+
+def test_who_falls_from_100_is_said(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    for user_id in people(session, 4):
+        a_save(session, "done", user_id)
+    a_draft(session, weight=40)
+    session.commit()
+    page = manager.get(f"{URL}/release?done=reset").text
+    assert "4 people fall from 100\u202f%." in page
+    assert "because reopening is off" in page
+    assert "100 points" in page
+    assert "because reopening is on" in manager.get(f"{URL}/release?done=reset&reopen=1").text
+
+
+def test_the_first_release_asks_for_no_policy(manager: FlaskClient, session: Session) -> None:
+    a_step(session, OTHER)
+    for user_id in people(session, 3):
+        a_save(session, "done", user_id, OTHER)
+    a_step(session, released=False)
+    session.commit()
+    page = manager.get(f"{URL}/release").text
+    assert "Publish version 1 for 3 people" in page
+    assert 'data-testid="policy-form"' not in page
+    assert "3 people fall from 100" in page
+
+
+@pytest.mark.parametrize("query", ["done=maybe", "skipped=redo", "in_progress=", "reopen=yes"])
+def test_an_unknown_policy_is_refused(manager: FlaskClient, drafted: list[str], query: str) -> None:
+    assert manager.get(f"{URL}/release?{query}").status_code == 422
+    notice = manager.get(f"{URL}/release?{query}", headers=HTMX)
+    assert (notice.status_code, notice.headers["HX-Retarget"]) == (422, "#notices")
+
+
+def test_without_a_draft_there_is_nothing_to_preview(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    session.commit()
+    answer = manager.get(f"{URL}/release")
+    assert answer.status_code == 409
+    assert "has no draft to release" in answer.text
+    assert manager.get(f"{URL}/release", headers=HTMX).headers["HX-Retarget"] == "#notices"
+
+
+def test_a_withdrawn_step_is_restored_first(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    with database.transaction() as session:
+        releases.withdraw(session, MAYA, STEP)
+    answer = manager.get(f"{URL}/release")
+    assert answer.status_code == 409
+    assert "was withdrawn. Restore it first." in answer.text
+    assert f'href="{URL}/restore"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["release", "rollback", "withdraw", "restore"])
+def test_an_unknown_step_is_a_404_page(manager: FlaskClient, path: str) -> None:
+    assert manager.get(f"/steps/nowhere/{path}").status_code == 404
+    plan = KEPT | {"release_id": "1", "draft_row_version": "1", "reset": "0", "restored": "0", "everybody": "0"}
+    assert send(manager, f"/steps/nowhere/{path}", plan).status_code == 404
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.SUPPORT])
+def test_others_may_look_but_not_confirm(
+    app: Flask, database: Database, manager: FlaskClient, drafted: list[str], role: Role
+) -> None:
+    fields = confirm(manager)
+    client = app.test_client()
+    sign_in_as(client, database, role)
+    page = client.get(f"{URL}/release")
+    assert page.status_code == 200
+    assert 'data-testid="confirm-release"' not in page.text
+    for path in ("release", "rollback", "withdraw", "restore"):
+        data = {name: value for name, value in fields.items() if name != "csrf_token"}
+        assert send(client, f"{URL}/{path}", data).status_code == 403
+    assert newest(database).number == 1
+
+
+def test_signed_out_it_is_closed(app: Flask, drafted: list[str], database: Database) -> None:
+    client = app.test_client()
+    for path in ("release", "rollback", "withdraw", "restore", "releases/1", "releases/1/receipt.json"):
+        assert client.get(f"{URL}/{path}").location == f"/sign-in?next={URL}/{path}"
+    token = csrf_token(client.get("/sign-in").text)
+    answer = client.post(f"{URL}/release", data={"note": "Typed for long", "csrf_token": token})
+    assert answer.status_code == 401
+    assert "Typed for long" in answer.text
+    assert newest(database).number == 1
+
+
+def test_the_preview_takes_as_many_queries_with_more_people(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    def more() -> None:
+        with database.transaction() as session:
+            for number in range(3):
+                a_step(session, f"step-{number}")
+            for user_id in people(session, 30, "more"):
+                a_save(session, "done", user_id)
+
+    assert same_however_much_there_is(manager, f"{URL}/release", more) <= 24
+
+
+# Confirming
+
+
+def test_confirming_releases_what_was_previewed(
+    manager: FlaskClient, drafted: list[str], database: Database, session: Session
+) -> None:
+    answer = manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Clearer words."})
+    assert (answer.status_code, answer.location) == (303, f"{URL}/releases/2")
+    made = newest(database)
+    assert (made.kind, made.version, made.policy, made.note) == ("migrate", 2, Policy(), "Clearer words.")
+    assert made.released_by == "staff:manager@staff.example"
+    assert [status_of(session, drafted[i]) for i in (0, 10, 15, 19)] == ["done", "skipped", "todo", "todo"]
+
+
+def test_the_chosen_policy_is_the_one_that_is_released(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    fields = confirm(manager, query="?done=reset&in_progress=keep&reopen=1")
+    assert manager.post(f"{URL}/release", data=fields).status_code == 303
+    made = newest(database)
+    assert (made.policy, made.reopens_finished) == (Policy(False, True, True), True)
+
+
+def test_a_first_release_is_published(manager: FlaskClient, session: Session, database: Database) -> None:
+    a_step(session, released=False)
+    session.commit()
+    assert manager.post(f"{URL}/release", data=confirm(manager)).location == f"{URL}/releases/1"
+    assert newest(database).kind == "publish"
+
+
+def test_what_was_predicted_is_what_happened(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    with database.transaction() as session, releases.dry_run(session):
+        predicted = releases.release(session, MAYA, STEP).impact.as_json()
+    manager.post(f"{URL}/release", data=confirm(manager))
+    receipt = newest(database).receipt
+    assert receipt
+    assert receipt["impact"] == predicted
+    assert receipt["predicted"] == {"reset": 3, "restored": 0}
+
+
+def test_a_second_press_does_nothing_twice(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    fields = confirm(manager)
+    first, second = (manager.post(f"{URL}/release", data=fields) for _ in range(2))
+    assert first.location == second.location == f"{URL}/releases/2"
+    assert second.status_code == 303
+    assert newest(database).number == 2
+
+
+def test_another_draft_save_asks_again(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    fields = confirm(manager)
+    with database.transaction() as session:
+        found = steps.get(session, STEP).draft
+        assert found
+        steps.save_draft(session, MAYA, STEP, {"title": "Once more", "weight": 35}, found.row_version)
+    answer = manager.post(f"{URL}/release", data=fields | {"note": "My <b>reason</b>"})
+    assert answer.status_code == 409
+    assert "The draft was saved again since you previewed it" in answer.text
+    assert 'data-testid="stale-plan-panel"' in answer.text
+    assert "autofocus" in answer.text
+    assert answer.text.index("stale-plan-panel") < answer.text.index('id="impact-report"')
+    again = form_of(answer, "confirm-release")
+    assert again["note"] == "My <b>reason</b>"
+    assert "<b>reason" not in answer.text
+    assert newest(database).number == 1
+    assert manager.post(f"{URL}/release", data=again).status_code == 303
+    assert newest(database).note == "My <b>reason</b>"
+
+
+def test_another_release_asks_again(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    fields = confirm(manager)
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        a_draft(session, weight=40)
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 409
+    assert "Release 2 went live since you previewed this" in answer.text
+    assert "Preview of version 3" in answer.text
+    assert newest(database).number == 2
+
+
+def test_when_the_draft_was_released_meanwhile_there_is_nothing_left(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    fields = confirm(manager)
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    answer = manager.post(f"{URL}/release", data=fields | {"note": "Typed for long"})
+    assert answer.status_code == 409
+    for words in ("Release 2 went live since you previewed this", "has no draft to release", "Typed for long"):
+        assert words in answer.text
+    assert newest(database).number == 2
+
+
+def test_when_the_draft_was_discarded_meanwhile_it_says_so(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    fields = confirm(manager)
+    with database.transaction() as session:
+        found = steps.get(session, STEP).draft
+        assert found
+        steps.discard_draft(session, MAYA, STEP, found.row_version)
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 409
+    assert answer.text.count("has no draft to release") == 1
+    assert newest(database).number == 1
+
+
+def test_a_step_withdrawn_meanwhile_says_so(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    fields = confirm(manager)
+    with database.transaction() as session:
+        releases.withdraw(session, MAYA, STEP)
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 409
+    assert "was withdrawn. Restore it first." in answer.text
+    assert newest(database).kind == "withdraw"
+
+
+def test_people_who_move_within_the_tolerance_hold_nothing_up(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    fields = confirm(manager)
+    with database.transaction() as session:
+        for user_id in drafted[15:18]:
+            a_save(session, "done", user_id)
+    assert manager.post(f"{URL}/release", data=fields).status_code == 303
+    page = manager.get(f"{URL}/releases/2").text
+    assert "−3" in page, "three fewer were reset than predicted"
+
+
+def test_people_who_move_beyond_the_tolerance_ask_again(
+    manager: FlaskClient, app: Flask, drafted: list[str], database: Database
+) -> None:
+    app.extensions["settings"] = dataclasses.replace(app.extensions["settings"], drift_percent=0, drift_people=2)
+    fields = confirm(manager)
+    with database.transaction() as session:
+        for user_id in drafted[15:18]:
+            a_save(session, "done", user_id)
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 409
+    assert "Reset: 3 people when you previewed, 0 now." in answer.text
+    assert newest(database).number == 1
+
+
+def test_a_reason_is_asked_for_where_one_is_required(
+    manager: FlaskClient, app: Flask, drafted: list[str], database: Database
+) -> None:
+    app.extensions["settings"] = dataclasses.replace(app.extensions["settings"], reason_required=True)
+    answer = manager.post(f"{URL}/release", data=confirm(manager) | {"note": "  "})
+    assert answer.status_code == 422
+    assert 'data-testid="note-error"' in answer.text
+    assert "Reason is needed." in answer.text
+    assert newest(database).number == 1
+    assert manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Because."}).status_code == 303
+
+
+def test_a_reason_that_is_too_long_stays_typed(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    answer = manager.post(f"{URL}/release", data=confirm(manager) | {"note": "x" * 2_001})
+    assert answer.status_code == 422
+    assert "Reason must be at most 2,000 characters, not 2,001." in answer.text
+    assert form_of(answer, "confirm-release")["note"] == "x" * 2_001
+    assert newest(database).number == 1
+
+
+@pytest.mark.parametrize("value", [None, "", "one", "-1", "1.5", "9" * 40])
+@pytest.mark.parametrize("name", ["release_id", "draft_row_version", "reset", "restored", "everybody"])
+def test_a_plan_that_no_preview_gave_out_releases_nothing(
+    manager: FlaskClient, drafted: list[str], database: Database, name: str, value: str | None
+) -> None:
+    fields = confirm(manager)
+    fields.pop(name) if value is None else fields.update({name: value})
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 422
+    assert "not one that a preview gave out" in answer.text
+    assert newest(database).number == 1
+
+
+@pytest.mark.parametrize("value", [None, "", "maybe", "redo", "Keep"])
+@pytest.mark.parametrize("name", ["done", "skipped", "in_progress"])
+def test_a_policy_that_was_tampered_with_releases_nothing(
+    manager: FlaskClient, drafted: list[str], database: Database, name: str, value: str | None
+) -> None:
+    fields = confirm(manager)
+    fields.pop(name) if value is None else fields.update({name: value})
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 422
+    assert "must be keep or reset" in answer.text
+    assert newest(database).number == 1
+
+
+def test_a_confirmation_needs_a_token(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    assert manager.post(f"{URL}/release", data=confirm(manager) | {"csrf_token": "x"}).status_code == 400
+    assert newest(database).number == 1
+
+
+# Roll back, withdraw, restore
+
+
+def test_a_rollback_shows_who_gets_what_back_and_gives_it(
+    manager: FlaskClient, drafted: list[str], database: Database, session: Session
+) -> None:
+    manager.post(f"{URL}/release", data=confirm(manager))
+    with database.transaction() as other:
+        a_save(other, "done", drafted[15])
+    page = manager.get(f"{URL}/rollback")
+    for words in (
+        "Roll back to version 1",
+        "Go back to In progress",
+        "1 keeps later work",
+        "Roll back to version 1, give 2 people their progress back",
+        "Version 1, again",
+    ):
+        assert words in page.text
+    fields = form_of(page, "confirm-release")
+    assert manager.post(f"{URL}/rollback", data=fields | {"note": "Wrong."}).location == f"{URL}/releases/3"
+    assert manager.post(f"{URL}/rollback", data=fields).location == f"{URL}/releases/3"
+    assert newest(database).kind == "rollback"
+    assert [status_of(session, drafted[i]) for i in (15, 16, 17)] == ["done", "in_progress", "in_progress"]
+
+
+def test_the_first_version_has_nothing_to_go_back_to(manager: FlaskClient, drafted: list[str]) -> None:
+    answer = manager.get(f"{URL}/rollback")
+    assert answer.status_code == 409
+    assert "there is nothing to roll back to" in answer.text
+
+
+def test_a_rollback_that_somebody_else_did_meanwhile_asks_again(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        a_release(session)
+    fields = confirm(manager, "/rollback")
+    with database.transaction() as session:
+        releases.roll_back(session, MAYA, STEP)
+    answer = manager.post(f"{URL}/rollback", data=fields)
+    assert answer.status_code == 409
+    assert "Release 4 went live since you previewed this" in answer.text
+    assert "Roll back to version 1" in answer.text
+    assert newest(database).number == 4
+
+
+def test_a_step_is_withdrawn_and_restored_as_it_was(
+    manager: FlaskClient, drafted: list[str], database: Database, session: Session
+) -> None:
+    page = manager.get(f"{URL}/withdraw").text
+    assert "Withdraw from 20 people" in page
+    assert "It comes back with a restore" in page
+    assert manager.post(f"{URL}/withdraw", data=confirm(manager, "/withdraw")).status_code == 303
+    assert newest(database).kind == "withdraw"
+    assert manager.get(f"{URL}/withdraw").status_code == 409
+    assert "Restore version 1 for 20 people" in manager.get(f"{URL}/restore").text
+    assert manager.post(f"{URL}/restore", data=confirm(manager, "/restore")).location == f"{URL}/releases/3"
+    assert newest(database).kind == "restore"
+    assert status_of(session, drafted[15]) == "in_progress"
+
+
+def test_only_a_withdrawn_step_is_restored(manager: FlaskClient, drafted: list[str]) -> None:
+    answer = manager.get(f"{URL}/restore")
+    assert answer.status_code == 409
+    assert "is not withdrawn" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/withdraw", "/rollback"])
+def test_their_plans_are_checked_too(manager: FlaskClient, drafted: list[str], database: Database, path: str) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    fields = confirm(manager, path)
+    for name in ("release_id", "reset", "restored", "everybody"):
+        assert manager.post(URL + path, data=fields | {name: "x"}).status_code == 422
+    assert newest(database).number == 2
+
+
+@pytest.mark.parametrize("path", ["/withdraw", "/rollback"])
+def test_their_previews_take_few_queries(
+    manager: FlaskClient, drafted: list[str], database: Database, path: str
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    assert queries(manager, URL + path) <= 24
+
+
+# Receipts
+
+
+def test_the_receipt_tells_what_was_predicted_and_what_happened(manager: FlaskClient, drafted: list[str]) -> None:
+    manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Clearer <words>."})
+    page = manager.get(f"{URL}/releases/2").text
+    for words in (
+        'data-testid="receipt"',
+        "Version 2 released",
+        "The manager",
+        "Clearer &lt;words&gt;.",
+        "Done kept, Skipped kept, In progress reset",
+        "Affected + untouched = everybody",
+        "Connect <ins>a</ins> bank",
+        "15 + 3 + 2 = 20",
+        "What the preview said beside what the release did",
+    ):
+        assert words in page
+
+
+def test_each_kind_of_release_has_a_receipt(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        releases.roll_back(session, MAYA, STEP)
+        releases.withdraw(session, MAYA, STEP)
+        releases.restore(session, MAYA, STEP)
+    titles = [
+        "Version 1 published",
+        "Version 2 released",
+        "Rolled back to version 1",
+        "Withdrawn",
+        "Version 1 restored",
+    ]
+    for number, title in enumerate(titles, start=1):
+        assert title in manager.get(f"{URL}/releases/{number}").text
+    assert all(title in manager.get(URL).text for title in titles)
+
+
+def test_a_release_without_a_receipt_says_so(manager: FlaskClient, drafted: list[str], session: Session) -> None:
+    from sqlalchemy import text
+
+    session.execute(text("UPDATE step_releases SET receipt = NULL"))
+    session.commit()
+    assert "There is no receipt of this release" in manager.get(f"{URL}/releases/1").text
+    assert manager.get(URL).status_code == 200
+    assert manager.get(f"{URL}/releases/1/receipt.json").status_code == 200
+
+
+def test_the_receipt_is_downloaded_as_json(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Why."})
+    answer = manager.get(f"{URL}/releases/2/receipt.json")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{STEP}-release-2.json"'
+    told = json.loads(answer.text)
+    assert (told["stepId"], told["release"], told["note"], told["kind"]) == (STEP, 2, "Why.", "migrate")
+    receipt = newest(database).receipt
+    assert receipt
+    assert told["impact"] == receipt["impact"]
+
+
+@pytest.mark.parametrize("number", ["0", "9", "-1", "x", "9" * 40])
+def test_a_release_that_is_not_there_is_a_404_page(manager: FlaskClient, drafted: list[str], number: str) -> None:
+    assert manager.get(f"{URL}/releases/{number}").status_code == 404
+    assert manager.get(f"{URL}/releases/{number}/receipt.json").status_code == 404
