@@ -21,7 +21,7 @@ class SchemaError(Exception):
 def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: int = 600_000) -> None:
     """Upgrades to head under an advisory lock: of several starters one migrates and the others wait, then find it done.
 
-    Raises SchemaError, and sqlalchemy.exc.OperationalError when a table lock is not had within the time-out; nothing is changed then.
+    Raises SchemaError, and sqlalchemy.exc.OperationalError when a lock is not had in time; nothing is changed then.
     """
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
     try:

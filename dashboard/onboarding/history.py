@@ -148,7 +148,6 @@ def explain(events: Sequence[Event], releases: Sequence[Release]) -> list[Change
     """
     by_id = {release.id: release for release in releases}
     # Before the first event the row counts as recorded To do under release 1 with row_version 1 (model.md, rule 3).
-    # An imported row may begin above that; its first event then says with which row_version.
     recorded: list[tuple[Status, int, int]] = [("todo", 1, 1)]
     recorded += [(event.to_status, by_id[event.release_id].number, event.row_version) for event in events]
     changes: list[Change] = []
@@ -171,7 +170,15 @@ def explain(events: Sequence[Event], releases: Sequence[Release]) -> list[Change
                     release=release,
                 )
             )
-    return changes
+    return changes[_before_import(recorded) :]
+
+
+def _before_import(recorded: Sequence[tuple[Status, int, int]]) -> int:
+    """How many changes to leave out: a row that came in with a row_version of its own begins with that event."""
+    if len(recorded) == 1:
+        return 0
+    _, number, row_version = recorded[1]
+    return 0 if row_version == number + 1 else number - 1
 
 
 def _written(event: Event) -> Change:

@@ -263,6 +263,6 @@ def _panel(step: UserStep, happened: Happened, names: Mapping[str, Who]) -> Pane
 def _why(status: Status, changes: Sequence[Change]) -> str:
     """On what ground saving mine is offered first."""
     passed = [change.release for change in changes if change.release]
-    only = called(passed[0]) if len(passed) == 1 else "releases"
-    kept = "" if status == "todo" else f", and {status_label(status)} is kept"
+    only, keep = (called(passed[0]), "it keeps") if len(passed) == 1 else ("releases", "they keep")
+    kept = "" if status == "todo" else f", and {keep} {status_label(status)}"
     return f"Only {only} came in between{kept}. So your choice still holds."

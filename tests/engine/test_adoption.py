@@ -357,7 +357,6 @@ def test_a_page_opened_before_a_release_conflicts_and_says_what_came(session: Se
     assert [(change.kind, change.row_version) for change in refused.value.changes] == [("release", 3)]
 
 
-@pytest.mark.xfail(strict=False, reason="history.explain tells of releases before the row came in")
 @pytest.mark.usefixtures("adopted")
 def test_a_conflict_on_a_row_that_came_in_low_names_only_what_came_after(session: Session) -> None:
     """done-0 came in at 1 under release 2: releases before it came in are not changes of it."""

@@ -21,14 +21,14 @@ from tests.factories import MAYA, STATUSES, STEP, a_person, a_release, a_save, a
 PEOPLE = ("anna", "ben", "cleo")
 
 quickly = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 policies = st.builds(Policy, st.booleans(), st.booleans(), st.booleans())
 saves = st.tuples(st.sampled_from(PEOPLE), st.sampled_from(STATUSES))
-moves = st.lists(st.one_of(saves, policies, st.just("roll back")), max_size=10)
+moves = st.lists(st.one_of(saves, policies, st.just("roll back")), max_size=7)
 Move = tuple[str, str] | Policy | str
 
 

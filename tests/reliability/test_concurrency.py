@@ -20,7 +20,7 @@ from dashboard.database import Database
 from dashboard.onboarding import history, impact, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
-from dashboard.onboarding.releases import Planned
+from dashboard.onboarding.releases import Outcome, Planned
 from tests import factories
 from tests.engine.oracle import Oracle
 from tests.factories import (
@@ -175,13 +175,28 @@ def test_of_two_releases_of_one_step_one_wins_and_nothing_is_half_done(wide: Dat
         lambda session: releases.release(session, MAYA, STEP, planned=plan),
         lambda session: releases.release(session, NOOR, STEP, planned=plan),
     )
-    (won,) = of_kind(releases.Outcome, results)
+    (won,) = of_kind(Outcome, results)
     assert [type(lost) for lost in of_kind(OnboardingError, results)] == [StalePlan if planned else Refused]
     with wide.transaction() as session:
         step = steps.get(session, STEP)
         assert (step.release_id, step.release_number, step.draft) == (won.release.id, 2, None)
         assert [one.number for one in releases.newest_first(session, STEP)] == [2, 1]
         assert [one.is_active for one in steps.versions(session, STEP)] == [True, False]
+
+
+@pytest.mark.parametrize("move", [releases.roll_back, releases.withdraw])
+def test_of_two_who_take_a_release_back_at_once_one_wins(wide: Database, move: Callable[..., Outcome]) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_release(session)
+        a_release(session)
+        plan = a_plan(session)
+    results = at_once(wide, *(lambda session, by=by: move(session, by, STEP, planned=plan) for by in (MAYA, NOOR)))
+    (won,) = of_kind(Outcome, results)
+    assert [type(lost) for lost in of_kind(OnboardingError, results)] == [StalePlan]
+    with wide.transaction() as session:
+        assert steps.get(session, STEP).release_id == won.release.id
+        assert [one.number for one in releases.newest_first(session, STEP)] == [4, 3, 2, 1]
 
 
 def test_of_ten_saves_of_one_draft_one_succeeds(wide: Database) -> None:

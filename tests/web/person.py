@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import unescape
 
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 from tests.factories import ANNA, STEP
 from tests.web.desk import HTMX, send
 
+Send = Callable[..., TestResponse]
 HOSTILE = "<script>alert(1)</script>\"'&<b>"
 
 

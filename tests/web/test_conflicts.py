@@ -17,7 +17,7 @@ from dashboard.staff.permissions import Role
 from tests.factories import ANNA, MAYA, SAM, STEP, a_person, a_release, a_save, a_step, row_version_of, status_of
 from tests.staff.signed_in import make_account, sign_in_as
 from tests.web.desk import counted
-from tests.web.person import HOSTILE, chosen, hidden, panel, part, row, save, save_live, words
+from tests.web.person import HOSTILE, Send, chosen, hidden, panel, part, row, save, save_live, words
 
 KEEPS = Policy(in_progress=True)
 
@@ -102,7 +102,7 @@ def test_a_release_that_keeps_the_choice_preselects_mine_and_says_why(agent: Fla
     shown = panel(save_live(agent, 2, "done"))
     assert is_primary(shown, "conflict-mine")
     yours = words(part(shown, "conflict-yours"))
-    assert "Only the release of version 2 came in between, and Done is kept. So your choice still holds." in yours
+    assert "Only the release of version 2 came in between, and it keeps Done. So your choice still holds." in yours
 
 
 def test_a_release_that_kept_it(agent: FlaskClient, anna: Session) -> None:
@@ -157,7 +157,7 @@ def test_the_same_value_with_a_comment_keeps_the_comment(agent: FlaskClient, ann
 
 
 @pytest.mark.parametrize("by", [save, save_live])
-def test_the_step_was_withdrawn(agent: FlaskClient, anna: Session, by: type[save]) -> None:
+def test_the_step_was_withdrawn(agent: FlaskClient, anna: Session, by: Send) -> None:
     releases.withdraw(anna, MAYA, STEP, note="Not needed any more.")
     anna.commit()
     response = by(agent, 2, "done", comment="Typed.")
@@ -297,7 +297,7 @@ def test_save_mine_without_htmx(agent: FlaskClient, anna: Session, stuck: dict[s
 
 @pytest.mark.parametrize("by", [save, save_live])
 def test_edit_fills_in_mine_over_the_newest_version(
-    agent: FlaskClient, anna: Session, stuck: dict[str, str], by: type[save]
+    agent: FlaskClient, anna: Session, stuck: dict[str, str], by: Send
 ) -> None:
     response = by(agent, **stuck, resolve="edit")
     assert response.status_code == 200

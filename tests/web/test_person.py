@@ -37,7 +37,7 @@ from tests.factories import (
 )
 from tests.staff.signed_in import make_account, sign_in_as
 from tests.web.desk import HTMX, counted, form_of, same_however_much_there_is
-from tests.web.person import HOSTILE, chosen, part, row, save, save_live, words
+from tests.web.person import HOSTILE, Send, chosen, part, row, save, save_live, words
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ ROW_VERSIONS = [
 @pytest.mark.parametrize(("row_version", "reason"), ROW_VERSIONS, ids=[one[0][:12] or "none" for one in ROW_VERSIONS])
 @pytest.mark.parametrize("by", [save, save_live])
 def test_a_row_version_that_cannot_be_is_refused_with_the_reason(
-    agent: FlaskClient, anna: Session, by: type[save], row_version: str, reason: str
+    agent: FlaskClient, anna: Session, by: Send, row_version: str, reason: str
 ) -> None:
     before = snapshot(anna)
     response = by(agent, row_version, "skipped", comment="Typed.")
