@@ -63,7 +63,8 @@ class Base(DeclarativeBase):
 class Step(Base):
     """One task of the checklist. `current_release_id` is the pointer that a release flips; null: never released.
 
-    `weight` is that of the live version, in points: 0 while there is none.
+    `weight` is that of the live version, in points: 0 while there is none. `draft_row_version` is the highest that an
+    earlier draft of the step had: the next one goes on from there, so that no stale form fits another draft.
     """
 
     __tablename__ = "steps"
@@ -74,6 +75,7 @@ class Step(Base):
         ForeignKey("step_releases.id", name="fk_steps_current_release_id", use_alter=True)
     )
     weight: Mapped[int] = mapped_column(server_default="0")
+    draft_row_version: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[created]
 
 
@@ -104,6 +106,17 @@ class Definition(Base):
         Index("uq_onboarding_step_definitions_draft", "step_id", unique=True, postgresql_where=text("state = 'draft'")),
         Index("uq_onboarding_step_definitions_active", "step_id", unique=True, postgresql_where=text("is_active")),
     )
+
+
+class DraftEditor(Base):
+    """Somebody who has the step's draft open in a form, and when they were last heard of."""
+
+    __tablename__ = "draft_editors"
+
+    step_id: Mapped[str] = mapped_column(ForeignKey("steps.step_id", ondelete="CASCADE"), primary_key=True)
+    actor: Mapped[str] = mapped_column(primary_key=True)
+    row_version: Mapped[int]
+    seen_at: Mapped[created]
 
 
 class Release(Base):

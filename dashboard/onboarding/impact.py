@@ -7,7 +7,7 @@ the same, and there are few such groups however many people there are (docs/mode
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -221,15 +221,55 @@ class Impact:
         }
 
 
-def impact(groups: Iterable[Group], step_id: str, before: Rules, after: Rules, undone: Release | None = None) -> Impact:
-    """The report on one release of a step, from the rules before and after it; `undone` is what a rollback undoes."""
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a release does to one group: the status of the step and the percent, before and after."""
+
+    before: Status
+    after: Status
+    percent_before: int
+    percent_after: int
+    keeps_later_work: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Everybody in groups, with the rules before and after one release; `undone` is what a rollback undoes."""
+
+    step_id: str
+    groups: Sequence[Group]
+    before: Rules
+    after: Rules
+    undone: Release | None = None
+
+    def move(self, group: Group) -> Move:
+        """What the release does to the group."""
+        return Move(
+            self.before.status_of(self.step_id, group),
+            self.after.status_of(self.step_id, group),
+            self.before.percent(group),
+            self.after.percent(group),
+            self.undone is not None and self._recorded_since(group, self.undone.id),
+        )
+
+    def _recorded_since(self, group: Group, release_id: int) -> bool:
+        # Releases of one step are numbered and given ids in one order.
+        return any(
+            release >= release_id and self.before.recorded[release].step_id == self.step_id
+            for releases in group.releases.values()
+            for release in releases
+        )
+
+
+def impact(counted: Counted) -> Impact:
+    """The report on one release."""
     matrix: dict[Status, Counts] = {status: no_counts() for status in STATUSES}
     was, will = Spread(), Spread()
     up = down = largest_drop = fall = kept_later = 0
-    for group in groups:
-        people = group.people
-        matrix[before.status_of(step_id, group)][after.status_of(step_id, group)] += people
-        old, new = before.percent(group), after.percent(group)
+    for group in counted.groups:
+        people, move = group.people, counted.move(group)
+        old, new = move.percent_before, move.percent_after
+        matrix[move.before][move.after] += people
         was.people[old] += people
         will.people[new] += people
         was.finished += group.count_finished(old)
@@ -238,8 +278,7 @@ def impact(groups: Iterable[Group], step_id: str, before: Rules, after: Rules, u
         down += people * (new < old)
         fall += people * (old == 100 > new)
         largest_drop = max(largest_drop, old - new)
-        # Releases of one step are numbered and given ids in one order.
-        kept_later += people * bool(undone and _recorded_since(group, step_id, before, undone.id))
+        kept_later += people * move.keeps_later_work
     everybody = was.people.total()
     copied = sum(matrix[status][status] for status in STATUSES if status != "todo")
     reset = sum(matrix[status]["todo"] for status in STATUSES if status != "todo")
@@ -259,17 +298,12 @@ def impact(groups: Iterable[Group], step_id: str, before: Rules, after: Rules, u
     )
 
 
-def _recorded_since(group: Group, step_id: str, known: Rules, release_id: int) -> bool:
-    return any(
-        release >= release_id and known.recorded[release].step_id == step_id
-        for releases in group.releases.values()
-        for release in releases
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How onboarding goes. `new` and `newly_finished` are of the last 30 days, `idle` people had no activity for 14."""
+    """How onboarding goes. `new` and `newly_finished` are of the last 30 days.
+
+    `idle` people have never finished, and had no activity for 14 days.
+    """
 
     spread: Spread
     funnel: Mapping[str, Counts]
@@ -285,7 +319,8 @@ class Overview:
 RECENT = text("""
 SELECT count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new,
        count(*) FILTER (WHERE finished_at > now() - interval '30 days') AS newly_finished,
-       count(*) FILTER (WHERE coalesce(last_activity_at, created_at) < now() - interval '14 days') AS idle
+       count(*) FILTER (WHERE finished_at IS NULL
+                          AND coalesce(last_activity_at, created_at) < now() - interval '14 days') AS idle
   FROM onboarding_users
 """)
 

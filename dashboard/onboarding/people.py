@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -17,6 +15,7 @@ from dashboard import models
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import record
+from dashboard.onboarding.paging import by_name
 from dashboard.onboarding.progress import FINISHED, PERCENT
 from dashboard.onboarding.steps import check_key, text_problem
 
@@ -65,8 +64,7 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
   FROM onboarding_users u CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
 """
 
-# Spelled as in the index, or the index is not used. What is lower case is the database's to say, here and in cursors:
-# Python's lower() says otherwise of İ or a final Σ, and pages would skip people.
+# Spelled as in the index, or the index is not used.
 SEARCHED = "lower(u.name || ' ' || u.email || ' ' || u.user_id) LIKE lower(:pattern)"
 
 
@@ -88,57 +86,17 @@ def search(session: Session, q: str = "", *, cursor: str | None = None, limit: i
     if reason := text_problem(q, 200):
         raise Invalid({"q": reason})
     where: list[str] = []
-    values: dict[str, str | int] = {"limit": limit + 1}
+    values: dict[str, str] = {}
     if q.strip():
         where.append(SEARCHED)
         values["pattern"] = f"%{_literal(q.strip())}%"
-    direction, after = ("after", None) if cursor is None else _read_cursor(cursor)
-    if after is not None:
-        where.append(f"(lower(u.name), u.user_id) {'>' if direction == 'after' else '<'} (lower(:name), :user_id)")
-        values |= {"name": after[0], "user_id": after[1]}
-    order = "" if direction == "after" else " DESC"
-    found = session.execute(
-        text(
-            PEOPLE
-            + (f"WHERE {' AND '.join(where)} " if where else "")
-            + f"ORDER BY lower(u.name){order}, u.user_id{order} LIMIT :limit"
-        ),
-        values,
-    ).all()
-    more, people = len(found) > limit, [_person(row) for row in found[:limit]]
-    if direction == "before":
-        people.reverse()
-    has_previous = after is not None if direction == "after" else more
-    has_next = more if direction == "after" else True
-    return Page(
-        people,
-        _write_cursor("before", people[0]) if people and has_previous else None,
-        _write_cursor("after", people[-1]) if people and has_next else None,
-    )
+    rows, previous, following = by_name(session, PEOPLE, where, values, cursor, limit)
+    return Page([_person(row) for row in rows], previous, following)
 
 
 def _literal(part: str) -> str:
     """`part` for LIKE, with its wildcards meaning themselves."""
     return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-Direction = Literal["after", "before"]
-
-
-def _write_cursor(direction: Direction, person: Person) -> str:
-    packed = json.dumps([direction, person.name, person.user_id], ensure_ascii=False).encode()
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[Direction, tuple[str, str]]:
-    broken = Invalid({"cursor": "is broken; start again from the first page"})
-    try:
-        direction, name, user_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, RecursionError):
-        raise broken from None
-    if direction not in ("after", "before") or text_problem(name, 1000) or text_problem(user_id, 1000):
-        raise broken
-    return direction, (name, user_id)
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:

@@ -31,7 +31,7 @@ from dashboard.onboarding.errors import (
     Withdrawn,
 )
 from dashboard.onboarding.history import record, release_from, releases_of, who
-from dashboard.onboarding.impact import Impact
+from dashboard.onboarding.impact import Counted, Impact
 from dashboard.onboarding.steps import Definition, FieldChange, Fields, Step
 
 
@@ -51,13 +51,17 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A release and what it did. `changes` compares what the step said before with what it says now."""
+    """A release and what it did. `changes` compares what the step said before with what it says now.
+
+    `counted` has the groups behind the report, for the list of the people affected.
+    """
 
     release: Release
     before: Definition | None
     after: Definition | None
     changes: list[FieldChange]
     impact: Impact
+    counted: Counted
     milliseconds: float
 
 
@@ -331,7 +335,8 @@ def _carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned
     groups = impacts.census(session, earlier.reopened_at)
     after = impacts.rules(session)
     before = after.with_step_as_in(earlier, step.step_id)
-    report = impacts.impact(groups, step.step_id, before, after, terms.undone)
+    counted = Counted(step.step_id, groups, before, after, terms.undone)
+    report = impacts.impact(counted)
     now = steps.get(session, step.step_id)
     if planned:
         _check_drift(planned, report)
@@ -360,7 +365,7 @@ def _carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned
         changes={"version": [step.live.version if step.live else None, terms.version]},
         note=terms.note,
     )
-    return Outcome(replace(released, receipt=receipt), step.live, now.live, changes, report, milliseconds)
+    return Outcome(replace(released, receipt=receipt), step.live, now.live, changes, report, counted, milliseconds)
 
 
 # What every status of the step counts as from now on. It was reset by the first later release that does not keep it, is
@@ -415,7 +420,13 @@ def _cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Relea
         session.execute(update(r).where(r.id == terms.undone.id).values(undone_by=row.id))
     session.execute(DERIVE, {"step_id": step.step_id, "weight": weight})
     session.execute(
-        update(models.Step).where(models.Step.step_id == step.step_id).values(current_release_id=row.id, weight=weight)
+        update(models.Step)
+        .where(models.Step.step_id == step.step_id)
+        .values(
+            current_release_id=row.id,
+            weight=weight,
+            draft_row_version=func.greatest(models.Step.draft_row_version, step.draft.row_version if step.draft else 0),
+        )
     )
     return release_from(row)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from sqlalchemy import Row, Select, delete, func, select, update
+from sqlalchemy import Row, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
 from dashboard import models
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan
 from dashboard.onboarding.history import record
 
 MEMBERS = ("title", "description", "weight", "action_url")
@@ -102,7 +102,7 @@ def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str,
     if reason := text_problem(value, most):
         problems[member] = reason
         return ""
-    return str(value)
+    return str(value).replace("\r\n", "\n")
 
 
 def text_problem(value: object, most: int) -> str | None:
@@ -239,7 +239,9 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     Raises Invalid.
     """
     problems: dict[str, str] = {}
-    if not STEP_ID.fullmatch(step_id) or len(step_id) > 64:
+    if step_id == "new":
+        problems["step_id"] = "is reserved: choose another"
+    elif not STEP_ID.fullmatch(step_id) or len(step_id) > 64:
         problems["step_id"] = "must be 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
     try:
         checked = check(fields)
@@ -254,6 +256,38 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     draft = _insert_draft(session, actor, step_id, 1, checked, None)
     record(session, actor, "step.create", step_id=step_id, changes=_diff(None, checked))
     return draft
+
+
+PLACES = text("""
+UPDATE steps s SET position = o.place
+  FROM unnest(CAST(:order AS text[])) WITH ORDINALITY AS o (step_id, place) WHERE o.step_id = s.step_id
+""")
+
+
+def reorder(session: Session, actor: Actor, order: Sequence[str], seen: Sequence[str]) -> None:
+    """Put the checklist in this order; `seen` is the one that the caller saw. Progress is not touched.
+
+    Raises StalePlan when the order is another by now, Invalid when `order` does not name each step once.
+    """
+    s = models.Step
+    current = list(session.scalars(select(s.step_id).order_by(s.position, s.step_id).with_for_update(key_share=True)))
+    if list(seen) != current:
+        raise StalePlan(["The order or the steps themselves were changed since you opened this page."])
+    if sorted(order) != sorted(current):
+        raise Invalid({"order": "must name each step exactly once"})
+    if list(order) == current:
+        return
+    session.execute(PLACES, {"order": list(order)})
+    record(session, actor, "steps.reorder", changes={"order": [current, list(order)]})
+
+
+def move(session: Session, actor: Actor, step_id: str, by: int, seen: Sequence[str]) -> None:
+    """Move one step `by` places down (negative: up), as far as there are places. Raises as reorder does, NotFound."""
+    if step_id not in seen:
+        raise NotFound("step", step_id)
+    order = [one for one in seen if one != step_id]
+    order.insert(max(0, list(seen).index(step_id) + by), step_id)
+    reorder(session, actor, order, seen)
 
 
 def start_draft(session: Session, actor: Actor, step_id: str, from_version: int | None = None) -> Definition:
@@ -283,6 +317,9 @@ def _insert_draft(
             step_id=step_id,
             version=newest.scalar_subquery(),
             based_on=based_on,
+            row_version=select(models.Step.draft_row_version + 1)
+            .where(models.Step.step_id == step_id)
+            .scalar_subquery(),
             edited_by=actor.key,
             **asdict(fields),
         )
@@ -333,8 +370,11 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
     ).one_or_none()
     if gone is None:
         raise _stale(session, step_id, row_version)
+    s = models.Step
     if before.version == 1:
-        session.execute(delete(models.Step).where(models.Step.step_id == step_id))
+        session.execute(delete(s).where(s.step_id == step_id))
+    else:
+        session.execute(update(s).where(s.step_id == step_id).values(draft_row_version=row_version))
     record(session, actor, "draft.discard", step_id=step_id, subject=f"version {gone.version}")
 
 

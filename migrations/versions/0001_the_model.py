@@ -150,6 +150,7 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("current_release_id", sa.Integer(), nullable=True),
         sa.Column("weight", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("draft_row_version", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("step_id", name=op.f("pk_steps")),
     )
@@ -190,6 +191,17 @@ def upgrade() -> None:
         ["step_id"],
         unique=True,
         postgresql_where=sa.text("state = 'draft'"),
+    )
+    op.create_table(
+        "draft_editors",
+        sa.Column("step_id", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("row_version", sa.Integer(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["step_id"], ["steps.step_id"], name=op.f("fk_draft_editors_step_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("step_id", "actor", name=op.f("pk_draft_editors")),
     )
     op.create_table(
         "staff_sessions",
@@ -303,6 +315,7 @@ def downgrade() -> None:
         "user_step_events",
         "onboarding_users",
         "step_releases",
+        "draft_editors",
         "onboarding_step_definitions",
         "steps",
         "audit_log",

@@ -1,16 +1,33 @@
-"""A real server and a real Chromium. A test fails on any script error, broken content policy or dialog of its pages."""
+"""A real server and a real Chromium, on the demo. A test fails on any script error, broken content policy or dialog.
+
+One server and one browser serve all tests of a worker; each test has a copy of the demo's database for itself.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from playwright.sync_api import expect
+from sqlalchemy import func, select
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from dashboard.config import Settings
+from dashboard.database import Database
+from dashboard.models import StaffAccount, StaffSession
+from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
+from dashboard.staff.sign_in import ABSOLUTE
 from tests.browser import chromium
+from tests.conftest import PREFIX, test_settings, url_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -21,11 +38,106 @@ QUIET = (
     *("--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+# generous, for a busy machine: a passing test never waits this long
+expect.set_options(timeout=15_000)
+
+ONE_AT_A_TIME = 6_401_883
+_numbers = count(1)
 
 
 class _SilentHandler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def log_request(self, *_: Any) -> None:
         """A passing test prints nothing."""
+
+
+# The server and its data ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def demo_template(server: psycopg.Connection[Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database that holds the demo, in which every account is signed in; made by the first worker."""
+    name = f"{os.environ[PREFIX]}_demo"
+    server.execute("SELECT pg_advisory_lock(%s)", (ONE_AT_A_TIME,))
+    try:
+        if not server.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            server.execute(f"CREATE DATABASE {name}_draft TEMPLATE {os.environ[PREFIX]}_template")
+            _fill(demo_settings(url_of(f"{name}_draft"), tmp_path_factory.getbasetemp()))
+            server.execute(f"ALTER DATABASE {name}_draft RENAME TO {name}")
+    finally:
+        server.execute("SELECT pg_advisory_unlock(%s)", (ONE_AT_A_TIME,))
+    return name
+
+
+def demo_settings(url: str, folder: Path) -> Settings:
+    """The settings of a test, in demo mode."""
+    return replace(test_settings(url, folder), demo=True)
+
+
+def _fill(settings: Settings) -> None:
+    from dashboard import demo
+
+    database = Database(settings)
+    with database.transaction() as session:
+        demo.fill(session)
+        until = session.scalar(select(func.now() + ABSOLUTE))
+        for account in session.scalars(select(StaffAccount)):
+            digest = sha256(secret_of(account.role).encode()).hexdigest()
+            session.add(StaffSession(id=digest, account_id=account.id, expires_at=until))
+    database.dispose()
+
+
+def secret_of(role: str) -> str:
+    """What the cookie of the session holds in which the role's demo account is signed in."""
+    return f"the secret of {role}"
+
+
+@pytest.fixture
+def database_url(server: psycopg.Connection[Any], demo_template: str) -> Iterator[str]:
+    """The address of this test's own copy of the demo."""
+    name = f"{demo_template}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {demo_template}")
+    yield url_of(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings for this test's database, in demo mode."""
+    return demo_settings(database_url, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def site(demo_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The application of this worker; `live_server` gives it each test's database."""
+    from dashboard import create_app
+
+    made = create_app(demo_settings(url_of(demo_template), tmp_path_factory.getbasetemp()))
+    yield made
+    made.extensions["database"].dispose()
+
+
+@pytest.fixture(scope="session")
+def address(site: Flask) -> Iterator[str]:
+    """Where the application of this worker is served."""
+    server = make_server("127.0.0.1", 0, site, threaded=True, request_handler=_SilentHandler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def live_server(address: str, site: Flask, database: Database) -> str:
+    """The address, without a slash at its end, of the dashboard on this test's copy of the demo."""
+    site.extensions["database"] = database
+    return address
+
+
+# The browser ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -39,18 +151,6 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture
-def live_server(app: Flask) -> Iterator[str]:
-    """The address, without a slash at its end, of this test's application on a free port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_SilentHandler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
 def problems() -> Iterator[list[str]]:
     """What went wrong in the pages of this test; anything left in it at the end fails the test."""
     seen: list[str] = []
@@ -59,21 +159,47 @@ def problems() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def context(new_context: CreateContextCallback, live_server: str, problems: list[str]) -> BrowserContext:
-    """A browser of its own (cookies and all) for one person; page.goto("/steps") goes to the live server."""
-    return watched(new_context(base_url=live_server), problems)
+def javascript() -> bool:
+    """Whether the browsers of this test run scripts; `both_ways` runs a test with and without."""
+    return True
+
+
+both_ways = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
+
+
+class Enter(Protocol):
+    """Opens a browser of its own, signed in as a demo account of the role, or as nobody; its one empty page."""
+
+    def __call__(self, role: str = "", **options: Any) -> Page: ...
 
 
 @pytest.fixture
-def other_page(new_context: CreateContextCallback, live_server: str, problems: list[str]) -> Page:
-    """A page in a second person's browser, on the same live server."""
-    return watched(new_context(base_url=live_server), problems).new_page()
+def enter(live_server: str, problems: list[str], javascript: bool, new_context: CreateContextCallback) -> Enter:
+    """`enter("manager")` is Maya's browser, `enter("admin")` Ada's: cookies and all are apart. See Enter."""
+
+    def opened(role: str = "", **options: Any) -> Page:
+        given = {"java_script_enabled": javascript, "storage_state": signed_in(role, live_server)}
+        # colours that fade in would be measured on the way
+        context = new_context(**{"base_url": live_server, "reduced_motion": "reduce", **given, **options})
+        return watched(context, problems).new_page()
+
+    return opened
+
+
+def signed_in(role: str, address: str) -> dict[str, Any]:
+    """What a browser keeps in which the role's account has signed in."""
+    if not role:
+        return {"cookies": [], "origins": []}
+    assert role in {account.role.value for account in DEMO_ACCOUNTS}
+    cookie = {"name": "staff_session", "value": secret_of(role), "domain": urlsplit(address).hostname, "path": "/"}
+    kept = {"expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}
+    return {"cookies": [cookie | kept], "origins": []}
 
 
 @pytest.fixture
-def scriptless_page(new_context: CreateContextCallback, live_server: str, problems: list[str]) -> Page:
-    """A page in a browser with JavaScript off."""
-    return watched(new_context(base_url=live_server, java_script_enabled=False), problems).new_page()
+def page(enter: Enter) -> Page:
+    """A page of a browser in which nobody is signed in."""
+    return enter()
 
 
 def watched(context: BrowserContext, problems: list[str]) -> BrowserContext:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import people
+from dashboard.onboarding import paging, people
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.paging import write_cursor
 from dashboard.onboarding.people import Person
 from tests import factories
 from tests.factories import ANNA, BEN, CLEO, HOST, SAM, a_person, snapshot
@@ -40,17 +41,19 @@ def all_pages(session: Session, q: str = "", limit: int = 2) -> list[list[Person
             forward.append(list(page.people))
         assert len(forward) < 100
     backward = [forward[-1]]
-    last = people.search(session, q, cursor=cursor_before(forward[-1][0]), limit=limit) if len(forward) > 1 else None
+    last = (
+        people.search(
+            session, q, cursor=write_cursor("before", forward[-1][0].name, forward[-1][0].user_id), limit=limit
+        )
+        if len(forward) > 1
+        else None
+    )
     while last:
         backward.append(list(last.people))
         last = people.search(session, q, cursor=last.previous, limit=limit) if last.previous else None
         assert len(backward) < 100
     assert [*chain(*reversed(backward))] == [*chain(*forward)]
     return forward
-
-
-def cursor_before(person: Person) -> str:
-    return people._write_cursor("before", person)
 
 
 # Creating and updating ------------------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def test_a_draft_starts_as_what_is_live(session: Session) -> None:
     live = a_step(session, **GOOD).live
     draft = steps.start_draft(session, NOOR, STEP)
     assert live
-    assert (draft.fields, draft.version, draft.based_on, draft.row_version) == (live.fields, 2, 1, 1)
+    assert (draft.fields, draft.version, draft.based_on, draft.row_version) == (live.fields, 2, 1, 2)
     assert draft.edited_by == NOOR.key
 
 
@@ -211,7 +211,7 @@ def test_a_saved_draft_moves_on_by_one(session: Session) -> None:
     a_step(session, **GOOD)
     draft = steps.start_draft(session, MAYA, STEP)
     saved = steps.save_draft(session, NOOR, STEP, GOOD | {"title": "Take payments"}, draft.row_version)
-    assert (saved.row_version, saved.fields.title, saved.edited_by) == (2, "Take payments", NOOR.key)
+    assert (saved.row_version, saved.fields.title, saved.edited_by) == (3, "Take payments", NOOR.key)
 
 
 def test_of_two_who_edit_one_draft_the_second_is_told_who_was_first(session: Session) -> None:
@@ -221,7 +221,7 @@ def test_of_two_who_edit_one_draft_the_second_is_told_who_was_first(session: Ses
     before = snapshot(session)
     with pytest.raises(StaleDraft) as stale:
         steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 50}, opened.row_version)
-    assert (stale.value.attempted, stale.value.current, stale.value.edited_by) == (1, 2, NOOR.key)
+    assert (stale.value.attempted, stale.value.current, stale.value.edited_by) == (2, 3, NOOR.key)
     with pytest.raises(StaleDraft):
         steps.discard_draft(session, MAYA, STEP, opened.row_version)
     assert snapshot(session) == before
@@ -301,3 +301,15 @@ def test_a_version_number_is_never_used_again_once_it_was_released(session: Sess
     assert releases.release(session, MAYA, STEP).release.version == 3
     releases.roll_back(session, MAYA, STEP)
     assert steps.start_draft(session, MAYA, STEP, 2).version == 4
+
+
+def test_a_stale_save_never_fits_another_draft_of_the_step(session: Session) -> None:
+    a_step(session)
+    first = a_draft(session)
+    steps.discard_draft(session, MAYA, STEP, first.row_version)
+    second = a_draft(session)
+    assert second.row_version > first.row_version
+    with pytest.raises(StaleDraft):
+        steps.save_draft(session, MAYA, STEP, {"title": "From the first draft's form"}, first.row_version)
+    releases.release(session, MAYA, STEP)
+    assert a_draft(session).row_version > second.row_version

@@ -109,7 +109,7 @@ def test_the_form_holds_what_the_draft_says_and_what_it_was_opened_at(opened: Da
     token = opened.pop("csrf_token")
     assert token
     assert opened == {
-        "row_version": "1",
+        "row_version": "2",
         "version": "2",
         **{name: str(value) for name, value in SAID.items()},
         **{f"base_{name}": str(value) for name, value in SAID.items()},
@@ -151,7 +151,7 @@ def test_what_breaks_a_rule_is_said_at_its_field_and_stays_typed(
         assert f'data-testid="{testid}-error"' in answer.text
         assert message in answer.text
     again = form_of(answer, "draft-form")
-    assert (again["weight"], again["description"], again["row_version"]) == ("ten", "Kept.", "1")
+    assert (again["weight"], again["description"], again["row_version"]) == ("ten", "Kept.", "2")
     assert draft(database) == before
 
 
@@ -277,7 +277,7 @@ def test_a_merge_can_be_overtaken_again(
     second = manager.post(DRAFT, data=first | {"choice_description": "mine"})
     assert second.status_code == 409
     fields = form_of(second, "merge-panel")
-    assert fields["row_version"] == "3"
+    assert fields["row_version"] == "4"
     assert (fields["description"], fields["weight"]) == ("By me.", "40")
     assert (fields["choice_title"], fields["base_title"], fields["mine_title"]) == ("theirs", "Theirs", "Mine")
     assert manager.post(DRAFT, data=fields | {"choice_title": "mine"}).status_code == 303
@@ -425,7 +425,7 @@ def test_a_step_that_went_with_its_only_draft_can_be_made_again(
 
 
 def test_a_draft_is_discarded(manager: FlaskClient, opened: Data, database: Database) -> None:
-    answer = send(manager, f"{DRAFT}/discard", row_version="1", version="2")
+    answer = send(manager, f"{DRAFT}/discard", row_version="2", version="2")
     assert (answer.status_code, answer.location) == (303, f"/steps/{STEP}")
     assert draft(database) is None
 

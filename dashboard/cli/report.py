@@ -1,0 +1,185 @@
+"""The impact report, and what became of it, as text for a terminal. Pure functions of the engine's outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import unified_diff
+from typing import Any
+
+from dashboard.onboarding.carryover import STATUSES, Kind, Status
+from dashboard.onboarding.impact import Impact, Spread
+from dashboard.onboarding.releases import Outcome
+from dashboard.onboarding.steps import FieldChange
+
+NAMES: Mapping[Status, str] = {"done": "Done", "skipped": "Skipped", "in_progress": "In progress", "todo": "To do"}
+MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
+"""What a step says, by the engine's name and by the API's."""
+GOES_BACK: frozenset[Kind] = frozenset({"rollback"})
+BANDS = [*(f"{low}-{low + 9} %" for low in range(0, 100, 10)), "100 %"]
+
+
+def answer(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
+    """The outcome with the members of the API's answer."""
+    impact = outcome.impact
+    changes = [{"member": MEMBERS[one.member], "before": one.before, "after": one.after} for one in outcome.changes]
+    told = {
+        "success": True,
+        "dryRun": dry_run,
+        "usersAffected": impact.affected,
+        "progressCopied": impact.copied,
+        "progressReset": impact.reset,
+        "untouched": impact.untouched,
+        "impact": impact.as_json() | {"changes": changes},
+        "releaseId": None if dry_run else outcome.release.id,
+        "receipt": outcome.release.receipt,
+    }
+    if outcome.release.kind in GOES_BACK:
+        told |= {"restored": impact.restored, "keptLater": impact.kept_later}
+    return told
+
+
+def preview(outcome: Outcome) -> str:
+    """What a release would do: what the step says, people, statuses, progress."""
+    impact = outcome.impact
+    parts = [_heading(outcome), _changes(outcome.changes)]
+    if outcome.release.kind == "migrate":
+        parts.append(_policy(outcome))
+    parts += [_people(impact), _statuses(impact), _progress(impact), _moves(impact)]
+    return "\n\n".join(parts)
+
+
+def receipt(outcome: Outcome) -> str:
+    """What a release did, in a few lines."""
+    released, impact = outcome.release, outcome.impact
+    kept = f"{impact.copied:,} kept, {impact.reset:,} reset"
+    if released.kind in GOES_BACK:
+        kept += f", {impact.restored:,} given back; {impact.kept_later:,} keep later work"
+    told = released.receipt or {}
+    lines = [
+        f"{released.step_id} is live in version {released.version}: release {released.number}.",
+        f"{_count(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
+    ]
+    if predicted := told.get("predicted"):
+        lines.append(f"Foretold: {predicted['reset']:,} reset, {predicted['restored']:,} given back.")
+    lines.append(f"{len(told.get('invariants', ()))} invariants were checked and hold; {outcome.milliseconds:,} ms.")
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal would obey rather than show."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def table(rows: Iterable[Iterable[str]], left: int = 1) -> str:
+    """Rows as aligned columns, the first `left` of them to the left and the others to the right."""
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _heading(outcome: Outcome) -> str:
+    released, before = outcome.release, outcome.before
+    match released.kind:
+        case "publish":
+            return f"{released.step_id}: first release, of version {released.version}"
+        case "rollback":
+            now = before.version if before else "?"
+            return f"{released.step_id}: rollback from version {now} to version {released.version}"
+        case _:
+            now = before.version if before else "?"
+            return f"{released.step_id}: release of version {released.version}; version {now} is live"
+
+
+# What it says --------------------------------------------------------------------------------------------------------
+
+
+def _changes(changes: Iterable[FieldChange]) -> str:
+    told = "\n".join(_change(change) for change in changes)
+    return f"What it says\n{told or '  the same as before'}"
+
+
+def _change(change: FieldChange) -> str:
+    before, after = change.before, change.after
+    if isinstance(after, str) and "\n" in f"{before or ''}{after}":
+        return f"  {change.member}\n" + "\n".join(f"    {line}" for line in _lines(str(before or ""), after))
+    was = f"{_value(before)} -> " if before is not None else ""
+    return f"  {change.member}: {was}{_value(after)}"
+
+
+def _value(value: str | int | None) -> str:
+    return f"“{printable(value)}”" if isinstance(value, str) else str(value)
+
+
+def _lines(before: str, after: str) -> list[str]:
+    compared = list(unified_diff(before.split("\n"), after.split("\n"), lineterm="", n=1))
+    # the first two lines name files
+    return [f"{line[0]} {printable(line[1:])}" for line in compared[2:] if not line.startswith("@@")]
+
+
+def _policy(outcome: Outcome) -> str:
+    policy = outcome.release.policy
+    parts = [
+        f"Done {'kept' if policy.done else 'to be done again'}",
+        f"Skipped {'kept' if policy.skipped else 'reset'}",
+        f"In progress {'kept' if policy.in_progress else 'reset'}",
+    ]
+    finished = "finished no more below 100 %" if outcome.release.reopens_finished else "stay finished"
+    return f"Carry-over: {', '.join(parts)}; people who had finished: {finished}"
+
+
+# What it does --------------------------------------------------------------------------------------------------------
+
+
+def _people(impact: Impact) -> str:
+    rows = [
+        ("People", impact.everybody),
+        ("  affected", impact.affected),
+        ("    kept", impact.copied),
+        ("    reset", impact.reset),
+        ("    given back", impact.restored),
+        ("  untouched", impact.untouched),
+        ("Keep later work", impact.kept_later),
+    ]
+    optional = ("    given back", "Keep later work")
+    return table((name, f"{number:,}") for name, number in rows if number or name not in optional)
+
+
+def _statuses(impact: Impact) -> str:
+    head = ["Before \\ after", *(NAMES[status] for status in STATUSES)]
+    rows = [[NAMES[old], *(f"{impact.matrix[old][new]:,}" for new in STATUSES)] for old in STATUSES]
+    return table([head, *rows])
+
+
+def _progress(impact: Impact) -> str:
+    before, after = impact.before, impact.after
+    bands = zip(BANDS, before.bands, after.bands, strict=True)
+    rows = [(name, f"{was:,}", f"{will:,}") for name, was, will in bands]
+    return table([("Progress", "before", "after"), *rows, *_ends(before, after)])
+
+
+def _ends(before: Spread, after: Spread) -> list[tuple[str, str, str]]:
+    return [
+        ("Median", f"{before.median} %", f"{after.median} %"),
+        ("Finished", f"{before.finished:,}", f"{after.finished:,}"),
+    ]
+
+
+def _moves(impact: Impact) -> str:
+    moves = impact.moves
+    told = f"Percents: {moves.up:,} go up, {moves.down:,} go down, {moves.same:,} stay"
+    if moves.down:
+        told += f"; the largest drop is {_count(moves.largest_drop, 'point', 'points')}"
+    if moves.fall_from_100:
+        told += f"; {_count(moves.fall_from_100, 'person falls', 'people fall')} from 100 %"
+    return f"{told}."

@@ -1,0 +1,415 @@
+"""`dashboard step`: definitions as YAML, and releases as the pages make them: seen before they are done."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from dashboard.cli.context import bad_input, json_option, refuse, show, with_database
+from dashboard.cli.users import COMMAND_LINE
+from dashboard.database import Database, Session
+from dashboard.onboarding.carryover import Policy
+
+if TYPE_CHECKING:
+    from dashboard.cli.yaml_text import Problem
+    from dashboard.onboarding.definitions import Brought
+    from dashboard.onboarding.releases import Outcome, Planned
+    from dashboard.onboarding.steps import Step
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Run = Callable[[Session, "Planned"], "Outcome"]
+
+LISTED = 20
+HEADER = "# What the live steps say. `dashboard step import` makes drafts of what is changed here.\n"
+
+
+@click.group()
+def step() -> None:
+    """The steps of the checklist: what they say, and their releases."""
+
+
+@step.command("list")
+@json_option
+@with_database
+def list_(database: Database, as_json: bool) -> None:
+    """List the checklist in order, with drafts, unreleased and withdrawn steps.
+
+    \b
+    Example:
+      dashboard step list
+    """
+    from dashboard.onboarding import steps
+
+    with database.transaction() as session:
+        found = steps.checklist(session)
+    show([asdict(one) | {"withdrawn": one.withdrawn} for one in found], as_json, lambda: _table(found))
+
+
+def _table(found: Sequence[Step]) -> str:
+    from dashboard.cli.report import printable, table
+
+    if not found:
+        return "There are no steps yet. Make them on the Steps page, or with `dashboard step import`."
+    rows = [
+        (one.step_id, printable(one.latest.fields.title), _state(one), f"{one.latest.fields.weight}") for one in found
+    ]
+    return table([("Step", "Title", "State", "Weight"), *rows], left=3)
+
+
+def _state(one: Step) -> str:
+    state = f"version {one.live.version}" if one.live else "withdrawn" if one.withdrawn else "never released"
+    return f"{state}, draft of version {one.draft.version}" if one.draft else state
+
+
+# Definitions as YAML -------------------------------------------------------------------------------------------------
+
+
+@step.command()
+@click.argument("step_ids", nargs=-1, metavar="[STEP_ID]...")
+@click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write there, not to the output.")
+@json_option
+@with_database
+def export(database: Database, step_ids: tuple[str, ...], path: Path | None, as_json: bool) -> None:
+    """Write what the live steps say as YAML, all or the named ones, in checklist order.
+
+    \b
+    Examples:
+      dashboard step export --file steps.yaml
+      dashboard step export set-up-payments | less
+
+    Drafts, never released and withdrawn steps are left out. `dashboard step import` reads it back without loss.
+    """
+    import json
+
+    from dashboard.cli import yaml_text
+    from dashboard.onboarding import definitions
+
+    with database.transaction() as session:
+        document = definitions.document(definitions.live(session, step_ids))
+    text = json.dumps(document, ensure_ascii=False) + "\n" if as_json else HEADER + yaml_text.write(document)
+    _put(text.encode(), path)
+
+
+def _put(raw: bytes, path: Path | None) -> None:
+    if path is None:
+        # as bytes, for the terminal's encoding may not have every character
+        click.echo(raw, nl=False)
+        return
+    try:
+        path.write_bytes(raw)
+    except OSError as error:
+        bad_input(f"{path} can't be written: {error.strerror}")
+
+
+@step.command("import")
+@click.argument("file", type=click.File("rb"), metavar="FILE.yaml")
+@click.option("--discard-drafts", is_flag=True, help="Replace drafts that somebody else has open.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@with_database
+def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: bool, as_json: bool) -> None:
+    """Make drafts from a YAML file ("-": standard input): never a release.
+
+    \b
+    Examples:
+      dashboard step import steps.yaml --dry-run
+      git show main:steps.yaml | dashboard step import -
+
+    \b
+    The file is what `dashboard step export` writes:
+      steps:
+        set-up-payments:
+          position: 2
+          title: Set up payments
+          weight: 20
+          action_url: /settings/payments
+          description: |-
+            Take cards from the first day.
+    Title and weight are needed; a description or action_url that is left out is empty.
+
+    A step that says something else than its live version gets a draft, and one that is not here yet is made, with its
+    first draft, at the end of the checklist. A step that already says the same is left alone, its draft too, and so is
+    every step that the file does not name. A withdrawn step that the file changes is refused.
+
+    The order is left alone, whatever the positions in the file: reorder on the Steps page.
+
+    Either everything is imported or nothing. A draft made by an earlier import is replaced; one that somebody else has
+    open is refused, unless --discard-drafts: what it said stays in the audit log.
+    """
+    from dashboard.cli import yaml_text
+    from dashboard.onboarding import definitions, releases, steps
+    from dashboard.onboarding.errors import Invalid
+
+    lines: dict[str, int] = {}
+    try:
+        given = yaml_text.read(file.read(yaml_text.MAX_BYTES + 1))
+        lines |= given.lines
+        wanted = definitions.read(given.document)
+        with database.transaction() as session, releases.dry_run(session) if dry_run else nullcontext():
+            same_order = definitions.same_order(wanted, steps.checklist(session))
+            brought = definitions.bring_in(session, COMMAND_LINE, wanted, discard_drafts=discard_drafts)
+    except yaml_text.BadFile as bad:
+        _refuse_file(bad.problems, as_json)
+    except Invalid as invalid:
+        _refuse_file([_placed(name, reason, lines) for name, reason in invalid.problems.items()], as_json)
+    except definitions.DraftsOpen as drafts:
+        refuse(f"{drafts} Nothing was imported; --discard-drafts replaces what others have open.")
+    told = {"dry_run": dry_run, "same_order": same_order, "steps": [asdict(one) for one in brought]}
+    show(told, as_json, lambda: _told(brought, dry_run, same_order))
+
+
+def _placed(name: str, reason: str, lines: dict[str, int]) -> Problem:
+    """The problem at the line of the member, or of the nearest one around it."""
+    from dashboard.cli.yaml_text import Problem
+
+    around = name
+    while around and around not in lines:
+        around = around.rpartition(".")[0]
+    return Problem(f"line {lines[around]}" if around else "the file", f"{name}: {reason}")
+
+
+def _refuse_file(problems: Sequence[Problem], as_json: bool) -> NoReturn:
+    from dashboard.cli.report import printable
+
+    if as_json:
+        show({"imported": False, "problems": [asdict(one) for one in problems]}, True, "")
+    total = len(problems)
+    lines = [f"  {one.where}: {printable(one.reason)}" for one in problems[:LISTED]]
+    more = [f"  and {total - LISTED:,} more"] if total > LISTED else []
+    bad_input("\n".join([f"Nothing was imported: {total:,} problem{'' if total == 1 else 's'}.", *lines, *more]))
+
+
+def _told(brought: Sequence[Brought], dry_run: bool, same_order: bool) -> str:
+    from dashboard.cli.report import table
+
+    if not brought:
+        return "The file has no steps, so there was nothing to import."
+    lines = [table(((one.step_id, _became(one)) for one in brought), left=2)]
+    if not same_order:
+        lines.append("The order of the file differs and was left alone: reorder on the Steps page.")
+    lines.append("Nothing was changed: this was a dry run." if dry_run else "Nothing was released: these are drafts.")
+    return "\n".join(lines)
+
+
+def _became(one: Brought) -> str:
+    match one.outcome:
+        case "created":
+            told = f"created, with a draft of version {one.version}"
+        case "draft":
+            told = f"draft of version {one.version} (changed: {', '.join(one.changed)})"
+        case _:
+            told = "unchanged"
+    return f"{told}; {one.note}" if one.note else told
+
+
+# Releases ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The policy that the options ask for; `given` when any of them was there."""
+
+    policy: Policy
+    reopens_finished: bool
+    given: bool
+
+
+def with_choice(command: Callable[Concatenate[Choice, P], R]) -> Callable[P, R]:
+    """Gives the command the policy options as its first argument."""
+
+    @click.option("--done", type=click.Choice(["keep", "redo"]), help="People who are done.  [default: keep]")
+    @click.option("--skipped", type=click.Choice(["keep", "reset"]), help="People who skipped it.  [default: keep]")
+    @click.option("--in-progress", type=click.Choice(["keep", "reset"]), help="Begun work.  [default: reset]")
+    @click.option("--reopen-finished", is_flag=True, help="Who falls below 100 % has finished no more.")
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        done, skipped, in_progress = (kwargs.pop(name) for name in ("done", "skipped", "in_progress"))
+        reopen = bool(kwargs.pop("reopen_finished"))
+        policy = Policy(done != "redo", skipped != "reset", in_progress == "keep")
+        given = reopen or any((done, skipped, in_progress))
+        return command(Choice(policy, reopen, given), *args, **kwargs)
+
+    return wrapped
+
+
+def _may_ask(_context: click.Context, _parameter: click.Parameter, yes: bool) -> bool:
+    if not yes and not sys.stdin.isatty():
+        bad_input("There is no terminal to ask for confirmation on: look at `dashboard step preview`, then add --yes.")
+    return yes
+
+
+yes_option = click.option("--yes", is_flag=True, callback=_may_ask, help="Do it without asking.")
+note_option = click.option("--note", required=True, metavar="TEXT", help="Why, for the history.")
+
+
+@step.command()
+@click.argument("step_id")
+@with_choice
+@click.option("--rollback", is_flag=True, help="Foretell a rollback, not the release of the draft.")
+@json_option
+@with_database
+def preview(database: Database, choice: Choice, step_id: str, rollback: bool, as_json: bool) -> None:
+    """Say what releasing the draft, or a rollback, would do to everybody; nothing is changed.
+
+    \b
+    Examples:
+      dashboard step preview set-up-payments --in-progress keep
+      dashboard step preview set-up-payments --rollback
+      dashboard step preview set-up-payments --json | jq .impact.moves
+
+    The default policy is the original system's: done and skipped are kept, in progress becomes To do. The pages preset
+    the same, except that they keep begun work too when the weight stays as it is.
+    """
+    from dashboard.cli import report
+
+    if rollback and choice.given:
+        bad_input("A rollback keeps everything: leave out --done, --skipped, --in-progress and --reopen-finished.")
+    run = _roll_back(step_id) if rollback else _release(step_id, choice)
+    outcome, _ = _foreseen(database, step_id, run)
+    show(report.answer(outcome, dry_run=True), as_json, lambda: report.preview(outcome))
+
+
+@step.command()
+@click.argument("step_id")
+@note_option
+@with_choice
+@click.option("--expect-reset", type=click.IntRange(0), metavar="N", help="Refuse it when not N people are reset.")
+@click.option("--tolerance", type=click.IntRange(0), metavar="N", help="Let that number be off by up to N people.")
+@yes_option
+@json_option
+@with_database
+def release(
+    database: Database,
+    choice: Choice,
+    step_id: str,
+    note: str,
+    expect_reset: int | None,
+    tolerance: int | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Make the draft live for everybody: shows what that does, asks, releases, prints the receipt.
+
+    \b
+    Examples:
+      dashboard step release set-up-payments --note "New payment providers"
+      dashboard step release set-up-payments --note "From CI" --expect-reset 200 --tolerance 10 --yes
+
+    What is released is what was shown: another release or another save of the draft in between is refused, and so are
+    more people reset, or fewer, than --tolerance allows (without it: none with --expect-reset, else DRIFT_PEOPLE or
+    DRIFT_PERCENT as on the pages).
+
+    The default policy is the original system's: done and skipped are kept, in progress becomes To do.
+    """
+    run = _release(step_id, choice, note)
+    _carry_out(database, step_id, run, yes=yes, as_json=as_json, reset=expect_reset, tolerance=tolerance)
+
+
+@step.command()
+@click.argument("step_id")
+@note_option
+@yes_option
+@json_option
+@with_database
+def rollback(database: Database, step_id: str, note: str, yes: bool, as_json: bool) -> None:
+    """Take back the newest release: shows what that gives back, asks, rolls back, prints the receipt.
+
+    \b
+    Example:
+      dashboard step rollback set-up-payments --note "Broke sign-up"
+
+    People get back what the release reset; what they did since is kept.
+    """
+    _carry_out(database, step_id, _roll_back(step_id, note), yes=yes, as_json=as_json)
+
+
+def _release(step_id: str, choice: Choice, note: str = "") -> Run:
+    from dashboard.onboarding import releases
+
+    def run(session: Session, planned: Planned) -> Outcome:
+        return releases.release(
+            session,
+            COMMAND_LINE,
+            step_id,
+            choice.policy,
+            reopens_finished=choice.reopens_finished,
+            note=note,
+            planned=planned,
+        )
+
+    return run
+
+
+def _roll_back(step_id: str, note: str = "") -> Run:
+    from dashboard.onboarding import releases
+
+    def run(session: Session, planned: Planned) -> Outcome:
+        return releases.roll_back(session, COMMAND_LINE, step_id, note=note, planned=planned)
+
+    return run
+
+
+def _foreseen(
+    database: Database, step_id: str, run: Run, reset: int | None = None, tolerance: int | None = None
+) -> tuple[Outcome, Planned]:
+    """The dry run, and the plan that holds the release to it. Raises StalePlan when not `reset` people are reset."""
+    from dashboard.onboarding import releases, steps
+
+    with database.transaction() as session:
+        now = steps.get(session, step_id)
+        seen = releases.Planned(now.release_id or 0, now.draft.row_version if now.draft else None)
+        with releases.dry_run(session):
+            outcome = run(session, seen)
+    impact = outcome.impact
+    if tolerance is None:
+        tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
+    if reset is not None and abs(impact.reset - reset) > tolerance:
+        refuse(f"Nothing was released: {impact.reset:,} people would be reset, not {reset:,}.")
+    foretold = impact.reset if reset is None else reset
+    return outcome, replace(seen, reset=foretold, restored=impact.restored, tolerance=tolerance)
+
+
+def _usual_tolerance(everybody: int) -> int:
+    from dashboard.config import Settings
+    from dashboard.onboarding import releases
+
+    settings = Settings.from_environment(os.environ, secret_required=False)
+    return releases.tolerance(everybody, settings.drift_percent, settings.drift_people)
+
+
+def _carry_out(
+    database: Database,
+    step_id: str,
+    run: Run,
+    *,
+    yes: bool,
+    as_json: bool,
+    reset: int | None = None,
+    tolerance: int | None = None,
+) -> None:
+    from dashboard.cli import report
+
+    foreseen, planned = _foreseen(database, step_id, run, reset, tolerance)
+    if not yes:
+        _ask(report.preview(foreseen))
+    elif not as_json:
+        click.echo(report.preview(foreseen) + "\n")
+    with database.transaction() as session:
+        outcome = run(session, planned)
+    show(report.answer(outcome, dry_run=False), as_json, lambda: report.receipt(outcome))
+
+
+def _ask(shown: str) -> None:
+    # not on the output, which may go to a file or a program
+    click.echo(shown + "\n", err=True)
+    if not click.confirm("Do this?", err=True):
+        refuse("Nothing was released.")

@@ -1,0 +1,196 @@
+"""Definitions as a document, for review beside the code, and drafts made from it; a door decides how it is written.
+
+{"steps": {"set-up-payments": {"position": 1, "title": ..., "weight": ..., "action_url": ..., "description": ...}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import steps
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import Invalid, Refused
+from dashboard.onboarding.history import who
+from dashboard.onboarding.steps import Definition, Fields, Step
+
+NEEDED = ("title", "weight")
+FORM = "is not a step_id: 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a document wants one step to say; `position` is None where it names none."""
+
+    step_id: str
+    fields: Fields
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What became of one step of a document: `version` is its draft's, if it has one, `changed` what differs from the
+    live version, and `note` what else there is to know.
+    """
+
+    step_id: str
+    outcome: Literal["created", "draft", "unchanged"]
+    version: int | None
+    changed: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+class DraftsOpen(Refused):
+    """Somebody else has drafts open of steps that the document changes."""
+
+
+def document(checklist: Iterable[Step]) -> dict[str, Any]:
+    """What the live steps say, in the order given; steps that are not live are left out."""
+    return {"steps": {step.step_id: _entry(step.position, step.live.fields) for step in checklist if step.live}}
+
+
+def _entry(position: int, says: Fields) -> dict[str, Any]:
+    return {
+        "position": position,
+        "title": says.title,
+        "weight": says.weight,
+        "action_url": says.action_url,
+        "description": says.description,
+    }
+
+
+def live(session: Session, step_ids: Sequence[str] = ()) -> list[Step]:
+    """The live steps in checklist order, all or the named ones. Raises NotFound, Refused (one that is not live)."""
+    for step_id in step_ids:
+        if steps.get(session, step_id).live is None:
+            raise Refused(f"“{step_id}” is not live.")
+    found = [step for step in steps.checklist(session) if step.live]
+    return [step for step in found if step.step_id in step_ids] if step_ids else found
+
+
+# Reading a document --------------------------------------------------------------------------------------------------
+
+
+def read(given: object) -> list[Wanted]:
+    """What the document wants, in its order. Raises Invalid with every problem, named like `steps.<step_id>.<member>`."""
+    if not isinstance(given, Mapping):
+        raise Invalid({"the document": "must be a mapping with the member steps"})
+    problems = {str(member): "is not known here" for member in given if member != "steps"}
+    listed = given.get("steps")
+    if not isinstance(listed, Mapping):
+        reason = "must be a mapping from each step_id to what the step says" if "steps" in given else "is needed"
+        raise Invalid(problems | {"steps": reason})
+    wanted = [one for step_id, says in listed.items() if (one := _wanted(step_id, says, problems))]
+    if problems:
+        raise Invalid(problems)
+    return wanted
+
+
+def _wanted(step_id: object, says: object, problems: dict[str, str]) -> Wanted | None:
+    name = f"steps.{step_id}"
+    # capitals only where a step has them already: adopted from the original's database
+    if not isinstance(step_id, str) or len(step_id) > 64 or not steps.STEP_ID.fullmatch(step_id.lower()):
+        problems[name] = FORM
+        return None
+    if not isinstance(says, Mapping):
+        problems[name] = "must be a mapping with at least a title and a weight"
+        return None
+    found = {member: "is needed" for member in NEEDED if member not in says}
+    position = says.get("position")
+    if position is not None and not _is_position(position):
+        found["position"] = "must be a whole number from 1"
+    try:
+        fields = steps.check({member: value for member, value in says.items() if member != "position"})
+    except Invalid as invalid:
+        found = invalid.problems | found
+    if found:
+        problems.update({f"{name}.{member}": reason for member, reason in found.items()})
+        return None
+    return Wanted(step_id, fields, position)
+
+
+def _is_position(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= steps.MAX_INTEGER
+
+
+def same_order(wanted: Iterable[Wanted], checklist: Iterable[Step]) -> bool:
+    """Whether the steps that both have stand in one order; the numbers themselves need not agree."""
+    positions = {one.step_id: one.position for one in wanted if one.position is not None}
+    as_here = [positions[step.step_id] for step in checklist if step.step_id in positions]
+    return as_here == sorted(as_here)
+
+
+# Drafts from a document ----------------------------------------------------------------------------------------------
+
+
+def bring_in(
+    session: Session, actor: Actor, wanted: Sequence[Wanted], *, discard_drafts: bool = False
+) -> list[Brought]:
+    """Make drafts of what differs from what is live, and never a release. All or nothing is the caller's transaction.
+
+    Raises Refused (a withdrawn step), DraftsOpen unless `discard_drafts`, Invalid (a new step_id), StaleDraft.
+    """
+    here = {step.step_id: step for step in steps.checklist(session)}
+    touched = [(one, step) for one in wanted if (step := here.get(one.step_id)) and _differs(one, step)]
+    _check_withdrawn(step for _, step in touched)
+    theirs = [step.draft for _, step in touched if step.draft and step.draft.edited_by != actor.key]
+    if theirs and not discard_drafts:
+        raise DraftsOpen(" ".join(_open(session, draft) for draft in theirs))
+    return [_bring(session, actor, one, here.get(one.step_id)) for one in wanted]
+
+
+def _differs(one: Wanted, step: Step) -> bool:
+    return one.fields != step.latest.fields and (step.draft is None or one.fields != step.draft.fields)
+
+
+def _check_withdrawn(touched: Iterable[Step]) -> None:
+    withdrawn = [f"“{step.step_id}”" for step in touched if step.withdrawn]
+    if withdrawn:
+        raise Refused(f"Withdrawn: {', '.join(withdrawn)}. Restore first what is to change, or leave it out.")
+
+
+def _open(session: Session, draft: Definition) -> str:
+    return f"“{draft.step_id}” has an open draft of version {draft.version} by {_editor(session, draft)}."
+
+
+def _editor(session: Session, draft: Definition) -> str:
+    return who(session, [draft.edited_by])[draft.edited_by].name
+
+
+def _bring(session: Session, actor: Actor, one: Wanted, step: Step | None) -> Brought:
+    if step is None:
+        return _created(session, actor, one)
+    if not _differs(one, step):
+        return _unchanged(session, one, step)
+    # Saved over rather than thrown away: the audit log keeps what it said, and its editor gets the merge panel.
+    before = step.draft or steps.start_draft(session, actor, one.step_id)
+    draft = steps.save_draft(session, actor, one.step_id, _members(one.fields), before.row_version)
+    changed = [change.member for change in steps.compare(step.latest.fields, one.fields)]
+    replaced = step.draft is not None and step.draft.edited_by != actor.key
+    note = f"replaces the draft by {_editor(session, before)}" if replaced else ""
+    return Brought(one.step_id, "draft", draft.version, changed, note)
+
+
+def _created(session: Session, actor: Actor, one: Wanted) -> Brought:
+    try:
+        draft = steps.create(session, actor, one.step_id, _members(one.fields))
+    except Invalid as invalid:
+        raise Invalid({f"steps.{one.step_id}": "; ".join(invalid.problems.values())}) from None
+    return Brought(one.step_id, "created", draft.version)
+
+
+def _unchanged(session: Session, one: Wanted, step: Step) -> Brought:
+    if step.draft is None:
+        return Brought(one.step_id, "unchanged", None, note="is withdrawn" if step.withdrawn else "")
+    if step.draft.fields == one.fields:
+        note = f"the draft of version {step.draft.version} says this already"
+    else:
+        note = f"the draft of version {step.draft.version} by {_editor(session, step.draft)} was left alone"
+    return Brought(one.step_id, "unchanged", step.draft.version, note=note)
+
+
+def _members(fields: Fields) -> dict[str, Any]:
+    return {member: getattr(fields, member) for member in steps.MEMBERS}
