@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -156,6 +157,23 @@ class _closing:  # noqa: N801  (psycopg's own context manager would commit)
         self.connection.close()
 
 
+class _CompiledTemplates(BytecodeCache):
+    """Templates compiled once a run: each test has an app of its own, and compiling is most of what its first page costs."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled = _CompiledTemplates()
+
+
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The web application on this test's database."""
@@ -163,6 +181,7 @@ def app(settings: Settings) -> Iterator[Flask]:
 
     made = create_app(settings)
     made.testing = True
+    made.jinja_env.bytecode_cache = _compiled
     yield made
     made.extensions["database"].dispose()
 

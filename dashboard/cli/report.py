@@ -122,7 +122,8 @@ def _value(value: str | int | None) -> str:
 
 
 def _lines(before: str, after: str) -> list[str]:
-    compared = list(unified_diff(before.split("\n"), after.split("\n"), lineterm="", n=1))
+    old, new = (text.split("\n") if text else [] for text in (before, after))
+    compared = list(unified_diff(old, new, lineterm="", n=1))
     # the first two lines name files
     return [f"{line[0]} {printable(line[1:])}" for line in compared[2:] if not line.startswith("@@")]
 

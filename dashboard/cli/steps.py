@@ -374,8 +374,10 @@ def _foreseen(
         tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
     if reset is not None and abs(impact.reset - reset) > tolerance:
         refuse(f"Nothing was released: {impact.reset:,} people would be reset, not {reset:,}.")
-    foretold = impact.reset if reset is None else reset
-    return outcome, replace(seen, reset=foretold, restored=impact.restored, tolerance=tolerance)
+    foretold: dict[str, int] = {name: getattr(impact, name) for name in releases.PREDICTED}
+    if reset is not None:
+        foretold["reset"] = reset
+    return outcome, replace(seen, tolerance=tolerance, **foretold)
 
 
 def _usual_tolerance(everybody: int) -> int:

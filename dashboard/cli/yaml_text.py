@@ -73,12 +73,13 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            _refuse(event.start_mark, f"*{event.anchor}: write it out, references are not used here")
+            _refuse(mark, f"*{event.anchor}: write it out, references are not used here")
         if getattr(event, "tag", None):
-            _refuse(event.start_mark, f"{event.tag}: tags are not used here")
+            _refuse(mark, f"{event.tag}: tags are not used here")
         if self.depth == DEEPEST:
-            _refuse(event.start_mark, "is nested too deeply")
+            _refuse(mark, "is nested too deeply")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1

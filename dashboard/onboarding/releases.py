@@ -34,12 +34,23 @@ from dashboard.onboarding.history import record, release_from, releases_of, who
 from dashboard.onboarding.impact import Counted, Impact
 from dashboard.onboarding.steps import Definition, FieldChange, Fields, Step
 
+PREDICTED = {
+    "affected": "affected",
+    "copied": "copied",
+    "reset": "reset",
+    "restored": "restored",
+    "kept_later": "keptLater",
+    "untouched": "untouched",
+}
+"""The counts that a preview predicts, by their name in Planned and Impact and by the receipt's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What the caller saw when deciding: the current release's id (0: none), the draft's row_version; None: not asked.
 
-    `reset` and `restored` are the predicted counts; they may drift by `tolerance` people before the plan is stale.
+    The rest are the predicted counts. `reset` and `restored` may drift by `tolerance` people before the plan is stale;
+    the others are only kept, for the receipt.
     """
 
     release_id: int | None = None
@@ -47,6 +58,37 @@ class Planned:
     reset: int | None = None
     restored: int | None = None
     tolerance: int = 0
+    affected: int | None = None
+    copied: int | None = None
+    kept_later: int | None = None
+    untouched: int | None = None
+
+    def is_of(self, other: Planned) -> bool:
+        """True when both saw the same release and the same draft, whatever they predict."""
+        return (self.release_id, self.draft_row_version) == (other.release_id, other.draft_row_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How many people a preview predicted for one member of a receipt, and how many they are."""
+
+    member: str
+    predicted: int
+    actual: int
+
+    @property
+    def difference(self) -> int:
+        """Positive: more people than predicted."""
+        return self.actual - self.predicted
+
+
+def drift(planned: Planned, report: Impact) -> list[Drift]:
+    """Everything that was predicted beside what is so, members that did not drift included."""
+    return [
+        Drift(member, predicted, getattr(report, name))
+        for name, member in PREDICTED.items()
+        if (predicted := getattr(planned, name)) is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +385,7 @@ def _carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned
     checked = _check_invariants(report, released, now, terms)
     changes = steps.compare(step.live.fields if step.live else None, now.live.fields) if now.live else []
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    drifts = drift(planned, report) if planned else []
     receipt = {
         "kind": terms.kind,
         "version": terms.version,
@@ -350,7 +393,9 @@ def _carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned
         "policy": asdict(terms.policy),
         "reopensFinished": terms.reopens_finished,
         "changes": [asdict(change) for change in changes],
-        "predicted": {"reset": planned.reset, "restored": planned.restored} if planned else None,
+        "predicted": {one.member: one.predicted for one in drifts} or None,
+        "actual": {member: getattr(report, name) for name, member in PREDICTED.items()},
+        "drift": {one.member: one.difference for one in drifts} or None,
         "impact": report.as_json(),
         "invariants": checked,
         "milliseconds": milliseconds,
@@ -432,7 +477,7 @@ def _cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Relea
 
 
 def _check_drift(planned: Planned, report: Impact) -> None:
-    drift = [
+    reasons = [
         f"{name}: {predicted:,} people when you previewed, {actual:,} now."
         for name, predicted, actual in (
             ("Reset", planned.reset, report.reset),
@@ -440,8 +485,8 @@ def _check_drift(planned: Planned, report: Impact) -> None:
         )
         if predicted is not None and abs(actual - predicted) > planned.tolerance
     ]
-    if drift:
-        raise StalePlan(drift)
+    if reasons:
+        raise StalePlan(reasons)
 
 
 def _check_invariants(report: Impact, released: Release, step: Step, terms: Terms) -> list[str]:
@@ -462,5 +507,5 @@ def _check_invariants(report: Impact, released: Release, step: Step, terms: Term
     }
     broken = [name for name, holds in checks.items() if not holds]
     if broken:
-        raise BrokenInvariant(f"The release was taken back, because it would have broken: {'; '.join(broken)}.")
+        raise BrokenInvariant(f"It would have broken what must always hold: {'; '.join(broken)}.")
     return list(checks)

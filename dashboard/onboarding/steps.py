@@ -22,6 +22,9 @@ MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 MAX_INTEGER = 2**31 - 1
 
+# Made once: an alias copies every column of its table.
+CURRENT, PAST = aliased(models.Release), aliased(models.Release)
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:
@@ -171,9 +174,8 @@ def get(session: Session, step_id: str) -> Step:
 
 
 def _steps(session: Session, step_id: str | None) -> list[Step]:
-    d, s, r = models.Definition, models.Step, aliased(models.Release)
+    d, s, r, past = models.Definition, models.Step, CURRENT, PAST
     # Of each step only two definitions matter here, however many versions it has had: the live or last one, the draft.
-    past = aliased(models.Release)
     newest = (
         select(past.version)
         .where(past.step_id == s.step_id, past.version.is_not(None))

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
 from dashboard.onboarding.errors import (
+    BrokenInvariant,
     Conflict,
     Invalid,
     NotFound,
@@ -98,6 +99,8 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
 
 def on_onboarding(error: OnboardingError) -> ResponseReturnValue:
     """What the engine refused and the page did not answer itself."""
+    if isinstance(error, BrokenInvariant):
+        log.error("broken invariant", path=request.path, error=str(error))
     return answer(fault_of(error), error)
 
 
@@ -156,6 +159,8 @@ def fault_of(error: OnboardingError) -> Fault:
         return Fault(409, FAULTS[409].title, f"{text.rstrip('.')}. Nothing was saved.", kind="stale")
     if isinstance(error, Refused):
         return Fault(409, "This is not possible now", text, kind="refused")
+    if isinstance(error, BrokenInvariant):
+        return Fault(500, "The release was taken back", f"{text} Nothing was changed.", kind="broken-invariant")
     return FAULTS[500]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
 from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 
+from dashboard.onboarding.affected import Which, check_which
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.releases import Planned, tolerance
+from dashboard.onboarding.releases import PREDICTED, Planned, tolerance
 from dashboard.onboarding.steps import MEMBERS, Definition, Fields
 
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -120,6 +121,11 @@ class Choice:
     policy: Policy
     reopens_finished: bool = False
 
+    def as_query(self) -> dict[str, str]:
+        """The members of an address that say the same."""
+        keeps = {status: "keep" if keep else "reset" for status, keep in asdict(self.policy).items()}
+        return keeps | {"reopen": "1" if self.reopens_finished else ""}
+
 
 def choice_from(values: Values, preset: Policy | None = None) -> Choice:
     """The carry-over policy of a form or an address; what it does not say is as in `preset`. Raises Invalid."""
@@ -139,15 +145,23 @@ def _keep(values: Values, status: str, preset: Policy | None) -> bool:
     return said == "keep"
 
 
+def which_from(values: Values) -> Which | None:
+    """Which of the people affected an address asks for; None where it does not say. Raises Invalid."""
+    said = values.get("who")
+    try:
+        return check_which(said) if said else None
+    except Invalid:
+        raise Invalid({"who": "There is no such list of people. Open the preview again and choose a tab."}) from None
+
+
 def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft: bool) -> Planned:
     """What a preview showed, from the hidden fields of its form. Raises Invalid; `draft`: a draft was shown too."""
     release_id, everybody = _count(values, "release_id"), _count(values, "everybody")
     return Planned(
         release_id=release_id,
         draft_row_version=_count(values, "draft_row_version") if draft else None,
-        reset=_count(values, "reset"),
-        restored=_count(values, "restored"),
         tolerance=tolerance(everybody, drift_percent, drift_people),
+        **{name: _count(values, name) for name in PREDICTED},
     )
 
 

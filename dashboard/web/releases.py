@@ -10,16 +10,18 @@ from flask import Blueprint, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import history, releases
+from dashboard.onboarding import affected, history, releases
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.affected import Which
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
-from dashboard.onboarding.errors import AlreadyReleased, Invalid, Refused, StalePlan
-from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan
+from dashboard.onboarding.releases import Drift, Outcome, Planned
 from dashboard.onboarding.steps import Step
 from dashboard.staff.permissions import Permission
-from dashboard.web import access, checklist, forms
+from dashboard.web import access, checklist, crowd, forms
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import Place
+from dashboard.web.export import Rows, csv_file
 from dashboard.web.forms import Choice, ReasonForm
 from dashboard.web.rendering import render, wants_partial
 
@@ -54,6 +56,7 @@ RELEASE = Deed("release", _release, of_draft=True)
 ROLLBACK = Deed("rollback", _without_choice(releases.roll_back))
 WITHDRAW = Deed("withdraw", _without_choice(releases.withdraw))
 RESTORE = Deed("restore", _without_choice(releases.restore))
+DEEDS = {deed.path: deed for deed in (RELEASE, ROLLBACK, WITHDRAW, RESTORE)}
 
 
 @blueprint.get("/release")
@@ -118,12 +121,16 @@ def confirm_restore(step_id: str) -> ResponseReturnValue:
 def _preview(deed: Deed, step_id: str) -> ResponseReturnValue:
     with transaction() as session:
         place = checklist.find(session, step_id)
-    preset = _preset(place.step)
-    choice = forms.choice_from(request.args, preset) if deed.of_draft else Choice(preset)
     try:
-        return _preview_page(deed, step_id, choice, ReasonForm())
+        return _preview_page(deed, step_id, _asked_for(deed, place), ReasonForm())
     except Refused as refused:
         return _refused_page(deed, place, [str(refused)])
+
+
+def _asked_for(deed: Deed, place: Place) -> Choice:
+    """The policy that the address names. Raises Invalid."""
+    preset = _preset(place.step)
+    return forms.choice_from(request.args, preset) if deed.of_draft else Choice(preset)
 
 
 def _preset(step: Step) -> Policy:
@@ -143,7 +150,7 @@ def _carry_out(deed: Deed, step_id: str) -> ResponseReturnValue:
     except AlreadyReleased as already:
         return _to_receipt(step_id, already.release.number)
     except StalePlan as stale:
-        return _asked_again(deed, step_id, choice, reason, stale.reasons, 409)
+        return _asked_again(deed, step_id, choice, reason, stale.reasons, 409, planned)
     except Refused as refused:
         return _asked_again(deed, step_id, choice, reason, [str(refused)], 409)
     except Invalid as invalid:
@@ -162,12 +169,18 @@ def _to_receipt(step_id: str, number: int) -> ResponseReturnValue:
 
 
 def _asked_again(
-    deed: Deed, step_id: str, choice: Choice, reason: ReasonForm, reasons: Iterable[str], status: int
+    deed: Deed,
+    step_id: str,
+    choice: Choice,
+    reason: ReasonForm,
+    reasons: Iterable[str],
+    status: int,
+    planned: Planned | None = None,
 ) -> ResponseReturnValue:
     """The report as it is now, below what moved; or only that, when there is nothing left to release."""
     reasons = list(reasons)
     try:
-        return _preview_page(deed, step_id, choice, reason, reasons, status)
+        return _preview_page(deed, step_id, choice, reason, reasons, status, planned)
     except Refused as refused:
         with transaction() as session:
             place = checklist.find(session, step_id)
@@ -181,19 +194,20 @@ def _preview_page(
     reason: ReasonForm,
     reasons: Iterable[str] = (),
     status: int = 200,
+    planned: Planned | None = None,
 ) -> Response:
-    """The dry run, shown. Raises what the engine refuses."""
+    """The dry run, shown. Raises what the engine refuses. `planned`: what an earlier preview had predicted."""
     with transaction() as session:
         place = checklist.find(session, step_id)
-        seen = _seen(place.step, deed)
-        with releases.dry_run(session):
-            outcome = deed.run(session, current_actor(), step_id, choice, "", seen)
+        outcome = _dry_run(session, deed, place.step, choice)
+        people = _crowd(session, deed, place.step, outcome, choice)
         draft = place.step.draft if deed.of_draft else None
         names = history.who(session, [draft.edited_by] if draft else [])
     return render(
         "releases/preview.html",
-        "releases/_impact_report.html",
-        status=status,
+        "releases/_people_affected.html" if _wants_people_alone() else "releases/_impact_report.html",
+        status=422 if people.broken else status,
+        crowd=people,
         deed=deed.path,
         place=place,
         step=place.step,
@@ -211,9 +225,29 @@ def _preview_page(
         reasons=list(reasons),
         names=names,
         me=current_actor().key,
-        drift=_drift(outcome),
+        tolerance=_tolerance(outcome),
+        drift=_drift(planned, _seen(place.step, deed), outcome),
         draft_count=place.drafts,
     )
+
+
+def _dry_run(session: Session, deed: Deed, step: Step, choice: Choice) -> Outcome:
+    """The deed done and taken back. Raises what the engine refuses."""
+    with releases.dry_run(session):
+        return deed.run(session, current_actor(), step.step_id, choice, "", _seen(step, deed))
+
+
+def _crowd(session: Session, deed: Deed, step: Step, outcome: Outcome, choice: Choice) -> crowd.Crowd:
+    """The people that the address asks for, from the same dry run as the report. Raises Invalid: an unknown tab."""
+    path = url_for(f"releases.{deed.path}", step_id=step.step_id)
+    query = choice.as_query() if outcome.release.kind == "migrate" else {}
+    cursor = request.args.get("cursor") or None
+    return crowd.read(session, outcome, path, query, forms.which_from(request.args), cursor)
+
+
+def _wants_people_alone() -> bool:
+    """True when htmx is to swap the list of people only."""
+    return request.headers.get("HX-Target", "").endswith("#people-affected")
 
 
 def _seen(step: Step, deed: Deed) -> Planned:
@@ -222,7 +256,14 @@ def _seen(step: Step, deed: Deed) -> Planned:
     return Planned(release_id=step.release_id or 0, draft_row_version=draft)
 
 
-def _drift(outcome: Outcome) -> dict[str, Any]:
+def _drift(planned: Planned | None, seen: Planned, outcome: Outcome) -> list[Drift]:
+    """What moved since the earlier preview, where nothing but people did."""
+    if planned is None or not planned.is_of(seen):
+        return []
+    return [one for one in releases.drift(planned, outcome.impact) if one.difference]
+
+
+def _tolerance(outcome: Outcome) -> dict[str, Any]:
     settings, everybody = access.settings(), outcome.impact.everybody
     people = releases.tolerance(everybody, settings.drift_percent, settings.drift_people)
     return {"people": people, "percent": settings.drift_percent if people > settings.drift_people else None}
@@ -242,6 +283,27 @@ def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") 
         note=note,
         draft_count=place.drafts,
     )
+
+
+# The people as a file ------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/<deed>/people.csv")
+@require(Permission.EXPORT)
+def people_csv(step_id: str, deed: str) -> ResponseReturnValue:
+    """The people whom a preview lists, all of them."""
+    if deed not in DEEDS:
+        raise NotFound("preview", deed)
+    which = forms.which_from(request.args) or "all"
+    return csv_file(f"{step_id}-{deed}-{which}.csv", _people(DEEDS[deed], step_id, which))
+
+
+def _people(deed: Deed, step_id: str, which: Which) -> Rows:
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+        outcome = _dry_run(session, deed, place.step, _asked_for(deed, place))
+        yield crowd.HEADER
+        yield from crowd.rows(affected.stream(session, outcome.counted, which))
 
 
 # Receipts ------------------------------------------------------------------------------------------------------------

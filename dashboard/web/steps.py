@@ -8,17 +8,18 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import history, impact, merge, releases, steps
+from dashboard.onboarding import history, impact, merge, presence, releases, steps
 from dashboard.onboarding.carryover import Release
-from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.steps import Definition, FieldChange, Fields, Step
 from dashboard.staff.permissions import Permission
 from dashboard.web import checklist
+from dashboard.web import presence as presence_card
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import Place
 from dashboard.web.forms import DraftForm, NewStepForm, StepForm, chosen, put_problems, whole
-from dashboard.web.rendering import render
+from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("steps", __name__, url_prefix="/steps")
 
@@ -27,18 +28,45 @@ blueprint = Blueprint("steps", __name__, url_prefix="/steps")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
     """The checklist in order, with everybody's statuses."""
+    return _list_page()
+
+
+def _list_page(problems: Iterable[str] = (), *, status: int = 200) -> ResponseReturnValue:
     with transaction() as session:
         found = steps.checklist(session)
         counts = impact.funnel(session)
     drafts = sum(1 for step in found if step.draft)
     return render(
         "steps/index.html",
+        "steps/_steps.html",
+        status=status,
         steps=found,
         counts=counts,
         total=checklist.total_of(found),
         title_of=checklist.title_of,
+        problems=list(problems),
         draft_count=drafts,
     )
+
+
+@blueprint.post("/order")
+@require(Permission.EDIT_STEPS)
+def reorder() -> ResponseReturnValue:
+    """Puts the steps in another order, or moves one up or down; 409 with the list as it is when it is another by now."""
+    seen, moved = request.form.getlist("seen"), request.form.get("up") or request.form.get("down")
+    try:
+        with transaction() as session:
+            if moved:
+                steps.move(session, current_actor(), moved, -1 if "up" in request.form else 1, seen)
+            else:
+                steps.reorder(session, current_actor(), request.form.getlist("order"), seen)
+    except StalePlan as stale:
+        return _list_page([*stale.reasons, "Nothing was moved. This is the order as it is now."], status=409)
+    except Invalid:
+        raise Invalid({"order": "This order does not name each step once. Nothing was moved."}) from None
+    if wants_partial():
+        return _list_page()
+    return redirect(url_for("steps.index", _anchor=f"step-row-{moved}" if moved else "steps"), 303)
 
 
 @blueprint.get("/new")
@@ -75,6 +103,7 @@ def show(step_id: str) -> ResponseReturnValue:
         versions = steps.versions(session, step_id)
         timeline = releases.newest_first(session, step_id)
         counts = impact.funnel(session).get(step_id, impact.no_counts())
+        editing = presence_card.read(session, place.step)
         names = _names(session, place.step, timeline)
         back_to = _back_to(session, place.step)
     return render(
@@ -87,6 +116,7 @@ def show(step_id: str) -> ResponseReturnValue:
         timeline=timeline,
         counts=counts,
         changes=_draft_changes(place.step),
+        editing=editing,
         names=names,
         back_to=back_to,
         draft_count=place.drafts,
@@ -175,6 +205,7 @@ def save_draft(step_id: str) -> ResponseReturnValue:
         with transaction() as session:
             _still_open(session, step_id, form)
             steps.save_draft(session, current_actor(), step_id, form.typed(), form.opened_at())
+            presence.leave(session, current_actor(), step_id)
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
     except NotFound:
@@ -206,6 +237,7 @@ def _draft_page(
     return render(
         "steps/draft.html",
         status=status,
+        editing=_editing(place.step, form),
         place=place,
         step=place.step,
         draft=place.step.draft,
@@ -234,19 +266,27 @@ def _merge_page(
     place: Place, theirs: Definition, names: dict[str, Who], fields: list[merge.MergedField]
 ) -> ResponseReturnValue:
     said = merge.merged(fields)
+    form = DraftForm.of(theirs, said)
     return render(
         "steps/merge.html",
         status=409,
         place=place,
         step=place.step,
         draft=theirs,
-        form=DraftForm.of(theirs, said),
+        form=form,
+        editing=_editing(place.step, form),
         fields={field.member: field for field in fields},
         by=_by(theirs.edited_by, names),
         said=said,
         changes={change.member: change for change in _against_live(place.step, said)},
         draft_count=place.drafts,
     )
+
+
+def _editing(step: Step, form: DraftForm) -> presence_card.Editing:
+    """Who has the draft open; whoever asks has it open from now on."""
+    with transaction() as session:
+        return presence_card.beat(session, step, whole(str(form.row_version.data)))
 
 
 def _by(key: str, names: dict[str, Who]) -> str:
@@ -326,6 +366,7 @@ def discard_draft(step_id: str) -> ResponseReturnValue:
         with transaction() as session:
             _still_open(session, step_id, form)
             steps.discard_draft(session, current_actor(), step_id, form.opened_at())
+            presence.leave(session, current_actor(), step_id)
     except StaleDraft as error:
         return _not_discarded(step_id, error)
     with transaction() as session:

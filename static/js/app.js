@@ -17,8 +17,20 @@ function closeDrawer() {
   if (nav?.matches(":popover-open")) nav.hidePopover();
 }
 
-document.addEventListener("htmx:before:request", () => notices()?.replaceChildren());
-document.addEventListener("htmx:after:swap", () => {
+/** True for what asks by itself every few seconds: nobody has done anything, so nothing is to be told or closed. */
+const isQuiet = (event) => Boolean(event.detail?.ctx?.sourceElement?.matches?.("[data-quiet]"));
+
+document.addEventListener("htmx:config:request", (event) => {
+  if (isQuiet(event) && document.hidden) event.preventDefault();
+});
+document.addEventListener("htmx:before:response", (event) => {
+  if (isQuiet(event) && event.detail.ctx.response.status >= 400) event.preventDefault();
+});
+document.addEventListener("htmx:before:request", (event) => {
+  if (!isQuiet(event)) notices()?.replaceChildren();
+});
+document.addEventListener("htmx:after:swap", (event) => {
+  if (isQuiet(event)) return;
   closeDrawer();
   focusPanel();
 });
@@ -26,7 +38,7 @@ document.addEventListener("htmx:after:swap", () => {
 // the connection failed, or took longer than htmx waits: nothing came back to swap
 document.addEventListener("htmx:error", (event) => {
   const template = document.getElementById("offline-notice");
-  if (event.detail?.ctx?.response || !template) return;
+  if (event.detail?.ctx?.response || isQuiet(event) || !template) return;
   notices()?.replaceChildren(template.content.cloneNode(true));
 });
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.onboarding import releases, steps
+from dashboard.onboarding.errors import BrokenInvariant
 from tests.api.conftest import Caller
 from tests.api.test_ladder import MIGRATE, unused
 from tests.factories import ANNA, MAYA, OTHER, STEP, a_draft, a_save, a_step, people, snapshot, status_of
@@ -144,7 +145,25 @@ def test_an_expectation_that_is_not_met_is_409(api: Caller, crowd: Session) -> N
     assert unused(snapshot(crowd)) == unused(before)
     met = migrate(api, expect={"progressReset": 48, "tolerance": 2})
     assert met.status_code == 200
-    assert met.json["receipt"]["predicted"] == {"reset": 48, "restored": None}
+    receipt = met.json["receipt"]
+    assert (receipt["predicted"], receipt["drift"], receipt["actual"]["reset"]) == ({"reset": 48}, {"reset": 2}, 50)
+
+
+def test_a_broken_invariant_is_told_and_changes_nothing(
+    api: Caller, crowd: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[str]:
+        raise BrokenInvariant("It would have broken what must always hold: this.")
+
+    api.secret()
+    before = snapshot(crowd)
+    crowd.rollback()
+    monkeypatch.setattr(releases, "_check_invariants", broken)
+    answer = migrate(api)
+    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
+    assert answer.json["detail"] == "It would have broken what must always hold: this. Nothing was changed."
+    assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+    assert unused(snapshot(crowd)) == unused(before)
 
 
 def test_a_withdrawn_step_is_410(api: Caller, world: Session) -> None:

@@ -61,7 +61,7 @@ def demo_template(server: psycopg.Connection[Any], tmp_path_factory: pytest.Temp
     name = f"{os.environ[PREFIX]}_demo"
     server.execute("SELECT pg_advisory_lock(%s)", (ONE_AT_A_TIME,))
     try:
-        if not server.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+        if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             server.execute(f"CREATE DATABASE {name}_draft TEMPLATE {os.environ[PREFIX]}_template")
             _fill(demo_settings(url_of(f"{name}_draft"), tmp_path_factory.getbasetemp()))
             server.execute(f"ALTER DATABASE {name}_draft RENAME TO {name}")
@@ -90,7 +90,7 @@ def _fill(settings: Settings) -> None:
 
 def secret_of(role: str) -> str:
     """What the cookie of the session holds in which the role's demo account is signed in."""
-    return f"the secret of {role}"
+    return f"secret-of-{role}"
 
 
 @pytest.fixture

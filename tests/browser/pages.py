@@ -120,7 +120,7 @@ def comment_field(page: Page, step_id: str) -> Locator:
 
 def see_status(page: Page, step_id: str, status: str) -> None:
     """Waits until the row shows the status."""
-    expect(row(page, step_id).locator(".pill")).to_have_text(status)
+    expect(page.get_by_test_id(f"now-{step_id}")).to_have_text(status)
 
 
 def see_saved(page: Page, step_id: str, status: str) -> None:

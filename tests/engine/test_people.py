@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import paging, people
+from dashboard.onboarding import people
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.paging import write_cursor
 from dashboard.onboarding.people import Person

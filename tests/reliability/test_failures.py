@@ -28,6 +28,12 @@ def migrated(session: Session) -> object:
     return releases.migrate(session, MAYA, STEP, 2, 3, {"title": "Again", "weight": 3}, discard_draft=True)
 
 
+def drafted(session: Session) -> int:
+    draft = steps.get(session, STEP).draft
+    assert draft
+    return draft.row_version
+
+
 CUT_OFF: dict[str, Work] = {
     "release": lambda session: releases.release(session, MAYA, STEP, reopens_finished=True, note="why"),
     "rollback": lambda session: releases.roll_back(session, MAYA, STEP),
@@ -37,8 +43,8 @@ CUT_OFF: dict[str, Work] = {
     "save over a row": lambda session: progress.save(session, SAM, ANNA, STEP, "skipped", 3),
     "first save": lambda session: progress.save(session, SAM, BEN, STEP, "done", 2),
     "create": lambda session: steps.create(session, MAYA, "third", {"title": "Third"}),
-    "save draft": lambda session: steps.save_draft(session, MAYA, STEP, {"title": "Y"}, 2),
-    "discard draft": lambda session: steps.discard_draft(session, MAYA, STEP, 2),
+    "save draft": lambda session: steps.save_draft(session, MAYA, STEP, {"title": "Y"}, drafted(session)),
+    "discard draft": lambda session: steps.discard_draft(session, MAYA, STEP, drafted(session)),
 }
 
 

@@ -11,8 +11,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
+from dashboard.onboarding import impact as impacts
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Policy, Release
+from dashboard.onboarding.releases import PREDICTED
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
 from tests.factories import (
@@ -180,7 +182,7 @@ def test_a_withdrawn_step_is_restored_first(manager: FlaskClient, drafted: list[
 @pytest.mark.parametrize("path", ["release", "rollback", "withdraw", "restore"])
 def test_an_unknown_step_is_a_404_page(manager: FlaskClient, path: str) -> None:
     assert manager.get(f"/steps/nowhere/{path}").status_code == 404
-    plan = KEPT | {"release_id": "1", "draft_row_version": "1", "reset": "0", "restored": "0", "everybody": "0"}
+    plan = KEPT | {"release_id": "1", "draft_row_version": "1", "everybody": "0"} | dict.fromkeys(PREDICTED, "0")
     assert send(manager, f"/steps/nowhere/{path}", plan).status_code == 404
 
 
@@ -261,7 +263,9 @@ def test_what_was_predicted_is_what_happened(manager: FlaskClient, drafted: list
     receipt = newest(database).receipt
     assert receipt
     assert receipt["impact"] == predicted
-    assert receipt["predicted"] == {"reset": 3, "restored": 0}
+    members = PREDICTED.values()
+    assert receipt["predicted"] == receipt["actual"] == {member: predicted[member] for member in members}
+    assert receipt["drift"] == dict.fromkeys(members, 0)
 
 
 def test_a_second_press_does_nothing_twice(manager: FlaskClient, drafted: list[str], database: Database) -> None:
@@ -351,6 +355,10 @@ def test_people_who_move_within_the_tolerance_hold_nothing_up(
     assert manager.post(f"{URL}/release", data=fields).status_code == 303
     page = manager.get(f"{URL}/releases/2").text
     assert "−3" in page, "three fewer were reset than predicted"
+    told = newest(database).receipt
+    assert told
+    assert told["drift"] == {"affected": 0, "copied": 3, "reset": -3, "restored": 0, "keptLater": 0, "untouched": 0}
+    assert (told["predicted"]["reset"], told["actual"]["reset"]) == (3, told["impact"]["reset"]) == (3, 0)
 
 
 def test_people_who_move_beyond_the_tolerance_ask_again(
@@ -364,7 +372,22 @@ def test_people_who_move_beyond_the_tolerance_ask_again(
     answer = manager.post(f"{URL}/release", data=fields)
     assert answer.status_code == 409
     assert "Reset: 3 people when you previewed, 0 now." in answer.text
+    drift = answer.text.partition('data-testid="drift"')[2].partition("</table>")[0]
+    assert drift.count("3 people moved meanwhile") == 2
+    assert [word in drift for word in ("Copied", "Reset", "Untouched")] == [True, True, False]
     assert newest(database).number == 1
+    assert manager.post(f"{URL}/release", data=form_of(answer, "confirm-release")).status_code == 303
+
+
+def test_another_release_meanwhile_is_not_called_people_who_moved(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    fields = confirm(manager, "/withdraw")
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    answer = manager.post(f"{URL}/withdraw", data=fields)
+    assert answer.status_code == 409
+    assert 'data-testid="drift"' not in answer.text
 
 
 def test_a_reason_is_asked_for_where_one_is_required(
@@ -388,7 +411,7 @@ def test_a_reason_that_is_too_long_stays_typed(manager: FlaskClient, drafted: li
 
 
 @pytest.mark.parametrize("value", [None, "", "one", "-1", "1.5", "9" * 40])
-@pytest.mark.parametrize("name", ["release_id", "draft_row_version", "reset", "restored", "everybody"])
+@pytest.mark.parametrize("name", ["release_id", "draft_row_version", "everybody", *PREDICTED])
 def test_a_plan_that_no_preview_gave_out_releases_nothing(
     manager: FlaskClient, drafted: list[str], database: Database, name: str, value: str | None
 ) -> None:
@@ -491,7 +514,7 @@ def test_their_plans_are_checked_too(manager: FlaskClient, drafted: list[str], d
     with database.transaction() as session:
         releases.release(session, MAYA, STEP)
     fields = confirm(manager, path)
-    for name in ("release_id", "reset", "restored", "everybody"):
+    for name in ("release_id", "everybody", *PREDICTED):
         assert manager.post(URL + path, data=fields | {name: "x"}).status_code == 422
     assert newest(database).number == 2
 
@@ -568,3 +591,47 @@ def test_the_receipt_is_downloaded_as_json(manager: FlaskClient, drafted: list[s
 def test_a_release_that_is_not_there_is_a_404_page(manager: FlaskClient, drafted: list[str], number: str) -> None:
     assert manager.get(f"{URL}/releases/{number}").status_code == 404
     assert manager.get(f"{URL}/releases/{number}/receipt.json").status_code == 404
+
+
+# What must always hold
+
+
+@pytest.fixture
+def miscounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that counts somebody twice."""
+    counts_right = impacts.impact
+
+    def counts_twice(counted: impacts.Counted) -> impacts.Impact:
+        report = counts_right(counted)
+        return dataclasses.replace(report, copied=report.copied + 1)
+
+    monkeypatch.setattr(impacts, "impact", counts_twice)
+
+
+SENTENCE = "It would have broken what must always hold: affected = copied + reset + restored. Nothing was changed."
+
+
+def test_a_broken_invariant_is_told_and_changes_nothing(
+    manager: FlaskClient, drafted: list[str], session: Session, request: pytest.FixtureRequest
+) -> None:
+    fields = confirm(manager)
+    before = snapshot(session)
+    session.rollback()
+    request.getfixturevalue("miscounted")
+    answer = manager.post(f"{URL}/release", data=fields)
+    assert answer.status_code == 500
+    assert "The release was taken back" in answer.text
+    assert SENTENCE in answer.text
+    assert answer.headers["X-Request-ID"] in answer.text
+    assert snapshot(session) == before
+
+
+def test_to_htmx_a_broken_invariant_is_a_notice(manager: FlaskClient, drafted: list[str], miscounted: None) -> None:
+    notice = manager.get(f"{URL}/release", headers=HTMX)
+    assert (notice.status_code, notice.headers["HX-Retarget"]) == (500, "#notices")
+    assert SENTENCE in notice.text
+    assert notice.headers["X-Request-ID"] in notice.text
+
+
+def test_a_file_of_a_broken_release_is_a_page(manager: FlaskClient, drafted: list[str], miscounted: None) -> None:
+    assert SENTENCE in manager.get(f"{URL}/release/people.csv").text

@@ -1,0 +1,279 @@
+"""Every page and every panel: nothing for axe to find in either theme at either width, and nothing scrolls sideways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT, AxeResults
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Enter
+from tests.browser.pages import (
+    AMARA,
+    PAYMENTS,
+    comment_field,
+    confirm,
+    open_draft,
+    open_person,
+    open_preview,
+    panel,
+    press_confirm,
+    save,
+    save_draft,
+    see_saved,
+)
+
+WIDE, PHONE, NARROW = 1280, 360, 320
+# WCAG 2.2 AA, and what axe recommends beyond it
+OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+# what a theme can break
+COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
+
+
+@dataclass(frozen=True)
+class Views:
+    """Looks at a page as it stands, in both themes, on a desk and on a phone."""
+
+    page: Page
+
+    def check(self) -> None:
+        self.page.evaluate(AXE_SCRIPT)
+        found = []
+        for width in (WIDE, PHONE):
+            self.page.set_viewport_size({"width": width, "height": 800})
+            found += self.violations(f"light at {width}", OPTIONS)
+            self.page.emulate_media(color_scheme="dark")
+            found += self.violations(f"dark as the system at {width}", COLOURS)
+            self.page.emulate_media(color_scheme="light")
+        self.page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
+        found += self.violations(f"dark by choice at {PHONE}", COLOURS)
+        found += [self.too_wide(width) for width in (PHONE, NARROW)]
+        assert not list(filter(None, found)), "\n\n".join(filter(None, found))
+
+    def violations(self, view: str, options: dict[str, object]) -> list[str]:
+        results = AxeResults(self.page.evaluate("options => axe.run(options)", options))
+        return [f"{view}: {results.generate_report()}"] if results.violations_count else []
+
+    def too_wide(self, width: int) -> str:
+        self.page.set_viewport_size({"width": width, "height": 800})
+        has = self.page.evaluate("document.documentElement.scrollWidth")
+        return f"it is {has} wide at {width}" if has > width else ""
+
+
+# Pages as they are at first ------------------------------------------------------------------------------------------
+
+ADDRESSES = {
+    "overview": "/",
+    "steps": "/steps",
+    "new step": "/steps/new",
+    "step": f"/steps/{PAYMENTS}",
+    "draft": f"/steps/{PAYMENTS}/draft",
+    "compare": f"/steps/{PAYMENTS}/compare?a=1&b=4",
+    "preview": f"/steps/{PAYMENTS}/release",
+    "rollback": f"/steps/{PAYMENTS}/rollback",
+    "withdraw": f"/steps/{PAYMENTS}/withdraw",
+    "restore refused": f"/steps/{PAYMENTS}/restore",
+    "receipt": f"/steps/{PAYMENTS}/releases/4",
+    "receipt of a rollback": f"/steps/{PAYMENTS}/releases/3",
+    "people": "/people",
+    "nobody found": "/people?q=zzz",
+    "person": f"/people/{AMARA}",
+    "not found": "/people/nobody",
+}
+
+
+@pytest.mark.parametrize("path", ADDRESSES.values(), ids=ADDRESSES.keys())
+def test_a_page(enter: Enter, path: str) -> None:
+    ada = enter("admin")
+    ada.goto(path)
+    Views(ada).check()
+
+
+def test_the_page_of_a_viewer(enter: Enter) -> None:
+    ines = enter("viewer")
+    open_person(ines)
+    Views(ines).check()
+    ines.goto("/steps/new")
+    Views(ines).check()
+
+
+def test_the_sign_in_page_with_its_errors(page: Page) -> None:
+    page.goto("/sign-in")
+    page.get_by_label("Email").fill("maya")
+    page.get_by_test_id("sign-in").click()
+    expect(page.get_by_test_id("email-error")).to_be_visible()
+    Views(page).check()
+
+
+# What a page becomes -------------------------------------------------------------------------------------------------
+
+
+def broken_draft(maya: Page, _ada: Page) -> None:
+    open_draft(maya)
+    save_draft(maya, Title="", Weight="a lot", Opens="ftp://x")
+    expect(maya.get_by_test_id("title-error")).to_be_visible()
+
+
+def merge_panel(maya: Page, ada: Page) -> None:
+    open_draft(maya)
+    open_draft(ada)
+    save_draft(ada, Title="Get paid", Weight="25")
+    expect(ada.get_by_test_id("flash")).to_be_visible()
+    save_draft(maya, Description="Connect a bank account.", Weight="40")
+    expect(maya.get_by_test_id("merge-panel")).to_be_focused()
+
+
+def draft_is_gone(maya: Page, ada: Page) -> None:
+    open_draft(maya)
+    open_preview(ada)
+    confirm(ada, "Payouts are part of it now.")
+    save_draft(maya, Title="Get paid")
+    expect(maya.get_by_test_id("merge-panel")).to_be_focused()
+
+
+def stale_plan(maya: Page, ada: Page) -> None:
+    open_preview(maya)
+    open_preview(ada, deed="rollback")
+    confirm(ada)
+    press_confirm(maya, "Payouts are part of it now.")
+    expect(maya.get_by_test_id("stale-plan-panel")).to_be_focused()
+
+
+def nothing_to_release(maya: Page, ada: Page) -> None:
+    open_preview(maya)
+    open_preview(ada)
+    confirm(ada)
+    press_confirm(maya, "Payouts are part of it now.")
+    expect(maya.get_by_test_id("stale-plan-panel")).to_be_focused()
+
+
+def withdrawn(maya: Page, ada: Page) -> None:
+    open_preview(ada, deed="withdraw")
+    confirm(ada)
+    maya.goto(f"/steps/{PAYMENTS}")
+    expect(maya.get_by_test_id("withdrawn-now")).to_be_visible()
+
+
+def restore(maya: Page, ada: Page) -> None:
+    withdrawn(maya, ada)
+    open_preview(maya, deed="restore")
+
+
+def first_release(maya: Page, _ada: Page) -> None:
+    maya.goto("/steps/new")
+    maya.get_by_label("Id").fill("invite-a-friend")
+    maya.get_by_label("Title").fill("Invite a friend")
+    maya.get_by_role("button", name="Create the step").click()
+    maya.get_by_role("link", name="Preview version 1").click()
+    expect(maya.get_by_test_id("impact-report")).to_be_visible()
+
+
+def release_receipt(maya: Page, _ada: Page) -> None:
+    open_preview(maya)
+    confirm(maya, "Payouts are part of it now.")
+
+
+def session_has_ended(maya: Page, _ada: Page) -> None:
+    open_draft(maya)
+    maya.context.clear_cookies(name="staff_session")
+    save_draft(maya, Title="Get paid")
+    expect(maya.get_by_test_id("signed-out")).to_be_visible()
+
+
+Way = Callable[[Page, Page], None]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        broken_draft,
+        merge_panel,
+        draft_is_gone,
+        stale_plan,
+        nothing_to_release,
+        withdrawn,
+        restore,
+        first_release,
+        release_receipt,
+        session_has_ended,
+    ],
+    ids=lambda way: way.__name__,
+)
+def test_what_a_manager_meets(enter: Enter, way: Way) -> None:
+    maya, ada = enter("manager"), enter("admin")
+    way(maya, ada)
+    Views(maya).check()
+
+
+def saved_row(tomas: Page, _ada: Page) -> None:
+    open_person(tomas)
+    save(tomas, PAYMENTS, "Done")
+    see_saved(tomas, PAYMENTS, "Done")
+    expect(comment_field(tomas, PAYMENTS)).to_be_visible()
+
+
+def conflict(tomas: Page, ada: Page, mine: str = "Done") -> None:
+    open_person(tomas)
+    open_person(ada)
+    save(ada, PAYMENTS, "Skipped", "They pay by invoice.")
+    see_saved(ada, PAYMENTS, "Skipped")
+    save(tomas, PAYMENTS, mine, "The bank has confirmed it.")
+    expect(panel(tomas, PAYMENTS)).to_be_focused()
+
+
+def same_value(tomas: Page, ada: Page) -> None:
+    conflict(tomas, ada, "Skipped")
+
+
+def released_meanwhile(tomas: Page, ada: Page) -> None:
+    open_person(tomas)
+    open_preview(ada)
+    confirm(ada, "Payouts are part of it now.")
+    save(tomas, PAYMENTS, "Done")
+    expect(panel(tomas, PAYMENTS)).to_be_focused()
+
+
+def withdrawn_meanwhile(tomas: Page, ada: Page) -> None:
+    open_person(tomas)
+    open_preview(ada, deed="withdraw")
+    confirm(ada)
+    save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
+    expect(panel(tomas, PAYMENTS)).to_be_focused()
+
+
+def refused_row(tomas: Page, _ada: Page) -> None:
+    open_person(tomas)
+    comment_field(tomas, PAYMENTS).evaluate("field => { field.maxLength = 9000; }")
+    save(tomas, PAYMENTS, "Done", "a" * 2_001)
+    expect(tomas.get_by_test_id(f"problem-{PAYMENTS}")).to_be_visible()
+
+
+def row_not_sent(tomas: Page, _ada: Page) -> None:
+    open_person(tomas)
+    tomas.context.clear_cookies(name="staff_session")
+    save(tomas, PAYMENTS, "Done")
+    expect(tomas.get_by_test_id("notice")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [saved_row, conflict, same_value, released_meanwhile, withdrawn_meanwhile, refused_row, row_not_sent],
+    ids=lambda way: way.__name__,
+)
+def test_what_a_support_agent_meets(enter: Enter, way: Way) -> None:
+    tomas, ada = enter("support"), enter("admin")
+    way(tomas, ada)
+    Views(tomas).check()
+
+
+def test_the_drawer_of_a_phone(enter: Enter) -> None:
+    ines = enter("viewer", viewport={"width": PHONE, "height": 800})
+    ines.goto("/")
+    ines.get_by_role("button", name="Menu").click()
+    expect(ines.get_by_role("navigation", name="Main")).to_be_visible()
+    ines.evaluate(AXE_SCRIPT)
+    assert not Views(ines).violations("the drawer", OPTIONS)
+    expect(ines).to_have_url(re.compile("/$"))

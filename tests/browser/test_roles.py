@@ -1,0 +1,113 @@
+"""Each role sees the controls that it may use, and what people have typed is never more than text."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import people
+from dashboard.onboarding.actor import Actor
+from tests.browser.conftest import Enter, both_ways
+from tests.browser.pages import (
+    PAYMENTS,
+    comment_field,
+    confirm,
+    open_person,
+    open_preview,
+    row,
+    save,
+    see_heading,
+    see_saved,
+)
+
+HOSTILE = """<script>alert("1")</script><img src=x onerror=alert(2)>"'&amp;<b>"""
+CHANGES = ("New step", "Start a draft", "Edit draft", "Withdraw", "Roll back", "Save", "Undo", "Go to confirm")
+
+
+def see_no_controls(page: Page, *names: str) -> None:
+    for name in names:
+        for role in ("button", "link"):
+            expect(page.get_by_role(role, name=name)).to_have_count(0)  # type: ignore[arg-type]
+
+
+@both_ways
+def test_a_viewer_sees_no_control_that_changes_anything(enter: Enter) -> None:
+    ines = enter("viewer")
+    ines.goto("/steps")
+    expect(ines.get_by_test_id(f"step-row-{PAYMENTS}")).to_be_visible()
+    see_no_controls(ines, *CHANGES)
+    ines.goto(f"/steps/{PAYMENTS}")
+    expect(ines.get_by_test_id("releases")).to_be_visible()
+    see_no_controls(ines, *CHANGES)
+    open_preview(ines)
+    expect(ines.get_by_test_id("confirm-release")).to_have_count(0)
+    see_no_controls(ines, *CHANGES)
+    open_person(ines)
+    expect(row(ines, PAYMENTS)).to_contain_text("In progress")
+    expect(ines.get_by_test_id("steps").get_by_role("combobox")).to_have_count(0)
+    see_no_controls(ines, *CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "needed"),
+    [
+        ("viewer", "/steps/new", "Onboarding manager"),
+        ("support", f"/steps/{PAYMENTS}/draft", "Onboarding manager"),
+    ],
+)
+def test_an_address_beyond_the_role_says_who_may(enter: Enter, role: str, path: str, needed: str) -> None:
+    someone = enter(role)
+    someone.goto(path)
+    see_heading(someone, "You may not do this")
+    expect(someone.get_by_test_id("fault")).to_contain_text(needed)
+
+
+def test_support_changes_people_and_managers_change_steps(enter: Enter) -> None:
+    tomas, maya = enter("support"), enter("manager")
+    open_person(tomas)
+    expect(tomas.get_by_test_id(f"edit-{PAYMENTS}")).to_be_visible()
+    tomas.goto(f"/steps/{PAYMENTS}")
+    see_no_controls(tomas, "Edit draft", "Withdraw", "Roll back")
+    open_person(maya)
+    expect(maya.get_by_test_id(f"edit-{PAYMENTS}")).to_have_count(0)
+    maya.goto(f"/steps/{PAYMENTS}")
+    expect(maya.get_by_role("link", name="Edit draft")).to_be_visible()
+
+
+@both_ways
+def test_what_was_typed_into_a_step_is_shown_as_text(enter: Enter) -> None:
+    maya = enter("manager")
+    maya.goto("/steps/new")
+    maya.get_by_label("Id").fill("hostile")
+    maya.get_by_label("Title").fill(HOSTILE)
+    maya.get_by_label("Description").fill(HOSTILE)
+    maya.get_by_role("button", name="Create the step").click()
+    see_heading(maya, HOSTILE)
+    open_preview(maya, "hostile")
+    expect(maya.get_by_test_id("what-changes")).to_contain_text(HOSTILE)
+    confirm(maya, HOSTILE)
+    expect(maya.get_by_test_id("receipt-facts")).to_contain_text(HOSTILE)
+    for path in ("/", "/steps", "/steps/hostile"):
+        maya.goto(path)
+        expect(maya.get_by_text(HOSTILE).first).to_be_visible()
+
+
+@both_ways
+def test_names_and_comments_are_shown_as_text(enter: Enter, session: Session) -> None:
+    people.put(session, Actor("token:host", "api"), HOSTILE, name=HOSTILE, email="x@example.com")
+    session.commit()
+    tomas, ada = enter("support"), enter("admin")
+    tomas.goto("/people?q=onerror")
+    tomas.get_by_role("link", name=HOSTILE).click()
+    see_heading(tomas, HOSTILE)
+    ada.goto(tomas.url)
+
+    save(tomas, PAYMENTS, "Done", HOSTILE)
+    see_saved(tomas, PAYMENTS, "Done")
+    expect(tomas.get_by_test_id("history")).to_contain_text(HOSTILE)
+    save(ada, PAYMENTS, "Skipped", HOSTILE)
+    expect(ada.get_by_test_id("conflict-changes")).to_contain_text(HOSTILE)
+    expect(ada.get_by_test_id("conflict-yours")).to_contain_text(HOSTILE)
+    ada.get_by_role("button", name="Edit").click()
+    expect(comment_field(ada, PAYMENTS)).to_have_value(HOSTILE)

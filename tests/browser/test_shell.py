@@ -1,0 +1,100 @@
+"""What is around every page: the menu, the theme, the skip link, faults."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Enter, both_ways
+from tests.browser.pages import PAYMENTS, see_heading, tab_to
+
+PHONE = {"width": 360, "height": 740}
+
+
+def scheme(page: Page) -> str:
+    """Light or dark, by the colour behind the page."""
+    channels = page.evaluate("getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).map(Number)")
+    return "light" if sum(channels[:3]) / 3 > 128 else "dark"
+
+
+@both_ways
+def test_the_theme_is_switched_and_remembered(enter: Enter) -> None:
+    ines = enter("viewer", color_scheme="dark")
+    ines.goto("/people?q=amara")
+    assert scheme(ines) == "dark"
+    ines.get_by_role("button", name="Light").click()
+    expect(ines.get_by_role("button", name="Light")).to_have_attribute("aria-pressed", "true")
+    assert scheme(ines) == "light"
+    # it stays on the page it was on, and on the next one
+    see_heading(ines, "People")
+    assert ines.url.endswith("/people?q=amara")
+    ines.goto("/steps")
+    assert scheme(ines) == "light"
+    ines.get_by_role("button", name="As the system").click()
+    expect(ines.get_by_role("button", name="As the system")).to_have_attribute("aria-pressed", "true")
+    assert scheme(ines) == "dark"
+
+
+@both_ways
+def test_the_menu_of_a_phone_opens_and_closes(enter: Enter) -> None:
+    ines = enter("viewer", viewport=PHONE)
+    ines.goto("/")
+    menu = ines.get_by_role("navigation", name="Main")
+    expect(menu).to_be_hidden()
+    ines.get_by_role("button", name="Menu").click()
+    expect(menu).to_be_visible()
+    ines.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    ines.get_by_role("button", name="Menu").click()
+    # beside the drawer
+    ines.mouse.click(350, 700)
+    expect(menu).to_be_hidden()
+
+    ines.get_by_role("button", name="Menu").click()
+    menu.get_by_role("link", name="Steps").click()
+    see_heading(ines, "Steps")
+    expect(menu).to_be_hidden()
+
+
+@both_ways
+def test_the_first_tab_skips_to_the_content(enter: Enter) -> None:
+    ines = enter("viewer")
+    ines.goto(f"/steps/{PAYMENTS}")
+    ines.keyboard.press("Tab")
+    expect(ines.get_by_role("link", name="Skip to content")).to_be_focused()
+    ines.keyboard.press("Enter")
+    expect(ines.get_by_role("main")).to_be_focused()
+    ines.keyboard.press("Tab")
+    expect(ines.get_by_role("main").get_by_role("link").first).to_be_focused()
+
+
+def test_every_main_page_is_reached_by_keyboard(enter: Enter) -> None:
+    ines = enter("viewer")
+    ines.goto("/")
+    for name in ("Steps", "People", "Overview"):
+        tab_to(ines, ines.get_by_role("navigation", name="Main").get_by_role("link", name=name), most=12)
+        ines.keyboard.press("Enter")
+        see_heading(ines, name)
+
+
+def test_a_server_that_does_not_answer_loses_nothing(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto("/people/usr_7f3k2q")
+    tomas.context.set_offline(True)
+    tomas.get_by_test_id(f"status-{PAYMENTS}").select_option("done")
+    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
+    expect(tomas.get_by_test_id("notice")).to_contain_text("The server did not answer")
+    expect(tomas.get_by_test_id(f"status-{PAYMENTS}")).to_have_value("done")
+    tomas.context.set_offline(False)
+    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
+    expect(tomas.get_by_test_id(f"step-row-{PAYMENTS}")).to_contain_text("Saved")
+    expect(tomas.get_by_test_id("notice")).to_have_count(0)
+
+
+@both_ways
+def test_an_unknown_address_says_so_and_leads_on(enter: Enter) -> None:
+    ines = enter("viewer")
+    for path in ("/people/nobody", "/steps/nothing", "/nowhere"):
+        ines.goto(path)
+        expect(ines.get_by_test_id("fault")).to_have_attribute("data-status", "404")
+    ines.get_by_role("link", name="Go to the overview").click()
+    see_heading(ines, "Overview")
