@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The headless shell first: it draws the same pages in less than half the time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW_TO_GET_ONE = (
     "There is no Chromium for the browser tests. Run `python tests/browser/chromium.py` (as root on Debian it installs "
     "one), or `playwright install chromium`, or set CHROMIUM_PATH to one."
@@ -38,11 +39,12 @@ def get() -> str | None:
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (
             ["apt-get", "update", "-q"],
+            ["apt-get", "install", "-qy", "--no-install-recommends", "chromium-headless-shell"],
             ["apt-get", "install", "-qy", "--no-install-recommends", "chromium"],
         ):
             subprocess.run(command, env=quiet, stdin=subprocess.DEVNULL, check=False)
-        if found := find():
-            return found
+            if found := find():
+                return found
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], stdin=subprocess.DEVNULL, check=False)
     return find()
 

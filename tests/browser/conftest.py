@@ -165,6 +165,7 @@ def javascript() -> bool:
 
 
 both_ways = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
+scriptless = pytest.mark.parametrize("javascript", [False], ids=["no-script"])
 
 
 class Enter(Protocol):

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Enter, both_ways
+from tests.browser.conftest import Enter, both_ways, scriptless
 from tests.browser.pages import PAYMENTS, at, confirm, open_draft, open_preview, save_draft, see_flash, see_heading
 
 
@@ -44,7 +44,6 @@ def test_a_stale_draft_is_merged(enter: Enter) -> None:
     expect(ada.get_by_label("Weight")).to_have_value("40")
 
 
-@both_ways
 def test_a_merge_can_itself_be_overtaken(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)
@@ -66,7 +65,7 @@ def test_a_merge_can_itself_be_overtaken(enter: Enter) -> None:
     expect(maya.get_by_label("Weight")).to_have_value("40")
 
 
-@both_ways
+@scriptless
 def test_mine_can_be_discarded(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)
@@ -78,7 +77,7 @@ def test_mine_can_be_discarded(enter: Enter) -> None:
     expect(maya.get_by_test_id("draft-form").get_by_label("Title")).to_have_value("Get paid")
 
 
-@both_ways
+@scriptless
 def test_a_draft_released_meanwhile_becomes_a_new_draft(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)
@@ -95,7 +94,7 @@ def test_a_draft_released_meanwhile_becomes_a_new_draft(enter: Enter) -> None:
     expect(maya.get_by_label("Title")).to_have_value("Get paid")
 
 
-@both_ways
+@scriptless
 def test_a_draft_is_discarded_and_started_from_an_older_version(enter: Enter) -> None:
     maya = enter("manager")
     open_draft(maya)
@@ -108,7 +107,7 @@ def test_a_draft_is_discarded_and_started_from_an_older_version(enter: Enter) ->
     expect(maya).to_have_url(at(f"/steps/{PAYMENTS}/draft"))
 
 
-@both_ways
+@scriptless
 def test_two_versions_are_compared(enter: Enter) -> None:
     ines = enter("viewer")
     ines.goto(f"/steps/{PAYMENTS}")
@@ -120,3 +119,13 @@ def test_two_versions_are_compared(enter: Enter) -> None:
     ines.get_by_label("To", exact=True).select_option(label="Version 4, draft")
     ines.get_by_role("button", name="Compare").click()
     see_heading(ines, "Version 1 and version 4")
+
+
+def test_each_of_two_editors_sees_the_other(enter: Enter) -> None:
+    maya, ada = enter("manager"), enter("admin")
+    open_draft(maya)
+    expect(maya.get_by_test_id("editing-now")).to_contain_text("Maya Lindqvist (you)")
+    open_draft(ada)
+    expect(ada.get_by_test_id("editing-now")).to_contain_text("Maya Lindqvist")
+    open_draft(maya)
+    expect(maya.get_by_test_id("editing-now")).to_contain_text("Ada Whitfield")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Enter, both_ways
+from tests.browser.conftest import Enter, both_ways, scriptless
 from tests.browser.pages import AMARA, at, see_heading
 
 
@@ -41,18 +41,18 @@ def test_the_list_and_the_address_follow_what_is_typed(enter: Enter) -> None:
     expect(rows(tomas)).to_have_count(1)
 
 
-@pytest.mark.parametrize("typed", ["usr_7f3k2q", "AMARA", "okafor@tidewater"])
 @both_ways
-def test_people_are_found_by_name_email_and_id(enter: Enter, typed: str) -> None:
+def test_people_are_found_by_name_email_and_id(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people")
-    search_field(tomas).fill(typed)
-    tomas.get_by_role("button", name="Search").click()
-    expect(tomas.get_by_test_id(f"person-row-{AMARA}")).to_be_visible()
-    expect(tomas).to_have_url(re.compile(r"/people\?q="))
+    for typed in ("usr_7f3k2q", "AMARA", "okafor@tidewater"):
+        search_field(tomas).fill(typed)
+        tomas.get_by_role("button", name="Search").click()
+        expect(tomas).to_have_url(re.compile(rf"/people\?q={quote(typed)}$"))
+        expect(tomas.get_by_test_id(f"person-row-{AMARA}")).to_be_visible()
 
 
-@both_ways
+@scriptless
 def test_the_search_of_every_page_leads_to_the_list(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/")
@@ -63,7 +63,7 @@ def test_the_search_of_every_page_leads_to_the_list(enter: Enter) -> None:
     expect(tomas).to_have_url(at(f"/people/{AMARA}"))
 
 
-@both_ways
+@scriptless
 def test_nobody_found_says_what_to_do(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people?q=zzz")
@@ -75,7 +75,6 @@ def test_nobody_found_says_what_to_do(enter: Enter) -> None:
 @both_ways
 def test_the_list_has_pages(enter: Enter) -> None:
     tomas = enter("support")
-    tomas.goto("/people?q=okafor")
     tomas.goto("/people")
     first = rows(tomas).first.inner_text()
     tomas.get_by_role("link", name="Next").click()

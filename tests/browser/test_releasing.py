@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Enter, both_ways
+from tests.browser.conftest import Enter, both_ways, scriptless
 from tests.browser.pages import (
     AMARA,
     PAYMENTS,
@@ -44,7 +44,7 @@ def releases(page: Page, step_id: str = PAYMENTS) -> Locator:
 
 
 @both_ways
-def test_from_a_draft_to_its_release_and_back(enter: Enter, javascript: bool) -> None:
+def test_from_a_draft_to_its_release_and_back(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/")
     maya.get_by_role("link", name="Steps").click()
@@ -112,8 +112,8 @@ def test_a_choice_renders_the_report_again_and_is_in_the_address(enter: Enter) -
     expect(maya.get_by_test_id("receipt-facts")).to_contain_text("In progress kept")
 
 
-@both_ways
-def test_the_choice_on_the_form_is_what_is_released(enter: Enter, javascript: bool) -> None:
+@scriptless
+def test_the_choice_on_the_form_is_what_is_released(enter: Enter) -> None:
     maya = enter("manager")
     open_preview(maya)
     choose(maya, "Skipped", "Ask again")
@@ -133,7 +133,7 @@ def test_a_double_click_on_confirm_makes_one_release(enter: Enter) -> None:
     expect(releases(maya)).to_have_count(5)
 
 
-@both_ways
+@scriptless
 def test_confirm_in_two_windows_makes_one_release(enter: Enter) -> None:
     maya = enter("manager")
     second = maya.context.new_page()
@@ -146,7 +146,6 @@ def test_confirm_in_two_windows_makes_one_release(enter: Enter) -> None:
     expect(releases(second)).to_have_count(5)
 
 
-@both_ways
 def test_what_it_did_to_one_person_is_told_on_their_page(enter: Enter) -> None:
     maya = enter("manager")
     open_preview(maya)
@@ -160,7 +159,7 @@ def test_what_it_did_to_one_person_is_told_on_their_page(enter: Enter) -> None:
     see_heading(tomas, "Version 4 released")
 
 
-@both_ways
+@scriptless
 def test_a_step_is_withdrawn_and_restored(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto(f"/steps/{PAYMENTS}")
@@ -180,7 +179,7 @@ def test_a_step_is_withdrawn_and_restored(enter: Enter) -> None:
     see_status(maya, PAYMENTS, "In progress")
 
 
-@both_ways
+@scriptless
 def test_a_new_step_is_written_and_published(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/steps")
@@ -221,7 +220,6 @@ def test_another_release_meanwhile_asks_again_and_keeps_the_reason(enter: Enter)
     expect(releases(ada)).to_have_count(6)
 
 
-@both_ways
 def test_a_draft_saved_meanwhile_asks_again(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_preview(maya)
@@ -235,7 +233,7 @@ def test_a_draft_saved_meanwhile_asks_again(enter: Enter) -> None:
     expect(releases(ada)).to_have_count(4)
 
 
-@both_ways
+@scriptless
 def test_a_draft_that_somebody_else_released_cannot_be_released_again(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_preview(maya)
@@ -247,3 +245,17 @@ def test_a_draft_that_somebody_else_released_cannot_be_released_again(enter: Ent
     expect(maya.get_by_label("Your reason")).to_have_value("Payouts are part of it now.")
     maya.get_by_role("link", name="See the step as it is now").click()
     expect(maya).to_have_url(at(f"/steps/{PAYMENTS}"))
+
+
+def test_the_people_behind_the_report_are_listed(enter: Enter) -> None:
+    maya = enter("manager")
+    open_preview(maya)
+    reset = figures(maya, "reset")["reset"]
+    people = maya.get_by_test_id("people-affected")
+    people.get_by_role("link", name=re.compile(r"^Reset")).click()
+    expect(people).to_contain_text(f"of {reset}, by name")
+    expect(maya).to_have_url(re.compile("who=reset"))
+    with maya.expect_download() as download:
+        people.get_by_role("link", name="as CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert len(lines) > reset

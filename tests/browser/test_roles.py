@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import people
 from dashboard.onboarding.actor import Actor
-from tests.browser.conftest import Enter, both_ways
+from tests.browser.conftest import Enter
 from tests.browser.pages import (
     PAYMENTS,
     comment_field,
@@ -31,7 +31,6 @@ def see_no_controls(page: Page, *names: str) -> None:
             expect(page.get_by_role(role, name=name)).to_have_count(0)  # type: ignore[arg-type]
 
 
-@both_ways
 def test_a_viewer_sees_no_control_that_changes_anything(enter: Enter) -> None:
     ines = enter("viewer")
     ines.goto("/steps")
@@ -75,7 +74,6 @@ def test_support_changes_people_and_managers_change_steps(enter: Enter) -> None:
     expect(maya.get_by_role("link", name="Edit draft")).to_be_visible()
 
 
-@both_ways
 def test_what_was_typed_into_a_step_is_shown_as_text(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/steps/new")
@@ -93,7 +91,6 @@ def test_what_was_typed_into_a_step_is_shown_as_text(enter: Enter) -> None:
         expect(maya.get_by_text(HOSTILE).first).to_be_visible()
 
 
-@both_ways
 def test_names_and_comments_are_shown_as_text(enter: Enter, session: Session) -> None:
     people.put(session, Actor("token:host", "api"), HOSTILE, name=HOSTILE, email="x@example.com")
     session.commit()

@@ -121,7 +121,6 @@ def test_escape_puts_back_what_was_there(enter: Enter) -> None:
     expect(comment_field(tomas, PAYMENTS)).to_have_value("")
 
 
-@both_ways
 def test_a_comment_too_long_is_refused_and_kept(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)

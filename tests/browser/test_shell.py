@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Enter, both_ways
+from tests.browser.conftest import Enter, scriptless
 from tests.browser.pages import PAYMENTS, see_heading, tab_to
 
 PHONE = {"width": 360, "height": 740}
@@ -16,7 +16,7 @@ def scheme(page: Page) -> str:
     return "light" if sum(channels[:3]) / 3 > 128 else "dark"
 
 
-@both_ways
+@scriptless
 def test_the_theme_is_switched_and_remembered(enter: Enter) -> None:
     ines = enter("viewer", color_scheme="dark")
     ines.goto("/people?q=amara")
@@ -34,7 +34,7 @@ def test_the_theme_is_switched_and_remembered(enter: Enter) -> None:
     assert scheme(ines) == "dark"
 
 
-@both_ways
+@scriptless
 def test_the_menu_of_a_phone_opens_and_closes(enter: Enter) -> None:
     ines = enter("viewer", viewport=PHONE)
     ines.goto("/")
@@ -55,7 +55,6 @@ def test_the_menu_of_a_phone_opens_and_closes(enter: Enter) -> None:
     expect(menu).to_be_hidden()
 
 
-@both_ways
 def test_the_first_tab_skips_to_the_content(enter: Enter) -> None:
     ines = enter("viewer")
     ines.goto(f"/steps/{PAYMENTS}")
@@ -90,7 +89,6 @@ def test_a_server_that_does_not_answer_loses_nothing(enter: Enter) -> None:
     expect(tomas.get_by_test_id("notice")).to_have_count(0)
 
 
-@both_ways
 def test_an_unknown_address_says_so_and_leads_on(enter: Enter) -> None:
     ines = enter("viewer")
     for path in ("/people/nobody", "/steps/nothing", "/nowhere"):

@@ -7,8 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,34 +21,16 @@ from dashboard.config import libpq_url
 from dashboard.onboarding import people
 from tests.conftest import url_of
 from tests.factories import ANNA, STEP, a_person, a_save, a_step
+from tests.program import Program
 
 HEADER = f"user_id,name,email,{STEP}\n"
 PROGRAM = [sys.executable, "-c", "from dashboard.cli import main; main()"]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture
-def dashboard(database_url: str) -> Run:
+def dashboard(database_url: str) -> Program:
     """The `dashboard` command on this test's database."""
-    environment = {**os.environ, "DATABASE_URL": database_url}
-
-    def run(*arguments: str, given: str | bytes = b"") -> Outcome:
-        raw = given.encode() if isinstance(given, str) else given
-        done = subprocess.run([*PROGRAM, *arguments], env=environment, input=raw, capture_output=True, check=False)
-        out, err = done.stdout.decode().strip(), done.stderr.decode().strip()
-        assert "Traceback" not in err, err
-        return Outcome(done.returncode, out, err)
-
-    return run
+    return Program({"DATABASE_URL": database_url})
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +43,7 @@ def everybody(session: Session) -> int:
     return session.execute(text("SELECT count(*) FROM onboarding_users")).scalar_one()
 
 
-def test_a_file_is_imported(dashboard: Run, session: Session, tmp_path: Path) -> None:
+def test_a_file_is_imported(dashboard: Program, session: Session, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text(HEADER + f"{ANNA},Anna Berg,anna@example.com,done\nben,Ben,,\n")
     done = dashboard("people", "import", str(file))
@@ -70,7 +51,7 @@ def test_a_file_is_imported(dashboard: Run, session: Session, tmp_path: Path) ->
     assert people.find(session, ANNA).finished
 
 
-def test_standard_input_and_json(dashboard: Run) -> None:
+def test_standard_input_and_json(dashboard: Program) -> None:
     done = dashboard("people", "import", "-", "--json", given=HEADER + f"{ANNA},Anna,,done\n")
     assert done.code == 0
     assert json.loads(done.out) == {
@@ -84,7 +65,7 @@ def test_standard_input_and_json(dashboard: Run) -> None:
     assert done.err == ""
 
 
-def test_bad_lines_are_listed_and_nothing_comes_in(dashboard: Run, session: Session) -> None:
+def test_bad_lines_are_listed_and_nothing_comes_in(dashboard: Program, session: Session) -> None:
     given = HEADER.encode() + b"anna,Anna,,done\nben,Ben,,finished\ncl\xffeo,,,\n"
     done = dashboard("people", "import", "-", given=given)
     assert done.code == 2
@@ -97,7 +78,7 @@ def test_bad_lines_are_listed_and_nothing_comes_in(dashboard: Run, session: Sess
     assert everybody(session) == 0
 
 
-def test_bad_lines_as_json(dashboard: Run) -> None:
+def test_bad_lines_as_json(dashboard: Program) -> None:
     done = dashboard("people", "import", "-", "--json", given=HEADER + ",,,\n")
     assert done.code == 2
     assert json.loads(done.out) == {
@@ -115,18 +96,18 @@ def test_bad_lines_as_json(dashboard: Run) -> None:
         (("no-such-file.csv",), "no-such-file.csv"),
     ],
 )
-def test_bad_usage_is_exit_code_2(dashboard: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_bad_usage_is_exit_code_2(dashboard: Program, arguments: tuple[str, ...], said: str) -> None:
     done = dashboard("people", "import", *arguments)
     assert done.code == 2
     assert said in done.err
 
 
-def test_an_unknown_column_is_exit_code_2(dashboard: Run) -> None:
+def test_an_unknown_column_is_exit_code_2(dashboard: Program) -> None:
     done = dashboard("people", "import", "-", given="user_id,nonsense\n")
     assert (done.code, done.err) == (2, "column 'nonsense': is neither user_id, name or email nor a step")
 
 
-def test_a_database_that_cannot_be_reached_is_exit_code_3(dashboard: Run) -> None:
+def test_a_database_that_cannot_be_reached_is_exit_code_3(dashboard: Program) -> None:
     done = dashboard("people", "import", "--from-database", "postgresql://nobody@127.0.0.1:1/none")
     assert done.code == 3
     assert done.err.startswith("The other database can't be read: ")
@@ -153,7 +134,7 @@ def original(server: psycopg.Connection[Any]) -> Iterator[str]:
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_a_database_is_adopted(dashboard: Run, session: Session, original: str) -> None:
+def test_a_database_is_adopted(dashboard: Program, session: Session, original: str) -> None:
     done = dashboard("people", "import", "--from-database", original)
     assert done.code == 0, done.err
     assert done.out == "Imported: 1 step with 1 releases, 9 new people, 9 statuses written."
@@ -187,7 +168,7 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
-def test_help_has_examples(dashboard: Run) -> None:
+def test_help_has_examples(dashboard: Program) -> None:
     done = dashboard("people", "import", "--help")
     assert done.code == 0
     assert "dashboard people import people.csv" in done.out
@@ -197,7 +178,7 @@ def test_help_has_examples(dashboard: Run) -> None:
 # dashboard check -----------------------------------------------------------------------------------------------------
 
 
-def test_check_holds(dashboard: Run, session: Session) -> None:
+def test_check_holds(dashboard: Program, session: Session) -> None:
     a_person(session)
     a_save(session)
     session.commit()
@@ -207,7 +188,7 @@ def test_check_holds(dashboard: Run, session: Session) -> None:
     assert json.loads(dashboard("check", "--json").out)["holds"] is True
 
 
-def test_check_names_what_is_broken(dashboard: Run, session: Session) -> None:
+def test_check_names_what_is_broken(dashboard: Program, session: Session) -> None:
     a_person(session)
     a_save(session)
     session.execute(text("UPDATE onboarding_users SET done_releases = '{}'"))

@@ -7,8 +7,6 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,38 +21,15 @@ from dashboard.onboarding import definitions, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
 from tests.factories import MAYA, OTHER, STEP, a_draft, a_save, a_step, people, snapshot
+from tests.program import Program
 
 PROGRAM = [sys.executable, "-c", "from dashboard.cli import main; main()"]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture
-def dashboard(database_url: str) -> Run:
+def dashboard(database_url: str) -> Program:
     """The `dashboard step` command on this test's database."""
-    environment = {**os.environ, "DATABASE_URL": database_url, "COLUMNS": "100"}
-
-    def run(*arguments: str, given: str | bytes = b"") -> Outcome:
-        raw = given.encode() if isinstance(given, str) else given
-        command = [*PROGRAM, "step", *arguments]
-        done = subprocess.run(command, env=environment, input=raw, capture_output=True, check=False)
-        out, err = done.stdout.decode().strip(), done.stderr.decode().strip()
-        assert "Traceback" not in err, err
-        return Outcome(done.returncode, out, err)
-
-    return run
+    return Program({"DATABASE_URL": database_url, "COLUMNS": "100"}, "step")
 
 
 def a_file(weight: object = 30, title: str = "Set up payments", more: str = "", step_id: str = STEP) -> str:
@@ -164,7 +139,7 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
 
 @pytest.mark.parametrize(("raw", "said"), [case[1:] for case in BAD_FILES], ids=[case[0] for case in BAD_FILES])
 def test_a_bad_file_is_refused_with_one_clear_line_and_nothing_is_changed(
-    dashboard: Run, session: Session, raw: str | bytes, said: str
+    dashboard: Program, session: Session, raw: str | bytes, said: str
 ) -> None:
     before = snapshot(session)
     done = dashboard("import", "-", given=raw)
@@ -175,7 +150,7 @@ def test_a_bad_file_is_refused_with_one_clear_line_and_nothing_is_changed(
     assert snapshot(session) == before
 
 
-def test_every_problem_has_a_line_or_is_counted(dashboard: Run) -> None:
+def test_every_problem_has_a_line_or_is_counted(dashboard: Program) -> None:
     raw = "steps:\n" + "".join(f"  step-{n}:\n    title: A\n    weight: ten\n" for n in range(30))
     done = dashboard("import", "-", given=raw)
     assert done.code == 2
@@ -191,7 +166,7 @@ def test_every_problem_has_a_line_or_is_counted(dashboard: Run) -> None:
 # Export and import ----------------------------------------------------------------------------------------------------
 
 
-def test_an_export_is_read_back_without_loss(dashboard: Run, session: Session, tmp_path: Path) -> None:
+def test_an_export_is_read_back_without_loss(dashboard: Program, session: Session, tmp_path: Path) -> None:
     a_step(session, title="Einrichten: “yes” 🎉", description="1e3\n\n  - 'two'\nשלום\n# three\x85four", weight=7)
     a_step(session, OTHER, title="yes", action_url="/x?a=1#b")
     session.commit()
@@ -205,7 +180,7 @@ def test_an_export_is_read_back_without_loss(dashboard: Run, session: Session, t
     assert dashboard("export", "--json").json == yaml.safe_load(file.read_text())
 
 
-def test_an_export_of_named_steps(dashboard: Run, session: Session) -> None:
+def test_an_export_of_named_steps(dashboard: Program, session: Session) -> None:
     a_step(session)
     a_step(session, OTHER)
     session.commit()
@@ -216,13 +191,13 @@ def test_an_export_of_named_steps(dashboard: Run, session: Session) -> None:
     )
 
 
-def test_an_empty_checklist_is_exported_and_imported(dashboard: Run) -> None:
+def test_an_empty_checklist_is_exported_and_imported(dashboard: Program) -> None:
     exported = dashboard("export")
     assert yaml.safe_load(exported.out) == {"steps": {}}
     assert dashboard("import", "-", given=exported.out).out.startswith("The file has no steps")
 
 
-def test_an_import_makes_drafts_and_no_release(dashboard: Run, session: Session) -> None:
+def test_an_import_makes_drafts_and_no_release(dashboard: Program, session: Session) -> None:
     a_step(session, weight=10)
     a_step(session, OTHER, title="Invite", weight=5)
     session.commit()
@@ -252,7 +227,7 @@ def test_an_import_makes_drafts_and_no_release(dashboard: Run, session: Session)
     assert found.draft.edited_by == "system:command-line"
 
 
-def test_an_import_as_json(dashboard: Run, session: Session) -> None:
+def test_an_import_as_json(dashboard: Program, session: Session) -> None:
     a_step(session, weight=10)
     session.commit()
     done = dashboard("import", "-", "--json", given=a_file())
@@ -260,7 +235,7 @@ def test_an_import_as_json(dashboard: Run, session: Session) -> None:
     assert done.json == {"dry_run": False, "same_order": True, "steps": [one]}
 
 
-def test_a_colleagues_draft_is_refused_unless_it_is_to_be_discarded(dashboard: Run, session: Session) -> None:
+def test_a_colleagues_draft_is_refused_unless_it_is_to_be_discarded(dashboard: Program, session: Session) -> None:
     a_step(session)
     a_draft(session, title="Maya's words")
     session.commit()
@@ -278,7 +253,7 @@ def test_a_colleagues_draft_is_refused_unless_it_is_to_be_discarded(dashboard: R
     assert "draft of version 2 (changed: weight); replaces the draft by maya@example.com" in done.out
 
 
-def test_a_withdrawn_step_is_refused(dashboard: Run, session: Session) -> None:
+def test_a_withdrawn_step_is_refused(dashboard: Program, session: Session) -> None:
     a_step(session)
     releases.withdraw(session, MAYA, STEP)
     session.commit()
@@ -287,7 +262,7 @@ def test_a_withdrawn_step_is_refused(dashboard: Run, session: Session) -> None:
     assert done.err == f"Withdrawn: “{STEP}”. Restore first what is to change, or leave it out."
 
 
-def test_the_list(dashboard: Run, session: Session) -> None:
+def test_the_list(dashboard: Program, session: Session) -> None:
     assert dashboard("list").out.startswith("There are no steps yet.")
     a_step(session, title="Set\x1bup", weight=1000)
     a_draft(session, weight=5)
@@ -363,7 +338,7 @@ Percents: 6 go up, 0 go down, 4 stay."""
 
 
 @pytest.mark.usefixtures("crowd")
-def test_the_preview_says_what_a_release_would_do(dashboard: Run, session: Session) -> None:
+def test_the_preview_says_what_a_release_would_do(dashboard: Program, session: Session) -> None:
     before = snapshot(session)
     done = dashboard("preview", STEP)
     assert done.code == 0, done.err
@@ -372,7 +347,7 @@ def test_the_preview_says_what_a_release_would_do(dashboard: Run, session: Sessi
 
 
 @pytest.mark.usefixtures("crowd")
-def test_the_preview_under_another_policy(dashboard: Run) -> None:
+def test_the_preview_under_another_policy(dashboard: Program) -> None:
     done = dashboard(
         "preview", STEP, "--done", "redo", "--skipped", "reset", "--in-progress", "keep", "--reopen-finished"
     )
@@ -382,7 +357,7 @@ def test_the_preview_under_another_policy(dashboard: Run) -> None:
 
 
 @pytest.mark.usefixtures("crowd")
-def test_the_preview_as_json_has_the_members_of_the_api(dashboard: Run, session: Session) -> None:
+def test_the_preview_as_json_has_the_members_of_the_api(dashboard: Program, session: Session) -> None:
     from dashboard.api.releases import Migrated, RolledBack
 
     found = dashboard("preview", STEP, "--json").json
@@ -401,7 +376,7 @@ def test_the_preview_as_json_has_the_members_of_the_api(dashboard: Run, session:
 
 
 @pytest.mark.usefixtures("crowd")
-def test_a_release_and_its_rollback(dashboard: Run, session: Session) -> None:
+def test_a_release_and_its_rollback(dashboard: Program, session: Session) -> None:
     done = dashboard("release", STEP, "--note", "From CI", "--expect-reset", "3", "--yes")
     assert done.code == 0, done.err
     shown, told = done.out[: len(PREVIEW)], done.out.splitlines()[-4:]
@@ -423,7 +398,7 @@ def test_a_release_and_its_rollback(dashboard: Run, session: Session) -> None:
 
 
 @pytest.mark.usefixtures("crowd")
-def test_a_release_as_json_prints_nothing_else(dashboard: Run, session: Session) -> None:
+def test_a_release_as_json_prints_nothing_else(dashboard: Program, session: Session) -> None:
     done = dashboard("release", STEP, "--note", "x", "--in-progress", "keep", "--yes", "--json")
     made = releases.get(session, STEP, 2)
     assert made.policy == KEEP_ALL
@@ -455,7 +430,7 @@ def test_a_release_as_json_prints_nothing_else(dashboard: Run, session: Session)
     ],
 )
 def test_a_refusal_says_why_and_changes_nothing(
-    dashboard: Run, session: Session, arguments: tuple[str, ...], code: int, said: str
+    dashboard: Program, session: Session, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     before = snapshot(session)
     done = dashboard(*arguments)
@@ -464,7 +439,7 @@ def test_a_refusal_says_why_and_changes_nothing(
     assert snapshot(session) == before
 
 
-def test_a_withdrawn_step_is_not_released(dashboard: Run, session: Session) -> None:
+def test_a_withdrawn_step_is_not_released(dashboard: Program, session: Session) -> None:
     a_step(session)
     a_draft(session, weight=5)
     releases.withdraw(session, MAYA, STEP)
@@ -473,7 +448,7 @@ def test_a_withdrawn_step_is_not_released(dashboard: Run, session: Session) -> N
     assert (done.code, done.err) == (1, f"The step “{STEP}” was withdrawn. Restore it first.")
 
 
-def test_the_first_release_of_an_imported_step(dashboard: Run) -> None:
+def test_the_first_release_of_an_imported_step(dashboard: Program) -> None:
     assert dashboard("import", "-", given=a_file()).code == 0
     done = dashboard("release", STEP, "--note", "x", "--yes")
     assert done.out.startswith(f"{STEP}: first release, of version 1\n\nWhat it says\n  title: “Set up payments”")
@@ -569,7 +544,7 @@ def test_more_people_reset_than_foretold_make_the_plan_stale(database_url: str, 
 # Help -----------------------------------------------------------------------------------------------------------------
 
 
-def test_each_command_has_help_with_an_example(dashboard: Run) -> None:
+def test_each_command_has_help_with_an_example(dashboard: Program) -> None:
     for command in ("list", "export", "import", "preview", "release", "rollback"):
         done = dashboard(command, "--help")
         assert done.code == 0

@@ -36,7 +36,7 @@ from tests import factories
 from tests.engine import oracle
 from tests.factories import MAYA, SAM, STATUSES
 
-EXAMPLES = int(os.environ.get("HISTORIES", "35"))
+EXAMPLES = int(os.environ.get("HISTORIES", "16"))
 
 which = st.integers(0, 7)
 weights = st.integers(1, 12)

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,36 +10,14 @@ from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import accounts, tokens
 from dashboard.staff.permissions import Role, Scope
+from tests.program import Program
 from tests.staff.signed_in import PASSWORD, make_account
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Program:
-    """The `dashboard` command on this test's database."""
-
-    def __init__(self, url: str) -> None:
-        self.environment = {**os.environ, "DATABASE_URL": url}
-
-    def __call__(self, *arguments: str, given: str = "") -> Outcome:
-        command = [sys.executable, "-c", "from dashboard.cli import main; main()", *arguments]
-        done = subprocess.run(command, env=self.environment, input=given, capture_output=True, text=True, check=False)
-        assert "Traceback" not in done.stderr, done.stderr
-        return Outcome(done.returncode, done.stdout.strip(), done.stderr.strip())
 
 
 @pytest.fixture
 def dashboard(database_url: str) -> Program:
-    return Program(database_url)
+    """The `dashboard` command on this test's database."""
+    return Program({"DATABASE_URL": database_url})
 
 
 def password_of(session: Session, email: str) -> str:
