@@ -35,7 +35,7 @@ check: $(VENV)/.dev $(VENV)/.package ## Run the linter, the type checker and the
 	$(BIN)/mypy --strict dashboard
 	$(BIN)/pytest -q tests/guards/test_migrations.py
 
-bench: $(VENV)/.dev $(VENV)/.package ## Measure speed at 1,000 and 100,000 users
+bench: $(VENV)/.dev $(VENV)/.package ## Measure speed at 1,000 and 100,000 users (BENCH_PEOPLE=1000000: at a million too)
 	$(BIN)/pytest -q -s -p no:xdist tests/benchmarks
 
 lock: $(VENV)/.dev ## Write the lock files again (UPGRADE=1: with the newest versions allowed)

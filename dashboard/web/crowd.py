@@ -14,7 +14,8 @@ from dashboard.onboarding.impact import Impact
 from dashboard.onboarding.releases import Outcome
 from dashboard.web.export import Row
 
-PAGE = 50
+# so that Confirm stays within reach below the list
+PAGE = 10
 NOBODY = AffectedPage([], 0, None, None)
 HEADER = ("user_id", "name", "email", "before", "after", "percent_before", "percent_after", "points")
 LABELS: dict[Which, str] = {

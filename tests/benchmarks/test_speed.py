@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import count, cycle
-from pathlib import Path
 
 import pytest
 from sqlalchemy import TextClause, text
 
-from dashboard.config import Settings, sqlalchemy_url
 from dashboard.database import Database
 from dashboard.embedded import running
 from dashboard.onboarding import history, people, progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
-from dashboard.schema import migrate
 from tests.benchmarks import data
 from tests.benchmarks.measure import Timing, ratio, say, timed
+from tests.benchmarks.servers import databases_of, readable_by_the_server
 
 AGENT = Actor("staff:agent@example.com", "web")
 STEP = "step-5"
@@ -28,36 +25,9 @@ STEP = "step-5"
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Database]]:
     """A database of each size on a server of its own that keeps its promises (fsync is on, unlike in the tests)."""
     folder = tmp_path_factory.mktemp("bench")
-    _readable_by_the_server(folder)
-    with running(folder) as url, _sizes(url, 1_000, 100_000) as databases:
+    readable_by_the_server(folder)
+    with running(folder) as url, databases_of(url, {1_000: 8, 100_000: 8}) as databases:
         yield databases
-
-
-def _readable_by_the_server(folder: Path) -> None:
-    for parent in (folder, *folder.parents):
-        if parent.parent != parent and parent.owner() == "root":
-            parent.chmod(parent.stat().st_mode | 0o055)
-        if parent == Path("/tmp"):
-            break
-
-
-@contextmanager
-def _sizes(url: str, *sizes: int) -> Iterator[dict[int, Database]]:
-    databases = {}
-    settings = Settings(database_url=sqlalchemy_url(url), secret_key="", demo=False, data_dir=Path())
-    admin = Database(settings)
-    for size in sizes:
-        with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"CREATE DATABASE bench_{size}"))
-        address = admin.engine.url.set(database=f"bench_{size}").render_as_string(hide_password=False)
-        migrate(address)
-        databases[size] = Database(
-            Settings(database_url=address, secret_key="", demo=False, data_dir=Path(), statement_timeout_ms=600_000)
-        )
-        data.build(databases[size], size)
-    yield databases
-    for database in (admin, *databases.values()):
-        database.dispose()
 
 
 def test_cut_over_does_not_grow(filled: dict[int, Database]) -> None:
