@@ -165,6 +165,12 @@ def checklist(session: Session) -> list[Step]:
     return _steps(session, None)
 
 
+def drafts_waiting(session: Session) -> int:
+    """How many steps have a draft. One query, of the few rows of drafts."""
+    d = models.Definition
+    return session.scalar(select(func.count()).where(d.state == "draft")) or 0
+
+
 def get(session: Session, step_id: str) -> Step:
     """One step. Raises NotFound."""
     check_key("step", step_id)

@@ -64,7 +64,7 @@ def drafts_waiting() -> int:
     if g.get("account") is None:
         return 0
     with transaction() as session:
-        return sum(1 for step in steps.checklist(session) if step.draft)
+        return steps.drafts_waiting(session)
 
 
 def wants_partial() -> bool:
