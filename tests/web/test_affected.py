@@ -38,13 +38,6 @@ ASK_AGAIN = "done=keep&skipped=reset&in_progress=reset"
 
 
 @pytest.fixture
-def manager(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an onboarding manager is signed in."""
-    sign_in_as(client, database, Role.MANAGER)
-    return client
-
-
-@pytest.fixture
 def drafted(database: Database) -> None:
     """Four people, one in each status of the one live step; a draft of version 2."""
     with database.transaction() as session:

@@ -23,21 +23,6 @@ SAID = {"title": "Set up payments", "description": "Connect a bank account.", "w
 
 
 @pytest.fixture
-def manager(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an onboarding manager is signed in."""
-    sign_in_as(client, database, Role.MANAGER)
-    return client
-
-
-@pytest.fixture
-def colleague(app: Flask, database: Database) -> FlaskClient:
-    """Another browser, of an administrator."""
-    other = app.test_client()
-    sign_in_as(other, database, Role.ADMIN)
-    return other
-
-
-@pytest.fixture
 def opened(manager: FlaskClient, database: Database) -> Data:
     """The form of a draft of version 2 that says what version 1 says, as the manager has it open."""
     with database.transaction() as session:

@@ -27,13 +27,6 @@ def three_steps(database: Database) -> None:
             a_step(session, step_id)
 
 
-@pytest.fixture
-def manager(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an onboarding manager is signed in."""
-    sign_in_as(client, database, Role.MANAGER)
-    return client
-
-
 def order(database: Database) -> list[str]:
     with database.transaction() as session:
         return [step.step_id for step in steps.checklist(session)]

@@ -22,21 +22,6 @@ LEAVE = f"{BEAT}/leave"
 ME, COLLEAGUE = "staff:manager@staff.example", "staff:admin@staff.example"
 
 
-@pytest.fixture
-def manager(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an onboarding manager is signed in."""
-    sign_in_as(client, database, Role.MANAGER)
-    return client
-
-
-@pytest.fixture
-def colleague(app: Flask, database: Database) -> FlaskClient:
-    """Another browser, of an administrator."""
-    other = app.test_client()
-    sign_in_as(other, database, Role.ADMIN)
-    return other
-
-
 @pytest.fixture(autouse=True)
 def drafted(database: Database) -> None:
     """A draft of version 2, saved once since it was started: it is at row_version 2."""

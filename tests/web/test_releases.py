@@ -37,13 +37,6 @@ KEPT = {"done": "keep", "skipped": "keep", "in_progress": "reset"}
 
 
 @pytest.fixture
-def manager(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an onboarding manager is signed in."""
-    sign_in_as(client, database, Role.MANAGER)
-    return client
-
-
-@pytest.fixture
 def drafted(database: Database) -> list[str]:
     """Twenty people, 10 done, 5 skipped, 3 in progress, 2 to do; a draft of version 2 with another weight."""
     with database.transaction() as session:

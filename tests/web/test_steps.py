@@ -29,13 +29,6 @@ from tests.web.desk import form_of, same_however_much_there_is, send
 NEW = {"step_id": "meet-us", "title": "Meet us", "description": "Say hello.", "weight": "15", "action_url": "/meet"}
 
 
-@pytest.fixture
-def manager(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an onboarding manager is signed in."""
-    sign_in_as(client, database, Role.MANAGER)
-    return client
-
-
 # The list
 
 
