@@ -9,6 +9,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -29,6 +30,13 @@ STATUSES = ("done", "skipped", "in_progress", "todo")
 """The four statuses in the order in which every page shows them."""
 
 RELEASE_KINDS = ("publish", "migrate", "rollback", "withdraw", "restore")
+
+
+# A seed for each array, so that a release counts differently in each.
+STANDING = (
+    "hash_array_extended(done_releases, 1) # hash_array_extended(skipped_releases, 2)"
+    " # hash_array_extended(in_progress_releases, 3)"
+)
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
@@ -169,7 +177,8 @@ class User(Base):
     """A person going through the checklist.
 
     The three arrays hold, sorted, the releases under which each of the person's steps was recorded with that status
-    (a step recorded as To do is in none). They say everything that a list, a count or a percentage needs.
+    (a step recorded as To do is in none). They say everything that a list, a count or a percentage needs. `standing` is
+    a hash of the three: people of one standing count the same everywhere, and there are few standings.
     """
 
     __tablename__ = "onboarding_users"
@@ -181,20 +190,32 @@ class User(Base):
     done_releases: Mapped[number_list]
     skipped_releases: Mapped[number_list]
     in_progress_releases: Mapped[number_list]
+    standing: Mapped[int] = mapped_column(BigInteger, Computed(STANDING, persisted=True))
     finished_at: Mapped[moment | None]
     last_activity_at: Mapped[moment | None]
 
     __table_args__ = (
         CheckConstraint("char_length(user_id) BETWEEN 1 AND 200", name="user_id"),
         Index("ix_onboarding_users_name", text("lower(name)"), "user_id"),
-        Index(
-            "ix_onboarding_users_search",
-            text("lower(name || ' ' || email || ' ' || user_id) gin_trgm_ops"),
-            postgresql_using="gin",
-        ),
-        # Room on the page keeps the writes HOT: they change no indexed column of this table.
+        Index("ix_onboarding_users_created_at", "created_at", "user_id"),
+        Index("ix_onboarding_users_last_activity", text("coalesce(last_activity_at, created_at)"), "user_id"),
+        Index("ix_onboarding_users_standing", "standing", "user_id"),
         {"postgresql_with": {"fillfactor": 80}},
     )
+
+
+class UserSearch(Base):
+    """What a person is found by: name, email and id as search_words() has them. Triggers of onboarding_users keep it.
+
+    A table of its own, because every save of a status writes the person's row, and with it each index of that table.
+    """
+
+    __tablename__ = "user_search"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("onboarding_users.user_id", ondelete="CASCADE"), primary_key=True)
+    words: Mapped[str]
+
+    __table_args__ = (Index("ix_user_search_words", text("words gin_trgm_ops"), postgresql_using="gin"),)
 
 
 class UserStep(Base):
@@ -238,8 +259,29 @@ class UserStepEvent(Base):
 
     __table_args__ = (
         Index("ix_user_step_events_at", "at"),
+        Index("ix_user_step_events_actor", "actor", "at"),
         CheckConstraint(one_of("source", ("web", "api", "bulk", "import", "cli")), name="source"),
     )
+
+
+class WriteConflict(Base):
+    """Append-only: one stale save that was refused. `release_id`: the newest release among what came before it."""
+
+    __tablename__ = "write_conflicts"
+
+    id: Mapped[big_id]
+    at: Mapped[created]
+    user_id: Mapped[str]
+    step_id: Mapped[str]
+    actor: Mapped[str]
+    source: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    to_status: Mapped[str]
+    row_version: Mapped[int]
+    current_row_version: Mapped[int]
+    release_id: Mapped[int | None]
+
+    __table_args__ = (Index("ix_write_conflicts_at", "at"),)
 
 
 class AuditEntry(Base):
@@ -257,7 +299,7 @@ class AuditEntry(Base):
     changes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     note: Mapped[str] = mapped_column(server_default="")
 
-    __table_args__ = (Index("ix_audit_log_at", "at"),)
+    __table_args__ = (Index("ix_audit_log_at", "at"), Index("ix_audit_log_actor", "actor", "at"))
 
 
 # Who may do what -----------------------------------------------------------------------------------------------------

@@ -95,12 +95,13 @@ def prepare(session: Session) -> None:
 
 FOREIGN_KEYS = text("""
 SELECT conrelid::regclass::text AS on_table, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
-  FROM pg_constraint WHERE conrelid = 'user_steps'::regclass AND contype = 'f' ORDER BY conname
+  FROM pg_constraint
+ WHERE conrelid IN ('user_steps'::regclass, 'user_search'::regclass) AND contype = 'f' ORDER BY conname
 """)
 INDEXES = text("""
 SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
   FROM pg_index
- WHERE indrelid IN ('onboarding_users'::regclass, 'user_step_events'::regclass)
+ WHERE indrelid IN ('onboarding_users'::regclass, 'user_search'::regclass, 'user_step_events'::regclass)
    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
  ORDER BY 1
 """)
@@ -108,8 +109,8 @@ SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS defini
 IS_MOST = text("""
 SELECT (SELECT count(*) FROM (SELECT FROM user_steps LIMIT :rows) there) < :rows
    AND (SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class
-         WHERE oid IN ('onboarding_users'::regclass, 'user_steps'::regclass, 'user_step_events'::regclass,
-                       'step_releases'::regclass))
+         WHERE oid IN ('onboarding_users'::regclass, 'user_search'::regclass, 'user_steps'::regclass,
+                       'user_step_events'::regclass, 'step_releases'::regclass))
 """)
 
 

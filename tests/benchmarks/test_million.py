@@ -15,9 +15,10 @@ from sqlalchemy import text
 
 from dashboard.database import Database
 from dashboard.embedded import running
-from dashboard.onboarding import affected, progress, releases, steps
+from dashboard.onboarding import affected, cutover, progress, releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.cutover import Terms
 from dashboard.onboarding.errors import Conflict
 from tests.benchmarks import data
 from tests.benchmarks.measure import Timing, ratio, say, timed
@@ -73,6 +74,32 @@ def test_report(database: Database) -> None:
     say("report and its first page of people", listed)
     say("SELECT status, count(*) of that step alone", plain)
     ratio("report against it", first, plain, 8)
+
+
+def test_cut_over_and_rollback(database: Database) -> None:
+    """The two transactions without their counting: what everybody's next read waits for."""
+
+    def forth() -> None:
+        with database.transaction() as session:
+            step = releases._locked(session, STEP, None, None)
+            terms = Terms("migrate", step.draft.version if step.draft else 0, Policy(), False, "", None)
+            cutover.cut_over(session, data.MANAGER, step, terms)
+
+    def back() -> None:
+        with database.transaction() as session:
+            step = releases._locked(session, STEP, None, None)
+            undone, target = releases.rollback_target(session, STEP)
+            terms = Terms("rollback", target.version, KEEP_ALL, False, "", None, undone)
+            cutover.cut_over(session, data.MANAGER, step, terms)
+
+    def draft() -> None:
+        with database.transaction() as session:
+            steps.start_draft(session, data.MANAGER, STEP)
+
+    there, back_again, _ = timed(forth, back, draft, runs=15)
+    print()
+    say("cut-over (aim: under 10 ms)", there)
+    say("cut-over of a rollback (aim: under 10 ms)", back_again)
 
 
 def test_saves_while_a_release_runs(database: Database) -> None:
