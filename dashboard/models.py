@@ -215,7 +215,9 @@ class UserSearch(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("onboarding_users.user_id", ondelete="CASCADE"), primary_key=True)
     words: Mapped[str]
 
-    __table_args__ = (Index("ix_user_search_words", text("words gin_trgm_ops"), postgresql_using="gin"),)
+    __table_args__ = (
+        Index("ix_user_search_words", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
+    )
 
 
 class UserStep(Base):

@@ -142,7 +142,10 @@ class Teller:
     def _copy(self, table: str, columns: Sequence[str], keys: int, rows: Sequence[tuple[Any, ...]]) -> None:
         """Puts the rows over those that are there already; the first `keys` columns tell which."""
         listed, key = ", ".join(columns), ", ".join(columns[:keys])
-        run(self.session, f"CREATE TEMP TABLE demo_rows (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DROP")
+        run(
+            self.session,
+            f"CREATE TEMP TABLE demo_rows (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP",
+        )
         with driver_connection(self.session).cursor().copy(f"COPY demo_rows ({listed}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)

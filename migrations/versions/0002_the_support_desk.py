@@ -95,7 +95,11 @@ def upgrade() -> None:
     op.execute(SEARCH_WORDS)
     op.execute(EVERYBODY)
     op.create_index(
-        "ix_user_search_words", "user_search", [sa.literal_column("words gin_trgm_ops")], postgresql_using="gin"
+        "ix_user_search_words",
+        "user_search",
+        ["words"],
+        postgresql_using="gin",
+        postgresql_ops={"words": "gin_trgm_ops"},
     )
     op.create_table(
         "write_conflicts",
