@@ -140,6 +140,14 @@ def merge_panel(maya: Page, ada: Page) -> None:
     expect(maya.get_by_test_id("merge-panel")).to_be_focused()
 
 
+def broken_merge(maya: Page, ada: Page) -> None:
+    merge_panel(maya, ada)
+    maya.get_by_test_id("merge-panel").get_by_label("Title").fill("")
+    maya.get_by_test_id("save-merged").click()
+    expect(maya.get_by_test_id("title-error")).to_be_visible()
+    expect(maya.get_by_test_id("both-weight")).to_be_visible()
+
+
 def draft_is_gone(maya: Page, ada: Page) -> None:
     open_draft(maya)
     open_preview(ada)
@@ -205,6 +213,7 @@ Way = Callable[[Page, Page], None]
     [
         broken_draft,
         merge_panel,
+        broken_merge,
         draft_is_gone,
         stale_plan,
         nothing_to_release,
