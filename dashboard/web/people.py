@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from dashboard.database import transaction
 from dashboard.onboarding import history, people, progress
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
-from dashboard.onboarding.people import Page
+from dashboard.onboarding.finding import Page
 from dashboard.staff.permissions import Permission
 from dashboard.web import person_page
 from dashboard.web.access import current_actor, require
@@ -40,7 +40,7 @@ def index() -> ResponseReturnValue:
     found, problems = NOBODY, dict[str, str]()
     try:
         with transaction() as database:
-            found = people.search(database, q, cursor=cursor, limit=PAGE)
+            found = finding.page(database, Filter(q=q), cursor=cursor, limit=PAGE)
     except Invalid as invalid:
         problems = invalid.problems
     return render(
