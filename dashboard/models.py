@@ -216,6 +216,8 @@ class UserSearch(Base):
     words: Mapped[str]
 
     __table_args__ = (
+        # a part of it only, for an index keeps nothing of any length
+        Index("ix_user_search_order", text("left(words, 200)"), "user_id"),
         Index("ix_user_search_words", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
     )
 

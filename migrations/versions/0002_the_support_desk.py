@@ -101,6 +101,7 @@ def upgrade() -> None:
         postgresql_using="gin",
         postgresql_ops={"words": "gin_trgm_ops"},
     )
+    op.create_index("ix_user_search_order", "user_search", [sa.literal_column("left(words, 200)"), "user_id"])
     op.create_table(
         "write_conflicts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),

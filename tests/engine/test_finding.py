@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import finding, people, progress, releases
+from dashboard.onboarding import filters, finding, people, progress, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.finding import SORTS, STATUSES, Filter, Found, Page
+from dashboard.onboarding.filters import SORTS, STATUSES, Filter
+from dashboard.onboarding.finding import Found, Page
 from dashboard.onboarding.people import Person
 from tests import factories
 from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step
@@ -131,7 +132,9 @@ def test_a_person_is_found_by_the_new_name_and_not_by_the_old(session: Session) 
 @pytest.mark.parametrize("q", ["anna", "an", "a"])
 def test_search_is_used_with_the_index(session: Session, q: str) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))
-    plan = session.scalars(text("EXPLAIN " + people.details() + "WHERE " + finding.SEARCHED), {"q": q}).all()
+    plan = session.scalars(
+        text("EXPLAIN " + people.details(finding.SEARCHABLE) + "WHERE " + finding.MATCHES), {"q": q}
+    ).all()
     assert any("ix_user_search_words" in line for line in plan)
 
 
@@ -374,9 +377,9 @@ def test_a_filter_is_read_from_what_an_address_says(session: Session) -> None:
         "sort": "inactive",
     }
     day = date(2026, 2, 28)
-    assert finding.read(session, said) == Filter("an", STEP, "in_progress", False, (40, 49), day, day, 14, "inactive")
-    assert finding.read(session, dict.fromkeys(said, " ")) == Filter()
-    assert finding.read(session, {"progress": "100"}).progress == (100, 100)
+    assert filters.read(session, said) == Filter("an", STEP, "in_progress", False, (40, 49), day, day, 14, "inactive")
+    assert filters.read(session, dict.fromkeys(said, " ")) == Filter()
+    assert filters.read(session, {"progress": "100"}).progress == (100, 100)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +406,7 @@ def test_what_cannot_be_a_filter_is_named(session: Session, said: dict[str, str]
     a_step(session)
     a_step(session, "only-a-draft", released=False)
     with pytest.raises(Invalid) as refused:
-        finding.read(session, said)
+        filters.read(session, said)
     assert list(refused.value.problems) == [named]
 
 
