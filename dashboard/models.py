@@ -268,6 +268,37 @@ class UserStepEvent(Base):
     )
 
 
+class BulkChange(Base):
+    """One step set to one status for many people: previewed, then carried out in batches until `finished_at`."""
+
+    __tablename__ = "bulk_changes"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    step_id: Mapped[str] = mapped_column(ForeignKey("steps.step_id"))
+    status: Mapped[str]
+    comment: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[created]
+    created_by: Mapped[str]
+    started_at: Mapped[moment | None]
+    finished_at: Mapped[moment | None]
+
+    __table_args__ = (CheckConstraint(one_of("status", STATUSES), name="status"),)
+
+
+class BulkChangePerson(Base):
+    """A person of a bulk change: what the preview saw (null: nobody of that id), and what came of it (null: not yet)."""
+
+    __tablename__ = "bulk_change_people"
+
+    bulk_id: Mapped[int] = mapped_column(ForeignKey("bulk_changes.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    row_version: Mapped[int | None]
+    from_status: Mapped[str | None]
+    outcome: Mapped[str | None]
+
+    __table_args__ = (CheckConstraint(one_of("outcome", ("changed", "same", "moved", "gone")), name="outcome"),)
+
+
 class WriteConflict(Base):
     """Append-only: one stale save that was refused. `release_id`: the newest release among what came before it."""
 
