@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import Blueprint, request
+from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
@@ -161,7 +161,9 @@ def _rounded(people: int) -> int:
 
 def ask(session: Session, values: Mapping[str, str]) -> Asked:
     """What the values of an address or of a form ask for."""
-    said = {name: value.strip() for name, value in values.items() if value.strip()}
+    said = {
+        name: value.strip() for name, value in values.items() if value.strip() and (name, value) != ("sort", "name")
+    }
     checklist = steps.checklist(session)
     titles = {one.step_id: title_of(one) for one in checklist if one.release_id}
     wanted, problems = None, dict[str, str]()
@@ -179,11 +181,16 @@ def _said() -> dict[str, str]:
 @blueprint.get("/people")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """The list; htmx gets it without the page around it. What cannot be asked for is said in the list's place."""
+    """The list; htmx gets it without the page around it. What cannot be asked for is said in the list's place.
+
+    A browser sends a form's empty fields too: it is sent on to the address without them.
+    """
     cursor = request.args.get("cursor") or None
     found, count, broken = NOBODY, NONE, False
     with transaction() as session:
         asked = ask(session, _said())
+        if not wants_partial() and not all(request.args.values()):
+            return redirect(asked.address(), 303)
         if asked.wanted:
             try:
                 found = finding.page(session, asked.wanted, cursor=cursor, limit=PAGE)
