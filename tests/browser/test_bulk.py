@@ -60,7 +60,7 @@ def test_who_changed_meanwhile_is_left_alone_and_previewed_again(enter: Enter) -
     expect(moved).to_contain_text("Skipped")
     expect(moved).to_contain_text("Ada")
     tomas.get_by_test_id("bulk-again").click()
-    expect(tomas.get_by_test_id("bulk-preview")).to_be_visible()
+    expect(tomas.get_by_test_id("bulk-preview-figures")).to_be_visible()
     expect(tomas.get_by_test_id(f"member-{ids[1]}")).to_contain_text("Skipped")
     tomas.get_by_test_id("bulk-confirm").click()
     expect(tomas.get_by_test_id("bulk-changed")).to_contain_text("1")

@@ -122,6 +122,7 @@ def test_a_bulk_change_from_the_list_to_its_end(enter: Enter) -> None:
     ada.goto("/people?q=amara+okafor")
     ada.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox").first.check()
     check(ada)
+    ada.get_by_label("New status").select_option("skipped")
     ada.get_by_test_id("bulk-preview").click()
     expect(ada.get_by_test_id("bulk-confirm")).to_be_visible()
     check(ada)
