@@ -24,7 +24,10 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import (
+from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.errors import Invalid, OnboardingError
+from dashboard.onboarding.history import record, releases_of
+from dashboard.onboarding.loading import (
     LISTED,
     BadRows,
     Imported,
@@ -38,9 +41,6 @@ from dashboard.onboarding.bulk import (
     run,
     stage,
 )
-from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid, OnboardingError
-from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
 from dashboard.onboarding.steps import MAX_INTEGER, Fields
 

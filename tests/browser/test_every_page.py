@@ -93,7 +93,9 @@ ADDRESSES = {
     "receipt": f"/steps/{PAYMENTS}/releases/4",
     "receipt of a rollback": f"/steps/{PAYMENTS}/releases/3",
     "people": "/people",
+    "people filtered": f"/people?step={PAYMENTS}&status=done&sort=furthest",
     "nobody found": "/people?q=zzz",
+    "a filter that cannot be": "/people?status=done&joined_from=2026-02-30",
     "person": f"/people/{AMARA}",
     "not found": "/people/nobody",
 }
@@ -112,6 +114,21 @@ def test_the_page_of_a_viewer(enter: Enter) -> None:
     check(ines)
     ines.goto("/steps/new")
     check(ines)
+
+
+def test_a_bulk_change_from_the_list_to_its_end(enter: Enter) -> None:
+    ada = enter("admin")
+    # few enough that the bar stands below the last of them, and covers nobody
+    ada.goto("/people?q=amara+okafor")
+    ada.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox").first.check()
+    check(ada)
+    ada.get_by_label("New status").select_option("skipped")
+    ada.get_by_test_id("bulk-preview").click()
+    expect(ada.get_by_test_id("bulk-confirm")).to_be_visible()
+    check(ada)
+    ada.get_by_test_id("bulk-confirm").click()
+    expect(ada.get_by_test_id("bulk-result")).to_be_visible()
+    check(ada)
 
 
 def test_the_sign_in_page_with_its_errors(page: Page) -> None:

@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
-from dashboard.onboarding import adoption, bulk, history, impact, invariants, people, progress, releases, steps
+from dashboard.onboarding import adoption, history, impact, invariants, loading, people, progress, releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import BadRows, Imported, Problem
 from dashboard.onboarding.errors import Conflict, Invalid
+from dashboard.onboarding.loading import BadRows, Imported, Problem
 from tests.conftest import url_of
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
 
@@ -203,7 +203,7 @@ def test_people_and_steps_that_are_here_already_stay(session: Session, original:
 def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(bulk, "MANY_ROWS", many)
+    monkeypatch.setattr(loading, "MANY_ROWS", many)
     monkeypatch.setattr(adoption, "BLOCK_BYTES", 100)
     original.define(PAY, 10)
     for number in range(50):
