@@ -75,9 +75,8 @@ class Asked:
         return self.said.get(name, "")
 
     def marks(self, name: str) -> dict[str, str]:
-        """The attributes of a member's field."""
-        wrong = {"aria-invalid": "true", "aria-describedby": "people-problem"} if name in self.problems else {}
-        return {"data-testid": f"filter-{name}"} | wrong
+        """The attributes that tell of a wrong field."""
+        return {"aria-invalid": "true", "aria-describedby": "people-problem"} if name in self.problems else {}
 
     @property
     def chips(self) -> list[tuple[str, str]]:
