@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from dashboard.onboarding.cutover import Terms
 from sqlalchemy import text
 
 from dashboard.database import Database
@@ -19,6 +18,7 @@ from dashboard.embedded import running
 from dashboard.onboarding import affected, cutover, progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.cutover import Terms
 from dashboard.onboarding.errors import Conflict
 from tests.benchmarks import data
 from tests.benchmarks.measure import Timing, ratio, say, timed
