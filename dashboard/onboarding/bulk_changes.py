@@ -224,15 +224,17 @@ WRITE = many.write("""(
       FROM bulk_change_people p JOIN bulk_changes b ON b.id = p.bulk_id
      WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""").bindparams(PEOPLE)
 FINISH = text(many.finish("(SELECT unnest(:people) AS user_id)")).bindparams(PEOPLE)
+CHANGED = text("""
+UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
+""").bindparams(PEOPLE)
 ACCOUNT = text("""
 UPDATE bulk_change_people p
-   SET outcome = CASE WHEN p.user_id = ANY(:written) THEN 'changed' WHEN v.user_id IS NULL THEN 'gone'
-                      WHEN v.status = b.status THEN 'same' ELSE 'moved' END
+   SET outcome = CASE WHEN v.user_id IS NULL THEN 'gone' WHEN v.status = b.status THEN 'same' ELSE 'moved' END
   FROM bulk_changes b, unnest(:people) AS turn(user_id)
   LEFT JOIN effective_user_steps v ON v.user_id = turn.user_id
        AND v.step_id = (SELECT step_id FROM bulk_changes WHERE id = :id)
  WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = turn.user_id
-""").bindparams(PEOPLE, bindparam("written", type_=ARRAY(Text)))
+""").bindparams(PEOPLE)
 CONFLICTS = text("""
 INSERT INTO write_conflicts (user_id, step_id, actor, source, to_status, row_version, current_row_version)
 SELECT p.user_id, b.step_id, :actor, 'bulk', b.status, p.row_version, v.row_version
@@ -269,8 +271,10 @@ def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[st
     written = session.execute(WRITE, turn | said).one().people
     if bulk.status in ("done", "skipped"):
         session.execute(FINISH, {"people": written})
-    session.execute(ACCOUNT, turn | {"written": written})
-    session.execute(CONFLICTS, turn | {"actor": actor.key})
+    session.execute(CHANGED, {"id": bulk.id, "people": written})
+    if rest := sorted(set(people).difference(written)):
+        session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
+        session.execute(CONFLICTS, {"id": bulk.id, "people": rest, "actor": actor.key})
 
 
 def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:

@@ -33,15 +33,19 @@ WITH before AS MATERIALIZED (
       FROM before b
      WHERE us.user_id = b.user_id AND us.step_id = b.step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
- RETURNING us.user_id, us.step_id
+ RETURNING us.user_id, us.step_id, b.status, b.wanted, b.row_version, b.current_release_id, b.recorded_status,
+           b.recorded_release_id
 ), inserted AS (
     INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
     SELECT user_id, step_id, wanted, current_release_id, row_version + 1, now(), :actor
       FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
         ON CONFLICT (user_id, step_id) DO NOTHING
- RETURNING user_id, step_id
+ RETURNING user_id, step_id, status, row_version, release_id
 ), written AS MATERIALIZED (
-    SELECT b.* FROM before b JOIN (SELECT * FROM updated UNION ALL SELECT * FROM inserted) done USING (user_id, step_id)
+    SELECT * FROM updated
+     UNION ALL
+    -- without a join to what was before: that is To do, recorded nowhere (docs/model.md, rule 3)
+    SELECT user_id, step_id, 'todo', status, row_version - 1, release_id, NULL, NULL FROM inserted
 ), moved AS (
     SELECT user_id, {", ".join(_moves(status) for status in ARRAYS)}
       FROM written GROUP BY user_id
