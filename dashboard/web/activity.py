@@ -12,8 +12,9 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import activity
-from dashboard.onboarding.activity import MEMBERS, PEOPLE, SYSTEM, WHAT, ActivityPage, Choices, Entry
+from dashboard.onboarding import activity, activity_filter
+from dashboard.onboarding.activity import ActivityPage, Entry
+from dashboard.onboarding.activity_filter import MEMBERS, PEOPLE, SYSTEM, WHAT, Choices
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff.permissions import Permission
 from dashboard.web import deeds
@@ -74,13 +75,18 @@ class Asked:
 
     def options(self, name: str) -> list[tuple[str, str]]:
         """What the select of that name offers, and what was typed into the address in its place."""
-        offered = {
-            "who": [("", "Anyone"), *WHO_LABELS.items(), *((key, str(who)) for key, who in self.known.actors.items())],
-            "what": [("" if what == "all" else what, WHAT_LABELS[what]) for what in WHAT],
-            "step": [("", "Any step"), *self.known.steps.items()],
-        }[name]
+        match name:
+            case "who":
+                offered = [("", "Anyone"), *WHO_LABELS.items(), *self._actors()]
+            case "what":
+                offered = [("" if what == "all" else what, WHAT_LABELS[what]) for what in WHAT]
+            case _:
+                offered = [("", "Any step"), *self.known.steps.items()]
         typed = self.chosen(name)
         return offered if typed in dict(offered) else [*offered, (typed, typed)]
+
+    def _actors(self) -> list[tuple[str, str]]:
+        return [(key, str(who)) for key, who in self.known.actors.items()]
 
     def chips(self, people: Mapping[str, str]) -> list[tuple[str, str]]:
         """What each part of the filter says, and the address without it."""
@@ -108,9 +114,9 @@ def index() -> ResponseReturnValue:
     typed, cursor = _typed(), request.args.get("cursor") or None
     found, problems = NOTHING, dict[str, str]()
     with transaction() as session:
-        known = activity.choices(session)
+        known = activity_filter.choices(session)
         try:
-            found = activity.page(session, activity.read(session, typed, known), cursor, PAGE)
+            found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
         except Invalid as invalid:
             problems = _said(invalid)
     asked = Asked(typed, known)
@@ -150,7 +156,7 @@ def as_csv() -> ResponseReturnValue:
 def _lines(typed: Mapping[str, str]) -> Rows:
     with transaction() as session:
         try:
-            asked = activity.read(session, typed, activity.choices(session))
+            asked = activity_filter.read(session, typed, activity_filter.choices(session))
         except Invalid as invalid:
             raise Invalid(_said(invalid)) from None
         yield HEADER

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from dashboard.onboarding.activity import CHANGED, ERASED, ActivityPage, Entry, What
+from dashboard.onboarding.activity import ActivityPage, Entry
+from dashboard.onboarding.activity_filter import CHANGED, ERASED, What
 from dashboard.onboarding.history import Who
 from dashboard.web.formats import number, plural
 from dashboard.web.marks import marked
