@@ -172,7 +172,7 @@ def difference(member: str, value: object) -> Difference:
     before, after = (_text(one) for one in value)
     if not before or not after:
         return Difference(label, escape(after) if after else Markup("<del>{}</del>").format(before or "none"))
-    if " " in before + after:
+    if " " in before + after and not isinstance(value[0], list):
         return Difference(label, marked(before, after).both)
     return Difference(label, Markup("<del>{}</del> → <ins>{}</ins>").format(before, after))
 
