@@ -95,7 +95,7 @@ class Asked:
     def _said(self, name: str, value: str, people: Mapping[str, str]) -> str:
         match name:
             case "who":
-                return f"By {WHO_LABELS.get(value) or self.known.actors[value].name}"
+                return f"By {WHO_LABELS[value].lower() if value in WHO_LABELS else self.known.actors[value].name}"
             case "what" | "step":
                 return dict(self.options(name))[value]
             case "person":
