@@ -262,8 +262,9 @@ class UserStepEvent(Base):
     comment: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (
-        Index("ix_user_step_events_at", "at"),
-        Index("ix_user_step_events_actor", "actor", "at"),
+        # With the person, for an import writes a million events at one moment, and pages of the activity end inside.
+        Index("ix_user_step_events_at", "at", "user_id"),
+        Index("ix_user_step_events_actor", "actor", "at", "user_id"),
         CheckConstraint(one_of("source", ("web", "api", "bulk", "import", "cli")), name="source"),
     )
 
@@ -334,7 +335,13 @@ class AuditEntry(Base):
     changes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     note: Mapped[str] = mapped_column(server_default="")
 
-    __table_args__ = (Index("ix_audit_log_at", "at"), Index("ix_audit_log_actor", "actor", "at"))
+    __table_args__ = (
+        Index("ix_audit_log_at", "at"),
+        Index("ix_audit_log_actor", "actor", "at"),
+        Index("ix_audit_log_action", "action", "at"),
+        Index("ix_audit_log_step", "step_id", "at", postgresql_where=text("step_id IS NOT NULL")),
+        Index("ix_audit_log_user", "user_id", "at", postgresql_where=text("user_id IS NOT NULL")),
+    )
 
 
 # Who may do what -----------------------------------------------------------------------------------------------------

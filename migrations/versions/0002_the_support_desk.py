@@ -1,4 +1,4 @@
-"""The support desk: finding people by their words and their standing, conflicts counted, and a person erased.
+"""The support desk: finding people by their words and their standing, conflicts counted, a person erased, the activity.
 
 Revision ID: 0002
 """
@@ -147,8 +147,18 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("bulk_id", "user_id", name=op.f("pk_bulk_change_people")),
     )
-    op.create_index("ix_user_step_events_actor", "user_step_events", ["actor", "at"])
+    op.drop_index("ix_user_step_events_at", table_name="user_step_events")
+    op.create_index("ix_user_step_events_at", "user_step_events", ["at", "user_id"])
+    op.create_index("ix_user_step_events_actor", "user_step_events", ["actor", "at", "user_id"])
     op.create_index("ix_audit_log_actor", "audit_log", ["actor", "at"])
+    op.create_index("ix_audit_log_action", "audit_log", ["action", "at"])
+    for name in ("step", "user"):
+        op.create_index(
+            f"ix_audit_log_{name}",
+            "audit_log",
+            [f"{name}_id", "at"],
+            postgresql_where=sa.text(f"{name}_id IS NOT NULL"),
+        )
     for statement in (INDEX_NEW, INDEX_RENAMED, INDEXED, INDEXED_AGAIN, REFUSE_CHANGE_UNLESS_ERASING):
         op.execute(statement)
     for table in APPEND_ONLY:
@@ -178,8 +188,11 @@ def downgrade() -> None:
         op.execute(f"DROP FUNCTION {name}()")
     op.drop_table("user_search")
     op.execute("DROP FUNCTION search_words(text)")
-    op.drop_index("ix_audit_log_actor", table_name="audit_log")
+    for name in ("user", "step", "action", "actor"):
+        op.drop_index(f"ix_audit_log_{name}", table_name="audit_log")
     op.drop_index("ix_user_step_events_actor", table_name="user_step_events")
+    op.drop_index("ix_user_step_events_at", table_name="user_step_events")
+    op.create_index("ix_user_step_events_at", "user_step_events", ["at"])
     for name in ("standing", "last_activity", "created_at"):
         op.drop_index(f"ix_onboarding_users_{name}", table_name="onboarding_users")
     op.drop_column("onboarding_users", "standing")

@@ -97,6 +97,11 @@ ADDRESSES = {
     "nobody found": "/people?q=zzz",
     "a filter that cannot be": "/people?status=done&joined_from=2026-02-30",
     "person": f"/people/{AMARA}",
+    "activity": "/activity",
+    "activity, filtered": f"/activity?what=statuses&person={AMARA}&from=2020-01-01&to=2999-12-31",
+    "no activity": "/activity?what=imports",
+    "activity, a broken filter": "/activity?who=x&what=x&step=x&person=x&from=2026-02-30&to=x",
+    "activity, a broken page": "/activity?cursor=x",
     "not found": "/people/nobody",
 }
 
@@ -105,6 +110,14 @@ ADDRESSES = {
 def test_a_page(enter: Enter, path: str) -> None:
     ada = enter("admin")
     ada.goto(path)
+    check(ada)
+
+
+def test_the_activity_with_its_details_open(enter: Enter) -> None:
+    ada = enter("admin")
+    ada.goto("/activity?what=drafts")
+    for details in ada.get_by_text("Details", exact=True).all():
+        details.click()
     check(ada)
 
 
