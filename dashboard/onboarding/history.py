@@ -203,6 +203,21 @@ def changes_since(session: Session, user_id: str, step_id: str, row_version: int
     return [change for change in told if change.row_version > row_version]
 
 
+def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
+    """The same for several steps, in two queries; `seen` maps each to the row_version to begin after."""
+    events = events_of(session, user_id)
+    releases = releases_of(session, seen)
+    return {
+        step_id: [
+            change
+            for change in explain([event for event in events if event.step_id == step_id], releases[step_id])
+            if change.row_version > row_version
+        ]
+        for step_id, row_version in seen.items()
+        if step_id in releases
+    }
+
+
 def still_holds(status: Status, changes: Sequence[Change]) -> bool:
     """Whether a status chosen before `changes` makes sense after them: nobody else wrote, only releases came, and had
     it been saved in time it would count now. `changes` are all since then, as `changes_since` gives them.
