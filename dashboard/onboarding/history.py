@@ -237,7 +237,9 @@ class Timeline:
     total: int
 
 
-def timeline(session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20) -> Timeline:
+def timeline(
+    session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20, *, until: datetime | None = None
+) -> Timeline:
     """Every event and every release that touched this person after `since` (when they joined), newest first."""
     events: dict[str, list[Event]] = {}
     for event in events_of(session, user_id):
@@ -251,7 +253,7 @@ def timeline(session: Session, user_id: str, since: datetime, start: int = 0, li
         told += [
             (moment, order, change)
             for order, (moment, change) in enumerate(zip(moments, explained, strict=True))
-            if change.kind == "event" or change.at >= since
+            if (change.kind == "event" or change.at >= since) and (until is None or moment <= until)
         ]
     told.sort(key=lambda item: item[:2], reverse=True)
     changes = [change for _, _, change in told]
