@@ -203,6 +203,21 @@ def changes_since(session: Session, user_id: str, step_id: str, row_version: int
     return [change for change in told if change.row_version > row_version]
 
 
+def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
+    """The same for several steps, in two queries; `seen` maps each to the row_version to begin after."""
+    events = events_of(session, user_id)
+    releases = releases_of(session, seen)
+    return {
+        step_id: [
+            change
+            for change in explain([event for event in events if event.step_id == step_id], releases[step_id])
+            if change.row_version > row_version
+        ]
+        for step_id, row_version in seen.items()
+        if step_id in releases
+    }
+
+
 def still_holds(status: Status, changes: Sequence[Change]) -> bool:
     """Whether a status chosen before `changes` makes sense after them: nobody else wrote, only releases came, and had
     it been saved in time it would count now. `changes` are all since then, as `changes_since` gives them.
@@ -222,7 +237,9 @@ class Timeline:
     total: int
 
 
-def timeline(session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20) -> Timeline:
+def timeline(
+    session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20, *, until: datetime | None = None
+) -> Timeline:
     """Every event and every release that touched this person after `since` (when they joined), newest first."""
     events: dict[str, list[Event]] = {}
     for event in events_of(session, user_id):
@@ -236,7 +253,7 @@ def timeline(session: Session, user_id: str, since: datetime, start: int = 0, li
         told += [
             (moment, order, change)
             for order, (moment, change) in enumerate(zip(moments, explained, strict=True))
-            if change.kind == "event" or change.at >= since
+            if (change.kind == "event" or change.at >= since) and (until is None or moment <= until)
         ]
     told.sort(key=lambda item: item[:2], reverse=True)
     changes = [change for _, _, change in told]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,6 +54,40 @@ class Saved:
     updated_at: datetime
     progress: int
     finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A status chosen for one step, by somebody who saw the status `seen` at `row_version`."""
+
+    step_id: str
+    status: str
+    row_version: int
+    seen: str
+    comment: str = ""
+    attempt: int = 0
+
+    @property
+    def says_something(self) -> bool:
+        """False where nothing was chosen or typed: a row that was only there."""
+        return self.status != self.seen or bool(self.comment.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one of several saves: it was `saved`, or refused, or (neither) there was nothing to write."""
+
+    step_id: str
+    saved: Saved | None = None
+    refusal: Conflict | Invalid | Withdrawn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """How far a person's step has moved on, and whether it is live."""
+
+    row_version: int
+    is_live: bool
 
 
 # The weight that counts for the person `u`, out of that of all live steps, rounded down (docs/model.md, rule 7).
@@ -172,6 +207,38 @@ def save(
     return Saved(user_id, step_id, checked, saved.before, saved.row_version, saved.updated_at, saved.progress, finished)
 
 
+def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wanted]) -> list[Outcome]:
+    """Save several steps of one person, in checklist order: each a checked write, whatever came of the others.
+
+    Raises NotFound (step or person): then nothing is to be kept.
+    """
+    order = {step.step_id: number for number, step in enumerate(steps_of(session, user_id))}
+    for one in wanted:
+        if one.step_id not in order:
+            step_of(session, user_id, one.step_id)
+    in_order = sorted(wanted, key=lambda one: order.get(one.step_id, len(order)))
+    return [_outcome(session, actor, user_id, one) for one in in_order]
+
+
+def _outcome(session: Session, actor: Actor, user_id: str, wanted: Wanted) -> Outcome:
+    if not wanted.says_something:
+        return Outcome(wanted.step_id)
+    try:
+        saved = save(
+            session,
+            actor,
+            user_id,
+            wanted.step_id,
+            wanted.status,
+            wanted.row_version,
+            comment=wanted.comment,
+            attempt=wanted.attempt,
+        )
+    except (Conflict, Invalid, Withdrawn) as refusal:
+        return Outcome(wanted.step_id, refusal=refusal)
+    return Outcome(wanted.step_id, saved)
+
+
 # Rare, so it is not part of every write: a person reaches 100 once.
 FINISH = text("UPDATE onboarding_users SET finished_at = :at WHERE user_id = :user_id")
 
@@ -238,3 +305,20 @@ def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
     if session.scalar(select(models.User.user_id).where(models.User.user_id == user_id)) is None:
         raise NotFound("person", user_id)
     raise NotFound("step", step_id)
+
+
+# What an open page asks for every few seconds: one look-up by key in each of a few small tables.
+VERSIONS = text("""
+SELECT v.step_id, v.row_version, v.step_version IS NOT NULL AS is_live
+  FROM onboarding_users u LEFT JOIN effective_user_steps v ON v.user_id = u.user_id
+ WHERE u.user_id = :user_id
+""")
+
+
+def versions_of(session: Session, user_id: str) -> dict[str, Version]:
+    """How far each of the person's steps has moved on, in one query. Raises NotFound."""
+    check_key("person", user_id)
+    rows = session.execute(VERSIONS, {"user_id": user_id}).all()
+    if not rows:
+        raise NotFound("person", user_id)
+    return {row.step_id: Version(row.row_version, row.is_live) for row in rows if row.step_id is not None}

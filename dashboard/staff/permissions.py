@@ -14,6 +14,7 @@ class Permission(StrEnum):
     VIEW = "view"
     EXPORT = "export"
     EDIT_PEOPLE = "edit_people"
+    ERASE_PEOPLE = "erase_people"
     EDIT_STEPS = "edit_steps"
     RELEASE = "release"
     MANAGE_STAFF = "manage_staff"
@@ -52,6 +53,7 @@ _DOES = {
     Permission.VIEW: "look at every page",
     Permission.EXPORT: "export lists",
     Permission.EDIT_PEOPLE: "change people's progress",
+    Permission.ERASE_PEOPLE: "export or erase everything stored about a person",
     Permission.EDIT_STEPS: "change steps and drafts",
     Permission.RELEASE: "release steps and roll them back",
     Permission.MANAGE_STAFF: "manage staff accounts",
@@ -69,7 +71,7 @@ _LOOK = frozenset({Permission.VIEW, Permission.EXPORT})
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _LOOK,
-    Role.SUPPORT: _LOOK | {Permission.EDIT_PEOPLE},
+    Role.SUPPORT: _LOOK | {Permission.EDIT_PEOPLE, Permission.ERASE_PEOPLE},
     Role.MANAGER: _LOOK | {Permission.EDIT_STEPS, Permission.RELEASE},
     Role.ADMIN: frozenset(Permission),
 }

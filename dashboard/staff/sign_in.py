@@ -125,8 +125,8 @@ def complete(
     return SignedIn(account_from(row), secret)
 
 
-def load(session: Session, secret: str, *, demo: bool = False) -> Account | None:
-    """Whose session this is; None when it is over or the account disabled. Notes the visit once a minute."""
+def load(session: Session, secret: str, *, demo: bool = False, visit: bool = True) -> Account | None:
+    """Whose session this is; None when it is over or the account disabled. Notes a `visit` once a minute."""
     found = session.execute(
         select(StaffAccount, StaffSession.last_seen_at < func.now() - SEEN_EVERY)
         .join(StaffSession, StaffSession.account_id == StaffAccount.id)
@@ -137,7 +137,7 @@ def load(session: Session, secret: str, *, demo: bool = False) -> Account | None
     row, is_due = found
     if not may_sign_in(row.email, demo=demo):
         return None
-    if is_due:
+    if is_due and visit:
         _note_visit(session, _digest(secret))
     return account_from(row)
 

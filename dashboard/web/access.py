@@ -17,7 +17,7 @@ from dashboard.staff import sign_in
 from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, declare, declared, roles_with
 from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, sign_in_address
-from dashboard.web.rendering import wants_partial
+from dashboard.web.rendering import asks_by_itself, wants_partial
 from dashboard.web.security import API_PREFIX
 
 P = ParamSpec("P")
@@ -110,7 +110,8 @@ def load_staff() -> None:
     if not secret or request.endpoint == "static" or request.path.startswith(API_PREFIX):
         return
     with transaction() as session:
-        g.account = sign_in.load(session, secret, demo=settings().demo)
+        # what a page asks by itself keeps no session open
+        g.account = sign_in.load(session, secret, demo=settings().demo, visit=not asks_by_itself())
 
 
 def refuse_undeclared() -> None:

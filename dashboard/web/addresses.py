@@ -3,10 +3,13 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
+from flask.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter, ValidationError
 
 MARK = "~"
 UNPADDED = re.compile(r"[A-Za-z0-9_-]+")
+BELOW = ("/steps", "/moved", "/export.json", "/erase")
+"""What follows a person's id in the addresses below their page."""
 
 
 class UserIdConverter(BaseConverter):
@@ -25,9 +28,16 @@ class UserIdConverter(BaseConverter):
         return super().to_url(value) if stands_as_it_is(value) else MARK + pack(value)
 
 
+def install(state: BlueprintSetupState) -> None:
+    """For each blueprint whose routes name a person, before they are made: `blueprint.record_once(install)`."""
+    state.app.url_map.converters["user_id"] = UserIdConverter
+
+
 def stands_as_it_is(user_id: str) -> bool:
     """False for what gets lost on the way (`..`, `//`, line ends) or means something else (a packed id, a step)."""
     if user_id.startswith(MARK) or not user_id.isprintable() or "/steps/" in user_id:
+        return False
+    if user_id.endswith(BELOW):
         return False
     return all(segment not in ("", ".", "..") for segment in user_id.split("/"))
 

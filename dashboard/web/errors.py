@@ -20,7 +20,7 @@ from dashboard.onboarding.errors import (
     StaleDraft,
     StalePlan,
 )
-from dashboard.web.rendering import back_address, wants_partial
+from dashboard.web.rendering import asks_by_itself, back_address, wants_partial
 from dashboard.web.requestlog import request_id
 from dashboard.web.security import API_PREFIX
 
@@ -134,7 +134,7 @@ def on_signed_out(error: HTTPException) -> ResponseReturnValue:
     address = sign_in_address()
     if not wants_partial():
         return redirect(address, 303)
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS and not asks_by_itself():
         return Response(status=204, headers={"HX-Redirect": address})
     return answer(SIGNED_OUT, error)
 

@@ -1,46 +1,68 @@
-"""A person's page, and saving a step of theirs. The list of people is in finding.py."""
+"""A person's page, and saving steps of theirs. The list of people is in finding.py."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 
 from flask import Blueprint, flash, redirect, request, session, url_for
-from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import history, progress
-from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
+from dashboard.onboarding import progress, steps
+from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.staff.permissions import Permission
-from dashboard.web import person_page
-from dashboard.web.access import current_actor, require
-from dashboard.web.addresses import UserIdConverter
+from dashboard.web import addresses, person_page, saving
+from dashboard.web.access import require
+from dashboard.web.checklist import title_of
 from dashboard.web.formats import status_label
-from dashboard.web.person_page import Attempt, Happened, Undo
+from dashboard.web.person_page import NOTHING, Attempt, Happened, PersonPage, Undo
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.told import saved_several
 
 blueprint = Blueprint("people", __name__)
-
-
-@blueprint.record_once
-def install(state: BlueprintSetupState) -> None:
-    """Comes first in this module: the routes below need the converter."""
-    state.app.url_map.converters["user_id"] = UserIdConverter
+blueprint.record_once(addresses.install)
 
 
 @blueprint.get("/people/<user_id:user_id>")
 @require(Permission.VIEW)
 def show(user_id: str) -> ResponseReturnValue:
-    """A person; `history` says where the shown page of their history starts."""
+    """A person, now or `as_of` a moment of the past; `history` says where the shown page of their history starts."""
     start = request.args.get("history", 0, type=int)
-    record = person_page.load(user_id, start=start if start in range(1_000_000) else 0, happened=_just_saved(user_id))
-    return render("people/show.html", record=record)
+    start = start if start in range(1_000_000) else 0
+    if as_of := request.args.get("as_of", "").strip():
+        return _as_of(user_id, as_of, start)
+    return _page(person_page.load(user_id, start=start, happened=_just_saved(user_id)))
+
+
+def _as_of(user_id: str, typed: str, start: int) -> ResponseReturnValue:
+    """The page as it was; where it cannot be told, the page as it is, with the reason at the field."""
+    try:
+        moment = person_page.moment_of(typed)
+        return _page(person_page.load_as_of(user_id, moment, start=start), as_of=typed)
+    except Invalid as invalid:
+        problem = f"{typed[:40]} {invalid.problems['as_of']}."
+        return _page(person_page.load(user_id), 422, as_of=typed, problem=problem)
+
+
+def _page(record: PersonPage, status: int = 200, **more: str) -> ResponseReturnValue:
+    given = {"as_of": "", "problem": "", "said": ""} | more
+    return render("people/show.html", status=status, record=record, **given)
+
+
+@blueprint.get("/people/<user_id:user_id>/steps")
+@require(Permission.VIEW)
+def rows(user_id: str) -> ResponseReturnValue:
+    """Leads to the rows on the person's page."""
+    return redirect(_address(user_id), 303)
 
 
 @blueprint.get("/people/<user_id:user_id>/steps/<step_id>")
 @require(Permission.VIEW)
 def row(user_id: str, step_id: str) -> ResponseReturnValue:
-    """Leads to the row on the person's page."""
+    """The row as it is now for htmx; else it leads to the row on the person's page."""
+    if wants_partial():
+        return _answer(user_id, Happened(step_id, focus=True), 200)
     return redirect(_address(user_id, step_id), 303)
 
 
@@ -48,56 +70,74 @@ def row(user_id: str, step_id: str) -> ResponseReturnValue:
 @require(Permission.EDIT_PEOPLE)
 def save(user_id: str, step_id: str) -> ResponseReturnValue:
     """Saves a step over the row_version that the form carries, or takes another way out of a conflict."""
-    attempt = Attempt.read(request.form)
-    if attempt.resolve == "keep":
-        return _shown(user_id, Happened(step_id, focus=True), 200)
-    if attempt.resolve == "edit":
-        return _answer(user_id, Happened(step_id, attempt, focus=True), 200)
-    happened, status = _carry_out(user_id, step_id, attempt)
+    attempt = Attempt.read(request.form, step_id)
+    try:
+        return _saved(user_id, step_id, attempt)
+    except NotFound as missing:
+        return _gone(missing, saving.rows_of(request.form) | {step_id: attempt}, step_id)
+
+
+def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
+    match attempt.resolve:
+        case "keep":
+            return _shown(user_id, Happened(step_id, focus=True), 200)
+        case "edit":
+            return _answer(user_id, Happened(step_id, attempt, focus=True), 200)
+        case "show":
+            return _answer(user_id, saving.look(user_id, step_id, attempt), 200)
+    happened, status = saving.save(user_id, step_id, attempt)
     if happened.is_saved:
-        return _shown(user_id, happened, status)
+        # these controls are gone from the row that comes back: the focus has to be put somewhere
+        focus = bool(attempt.resolve or attempt.undoes or attempt.comment)
+        return _shown(user_id, replace(happened, focus=focus), status)
     return _answer(user_id, happened, status)
 
 
-def _carry_out(user_id: str, step_id: str, attempt: Attempt) -> tuple[Happened, int]:
-    """The one checked write, and what came of it."""
+@blueprint.post("/people/<user_id:user_id>/steps")
+@require(Permission.EDIT_PEOPLE)
+def save_all(user_id: str) -> ResponseReturnValue:
+    """Saves every row in which something was chosen or typed, each over the row_version that it carries."""
+    attempts = saving.rows_of(request.form)
     try:
-        with transaction() as database:
-            saved = progress.save(
-                database,
-                current_actor(),
-                user_id,
-                step_id,
-                attempt.status,
-                attempt.row_version,
-                comment=attempt.comment,
-            )
-    except Invalid as invalid:
-        return Happened(step_id, attempt, problems=attempt.told(invalid.problems)), 422
-    except Conflict as conflict:
-        return Happened(step_id, attempt, is_stale=True, changes=conflict.changes), 409
-    except Withdrawn:
-        with transaction() as database:
-            changes = history.changes_since(database, user_id, step_id, attempt.row_version)
-        return Happened(step_id, attempt, is_stale=True, changes=changes), 410
-    undo = Undo.of(saved, attempt)
-    return Happened(
-        step_id, attempt, is_saved=True, undo=undo, focus=bool(attempt.resolve or attempt.undoes or attempt.comment)
-    ), 200
+        told = saving.save_all(user_id, attempts)
+        return _several(user_id, {one.step_id: one for one in _with_focus(told)})
+    except NotFound as missing:
+        return _gone(missing, attempts)
+
+
+def _with_focus(told: Sequence[Happened]) -> list[Happened]:
+    """The first panel has the focus; where there is none, the first row that was refused."""
+    first = next((one for one in told if one.is_stale), next((one for one in told if one.problems), None))
+    return [replace(one, focus=one is first) for one in told]
+
+
+def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnValue:
+    record = person_page.load(user_id, happened=happened)
+    answered = [row for row in record.rows if row.step.step_id in happened]
+    refused = [row for row in answered if row.happened.problems and not row.panel]
+    panels = [row for row in answered if row.panel]
+    withdrawn = [row for row in panels if row.step.version is None]
+    saved = len(answered) - len(refused) - len(panels)
+    said = saved_several(saved, len(panels) - len(withdrawn), len(withdrawn), len(refused))
+    status = 409 if panels else 422 if refused else 200
+    if wants_partial():
+        return render("people/show.html", "people/answers.html", status=status, record=record, rows=answered, said=said)
+    if status != 200:
+        return _page(record, status, said=said)
+    flash(said)
+    _remember(user_id, happened.values())
+    return redirect(_address(user_id), 303)
 
 
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
     """The row as it is now with what belongs to it; without htmx the whole page around it."""
-    record = person_page.load(user_id, happened=happened)
+    record = person_page.load(user_id, happened={happened.step_id: happened})
     answered = record.row(happened.step_id)
-    return render(
-        "people/show.html",
-        "people/answer.html",
-        status=410 if answered.step.version is None else status,
-        record=record,
-        row=answered,
-        order=record.order(happened.step_id),
-    )
+    status = 410 if answered.step.version is None else status
+    if not wants_partial():
+        return _page(record, status)
+    order = record.order(happened.step_id)
+    return render("people/show.html", "people/answer.html", status=status, record=record, row=answered, order=order)
 
 
 def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
@@ -108,22 +148,45 @@ def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue
         with transaction() as database:
             title = progress.step_of(database, user_id, happened.step_id).title
         flash(f"Saved. {title} is now {status_label(happened.attempt.status)}.")
-        _remember(user_id, happened)
+        _remember(user_id, [happened])
     return redirect(_address(user_id, happened.step_id), 303)
 
 
-def _remember(user_id: str, happened: Happened) -> None:
-    """Keeps the Undo over the redirect that follows."""
-    session["saved"] = [user_id, happened.step_id, asdict(happened.undo) if happened.undo else None]
+def _gone(missing: NotFound, attempts: Mapping[str, Attempt], step_id: str = "") -> ResponseReturnValue:
+    """The person is no longer here: says so, with what was chosen and typed. Raises what else is missing."""
+    if missing.what != "person":
+        raise missing
+    with transaction() as database:
+        titles = {step.step_id: title_of(step) for step in steps.checklist(database)}
+    typed = [
+        (titles.get(one, one), attempt)
+        for one, attempt in attempts.items()
+        if one == step_id or attempt.wanted(one).says_something
+    ]
+    response = render("people/gone.html", "people/_gone_panel.html", status=404, typed=typed)
+    if wants_partial():
+        # set by hand: htmx-flask's own helper refuses modifiers
+        response.headers.update({"HX-Retarget": "#person", "HX-Reswap": "outerHTML"})
+    return response
 
 
-def _just_saved(user_id: str) -> Happened:
-    """What was saved just before, when it was a step of this person."""
-    of_user, step_id, undo = session.pop("saved", [None, "", None])
+def _remember(user_id: str, saved: Iterable[Happened]) -> None:
+    """Keeps each Undo over the redirect that follows."""
+    undo = {one.step_id: asdict(one.undo) if one.undo else None for one in saved if one.is_saved}
+    session["saved_steps"] = [user_id, undo]
+
+
+def _just_saved(user_id: str) -> Mapping[str, Happened]:
+    """What was saved just before, when it was of this person."""
+    of_user, undo = session.pop("saved_steps", [None, {}])
     if of_user != user_id:
-        return person_page.AT_REST
-    return Happened(step_id, is_saved=True, undo=Undo(**undo) if undo else None)
+        return NOTHING
+    return {
+        step_id: Happened(step_id, is_saved=True, undo=Undo(**given) if given else None)
+        for step_id, given in undo.items()
+    }
 
 
-def _address(user_id: str, step_id: str) -> str:
-    return url_for("people.show", user_id=user_id, _anchor=f"step-row-{step_id}")
+def _address(user_id: str, step_id: str = "") -> str:
+    anchor = f"step-row-{step_id}" if step_id else "steps"
+    return url_for("people.show", user_id=user_id, _anchor=anchor)

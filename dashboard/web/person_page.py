@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from dashboard.database import transaction
-from dashboard.onboarding import history, people, progress
+from dashboard.database import Session, transaction
+from dashboard.onboarding import history, past, people, progress
 from dashboard.onboarding.carryover import STATUSES, Release, Status
-from dashboard.onboarding.errors import NotFound
+from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, Timeline, Who
 from dashboard.onboarding.people import Person
-from dashboard.onboarding.progress import Saved, UserStep
+from dashboard.onboarding.progress import Saved, UserStep, Wanted
 from dashboard.web.formats import status_label
 from dashboard.web.told import Told, called, how_many_changes, receipt_address, tell
 
@@ -26,7 +26,10 @@ UNKNOWN_STATUS = "The status must be one of To do, In progress, Done and Skipped
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a row's form carried. `row_version` is 0 where it is not a number; `resolve` is a conflict's way out."""
+    """What was chosen and typed for one row. `row_version` is 0 where it is not a number; `seen` is the status shown.
+
+    `resolve` is a conflict's way out, and `number` counts the conflicts that this came through.
+    """
 
     status: str
     row_version: int
@@ -34,21 +37,37 @@ class Attempt:
     resolve: str = ""
     undoes: bool = False
     opened: datetime | None = None
+    seen: str = ""
+    number: int = 0
     has_row_version: bool = True
 
     @classmethod
-    def read(cls, form: Mapping[str, str]) -> Attempt:
-        """From a request's form, however broken it is."""
-        given = form.get("row_version", "").strip()
+    def read(cls, form: Mapping[str, str], step_id: str = "") -> Attempt:
+        """From a request's form, however broken it is; a form of many rows holds each under the id of its step."""
+
+        def field(name: str) -> str:
+            return form.get(f"{name}.{step_id}", form.get(name, ""))
+
+        row_version, number = field("row_version").strip(), field("attempt")
         return cls(
-            status=form.get("status", ""),
-            row_version=int(given) if WHOLE_NUMBER.fullmatch(given) else 0,
-            comment=form.get("comment", "").strip(),
+            status=field("status"),
+            row_version=int(row_version) if WHOLE_NUMBER.fullmatch(row_version) else 0,
+            comment=field("comment").strip(),
             resolve=form.get("resolve", ""),
             undoes=form.get("undoes", "") == "1",
-            opened=moment(form.get("opened", "")),
-            has_row_version=bool(given),
+            opened=moment(field("opened")),
+            seen=field("seen"),
+            number=max(0, int(number)) if WHOLE_NUMBER.fullmatch(number) else 0,
+            has_row_version=bool(row_version),
         )
+
+    def wanted(self, step_id: str) -> Wanted:
+        """The same for the engine."""
+        return Wanted(step_id, self.status, self.row_version, self.seen, self.comment, self.number)
+
+    def once_more(self) -> Attempt:
+        """The next try, after a conflict."""
+        return replace(self, number=self.number + 1)
 
     def told(self, problems: Mapping[str, str]) -> tuple[str, ...]:
         """Why it was not saved, as sentences."""
@@ -69,6 +88,15 @@ def moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo and found <= datetime.now(UTC) else None
+
+
+def moment_of(text: str) -> datetime:
+    """The day and time that an address names, in UTC unless it says otherwise. Raises Invalid naming `as_of`."""
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise Invalid({"as_of": "is no day and time that exist"}) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +120,7 @@ NOTHING_TYPED = Attempt("", 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What came of a form that was sent for one row. `focus`: the row, as it is now, gets the focus."""
+    """What came of a form that was sent for one row. `focus`: the row, as it is now, or its panel gets the focus."""
 
     step_id: str
     attempt: Attempt = NOTHING_TYPED
@@ -105,6 +133,7 @@ class Happened:
 
 
 AT_REST = Happened("")
+NOTHING: Mapping[str, Happened] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +154,17 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of the person; `by` says by whom or by what it is as it is, `receipt` leads to the release that did it."""
+    """One step of the person; `by` says by whom or by what it is as it is.
+
+    Where that is a release, `receipt` leads to it, `released_by` is a name, and `why` its reason.
+    """
 
     step: UserStep
     at: datetime | None
     by: str
     receipt: str = ""
+    released_by: str = ""
+    why: str = ""
     happened: Happened = AT_REST
     panel: Panel | None = None
 
@@ -145,10 +179,18 @@ class Row:
         """The comment that was typed and is not saved."""
         return "" if self.happened.is_saved else self.happened.attempt.comment
 
+    @property
+    def attempt(self) -> int:
+        """How many conflicts what is in the row came through."""
+        return 0 if self.happened.is_saved else self.happened.attempt.number
+
 
 @dataclass(frozen=True, slots=True)
 class PersonPage:
-    """A person, their rows in checklist order, the withdrawn ones apart, and one page of history."""
+    """A person, their rows in checklist order, the withdrawn ones apart, and one page of history.
+
+    `as_of` is the moment of the past at which all of it was so; None: it is so now.
+    """
 
     person: Person
     rows: list[Row]
@@ -157,6 +199,7 @@ class PersonPage:
     told: list[Told]
     titles: Mapping[str, str]
     opened: datetime
+    as_of: datetime | None = None
 
     def row(self, step_id: str) -> Row:
         """The row of one step. Raises NotFound."""
@@ -201,24 +244,53 @@ class PersonPage:
         return after if after < self.history.total else None
 
 
-def load(user_id: str, *, start: int = 0, happened: Happened = AT_REST) -> PersonPage:
-    """The page; `happened` fills in the row that it concerns. Raises NotFound."""
+def load(user_id: str, *, start: int = 0, happened: Mapping[str, Happened] = NOTHING) -> PersonPage:
+    """The page; `happened` fills in the rows that it concerns. Raises NotFound."""
     with transaction() as session:
         person = people.find(session, user_id)
         steps = progress.steps_of(session, user_id)
         timeline = history.timeline(session, user_id, person.created_at, start, HISTORY_LIMIT)
-        moved = [step.step_id for step in steps if step.reset_by_release_id or step.version is None]
-        releases = history.releases_of(session, moved) if moved else {}
-        keys = {step.updated_by for step in steps if step.updated_by}
-        keys |= {change.by for change in (*timeline.changes, *happened.changes)}
-        keys |= {release.released_by for of_step in releases.values() for release in of_step}
-        names = history.who(session, keys)
+        changes = [change for one in happened.values() for change in one.changes]
+        releases, names = _explained(session, steps, [*timeline.changes, *changes])
+    return _page(person, steps, timeline, releases, names, happened)
+
+
+def load_as_of(user_id: str, moment: datetime, *, start: int = 0) -> PersonPage:
+    """The page as it was at `moment`, nothing in it to be changed. Raises NotFound, Invalid naming `as_of`."""
+    with transaction() as session:
+        then = past.as_of(session, user_id, moment)
+        timeline = history.timeline(session, user_id, then.person.created_at, start, HISTORY_LIMIT, until=moment)
+        releases, names = _explained(session, then.steps, timeline.changes)
+    known = {step_id: [one for one in every if one.released_at <= moment] for step_id, every in releases.items()}
+    return replace(_page(then.person, then.steps, timeline, known, names), as_of=moment)
+
+
+def _explained(
+    session: Session, steps: Sequence[UserStep], changes: Iterable[Change]
+) -> tuple[dict[str, list[Release]], dict[str, Who]]:
+    """The releases that made steps what they are, and the names of everybody who did anything here."""
+    moved = [step.step_id for step in steps if step.reset_by_release_id or step.version is None]
+    releases = history.releases_of(session, moved) if moved else {}
+    keys = {step.updated_by for step in steps if step.updated_by}
+    keys |= {change.by for change in changes}
+    keys |= {release.released_by for of_step in releases.values() for release in of_step}
+    return releases, history.who(session, keys)
+
+
+def _page(
+    person: Person,
+    steps: Sequence[UserStep],
+    timeline: Timeline,
+    releases: Mapping[str, Sequence[Release]],
+    names: Mapping[str, Who],
+    happened: Mapping[str, Happened] = NOTHING,
+) -> PersonPage:
     # a step that was withdrawn while it was being edited keeps its place, to say so
-    here = [step for step in steps if step.version is not None or step.step_id == happened.step_id]
+    here = [step for step in steps if step.version is not None or step.step_id in happened]
     rows = [_row(step, releases, names) for step in steps]
     return PersonPage(
         person=person,
-        rows=[_with(row, happened, names) for row in rows if row.step in here],
+        rows=[_with(row, happened.get(row.step.step_id, AT_REST), names) for row in rows if row.step in here],
         withdrawn=[row for row in rows if row.step not in here],
         history=timeline,
         told=[tell(change, names) for change in timeline.changes],
@@ -232,16 +304,20 @@ def _row(step: UserStep, releases: Mapping[str, Sequence[Release]], names: Mappi
     of_step = releases.get(step.step_id, [])
     if step.version is None:
         last = of_step[-1]
-        return Row(step, last.released_at, f"Withdrawn by {names[last.released_by].name}", receipt_address(last))
+        return _released(step, last, f"Withdrawn by {names[last.released_by].name}")
     for release in of_step:
         if release.id == step.reset_by_release_id:
-            return Row(step, release.released_at, f"Reset by {called(release)}", receipt_address(release))
+            return _released(step, release, f"Reset by {called(release)}", names[release.released_by].name)
     return Row(step, step.updated_at, names[step.updated_by].name if step.updated_by else "")
+
+
+def _released(step: UserStep, release: Release, by: str, released_by: str = "") -> Row:
+    return Row(step, release.released_at, by, receipt_address(release), released_by, release.note)
 
 
 def _with(row: Row, happened: Happened, names: Mapping[str, Who]) -> Row:
     """The row with what came of its form."""
-    if row.step.step_id != happened.step_id:
+    if happened is AT_REST:
         return row
     return replace(row, happened=happened, panel=_panel(row.step, happened, names))
 

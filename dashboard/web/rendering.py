@@ -75,6 +75,11 @@ def wants_partial() -> bool:
     return headers.get("HX-Request-Type") != "full" and "HX-History-Restore-Request" not in headers
 
 
+def asks_by_itself() -> bool:
+    """True for what a page asks every few seconds without anybody having done anything (static/js/app.js)."""
+    return "X-Quiet" in request.headers
+
+
 def render(page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
     """The page; for htmx the partial of it, when one is named."""
     if partial and wants_partial():

@@ -88,3 +88,17 @@ def how_many_changes(changes: Sequence[object]) -> str:
     count = len(changes)
     number = NUMBERS[count] if count < len(NUMBERS) else f"{count:,}"
     return f"{number} change{'' if count == 1 else 's'}"
+
+
+def saved_several(saved: int, stale: int, withdrawn: int, refused: int) -> str:
+    """What came of several saves: Saved 3 steps. 1 changed while you had it open."""
+    if not (saved or stale or withdrawn or refused):
+        return "Nothing was changed, so nothing was saved."
+    told = [f"Saved {saved} step{'' if saved == 1 else 's'}." if saved else "Nothing was saved."]
+    if stale:
+        told.append(f"{stale} changed while you had {'it' if stale == 1 else 'them'} open.")
+    if withdrawn:
+        told.append(f"{withdrawn} {'was' if withdrawn == 1 else 'were'} withdrawn meanwhile.")
+    if refused:
+        told.append(f"{refused} cannot be saved as {'it is' if refused == 1 else 'they are'}.")
+    return " ".join(told)

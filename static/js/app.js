@@ -20,14 +20,29 @@ function closeDrawer() {
 /** True for what asks by itself every few seconds: nobody has done anything, so nothing is to be told or closed. */
 const isQuiet = (event) => Boolean(event.detail?.ctx?.sourceElement?.matches?.("[data-quiet]"));
 
+let underWay = 0; // requests that somebody has made: what asks by itself would come between them and their answer
+
+/** Takes an element's place by one that looks the same and asks no more. */
+const silence = (element) => element.replaceWith(element.cloneNode(true));
+
 document.addEventListener("htmx:config:request", (event) => {
-  if (isQuiet(event) && document.hidden) event.preventDefault();
+  if (!isQuiet(event)) return;
+  if (document.hidden || underWay) event.preventDefault();
+  event.detail.ctx.request.headers["X-Quiet"] = "1";
 });
 document.addEventListener("htmx:before:response", (event) => {
-  if (isQuiet(event) && event.detail.ctx.response.status >= 400) event.preventDefault();
+  if (!isQuiet(event) || event.detail.ctx.response.status < 400) return;
+  event.preventDefault();
+  if ([401, 403].includes(event.detail.ctx.response.status)) silence(event.detail.ctx.sourceElement);
 });
 document.addEventListener("htmx:before:request", (event) => {
-  if (!isQuiet(event)) notices()?.replaceChildren();
+  if (isQuiet(event)) return;
+  underWay += 1;
+  notices()?.replaceChildren();
+  for (const element of document.querySelectorAll("[data-quiet]")) window.htmx.trigger(element, "htmx:abort");
+});
+document.addEventListener("htmx:finally:request", (event) => {
+  if (!isQuiet(event)) underWay = Math.max(0, underWay - 1);
 });
 document.addEventListener("htmx:after:swap", (event) => {
   if (isQuiet(event)) return;
@@ -44,22 +59,6 @@ document.addEventListener("htmx:error", (event) => {
 
 document.addEventListener("click", (event) => {
   event.target.closest?.("[data-dismiss]")?.closest(".notice-bar")?.remove();
-});
-
-// a row that is edited in place: Enter saves from the select too, Escape puts back what was there
-document.addEventListener("keydown", (event) => {
-  const form = event.target.closest?.("form[data-quick]");
-  if (!form || event.isComposing || event.defaultPrevented) return;
-  if (event.key === "Enter" && event.target.matches("select")) {
-    event.preventDefault();
-    form.requestSubmit();
-  }
-  if (event.key === "Escape") {
-    const open = event.target.closest("details[open]");
-    form.reset();
-    for (const details of form.querySelectorAll("details[open]")) details.open = false;
-    open?.querySelector("summary").focus();
-  }
 });
 
 focusPanel();

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import history, impact, people, progress, releases, steps
+from dashboard.onboarding import history, impact, past, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, Refused, StalePlan, Withdrawn
@@ -54,10 +54,14 @@ class Histories(RuleBasedStateMachine):
         self.session = Session(connection, join_transaction_mode="create_savepoint")
         self.truth = oracle.Oracle()
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
+        self.told: dict[tuple[datetime, str], tuple[object, ...]] = {}
 
     def teardown(self) -> None:
-        self.session.close()
-        self.transaction.rollback()
+        try:
+            self.everybody_is_looked_back_at()
+        finally:
+            self.session.close()
+            self.transaction.rollback()
 
     # The moves ---------------------------------------------------------------------------------------------------
 
@@ -156,6 +160,15 @@ class Histories(RuleBasedStateMachine):
         told = self.truth.withdraw if move is releases.withdraw else self.truth.restore
         self.same_report(outcome, told(step_id, MAYA.key, at))
 
+    def everybody_is_looked_back_at(self) -> None:
+        """What was seen at each moment is what is worked out for it now."""
+        for moment, person in self.told:
+            assert self.standing_at(moment, person) == self.told[moment, person]
+
+    def standing_at(self, moment: datetime, person: str) -> tuple[object, ...]:
+        then = past.stood(self.session, people.find(self.session, person), moment)
+        return (then.steps, *standing(then.person))
+
     # What is compared --------------------------------------------------------------------------------------------
 
     @invariant()
@@ -166,6 +179,12 @@ class Histories(RuleBasedStateMachine):
             for step_id, step in self.truth.steps.items()
             for person, row in step.rows.items()
         }
+
+    @invariant()
+    def what_is_seen_is_kept_to_be_looked_back_at(self) -> None:
+        for person in self.truth.finished_at:
+            seen = progress.steps_of(self.session, person)
+            self.told[self.now, person] = (seen, *standing(people.find(self.session, person)))
 
     @invariant()
     def every_row_version_is_one_event_or_one_release(self) -> None:
@@ -282,6 +301,10 @@ class Histories(RuleBasedStateMachine):
 
     def person(self, number: int) -> str:
         return f"p{number % len(self.truth.finished_at)}"
+
+
+def standing(person: people.Person) -> tuple[object, ...]:
+    return person.progress, person.finished, person.finished_at, person.last_activity_at, person.next_step
 
 
 def test_the_engine_equals_the_naive_eager_one_over_any_history(database: Database) -> None:

@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
 from dashboard.database import Database
-from dashboard.onboarding import cutover, progress, releases, steps
+from dashboard.onboarding import cutover, erasure, progress, releases, steps
 from dashboard.onboarding.errors import BrokenInvariant
+from dashboard.onboarding.progress import Wanted
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step, snapshot
 
+THIRD = "import-contacts"
 Work = Callable[[Session], object]
 
 
@@ -43,7 +45,11 @@ CUT_OFF: dict[str, Work] = {
     "migrate": migrated,
     "save over a row": lambda session: progress.save(session, SAM, ANNA, STEP, "skipped", 3),
     "first save": lambda session: progress.save(session, SAM, BEN, STEP, "done", 2),
-    "create": lambda session: steps.create(session, MAYA, "third", {"title": "Third"}),
+    "save several": lambda session: progress.save_many(
+        session, SAM, ANNA, [Wanted(STEP, "done", 3, "todo"), Wanted(THIRD, "done", 1, "todo", "why")]
+    ),
+    "erase": lambda session: erasure.erase(session, SAM, ANNA, ANNA),
+    "create": lambda session: steps.create(session, MAYA, "fourth", {"title": "Fourth"}),
     "save draft": lambda session: steps.save_draft(session, MAYA, STEP, {"title": "Y"}, drafted(session)),
     "discard draft": lambda session: steps.discard_draft(session, MAYA, STEP, drafted(session)),
 }
@@ -53,7 +59,7 @@ CUT_OFF: dict[str, Work] = {
 def standing(database: Database) -> None:
     """Two releases of a step with a draft waiting, a withdrawn step, one person with work done and one without."""
     with database.transaction() as session:
-        for step_id in (STEP, OTHER):
+        for step_id in (STEP, OTHER, THIRD):
             a_step(session, step_id)
         for user_id in (ANNA, BEN):
             a_person(session, user_id)
@@ -105,7 +111,7 @@ def test_a_failure_at_any_statement_leaves_nothing_changed(database: Database, n
     assert everything(database) != before
 
 
-@pytest.mark.parametrize("name", ["release", "rollback", "first save", "save over a row"])
+@pytest.mark.parametrize("name", ["release", "rollback", "first save", "save over a row", "erase"])
 def test_a_connection_that_dies_at_any_statement_leaves_nothing_changed(database: Database, name: str) -> None:
     before = everything(database)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from html.parser import HTMLParser
 
 from flask.testing import FlaskClient
@@ -78,9 +78,14 @@ def counted(database: Database) -> Iterator[list[str]]:
         event.remove(database.engine, "before_cursor_execute", note)
 
 
+def asked_of(client: FlaskClient) -> AbstractContextManager[list[str]]:
+    """The statements of the app behind this browser, whose database is another object than the test's own."""
+    return counted(client.application.extensions["database"])
+
+
 def queries(client: FlaskClient, address: str) -> int:
     """How many statements the page takes."""
-    with counted(client.application.extensions["database"]) as seen:
+    with asked_of(client) as seen:
         assert client.get(address).status_code == 200
     return len(seen)
 

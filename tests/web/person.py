@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.factories import ANNA, STEP
-from tests.web.desk import HTMX, send
+from tests.web.desk import HTMX, Data, form_of, send
 
 Send = Callable[..., TestResponse]
 HOSTILE = "<script>alert(1)</script>\"'&<b>"
@@ -37,6 +37,30 @@ def row(page: TestResponse, step_id: str = STEP) -> str:
     found = page.text.partition(f' id="step-row-{step_id}"')[2]
     assert found, f"there is no row for {step_id}"
     return re.split(r' id="step-row-| data-testid="withdrawn-steps|<hx-partial| id="history"', found)[0]
+
+
+def fields(page: TestResponse) -> Data:
+    """What the form of all rows would send as the page came, its CSRF token included."""
+    inputs = re.findall(r'<input[^>]* form="all-steps"[^>]*>|<input[^>]*maxlength[^>]* form="all-steps">', page.text)
+    given = {_attribute(one, "name"): _attribute(one, "value") for one in inputs}
+    for name, options in re.findall(r'<select[^>]* name="(status\.[^"]+)".*?>(.*?)</select>', page.text, re.DOTALL):
+        given[name] = chosen(options)
+    return given | {name: value for name, value in form_of(page, "all-steps").items() if name == "csrf_token"}
+
+
+def _attribute(html: str, name: str) -> str:
+    found = re.search(rf' {name}="([^"]*)"', html)
+    return unescape(found[1]) if found else ""
+
+
+def save_all(client: FlaskClient, data: Data, user_id: str = ANNA) -> TestResponse:
+    """A plain post of the form of all rows."""
+    return client.post(f"/people/{user_id}/steps", data=data)
+
+
+def save_all_live(client: FlaskClient, data: Data, user_id: str = ANNA) -> TestResponse:
+    """The same as htmx sends it."""
+    return client.post(f"/people/{user_id}/steps", data=data, headers=HTMX)
 
 
 def words(html: str) -> str:

@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import releases
+from dashboard.onboarding import erasure, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.history import changes_since, still_holds
 from dashboard.staff.permissions import Role
 from tests.factories import ANNA, MAYA, SAM, STEP, a_person, a_release, a_save, a_step, row_version_of, status_of
 from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import counted
+from tests.web.desk import asked_of, form_of
 from tests.web.person import HOSTILE, Send, chosen, hidden, panel, part, row, save, save_live, words
 
 KEEPS = Policy(in_progress=True)
@@ -250,10 +251,10 @@ def test_without_htmx_the_whole_page_has_the_panel_in_the_rows_place(agent: Flas
     assert f"save-{STEP}" not in response.text
 
 
-def test_a_conflict_takes_few_queries(agent: FlaskClient, anna: Session, database: Database) -> None:
+def test_a_conflict_takes_few_queries(agent: FlaskClient, anna: Session) -> None:
     a_save(anna, "done", actor=SAM)
     anna.commit()
-    with counted(database) as seen:
+    with asked_of(agent) as seen:
         save_live(agent, 2, "skipped")
     of_the_token = 4
     assert len(seen) <= 14 + of_the_token
@@ -303,7 +304,7 @@ def test_edit_fills_in_mine_over_the_newest_version(
     assert response.status_code == 200
     assert chosen(row(response)) == "done"
     assert 'value="Ticket 4821"' in row(response)
-    assert hidden(row(response), "row_version") == "3"
+    assert hidden(row(response), f"row_version.{STEP}") == "3"
     assert 'class="pill pill-skipped"' in row(response)
     assert status_of(anna) == "skipped"
 
@@ -323,6 +324,68 @@ def test_it_can_conflict_again_and_nothing_typed_is_lost(
     assert fields == {**stuck, "row_version": "4"}
     assert save_live(agent, **fields, resolve="mine").status_code == 200
     assert (status_of(anna), row_version_of(anna)) == ("done", 5)
+
+
+def attempts(session: Session) -> list[int]:
+    """What each event was counted as, the newest first."""
+    return list(session.scalars(text("SELECT attempt FROM user_step_events ORDER BY row_version DESC")))
+
+
+def test_every_try_after_a_conflict_is_counted(agent: FlaskClient, anna: Session) -> None:
+    assert hidden(row(agent.get("/people/anna")), f"attempt.{STEP}") == "0"
+    row_version = 2
+    for conflicts in (1, 2, 3):
+        a_save(anna, "todo" if conflicts % 2 else "skipped", actor=SAM)
+        anna.commit()
+        shown = panel(save_live(agent, row_version, "done", resolve="mine", attempt=str(conflicts - 1)))
+        assert hidden(shown, "attempt") == str(conflicts)
+        row_version = int(hidden(shown, "row_version"))
+    saved = save_live(agent, row_version, "done", resolve="mine", attempt="3")
+    assert attempts(anna)[0] == 3
+    assert hidden(row(saved), f"attempt.{STEP}") == "0"
+    assert form_of(saved, f"undoing-{STEP}")["attempt"] == "0"
+
+
+def test_what_is_edited_after_a_conflict_still_is_a_second_try(
+    agent: FlaskClient, anna: Session, stuck: dict[str, str]
+) -> None:
+    edited = save_live(agent, **stuck, resolve="edit", attempt="1")
+    assert hidden(row(edited), f"attempt.{STEP}") == "1"
+    refused = save_live(agent, 3, "nonsense", attempt="1")
+    assert hidden(row(refused), f"attempt.{STEP}") == "1", "no conflict came of it"
+    kept = save_live(agent, **stuck, resolve="keep", attempt="1")
+    assert hidden(row(kept), f"attempt.{STEP}") == "0"
+
+
+@pytest.mark.parametrize("attempt", ["", "x", "-1", "9" * 20, HOSTILE])
+def test_a_count_that_cannot_be_is_no_reason_to_refuse(agent: FlaskClient, anna: Session, attempt: str) -> None:
+    assert save_live(agent, 2, "done", attempt=attempt).status_code == 200
+    assert attempts(anna)[0] == 0
+
+
+# The person is no longer here
+
+
+@pytest.mark.parametrize("by", [save, save_live])
+@pytest.mark.parametrize("resolve", ["", "mine", "edit", "show"])
+def test_the_person_was_erased_meanwhile(agent: FlaskClient, anna: Session, by: Send, resolve: str) -> None:
+    erasure.erase(anna, SAM, ANNA, ANNA)
+    anna.commit()
+    response = by(agent, 2, "done", comment="Typed.", resolve=resolve)
+    assert response.status_code == 404
+    assert response.headers.get("HX-Retarget") == ("#person" if by is save_live else None)
+    assert ("<html" in response.text) is (by is save)
+    read = words(part(response.text, "gone-panel"))
+    assert "This person is no longer here" in read
+    assert "Nothing was saved, and what you chose is still here." in read
+    assert "Set up payments Done Typed." in read
+
+
+def test_of_a_person_who_was_erased_the_page_is_gone(agent: FlaskClient, anna: Session) -> None:
+    erasure.erase(anna, SAM, ANNA, ANNA)
+    anna.commit()
+    assert agent.get("/people/anna").status_code == 404
+    assert save(agent, 2, "done", resolve="keep").status_code == 303
 
 
 # The rule that preselects mine

@@ -36,8 +36,8 @@ from tests.factories import (
     status_of,
 )
 from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import HTMX, counted, form_of, same_however_much_there_is
-from tests.web.person import HOSTILE, Send, chosen, part, row, save, save_live, words
+from tests.web.desk import HTMX, asked_of, form_of, same_however_much_there_is
+from tests.web.person import HOSTILE, Send, chosen, fields, hidden, part, row, save, save_live, words
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_each_step_has_its_status_since_when_and_by_whom(agent: FlaskClient, ann
     page = agent.get("/people/anna")
     assert "1 Set up payments 60 points, version 1 In progress just now The manager" in words(row(page))
     assert chosen(row(page)) == "in_progress"
-    assert form_of(page, f"edit-{STEP}")["row_version"] == "2"
+    assert fields(page)[f"row_version.{STEP}"] == "2"
     assert "2 Invite your team 40 points, version 1 To do Never changed" in words(row(page, OTHER))
 
 
@@ -157,9 +157,9 @@ def test_any_id_has_a_page_and_can_be_saved(agent: FlaskClient, anna: Session, u
     page = agent.get(unescape(link[1]))
     assert page.status_code == 200
     assert "<h1>Strange</h1>" in page.text
-    action = re.search(r'<form class="step-edit" method="post" action="([^"]+)"', page.text)
+    action = re.search(rf'id="save-{STEP}" form="all-steps" formaction="([^"]+)"', page.text)
     assert action
-    data = form_of(page, f"edit-{STEP}") | {"status": "done"}
+    data = fields(page) | {f"status.{STEP}": "done"}
     assert agent.post(unescape(action[1]), data=data).status_code == 303
     assert status_of(anna, user_id) == "done"
 
@@ -209,6 +209,7 @@ def test_a_save_leads_back_to_the_row_with_a_notice_and_undo(agent: FlaskClient,
         "opened": "",
         "row_version": "2",
         "status": "todo",
+        "attempt": "0",
         "undoes": "1",
     }
     assert "On the phone." in page.text
@@ -243,7 +244,7 @@ def test_htmx_gets_the_row_the_figures_and_the_history(agent: FlaskClient, anna:
     assert "Progress 60" in figure(response.text, "progress")
     assert "1 → 2" in part(response.text, f"history-{STEP}-2")
     assert "Saved. Set up payments is now Done." in response.text
-    assert form_of(response, f"edit-{STEP}")["row_version"] == "2"
+    assert hidden(row(response), f"row_version.{STEP}") == "2"
 
 
 def test_saving_the_same_status_again_has_nothing_to_undo(agent: FlaskClient, anna: Session) -> None:
@@ -276,7 +277,7 @@ def test_those_who_may_not_edit_see_no_controls_and_cannot_save(
 
 def test_signed_out_nothing_is_saved_and_what_was_typed_is_kept(app: Flask, agent: FlaskClient, anna: Session) -> None:
     assert app.test_client().get("/people/anna").location == "/sign-in?next=/people/anna"
-    form = form_of(agent.get("/people/anna"), f"edit-{STEP}") | {"status": "done", "comment": "Typed already."}
+    form = fields(agent.get("/people/anna")) | {f"status.{STEP}": "done", f"comment.{STEP}": "Typed already."}
     agent.delete_cookie("staff_session")
     response = agent.post(f"/people/anna/steps/{STEP}", data=form)
     assert response.status_code == 401
@@ -449,9 +450,9 @@ def test_it_takes_as_many_queries_with_more_of_everything(agent: FlaskClient, an
     assert same_however_much_there_is(agent, "/people/anna", more) <= 9
 
 
-def test_a_save_by_htmx_takes_few_queries(agent: FlaskClient, anna: Session, database: Database) -> None:
+def test_a_save_by_htmx_takes_few_queries(agent: FlaskClient, anna: Session) -> None:
     agent.get("/people/anna")
-    with counted(database) as seen:
+    with asked_of(agent) as seen:
         assert save_live(agent, 1).status_code == 200
     of_the_token = 4
     assert len(seen) <= 10 + of_the_token

@@ -1,0 +1,201 @@
+"""A person as they stood at a moment of the past, worked out from their events and the releases until then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import accumulate
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding import people
+from dashboard.onboarding.carryover import Release, Status, reset_by
+from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.history import Event, events_of, releases_of
+from dashboard.onboarding.people import Person
+from dashboard.onboarding.progress import UserStep
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The person and their steps in checklist order, as both stood then; `withdrawn` then: a step's version is None."""
+
+    moment: datetime
+    person: Person
+    steps: list[UserStep]
+
+
+def as_of(session: Session, user_id: str, moment: datetime) -> Past:
+    """How the person stood at `moment`. Raises NotFound, and Invalid for a time before they joined or yet to come."""
+    person = people.find(session, user_id)
+    if moment < person.created_at:
+        raise Invalid({"as_of": "is before they joined"})
+    if moment > (session.scalar(select(func.now())) or moment):
+        raise Invalid({"as_of": "is yet to come"})
+    return stood(session, person, moment)
+
+
+def stood(session: Session, person: Person, moment: datetime) -> Past:
+    """The same, whatever the moment."""
+    diaries = _diaries(session, person.user_id)
+    definitions = _definitions(session)
+    steps = _steps(diaries, definitions, moment)
+    progress = _percent(steps)
+    finished_at = _finished_at(person, diaries, definitions, moment)
+    told = [line.event.at for diary in diaries.values() for line in diary.until(moment) if line.event]
+    is_newest = person.last_activity_at is not None and person.last_activity_at <= moment
+    return Past(
+        moment,
+        replace(
+            person,
+            progress=progress,
+            finished=finished_at is not None and (progress == 100 or not _reopened_since(diaries, moment, finished_at)),
+            finished_at=finished_at,
+            last_activity_at=person.last_activity_at if is_newest else max(told, default=None),
+            next_step=next((step.title for step in steps if step.version is not None and not _counts(step)), None),
+        ),
+        steps,
+    )
+
+
+# One step ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One release of the step, or one event of the person under it; `at`: not before what comes before it."""
+
+    at: datetime
+    release: Release
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Diary:
+    """Everything that happened to a person's step, in the order of its row_versions."""
+
+    releases: Sequence[Release]
+    lines: Sequence[Line]
+
+    def until(self, moment: datetime) -> list[Line]:
+        """What had happened by then."""
+        return [line for line in self.lines if line.at <= moment]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a step said in one version, and its place in the checklist."""
+
+    position: int
+    title: str
+    description: str
+    weight: int
+    action_url: str
+
+
+Definitions = Mapping[tuple[str, int], Said]
+
+
+def _diaries(session: Session, user_id: str) -> dict[str, Diary]:
+    events: dict[str, list[Event]] = {}
+    for event in events_of(session, user_id):
+        events.setdefault(event.step_id, []).append(event)
+    return {
+        step_id: Diary(of_step, list(_lines(of_step, events.get(step_id, []))))
+        for step_id, of_step in releases_of(session).items()
+    }
+
+
+def _lines(releases: Sequence[Release], events: Sequence[Event]) -> Iterator[Line]:
+    told: list[tuple[datetime, Release, Event | None]] = []
+    for release in releases:
+        told.append((release.released_at, release, None))
+        told += [(event.at, release, event) for event in events if event.release_id == release.id]
+    # Within a step row_version decides, for a write that a release overtook may carry the later time.
+    moments = accumulate((at for at, _, _ in told), max)
+    return (Line(at, release, event) for at, (_, release, event) in zip(moments, told, strict=True))
+
+
+def _definitions(session: Session) -> Definitions:
+    d, s = models.Definition, models.Step
+    query = (
+        select(d.step_id, d.version, s.position, d.title, d.description, d.weight, d.action_url)
+        .join(s, s.step_id == d.step_id)
+        .where(d.state == "released")
+    )
+    return {(row.step_id, row.version): Said(*row[2:]) for row in session.execute(query)}
+
+
+def _steps(diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime) -> list[UserStep]:
+    steps = [
+        _step(step_id, diary, lines, definitions)
+        for step_id, diary in diaries.items()
+        if (lines := diary.until(moment))
+    ]
+    return sorted(steps, key=lambda step: (step.position, step.step_id))
+
+
+def _step(step_id: str, diary: Diary, lines: Sequence[Line], definitions: Definitions) -> UserStep:
+    """The step after the last of `lines` (docs/model.md, rules 1 to 3, with that release as the current one)."""
+    current = lines[-1].release
+    line = next((line for line in reversed(lines) if line.event), lines[0])
+    event = line.event
+    status: Status = event.to_status if event else "todo"
+    reset = reset_by(status, line.release.number, current.number, diary.releases)
+    versions = [release.version for release in diary.releases[: current.number] if release.version is not None]
+    said = definitions[step_id, versions[-1]]
+    return UserStep(
+        step_id=step_id,
+        position=said.position,
+        title=said.title,
+        description=said.description,
+        weight=said.weight,
+        action_url=said.action_url,
+        version=current.version,
+        status="todo" if reset else status,
+        row_version=(event.row_version if event else 1) + current.number - line.release.number,
+        updated_at=reset.released_at if reset else event.at if event else None,
+        updated_by=reset.released_by if reset else event.actor if event else None,
+        reset_by_release_id=reset.id if reset else None,
+    )
+
+
+# The person ----------------------------------------------------------------------------------------------------------
+
+
+def _counts(step: UserStep) -> bool:
+    return step.status in ("done", "skipped")
+
+
+def _percent(steps: Sequence[UserStep]) -> int:
+    """Rule 7."""
+    live = [step for step in steps if step.version is not None]
+    total = sum(step.weight for step in live)
+    return 100 * sum(step.weight for step in live if _counts(step)) // total if total else 0
+
+
+def _finished_at(
+    person: Person, diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime
+) -> datetime | None:
+    """When they last came to 100 % by then (rule 8). Only the newest time is kept; an earlier one is found again."""
+    if person.finished_at is None or person.finished_at <= moment:
+        return person.finished_at
+    found = None
+    for at in sorted({line.at for diary in diaries.values() for line in diary.until(moment) if line.event}):
+        is_new = found is None or _reopened_since(diaries, at, found)
+        if is_new and _percent(_steps(diaries, definitions, at)) == 100:
+            found = at
+    return found
+
+
+def _reopened_since(diaries: Mapping[str, Diary], moment: datetime, finished_at: datetime) -> bool:
+    """Whether a release that asks everybody to finish again, not undone by then, came at or after `finished_at`."""
+    for diary in diaries.values():
+        passed = [line.release for line in diary.until(moment) if line.event is None]
+        ids = {release.id for release in passed}
+        if any(one.reopens_finished and one.undone_by not in ids and one.released_at >= finished_at for one in passed):
+            return True
+    return False

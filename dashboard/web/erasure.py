@@ -1,0 +1,62 @@
+"""What a person may ask for by law: everything that is stored about them as a file, and to be erased."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import transaction
+from dashboard.onboarding import erasure, people
+from dashboard.onboarding.errors import Invalid
+from dashboard.staff.permissions import Permission
+from dashboard.web import addresses
+from dashboard.web.access import current_actor, require
+from dashboard.web.rendering import render
+
+blueprint = Blueprint("erasure", __name__)
+blueprint.record_once(addresses.install)
+
+UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@blueprint.get("/people/<user_id:user_id>/export.json")
+@require(Permission.ERASE_PEOPLE)
+def export(user_id: str) -> ResponseReturnValue:
+    """Everything stored about the person, as a file."""
+    with transaction() as session:
+        given = erasure.export(session, user_id)
+    response = Response(json.dumps(given, indent=2, ensure_ascii=False), mimetype="application/json")
+    name = UNFIT.sub("-", user_id)[:80].strip("-.") or "person"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/people/<user_id:user_id>/erase")
+@require(Permission.ERASE_PEOPLE)
+def confirm(user_id: str) -> ResponseReturnValue:
+    """Says what will go and what stays, and asks for the id."""
+    return _page(user_id)
+
+
+@blueprint.post("/people/<user_id:user_id>/erase")
+@require(Permission.ERASE_PEOPLE)
+def erase(user_id: str) -> ResponseReturnValue:
+    """Erases the person, whose id was typed once more."""
+    typed = request.form.get("typed", "")
+    try:
+        with transaction() as session:
+            erasure.erase(session, current_actor(), user_id, typed)
+    except Invalid as invalid:
+        return _page(user_id, 422, typed, f"This {invalid.problems['typed']}. Nobody was erased.")
+    flash("The person was erased. What was counted stays, without telling whose it was.")
+    return redirect(url_for("finding.index"), 303)
+
+
+def _page(user_id: str, status: int = 200, typed: str = "", problem: str = "") -> ResponseReturnValue:
+    with transaction() as session:
+        person, stored = people.find(session, user_id), erasure.stored(session, user_id)
+    return render("people/erase.html", status=status, person=person, stored=stored, typed=typed, problem=problem)

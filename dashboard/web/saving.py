@@ -1,0 +1,90 @@
+"""Saving steps of a person from their page: what came of each, in the words that its row needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dashboard.database import transaction
+from dashboard.onboarding import history, progress
+from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
+from dashboard.onboarding.history import Change
+from dashboard.onboarding.progress import Saved
+from dashboard.web.access import current_actor
+from dashboard.web.person_page import Attempt, Happened, Undo
+
+STATUS = "status."
+
+
+def rows_of(form: Mapping[str, str]) -> dict[str, Attempt]:
+    """The rows of a form that holds all of them, by step."""
+    step_ids = [name.removeprefix(STATUS) for name in form if name.startswith(STATUS)]
+    return {step_id: Attempt.read(form, step_id) for step_id in step_ids}
+
+
+def save(user_id: str, step_id: str, attempt: Attempt) -> tuple[Happened, int]:
+    """The one checked write, and the status of the answer. Raises NotFound."""
+    try:
+        with transaction() as session:
+            saved = progress.save(
+                session,
+                current_actor(),
+                user_id,
+                step_id,
+                attempt.status,
+                attempt.row_version,
+                comment=attempt.comment,
+                attempt=attempt.number,
+            )
+    except Invalid as invalid:
+        return _invalid(step_id, attempt, invalid), 422
+    except Conflict as conflict:
+        return _stale(step_id, attempt, conflict.changes), 409
+    except Withdrawn:
+        with transaction() as session:
+            changes = history.changes_since(session, user_id, step_id, attempt.row_version)
+        return _stale(step_id, attempt, changes), 410
+    return _saved(attempt, saved), 200
+
+
+def save_all(user_id: str, attempts: Mapping[str, Attempt]) -> list[Happened]:
+    """All rows in which something was chosen or typed, each a write of its own in one transaction. Raises NotFound."""
+    wanted = [attempt.wanted(step_id) for step_id, attempt in attempts.items()]
+    with transaction() as session:
+        outcomes = progress.save_many(session, current_actor(), user_id, wanted)
+        gone = {one.step_id: attempts[one.step_id] for one in outcomes if isinstance(one.refusal, Withdrawn)}
+        since = {step_id: attempt.row_version for step_id, attempt in gone.items()}
+        withdrawn = history.changes_of(session, user_id, since) if since else {}
+    told = []
+    for one in outcomes:
+        attempt = attempts[one.step_id]
+        match one.refusal:
+            case Invalid() as invalid:
+                told.append(_invalid(one.step_id, attempt, invalid))
+            case Conflict() as conflict:
+                told.append(_stale(one.step_id, attempt, conflict.changes))
+            case Withdrawn():
+                told.append(_stale(one.step_id, attempt, withdrawn[one.step_id]))
+        if one.saved:
+            told.append(_saved(attempt, one.saved))
+    return told
+
+
+def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
+    """The row as it is now, without writing: beside what was chosen and typed, where anything was."""
+    if not attempt.wanted(step_id).says_something:
+        return Happened(step_id, focus=True)
+    with transaction() as session:
+        changes = history.changes_since(session, user_id, step_id, attempt.row_version)
+    return Happened(step_id, attempt, is_stale=bool(changes), changes=changes, focus=True)
+
+
+def _saved(attempt: Attempt, saved: Saved) -> Happened:
+    return Happened(saved.step_id, attempt, is_saved=True, undo=Undo.of(saved, attempt))
+
+
+def _invalid(step_id: str, attempt: Attempt, invalid: Invalid) -> Happened:
+    return Happened(step_id, attempt, problems=attempt.told(invalid.problems))
+
+
+def _stale(step_id: str, attempt: Attempt, changes: Sequence[Change]) -> Happened:
+    return Happened(step_id, attempt.once_more(), is_stale=True, changes=changes, focus=True)

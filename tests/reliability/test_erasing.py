@@ -1,0 +1,116 @@
+"""A person is erased while others work on them, over real connections: nothing of them is left behind or half gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.config import Settings
+from dashboard.database import Database
+from dashboard.onboarding import erasure, invariants, people, progress
+from dashboard.onboarding.erasure import Erased
+from dashboard.onboarding.errors import NotFound
+from dashboard.onboarding.progress import Saved, Wanted
+from tests.factories import ANNA, SAM, a_person, a_step, row_version_of, snapshot
+from tests.reliability.test_concurrency import at_once, of_kind
+
+STEPS = [f"step-{number}" for number in range(6)]
+
+
+@pytest.fixture
+def wide(settings: Settings) -> Iterator[Database]:
+    """This test's database with a connection for each thread, and Anna in it."""
+    opened = Database(replace(settings, pool_size=16, lock_timeout_ms=4_000))
+    with opened.transaction() as session:
+        for step_id in STEPS:
+            a_step(session, step_id)
+        a_person(session)
+    yield opened
+    opened.dispose()
+
+
+def erase(session: Session) -> Erased:
+    return erasure.erase(session, SAM, ANNA, ANNA)
+
+
+def left_of_anna(database: Database) -> list[str]:
+    with database.transaction() as session:
+        assert [check.promise for check in invariants.check(session) if not check.holds] == []
+        return [row for rows in snapshot(session).values() for row in rows if ANNA in row.lower()]
+
+
+def events(database: Database) -> int:
+    with database.transaction() as session:
+        return session.scalar(text("SELECT count(*) FROM user_step_events")) or 0
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_saves_at_the_same_time_come_before_it_or_find_nobody(wide: Database, turn: int) -> None:
+    def save(session: Session, step_id: str) -> Saved:
+        time.sleep(0.002 * turn)
+        return progress.save(session, SAM, ANNA, step_id, "done", row_version_of(session, ANNA, step_id))
+
+    savers = [lambda session, step_id=step_id: save(session, step_id) for step_id in STEPS]
+    results = at_once(wide, *savers[:3], erase, *savers[3:])
+    (erased,) = of_kind(Erased, results)
+    saved = of_kind(Saved, results)
+    assert len(saved) + len(of_kind(NotFound, results)) == len(STEPS)
+    assert erased.stored.events == len(saved) == events(wide)
+    assert left_of_anna(wide) == []
+
+
+def test_a_save_that_waits_for_it_finds_nobody(wide: Database) -> None:
+    def save_all() -> str:
+        try:
+            with wide.transaction() as session:
+                progress.save_many(session, SAM, ANNA, [Wanted(step_id, "done", 1, "todo") for step_id in STEPS])
+        except NotFound as refused:
+            return refused.what
+        return "saved"
+
+    with ThreadPoolExecutor(1) as pool, wide.transaction() as session:
+        erase(session)
+        waiting = pool.submit(save_all)
+        time.sleep(0.3)
+        assert not waiting.done()
+        session.commit()
+        assert waiting.result(10) == "person"
+    assert events(wide) == 0
+    assert left_of_anna(wide) == []
+
+
+def test_it_waits_for_a_save_that_is_under_way_and_takes_that_with_it(wide: Database) -> None:
+    def erased() -> Erased:
+        with wide.transaction() as session:
+            return erase(session)
+
+    with ThreadPoolExecutor(1) as pool, wide.transaction() as session:
+        progress.save(session, SAM, ANNA, STEPS[0], "done", 1, comment="Anna called.")
+        waiting = pool.submit(erased)
+        time.sleep(0.3)
+        assert not waiting.done()
+        session.commit()
+        assert waiting.result(10).stored.events == 1
+    assert left_of_anna(wide) == []
+
+
+def test_of_two_who_erase_one_finds_nobody(wide: Database) -> None:
+    results = at_once(wide, erase, erase)
+    assert len(of_kind(Erased, results)) == len(of_kind(NotFound, results)) == 1
+
+
+def test_whoever_is_put_again_at_the_same_time_is_somebody_new(wide: Database) -> None:
+    def put(session: Session) -> bool:
+        return people.put(session, SAM, ANNA, name="Anna")[1]
+
+    results = at_once(wide, erase, put)
+    (is_new,) = of_kind(bool, results)
+    with wide.transaction() as session:
+        there = session.scalar(text("SELECT count(*) FROM onboarding_users"))
+    assert there == (1 if is_new else 0)
