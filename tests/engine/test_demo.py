@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dashboard import demo
 from dashboard.database import Database
 from dashboard.models import AuditEntry, Installation, StaffAccount, User
-from dashboard.onboarding import history, impact, invariants, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, invariants, people, progress, releases, steps
 from dashboard.onboarding.errors import Refused
 from dashboard.staff.accounts import password_matches
 from tests.factories import MAYA, a_save, a_step, snapshot
@@ -70,7 +70,7 @@ def test_releases_tell_the_story_with_the_counts_of_their_time(filled: Session) 
 
 
 def test_progress_follows_a_funnel(filled: Session) -> None:
-    overview = impact.overview(filled)
+    overview = everybody.overview(filled)
     assert overview.everybody == demo.PEOPLE == 2_000
     through = [counts["done"] + counts["skipped"] for counts in overview.funnel.values()]
     assert max(through) > 1_700

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import history, impact, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, impact, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, Refused, StalePlan, Withdrawn
 from dashboard.onboarding.releases import Outcome, Planned
@@ -196,7 +196,7 @@ class Histories(RuleBasedStateMachine):
             assert (found.progress, found.finished) == (self.truth.percent(person), self.truth.finished(person))
             percents[found.progress] += 1
             finished += found.finished
-        overview = impact.overview(self.session)
+        overview = everybody.overview(self.session)
         assert (overview.spread.people, overview.spread.finished) == (percents, finished)
         for step_id, step in self.truth.steps.items():
             assert Counter(overview.funnel[step_id]) == Counter(row.status for row in step.rows.values())

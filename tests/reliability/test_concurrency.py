@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.onboarding import history, impact, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
 from dashboard.onboarding.releases import Outcome, Planned
@@ -396,7 +396,7 @@ def a_release_that_moves_nobody(session: Session) -> None:
 
 
 def an_overview(session: Session) -> None:
-    assert impact.overview(session).everybody == 1
+    assert everybody.overview(session).everybody == 1
 
 
 def a_timeline(session: Session) -> None:
@@ -475,7 +475,7 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
     def look() -> None:
         while time.monotonic() < until:
             with wide.transaction() as session:
-                assert impact.overview(session).everybody == len(crowd)
+                assert everybody.overview(session).everybody == len(crowd)
                 history.timeline(session, crowd[0], since=people.find(session, crowd[0]).created_at)
 
     def guarded(work: Callable[..., None], *arguments: object) -> None:
