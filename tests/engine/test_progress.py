@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from dashboard.models import WriteConflict
@@ -108,6 +108,19 @@ def test_a_stale_save_is_told_every_change_since_and_by_whom(session: Session) -
     after = snapshot(session)
     assert len(after.pop("write_conflicts")) == 1
     assert after == {name: rows for name, rows in before.items() if name != "write_conflicts"}
+
+
+def test_a_save_that_goes_through_is_one_statement(session: Session) -> None:
+    a_step(session, OTHER)
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(session.connection(), "before_cursor_execute", note)
+    progress.save(session, SAM, ANNA, STEP, "done", 1)
+    event.remove(session.connection(), "before_cursor_execute", note)
+    assert len(seen) == 1
 
 
 def conflicts(session: Session) -> list[WriteConflict]:
