@@ -32,7 +32,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     secure_cookies: bool = False
-    max_body_bytes: int = 64 * 1024
+    max_body_bytes: int = 1024 * 1024
     statement_timeout_ms: int = 15_000
     lock_timeout_ms: int = 5_000
     idle_transaction_timeout_ms: int = 30_000

@@ -216,6 +216,8 @@ class UserSearch(Base):
     words: Mapped[str]
 
     __table_args__ = (
+        # a part of it only, for an index keeps nothing of any length
+        Index("ix_user_search_order", text("left(words, 200)"), "user_id"),
         Index("ix_user_search_words", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
     )
 
@@ -260,10 +262,42 @@ class UserStepEvent(Base):
     comment: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (
-        Index("ix_user_step_events_at", "at"),
-        Index("ix_user_step_events_actor", "actor", "at"),
+        # With the person, for an import writes a million events at one moment, and pages of the activity end inside.
+        Index("ix_user_step_events_at", "at", "user_id"),
+        Index("ix_user_step_events_actor", "actor", "at", "user_id"),
         CheckConstraint(one_of("source", ("web", "api", "bulk", "import", "cli")), name="source"),
     )
+
+
+class BulkChange(Base):
+    """One step set to one status for many people: previewed, then carried out in batches until `finished_at`."""
+
+    __tablename__ = "bulk_changes"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    step_id: Mapped[str] = mapped_column(ForeignKey("steps.step_id"))
+    status: Mapped[str]
+    comment: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[created]
+    created_by: Mapped[str]
+    started_at: Mapped[moment | None]
+    finished_at: Mapped[moment | None]
+
+    __table_args__ = (CheckConstraint(one_of("status", STATUSES), name="status"),)
+
+
+class BulkChangePerson(Base):
+    """A person of a bulk change: what the preview saw (null: nobody of that id), and what came of it (null: not yet)."""
+
+    __tablename__ = "bulk_change_people"
+
+    bulk_id: Mapped[int] = mapped_column(ForeignKey("bulk_changes.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    row_version: Mapped[int | None]
+    from_status: Mapped[str | None]
+    outcome: Mapped[str | None]
+
+    __table_args__ = (CheckConstraint(one_of("outcome", ("changed", "same", "moved", "gone")), name="outcome"),)
 
 
 class WriteConflict(Base):
@@ -301,7 +335,13 @@ class AuditEntry(Base):
     changes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     note: Mapped[str] = mapped_column(server_default="")
 
-    __table_args__ = (Index("ix_audit_log_at", "at"), Index("ix_audit_log_actor", "actor", "at"))
+    __table_args__ = (
+        Index("ix_audit_log_at", "at"),
+        Index("ix_audit_log_actor", "actor", "at"),
+        Index("ix_audit_log_action", "action", "at"),
+        Index("ix_audit_log_step", "step_id", "at", postgresql_where=text("step_id IS NOT NULL")),
+        Index("ix_audit_log_user", "user_id", "at", postgresql_where=text("user_id IS NOT NULL")),
+    )
 
 
 # Who may do what -----------------------------------------------------------------------------------------------------

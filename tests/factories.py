@@ -21,9 +21,9 @@ from dashboard.onboarding import people as everybody
 from dashboard.onboarding import progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.people import Person
 from dashboard.onboarding.progress import Saved
-from dashboard.onboarding.releases import Outcome
 from dashboard.onboarding.steps import Definition, Step
 
 MAYA = Actor("staff:maya@example.com")

@@ -18,11 +18,13 @@ from dashboard.api.routing import endpoint
 from dashboard.database import transaction
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Definition, FieldChange, Fields
 from dashboard.staff.permissions import Scope
 from dashboard.staff.tokens import Token
+from dashboard.web.access import settings
 
 blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[Tag(name="Releases")])
 
@@ -64,6 +66,9 @@ class Expectation(ExactBody):
         return Planned(reset=self.progress_reset, tolerance=self.tolerance)
 
 
+NOTE = Field("", description="Why, for the history. At most 2,000 characters. Some installations require it.")
+
+
 class Migration(ExactBody):
     """A new version of a step, and the release that makes it live."""
 
@@ -74,7 +79,7 @@ class Migration(ExactBody):
     dry_run: bool = Field(False, description="Say what the release would do, and do nothing.")
     policy: CarryOver = CarryOver()
     reopen_finished: bool = Field(False, description="Those who had finished have not, if they fall below 100 percent.")
-    note: str = Field("", description="Why, for the history. At most 2,000 characters.")
+    note: str = NOTE
     expect: Expectation = optional("Refuse the release when its effect is not what a dry run foretold.")
     discard_draft: bool = Field(False, description="Throw away a draft that somebody else has open.")
 
@@ -85,7 +90,7 @@ class Rollback(ExactBody):
     step_id: Id = Field(examples=["set-up-payments"])
     from_version: Whole = Field(description="The live version.", examples=[2])
     dry_run: bool = Field(False, description="Say what the rollback would do, and do nothing.")
-    note: str = Field("", description="Why, for the history. At most 2,000 characters.")
+    note: str = NOTE
 
 
 # What goes out -------------------------------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ def migrate_version(token: Token, body: Migration) -> Response:
             body.new_step_data.model_dump(exclude_unset=True),
             body.policy.policy(),
             reopens_finished=body.reopen_finished,
-            note=body.note,
+            note=_reason(body),
             discard_draft=body.discard_draft,
             planned=body.expect.planned() if body.expect else None,
         )
@@ -237,9 +242,14 @@ def rollback_version(token: Token, body: Rollback) -> Response:
     All or nothing. Refused when fromVersion is not live, or there is nothing to go back to.
     """
     with transaction() as session, _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
-        outcome = releases.roll_back(session, token.actor, body.step_id, body.from_version, note=body.note)
+        outcome = releases.roll_back(session, token.actor, body.step_id, body.from_version, note=_reason(body))
     restored, kept_later = outcome.impact.restored, outcome.impact.kept_later
     return reply(RolledBack(**_done(outcome, body.dry_run), restored=restored, kept_later=kept_later))
+
+
+def _reason(body: Migration | Rollback) -> str:
+    """What is kept as the reason. Raises Invalid; a dry run needs none."""
+    return releases.reason(body.note, required=settings().reason_required and not body.dry_run)
 
 
 @contextmanager

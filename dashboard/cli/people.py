@@ -14,7 +14,7 @@ from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
 
 if TYPE_CHECKING:
-    from dashboard.onboarding.bulk import BadRows, Imported, Progress
+    from dashboard.onboarding.loading import BadRows, Imported, Progress
 
 IMPORTER = Actor("system:import", "import")
 
@@ -50,7 +50,7 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, as_json:
     if (file is None) == (url is None):
         bad_input("Give either a CSV file (- for standard input) or --from-database URL.")
     from dashboard.onboarding.adoption import Unreachable
-    from dashboard.onboarding.bulk import BadRows
+    from dashboard.onboarding.loading import BadRows
 
     try:
         with shown_progress() as progress:

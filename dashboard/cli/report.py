@@ -7,8 +7,8 @@ from difflib import unified_diff
 from typing import Any
 
 from dashboard.onboarding.carryover import STATUSES, Kind, Status
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.impact import Impact, Spread
-from dashboard.onboarding.releases import Outcome
 from dashboard.onboarding.steps import FieldChange
 
 NAMES: Mapping[Status, str] = {"done": "Done", "skipped": "Skipped", "in_progress": "In progress", "todo": "To do"}

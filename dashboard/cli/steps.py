@@ -15,13 +15,15 @@ import click
 
 from dashboard.cli.context import bad_input, json_option, refuse, show, with_database
 from dashboard.cli.users import COMMAND_LINE
+from dashboard.config import Settings
 from dashboard.database import Database, Session
 from dashboard.onboarding.carryover import Policy
 
 if TYPE_CHECKING:
     from dashboard.cli.yaml_text import Problem
+    from dashboard.onboarding.cutover import Outcome
     from dashboard.onboarding.definitions import Brought
-    from dashboard.onboarding.releases import Outcome, Planned
+    from dashboard.onboarding.plans import Planned
     from dashboard.onboarding.steps import Step
 
 P = ParamSpec("P")
@@ -247,8 +249,15 @@ def _may_ask(_context: click.Context, _parameter: click.Parameter, yes: bool) ->
     return yes
 
 
+def _reason(_context: click.Context, _parameter: click.Parameter, note: str) -> str:
+    """Refused before anything is shown or asked."""
+    from dashboard.onboarding import releases
+
+    return releases.reason(note, required=_settings().reason_required)
+
+
 yes_option = click.option("--yes", is_flag=True, callback=_may_ask, help="Do it without asking.")
-note_option = click.option("--note", required=True, metavar="TEXT", help="Why, for the history.")
+note_option = click.option("--note", required=True, callback=_reason, metavar="TEXT", help="Why, for the history.")
 
 
 @step.command()
@@ -362,11 +371,11 @@ def _foreseen(
     database: Database, step_id: str, run: Run, reset: int | None = None, tolerance: int | None = None
 ) -> tuple[Outcome, Planned]:
     """The dry run, and the plan that holds the release to it. Raises StalePlan when not `reset` people are reset."""
-    from dashboard.onboarding import releases, steps
+    from dashboard.onboarding import plans, releases, steps
 
     with database.transaction() as session:
         now = steps.get(session, step_id)
-        seen = releases.Planned(now.release_id or 0, now.draft.row_version if now.draft else None)
+        seen = plans.Planned(now.release_id or 0, now.draft.row_version if now.draft else None)
         with releases.dry_run(session):
             outcome = run(session, seen)
     impact = outcome.impact
@@ -374,18 +383,21 @@ def _foreseen(
         tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
     if reset is not None and abs(impact.reset - reset) > tolerance:
         refuse(f"Nothing was released: {impact.reset:,} people would be reset, not {reset:,}.")
-    foretold: dict[str, int] = {name: getattr(impact, name) for name in releases.PREDICTED}
+    foretold: dict[str, int] = {name: getattr(impact, name) for name in plans.PREDICTED}
     if reset is not None:
         foretold["reset"] = reset
     return outcome, replace(seen, tolerance=tolerance, **foretold)
 
 
 def _usual_tolerance(everybody: int) -> int:
-    from dashboard.config import Settings
-    from dashboard.onboarding import releases
+    from dashboard.onboarding import plans
 
-    settings = Settings.from_environment(os.environ, secret_required=False)
-    return releases.tolerance(everybody, settings.drift_percent, settings.drift_people)
+    settings = _settings()
+    return plans.tolerance(everybody, settings.drift_percent, settings.drift_people)
+
+
+def _settings() -> Settings:
+    return Settings.from_environment(os.environ, secret_required=False)
 
 
 def _carry_out(

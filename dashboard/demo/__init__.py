@@ -17,9 +17,9 @@ from dashboard import models
 from dashboard.demo.story import PEOPLE, Story
 from dashboard.demo.telling import tell
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import run
 from dashboard.onboarding.errors import Refused
 from dashboard.onboarding.history import record
+from dashboard.onboarding.loading import run
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
 from dashboard.staff.demo_accounts import create_missing
 

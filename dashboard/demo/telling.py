@@ -17,9 +17,9 @@ from dashboard.demo.data import DRAFT, HISTORY, STEPS, Chapter
 from dashboard.demo.story import Act, Row, Someone, Story
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import driver_connection, run
 from dashboard.onboarding.carryover import Release, Status, status_at
 from dashboard.onboarding.history import releases_of
+from dashboard.onboarding.loading import driver_connection, run
 
 
 def tell(session: Session, story: Story) -> None:

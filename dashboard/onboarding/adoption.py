@@ -24,7 +24,10 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import (
+from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.errors import Invalid, OnboardingError
+from dashboard.onboarding.history import record, releases_of
+from dashboard.onboarding.loading import (
     LISTED,
     BadRows,
     Imported,
@@ -38,9 +41,6 @@ from dashboard.onboarding.bulk import (
     run,
     stage,
 )
-from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid, OnboardingError
-from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
 from dashboard.onboarding.steps import MAX_INTEGER, Fields
 
@@ -162,8 +162,10 @@ def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> 
         numbers = [number for _, number, _ in rows]
         if step_id in here:
             problems[step_id] = "is here already"
-        elif not steps.STEP_ID.fullmatch(step_id.lower()) or len(step_id) > 64:
+        elif not steps.is_step_id(step_id, capitals=True):
             problems[step_id] = "is not a step_id: 1 to 64 letters, digits and single hyphens"
+        elif step_id in steps.RESERVED:
+            problems[step_id] = steps.RESERVED[step_id]
         elif numbers[0] < 1 or len(set(numbers)) < len(numbers):
             problems[step_id] = "must have each version once, from 1"
         elif sum(bool(is_active) for _, _, is_active in rows) > 1:

@@ -13,10 +13,11 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ARRAY, Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding import paging
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import Counted, Group, Move
-from dashboard.onboarding.paging import by_name
+from dashboard.onboarding.paging import BY_NAME
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
@@ -88,8 +89,8 @@ def page(
     groups = _groups(counted, which)
     if not groups:
         return AffectedPage([], 0, None, None)
-    rows, previous, following = by_name(
-        session, f"{SELECT} FROM onboarding_users u", [IN_GROUPS], _values(groups), cursor, limit, *TYPES
+    rows, previous, following = paging.page(
+        session, f"{SELECT} FROM onboarding_users u", [IN_GROUPS], _values(groups), BY_NAME, cursor, limit, *TYPES
     )
     total = sum(group.people for group in groups)
     return AffectedPage([_affected(row, counted) for row in rows], total, previous, following)

@@ -91,8 +91,7 @@ def read(given: object) -> list[Wanted]:
 
 def _wanted(step_id: object, says: object, problems: dict[str, str]) -> Wanted | None:
     name = f"steps.{step_id}"
-    # capitals only where a step has them already: adopted from the original's database
-    if not isinstance(step_id, str) or len(step_id) > 64 or not steps.STEP_ID.fullmatch(step_id.lower()):
+    if not isinstance(step_id, str) or not steps.is_step_id(step_id, capitals=True):
         problems[name] = FORM
         return None
     if not isinstance(says, Mapping):

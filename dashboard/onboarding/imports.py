@@ -15,8 +15,11 @@ from typing import Any, BinaryIO
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding import many
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import (
+from dashboard.onboarding.errors import Invalid, Refused
+from dashboard.onboarding.history import record
+from dashboard.onboarding.loading import (
     LISTED,
     BadRows,
     Imported,
@@ -30,9 +33,7 @@ from dashboard.onboarding.bulk import (
     run,
     stage,
 )
-from dashboard.onboarding.errors import Invalid, Refused
-from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT, STATUS_NAMES
+from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
 LONGEST_LINE = 1_000_000
@@ -313,63 +314,13 @@ SELECT FROM user_steps us JOIN import_wanted w USING (user_id, step_id)
 """
 
 
-def _array(status: str) -> str:
-    return f"""{status}_releases = ARRAY(
-        SELECT r FROM unnest(u.{status}_releases) r WHERE r <> ALL (coalesce(m.{status}_out, '{{}}'))
-         UNION ALL SELECT unnest(m.{status}_in) ORDER BY 1)"""
-
-
-def _moves(status: str) -> str:
-    return f"""array_agg(recorded_release_id) FILTER (WHERE recorded_status = '{status}') AS {status}_out,
-           array_agg(current_release_id) FILTER (WHERE wanted = '{status}') AS {status}_in"""
-
-
-# The checked write of progress.py for many rows: what moved since this statement began is left for the next round.
-CHANGED = f"""
-WITH before AS MATERIALIZED (
-    SELECT v.*, w.status AS wanted
-      FROM import_wanted w JOIN effective_user_steps v USING (user_id, step_id)
-     WHERE v.step_version IS NOT NULL AND v.status <> w.status
-), updated AS (
-    UPDATE user_steps us
-       SET status = b.wanted, release_id = b.current_release_id, row_version = b.row_version + 1,
-           updated_at = now(), updated_by = :actor
-      FROM before b
-     WHERE us.user_id = b.user_id AND us.step_id = b.step_id
-       AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
- RETURNING us.user_id, us.step_id
-), inserted AS (
-    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
-    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, now(), :actor
-      FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
-        ON CONFLICT (user_id, step_id) DO NOTHING
- RETURNING user_id, step_id
-), written AS MATERIALIZED (
-    SELECT b.* FROM before b JOIN (SELECT * FROM updated UNION ALL SELECT * FROM inserted) done USING (user_id, step_id)
-), moved AS (
-    SELECT user_id, {", ".join(_moves(status) for status in ("done", "skipped", "in_progress"))}
-      FROM written GROUP BY user_id
-), counted AS (
-    UPDATE onboarding_users u
-       SET {", ".join(_array(status) for status in ("done", "skipped", "in_progress"))},
-           last_activity_at = greatest(u.last_activity_at, now())
-      FROM moved m WHERE u.user_id = m.user_id
-), event AS (
-    INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id)
-    SELECT user_id, step_id, now(), :actor, 'import', status, wanted, row_version + 1, current_release_id FROM written
-)
-SELECT (SELECT count(*) FROM before) AS differed, (SELECT count(*) FROM written) AS written
-"""
-
-FINISHED = f"""
-UPDATE onboarding_users u SET finished_at = now()
-  FROM import_known k
- WHERE u.user_id = k.user_id AND coalesce(u.finished_at <= {REOPENED_AT}, true) AND {PERCENT} = 100
-"""
+# What moved since this statement began is left for the next round.
+CHANGED = many.write("(SELECT user_id, step_id, status, NULL::int AS row_version FROM import_wanted)")
+FINISHED = many.finish("import_known")
 
 
 def _write(session: Session, actor: Actor, progress: Progress) -> Imported:
-    values = {"actor": actor.key}
+    values = {"actor": actor.key, "source": "import", "comment": ""}
     people = session.execute(text("SELECT count(*) FROM import_people")).scalar_one()
     steps = session.execute(text("SELECT count(*) FROM import_steps")).scalar_one()
     known = stage(session, "import_known", KNOWN)
@@ -400,9 +351,9 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
     session.execute(text(LOCKED))
     changed = 0
     while True:
-        differed, written = session.execute(text(CHANGED), values).one()
-        changed += written
-        if differed == written:
+        round_ = session.execute(CHANGED, values).one()
+        changed += round_.written
+        if round_.differed == round_.written:
             break
     run(session, FINISHED)
     return renamed, changed, wanted

@@ -1,46 +1,84 @@
-"""Keyset pages of people by name: page 1,000 costs what page 1 does. A cursor is opaque to whoever holds it."""
+"""Keyset pages of people: page 1,000 costs what page 1 does. A cursor is opaque to whoever holds it."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.steps import text_problem
 
 Direction = Literal["after", "before"]
+Key = tuple[str, str]
+"""What a page goes on from: the value that people are ordered by, and the id that tells people of one value apart."""
 
 
-def by_name(
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of people `u`: `by` is what an index holds; `start` makes the same of `:start`, a row's `column` as text."""
+
+    name: str
+    by: str
+    start: str
+    column: str
+    descending: bool = False
+
+    @property
+    def is_of_time(self) -> bool:
+        """Whether people are ordered by a moment."""
+        return self.start.endswith("::timestamptz")
+
+
+# What is lower case is the database's to say, here and in the ORDER BY: Python's lower() says otherwise of İ or a final
+# Σ, and pages would skip people.
+BY_NAME = Order("name", "lower(u.name)", "lower(:start)", "name")
+
+
+def page(
     session: Session,
     select: str,
     where: Sequence[str],
     values: Mapping[str, Any],
+    order: Order,
     cursor: str | None,
     limit: int,
     *types: Any,
+    details: str = "SELECT u.* FROM page u",
 ) -> tuple[list[Row[Any]], str | None, str | None]:
-    """One page of `select` from onboarding_users `u`, by name, with the cursors of the previous and the next page.
+    """One page of `select` from onboarding_users `u`, with the cursors of the previous and the next page.
 
-    `types` are bind parameters with their types, where PostgreSQL can't tell. Raises Invalid for a broken cursor.
+    `details` says more of the people of the page only. `types` are bind parameters with their types, where PostgreSQL
+    can't tell. Raises Invalid for a broken cursor.
     """
-    direction, start = ("after", None) if cursor is None else _read(cursor)
-    bound = dict(values, limit=limit + 1)
-    conditions = list(where)
+    direction, start = read_cursor(order.name, cursor)
+    bound, conditions = dict(values, limit=limit + 1), list(where)
+    backwards = direction == "before"
+    down = order.descending != backwards
     if start is not None:
-        # What is lower case is the database's to say, here and in the ORDER BY: Python's lower() says otherwise of İ
-        # or a final Σ, and pages would skip people.
-        conditions.append(f"(lower(u.name), u.user_id) {'>' if direction == 'after' else '<'} (lower(:name), :user_id)")
-        bound |= {"name": start[0], "user_id": start[1]}
-    order = "" if direction == "after" else " DESC"
-    filtered = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    statement: TextClause = text(f"{select} {filtered} ORDER BY lower(u.name){order}, u.user_id{order} LIMIT :limit")
-    found = list(session.execute(statement.bindparams(*types) if types else statement, bound))
+        if order.is_of_time and not _is_time(start[0]):
+            raise BROKEN
+        conditions.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
+        bound |= {"start": start[0], "start_id": start[1]}
+    filtered = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    ordered = f"ORDER BY {order.by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
+    statement = text(
+        f"WITH page AS MATERIALIZED ({select} {filtered} {ordered} LIMIT :limit) {details} {ordered}"
+    ).bindparams(*types)
+    found = list(session.execute(statement, bound))
+    return around(found, limit, direction, start, lambda row, to: write_cursor(to, order, row))
+
+
+def around(
+    found: list[Row[Any]], limit: int, direction: Direction, start: Key | None, cursor: Any
+) -> tuple[list[Row[Any]], str | None, str | None]:
+    """The rows of a page in their order, of the `limit` + 1 found in its direction, and the cursors around it."""
     more, rows = len(found) > limit, found[:limit]
     if direction == "before":
         rows.reverse()
@@ -48,23 +86,45 @@ def by_name(
     has_next = more if direction == "after" else True
     return (
         rows,
-        write_cursor("before", rows[0].name, rows[0].user_id) if rows and has_previous else None,
-        write_cursor("after", rows[-1].name, rows[-1].user_id) if rows and has_next else None,
+        cursor(rows[0], "before") if rows and has_previous else None,
+        cursor(rows[-1], "after") if rows and has_next else None,
     )
 
 
-def write_cursor(direction: Direction, name: str, user_id: str) -> str:
+def write_cursor(direction: Direction, order: Order, row: Any) -> str:
     """The cursor of the page that begins after this person, or ends before them."""
-    packed = json.dumps([direction, name, user_id], ensure_ascii=False).encode()
+    value = getattr(row, order.column)
+    return pack(direction, order.name, value.isoformat() if isinstance(value, datetime) else value, row.user_id)
+
+
+def pack(direction: Direction, name: str, value: str, user_id: str) -> str:
+    """A cursor, from what it holds."""
+    packed = json.dumps([direction, name, value, user_id], ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def _read(cursor: str) -> tuple[Direction, tuple[str, str]]:
-    broken = Invalid({"cursor": "is broken; start again from the first page"})
+BROKEN = Invalid({"cursor": "is broken; start again from the first page"})
+
+
+def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
+    """Where a page starts, and in which direction it goes; None: at the beginning. Raises Invalid."""
+    if cursor is None:
+        return "after", None
     try:
-        direction, name, user_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        direction, of_order, value, user_id = json.loads(
+            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)),
+        )
     except (ValueError, TypeError, RecursionError):
-        raise broken from None
-    if direction not in ("after", "before") or text_problem(name, 1000) or text_problem(user_id, 1000):
-        raise broken
-    return direction, (name, user_id)
+        raise BROKEN from None
+    if direction not in ("after", "before") or of_order != name:
+        raise BROKEN
+    if text_problem(value, 1000) or text_problem(user_id, 1000):
+        raise BROKEN
+    return direction, (value, user_id)
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False

@@ -1,13 +1,11 @@
-"""The people who go through the checklist: find, create, update."""
+"""The people who go through the checklist: one person, created and updated. Lists of them are in finding.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -15,7 +13,6 @@ from dashboard import models
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.paging import by_name
 from dashboard.onboarding.progress import FINISHED, PERCENT
 from dashboard.onboarding.steps import check_key, text_problem
 
@@ -40,17 +37,12 @@ class Person:
         return self.name or self.email or self.user_id
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of people by name. `previous` and `next` are opaque cursors, None at either end."""
+def details(source: str = "onboarding_users", more: str = "") -> str:
+    """SQL that tells of each person of `source`, with the columns of Person and `more`.
 
-    people: Sequence[Person]
-    previous: str | None
-    next: str | None
-
-
-# One row a person, from their own row and the few rows of the checklist; nothing here grows with the number of people.
-PEOPLE = f"""
+    It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
+    """
+    return f"""
 SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(progress="now.progress")} AS finished,
        u.finished_at, u.last_activity_at,
        (SELECT d.title
@@ -60,41 +52,18 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
          WHERE NOT EXISTS (SELECT FROM step_releases r WHERE r.step_id = s.step_id
                               AND (r.id = ANY(u.done_releases) AND r.done_points > 0
                                 OR r.id = ANY(u.skipped_releases) AND r.skipped_points > 0))
-         ORDER BY s.position, s.step_id LIMIT 1) AS next_step
-  FROM onboarding_users u CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+         ORDER BY s.position, s.step_id LIMIT 1) AS next_step{more}
+  FROM {source} u CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
 """
-
-# One or two letters are looked for where a word begins, for an index finds nothing shorter inside one.
-SEARCHED = r"""u.user_id IN (
-    SELECT user_id FROM user_search
-     WHERE words LIKE CASE WHEN char_length(search_words(:q)) < 3 THEN '% ' ELSE '%' END
-                      || regexp_replace(search_words(:q), '[\\%_]', '\\\&', 'g') || '%')"""
 
 
 def find(session: Session, user_id: str) -> Person:
     """One person. Raises NotFound."""
     check_key("person", user_id)
-    row = session.execute(text(PEOPLE + "WHERE u.user_id = :user_id"), {"user_id": user_id}).one_or_none()
+    row = session.execute(text(details() + "WHERE u.user_id = :user_id"), {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("person", user_id)
-    return _person(row)
-
-
-def _person(row: Row[Any]) -> Person:
     return Person(**row._mapping)
-
-
-def search(session: Session, q: str = "", *, cursor: str | None = None, limit: int = 50) -> Page:
-    """People whose name, email or id contains `q` (case ignored), by name. Raises Invalid: broken cursor or search."""
-    if reason := text_problem(q, 200):
-        raise Invalid({"q": reason})
-    where: list[str] = []
-    values: dict[str, str] = {}
-    if q.strip():
-        where.append(SEARCHED)
-        values["q"] = q.strip()
-    rows, previous, following = by_name(session, PEOPLE, where, values, cursor, limit)
-    return Page([_person(row) for row in rows], previous, following)
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:

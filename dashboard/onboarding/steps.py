@@ -20,6 +20,8 @@ from dashboard.onboarding.history import record
 
 MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
+"""Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
 
 # Made once: an alias copies every column of its table.
@@ -78,6 +80,11 @@ class FieldChange:
     member: str
     before: str | int | None
     after: str | int | None
+
+
+def is_step_id(text: str, *, capitals: bool = False) -> bool:
+    """Whether it has the form of a step's id; `capitals` are allowed in one that comes from the original's database."""
+    return len(text) <= 64 and STEP_ID.fullmatch(text.lower() if capitals else text) is not None
 
 
 def check(fields: Mapping[str, Any]) -> Fields:
@@ -247,10 +254,10 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     Raises Invalid.
     """
     problems: dict[str, str] = {}
-    if step_id == "new":
-        problems["step_id"] = "is reserved: choose another"
-    elif not STEP_ID.fullmatch(step_id) or len(step_id) > 64:
+    if not is_step_id(step_id):
         problems["step_id"] = "must be 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
+    elif step_id in RESERVED:
+        problems["step_id"] = RESERVED[step_id]
     try:
         checked = check(fields)
     except Invalid as invalid:

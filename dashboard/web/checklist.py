@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dashboard.database import Session
-from dashboard.onboarding import steps
+from dashboard.onboarding import history, steps
+from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.errors import NotFound
-from dashboard.onboarding.steps import Fields, Step
+from dashboard.onboarding.history import Who
+from dashboard.onboarding.steps import FieldChange, Fields, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +51,16 @@ def find(session: Session, step_id: str) -> Place:
             drafts = sum(1 for one in checklist if one.draft)
             return Place(step, number, len(checklist), total_of(checklist), drafts)
     raise NotFound("step", step_id)
+
+
+def names_of(session: Session, step: Step, timeline: Iterable[Release] = ()) -> dict[str, Who]:
+    """Who wrote what is live and the draft, and who made the releases of the `timeline`."""
+    editors = [one.edited_by for one in (step.live, step.draft) if one]
+    return history.who(session, {*editors, *(release.released_by for release in timeline)})
+
+
+def draft_changes(step: Step) -> list[FieldChange]:
+    """What the draft changes in what is live, or was last; nothing for the first draft of a step."""
+    if step.draft is None or step.draft.version == step.latest.version:
+        return []
+    return steps.compare((step.live or step.latest).fields, step.draft.fields)

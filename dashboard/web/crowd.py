@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 from dashboard.database import Session
 from dashboard.onboarding import affected
 from dashboard.onboarding.affected import WHICH, Affected, AffectedPage, Which
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import Impact
-from dashboard.onboarding.releases import Outcome
 from dashboard.web.export import Row
 
 # so that Confirm stays within reach below the list

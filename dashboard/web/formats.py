@@ -1,7 +1,7 @@
 """How numbers, times, names, statuses and sizes are written on pages. Pure functions; templates see them as filters."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from markupsafe import Markup, escape
 
@@ -81,7 +81,7 @@ def short_date(moment: datetime, now: datetime) -> str:
     return f"{moment.day} {moment:%b}" if moment.year == now.year else full_date(moment)
 
 
-def full_date(moment: datetime) -> str:
+def full_date(moment: date) -> str:
     """12 Nov 2026."""
     return f"{moment.day} {moment:%b %Y}"
 

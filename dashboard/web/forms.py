@@ -13,7 +13,8 @@ from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 from dashboard.onboarding.affected import Which, check_which
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.releases import PREDICTED, Planned, tolerance
+from dashboard.onboarding.merge import MergedField, merge_field
+from dashboard.onboarding.plans import PREDICTED, Planned, tolerance
 from dashboard.onboarding.steps import MEMBERS, Definition, Fields
 
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -95,6 +96,33 @@ def chosen(values: Values) -> Values:
     return result
 
 
+def shown_merge(values: Values) -> list[MergedField]:
+    """The merge that a panel showed, from its form as it was sent; empty when the form was no merge panel's."""
+    if any(f"origin_{name}" not in values for name in MEMBERS):
+        return []
+    return [_shown(values, name) for name in MEMBERS]
+
+
+def _shown(values: Values, name: str) -> MergedField:
+    # each text was sent once: a field that only one of them changed, or both alike, says one side of it already
+    theirs = _said(values, f"base_{name}")
+    base = _said(values, f"opened_{name}") if f"opened_{name}" in values else theirs
+    match values[f"origin_{name}"]:
+        case "theirs":
+            mine = base
+        case "both-same":
+            mine = theirs
+        case "conflict":
+            mine = _said(values, f"mine_{name}")
+        case _:
+            mine = _said(values, name)
+    return merge_field(name, base, theirs, mine)
+
+
+def _said(values: Values, name: str) -> str:
+    return _newlines(values.get(name)) or ""
+
+
 def put_problems(form: Form, problems: Mapping[str, str]) -> list[str]:
     """Puts what the engine refused beside the fields it names; returns what belongs to no field that people see."""
     rest = []
@@ -127,17 +155,21 @@ class Choice:
         return keeps | {"reopen": "1" if self.reopens_finished else ""}
 
 
-def choice_from(values: Values, preset: Policy | None = None) -> Choice:
-    """The carry-over policy of a form or an address; what it does not say is as in `preset`. Raises Invalid."""
-    keeps = {status: _keep(values, status, preset) for status in ("done", "skipped", "in_progress")}
-    reopen = values.get("reopen", "")
+def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") -> Choice:
+    """The carry-over policy of a form or an address; what it does not say is as in `preset`. Raises Invalid.
+
+    `prefix` starts the names of its members.
+    """
+    keeps = {
+        status: _keep(values.get(prefix + status), status, preset) for status in ("done", "skipped", "in_progress")
+    }
+    reopen = values.get(f"{prefix}reopen", "")
     if reopen not in ("", "1"):
         raise Invalid({"reopen": "Reopening is either on or off."})
     return Choice(Policy(**keeps), reopen == "1")
 
 
-def _keep(values: Values, status: str, preset: Policy | None) -> bool:
-    said = values.get(status)
+def _keep(said: str | None, status: str, preset: Policy | None) -> bool:
     if said is None and preset is not None:
         return bool(getattr(preset, status))
     if said not in ("keep", "reset"):

@@ -51,7 +51,7 @@ class Place:
     @property
     def href(self) -> str:
         """All of them, who waits longest first."""
-        return url_for("people.index", step=self.definition.step_id, status="in_progress", sort="inactive")
+        return url_for("finding.index", step=self.definition.step_id, status="in_progress", sort="inactive")
 
 
 @blueprint.get("/")
@@ -94,7 +94,7 @@ def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
     """Label, people, and where these are listed."""
     named = ["-".join(map(str, dict.fromkeys(band))) for band in BANDS]
     return [
-        (name.replace("-", "–"), count, url_for("people.index", progress=name))
+        (name.replace("-", "–"), count, url_for("finding.index", progress=name))
         for name, count in zip(named, counts, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""People: the list with its search, a person's page, and saving a step of theirs."""
+"""A person's page, and saving a step of theirs. The list of people is in finding.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import history, people, progress
+from dashboard.onboarding import history, progress
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
-from dashboard.onboarding.people import Page
 from dashboard.staff.permissions import Permission
 from dashboard.web import person_page
 from dashboard.web.access import current_actor, require
@@ -22,36 +21,11 @@ from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("people", __name__)
 
-PAGE = 25
-NOBODY = Page([], None, None)
-
 
 @blueprint.record_once
 def install(state: BlueprintSetupState) -> None:
     """Comes first in this module: the routes below need the converter."""
     state.app.url_map.converters["user_id"] = UserIdConverter
-
-
-@blueprint.get("/people")
-@require(Permission.VIEW)
-def index() -> ResponseReturnValue:
-    """The list, searched by `q`; htmx gets the list alone. A broken cursor or search is answered in the list's place."""
-    q, cursor = request.args.get("q", "").strip(), request.args.get("cursor") or None
-    found, problems = NOBODY, dict[str, str]()
-    try:
-        with transaction() as database:
-            found = people.search(database, q, cursor=cursor, limit=PAGE)
-    except Invalid as invalid:
-        problems = invalid.problems
-    return render(
-        "people/index.html",
-        "people/_people_list.html",
-        status=422 if problems else 200,
-        found=found,
-        q=q,
-        cursor=cursor,
-        problems=problems,
-    )
 
 
 @blueprint.get("/people/<user_id:user_id>")

@@ -76,7 +76,7 @@ def heard(step_id: str) -> ResponseReturnValue:
     with transaction() as session:
         editing = beat(session, steps.get(session, step_id), opened)
     if not wants_partial():
-        return redirect(url_for("steps.draft", step_id=step_id), 303)
+        return redirect(url_for("drafts.show", step_id=step_id), 303)
     return render_template("steps/_editing_now.html", editing=editing)
 
 

@@ -10,12 +10,13 @@ from flask import Blueprint, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import affected, history, releases
+from dashboard.onboarding import affected, history, plans, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.affected import Which
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan
-from dashboard.onboarding.releases import Drift, Outcome, Planned
+from dashboard.onboarding.plans import Drift, Planned
 from dashboard.onboarding.steps import Step
 from dashboard.staff.permissions import Permission
 from dashboard.web import access, checklist, crowd, forms
@@ -69,7 +70,12 @@ def release(step_id: str) -> ResponseReturnValue:
 @blueprint.post("/release")
 @require(Permission.RELEASE)
 def confirm_release(step_id: str) -> ResponseReturnValue:
-    """Releases the draft, if it still is what was previewed."""
+    """Releases the draft, if it still is what was previewed; or only shows the report under another choice.
+
+    The latter is for browsers without scripts: a form that is sent by GET would lose the reason, or show it in its address.
+    """
+    if "update" in request.form:
+        return _asked_again(RELEASE, step_id, forms.choice_from(request.form), ReasonForm(request.form), [], 200)
     return _carry_out(RELEASE, step_id)
 
 
@@ -141,12 +147,12 @@ def _preset(step: Step) -> Policy:
 
 def _carry_out(deed: Deed, step_id: str) -> ResponseReturnValue:
     settings, reason = access.settings(), ReasonForm(request.form)
-    choice = forms.choice_from(request.form) if deed.of_draft else Choice(KEEP_ALL)
+    choice = forms.choice_from(request.form, prefix="previewed_") if deed.of_draft else Choice(KEEP_ALL)
     planned = forms.plan_from(request.form, settings.drift_percent, settings.drift_people, draft=deed.of_draft)
     try:
-        _check_reason(reason)
+        note = releases.reason(reason.note.data or "", required=settings.reason_required)
         with transaction() as session:
-            outcome = deed.run(session, current_actor(), step_id, choice, reason.note.data or "", planned)
+            outcome = deed.run(session, current_actor(), step_id, choice, note, planned)
     except AlreadyReleased as already:
         return _to_receipt(step_id, already.release.number)
     except StalePlan as stale:
@@ -157,11 +163,6 @@ def _carry_out(deed: Deed, step_id: str) -> ResponseReturnValue:
         forms.put_problems(reason, invalid.problems)
         return _asked_again(deed, step_id, choice, reason, [], 422)
     return _to_receipt(step_id, outcome.release.number)
-
-
-def _check_reason(form: ReasonForm) -> None:
-    if access.settings().reason_required and not (form.note.data or "").strip():
-        raise Invalid({"note": "is needed"})
 
 
 def _to_receipt(step_id: str, number: int) -> ResponseReturnValue:
@@ -242,7 +243,7 @@ def _crowd(session: Session, deed: Deed, step: Step, outcome: Outcome, choice: C
     path = url_for(f"releases.{deed.path}", step_id=step.step_id)
     query = choice.as_query() if outcome.release.kind == "migrate" else {}
     cursor = request.args.get("cursor") or None
-    return crowd.read(session, outcome, path, query, forms.which_from(request.args), cursor)
+    return crowd.read(session, outcome, path, query, forms.which_from(request.values), cursor)
 
 
 def _wants_people_alone() -> bool:
@@ -260,12 +261,12 @@ def _drift(planned: Planned | None, seen: Planned, outcome: Outcome) -> list[Dri
     """What moved since the earlier preview, where nothing but people did."""
     if planned is None or not planned.is_of(seen):
         return []
-    return [one for one in releases.drift(planned, outcome.impact) if one.difference]
+    return [one for one in plans.drift(planned, outcome.impact) if one.difference]
 
 
 def _tolerance(outcome: Outcome) -> dict[str, Any]:
     settings, everybody = access.settings(), outcome.impact.everybody
-    people = releases.tolerance(everybody, settings.drift_percent, settings.drift_people)
+    people = plans.tolerance(everybody, settings.drift_percent, settings.drift_people)
     return {"people": people, "percent": settings.drift_percent if people > settings.drift_people else None}
 
 

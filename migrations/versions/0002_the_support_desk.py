@@ -1,4 +1,4 @@
-"""The support desk: finding people by their words and their standing, conflicts counted, and a person erased.
+"""The support desk: finding people by their words and their standing, conflicts counted, a person erased, the activity.
 
 Revision ID: 0002
 """
@@ -101,6 +101,7 @@ def upgrade() -> None:
         postgresql_using="gin",
         postgresql_ops={"words": "gin_trgm_ops"},
     )
+    op.create_index("ix_user_search_order", "user_search", [sa.literal_column("left(words, 200)"), "user_id"])
     op.create_table(
         "write_conflicts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -117,8 +118,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_write_conflicts")),
     )
     op.create_index("ix_write_conflicts_at", "write_conflicts", ["at"])
-    op.create_index("ix_user_step_events_actor", "user_step_events", ["actor", "at"])
+    op.create_table(
+        "bulk_changes",
+        sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
+        sa.Column("step_id", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("comment", sa.Text(), server_default="", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("status IN ('done', 'skipped', 'in_progress', 'todo')", name=op.f("ck_bulk_changes_status")),
+        sa.ForeignKeyConstraint(["step_id"], ["steps.step_id"], name=op.f("fk_bulk_changes_step_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_bulk_changes")),
+    )
+    op.create_table(
+        "bulk_change_people",
+        sa.Column("bulk_id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("row_version", sa.Integer(), nullable=True),
+        sa.Column("from_status", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "outcome IN ('changed', 'same', 'moved', 'gone')", name=op.f("ck_bulk_change_people_outcome")
+        ),
+        sa.ForeignKeyConstraint(
+            ["bulk_id"], ["bulk_changes.id"], name=op.f("fk_bulk_change_people_bulk_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("bulk_id", "user_id", name=op.f("pk_bulk_change_people")),
+    )
+    op.drop_index("ix_user_step_events_at", table_name="user_step_events")
+    op.create_index("ix_user_step_events_at", "user_step_events", ["at", "user_id"])
+    op.create_index("ix_user_step_events_actor", "user_step_events", ["actor", "at", "user_id"])
     op.create_index("ix_audit_log_actor", "audit_log", ["actor", "at"])
+    op.create_index("ix_audit_log_action", "audit_log", ["action", "at"])
+    for name in ("step", "user"):
+        op.create_index(
+            f"ix_audit_log_{name}",
+            "audit_log",
+            [f"{name}_id", "at"],
+            postgresql_where=sa.text(f"{name}_id IS NOT NULL"),
+        )
     for statement in (INDEX_NEW, INDEX_RENAMED, INDEXED, INDEXED_AGAIN, REFUSE_CHANGE_UNLESS_ERASING):
         op.execute(statement)
     for table in APPEND_ONLY:
@@ -140,15 +180,19 @@ def downgrade() -> None:
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
-    op.drop_table("write_conflicts")
+    for table in ("bulk_change_people", "bulk_changes", "write_conflicts"):
+        op.drop_table(table)
     op.execute("DROP FUNCTION refuse_change_unless_erasing()")
     for name in ("index_new_people", "index_renamed_person"):
         op.execute(f"DROP TRIGGER {name} ON onboarding_users")
         op.execute(f"DROP FUNCTION {name}()")
     op.drop_table("user_search")
     op.execute("DROP FUNCTION search_words(text)")
-    op.drop_index("ix_audit_log_actor", table_name="audit_log")
+    for name in ("user", "step", "action", "actor"):
+        op.drop_index(f"ix_audit_log_{name}", table_name="audit_log")
     op.drop_index("ix_user_step_events_actor", table_name="user_step_events")
+    op.drop_index("ix_user_step_events_at", table_name="user_step_events")
+    op.create_index("ix_user_step_events_at", "user_step_events", ["at"])
     for name in ("standing", "last_activity", "created_at"):
         op.drop_index(f"ix_onboarding_users_{name}", table_name="onboarding_users")
     op.drop_column("onboarding_users", "standing")

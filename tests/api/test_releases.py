@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import cutover, releases, steps
 from dashboard.onboarding.errors import BrokenInvariant
 from tests.api.conftest import Caller
 from tests.api.test_ladder import MIGRATE, unused
@@ -149,6 +151,27 @@ def test_an_expectation_that_is_not_met_is_409(api: Caller, crowd: Session) -> N
     assert (receipt["predicted"], receipt["drift"], receipt["actual"]["reset"]) == ({"reset": 48}, {"reset": 2}, 50)
 
 
+@pytest.mark.parametrize("post", [migrate, roll_back])
+def test_a_reason_is_asked_for_where_one_is_required(
+    api: Caller, world: Session, post: Callable[..., TestResponse]
+) -> None:
+    if post is roll_back:
+        migrate(api)
+    settings = api.app.extensions["settings"]
+    api.app.extensions["settings"] = dataclasses.replace(settings, reason_required=True)
+    number = steps.get(world, STEP).release_number
+    world.rollback()
+    for nothing in ({}, {"note": " \n"}):
+        refused = post(api, **nothing)
+        assert refused.status_code == 422
+        assert refused.json["errors"] == [{"member": "note", "reason": "is needed"}]
+    assert post(api, dryRun=True).status_code == 200
+    assert steps.get(world, STEP).release_number == number
+    world.rollback()
+    assert post(api, note="Because.").json["receipt"]
+    assert releases.newest_first(world, STEP)[0].note == "Because."
+
+
 def test_a_broken_invariant_is_told_and_changes_nothing(
     api: Caller, crowd: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +181,7 @@ def test_a_broken_invariant_is_told_and_changes_nothing(
     api.secret()
     before = snapshot(crowd)
     crowd.rollback()
-    monkeypatch.setattr(releases, "_check_invariants", broken)
+    monkeypatch.setattr(cutover, "_check_invariants", broken)
     answer = migrate(api)
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert answer.json["detail"] == "It would have broken what must always hold: this. Nothing was changed."

@@ -11,10 +11,21 @@ from dashboard.onboarding.actor import Actor
 
 MANAGER = Actor("system:benchmark", "cli")
 
+# They joined over the last year, and were last active some time since; names repeat, as names do.
 PEOPLE = text("""
 INSERT INTO onboarding_users (user_id, name, email, created_at, last_activity_at)
-SELECT 'user-' || n, 'Person ' || md5(n::text), 'person' || n || '@example.com', now(), now()
-  FROM generate_series(1, :people) n
+SELECT 'user-' || n, first || ' ' || last, lower(first) || '.' || lower(last) || n || '@' || domain || '.example', joined,
+       joined + random() * (now() - joined)
+  FROM (SELECT n, now() - random() * interval '365 days' AS joined,
+               (ARRAY['Amara', 'Ben', 'Chiara', 'Daniel', 'Elif', 'Farid', 'Grace', 'Hana', 'Ines', 'Jonas', 'Kofi',
+                      'Łucja', 'Maya', 'Noor', 'Olga', 'Pedro', 'Quinn', 'Rosa', 'Søren', 'Tomas', 'Uma', 'Víctor',
+                      'Wen', 'Xenia', 'Yusuf', 'Zoë'])[1 + floor(random() * 26)::int] AS first,
+               (ARRAY['Adeyemi', 'Berg', 'Carter', 'Diaz', 'Eriksen', 'Fontaine', 'Garcia', 'Haddad', 'Ivanov', 'Jensen',
+                      'Kowalczyk', 'Lindqvist', 'Mensah', 'Nakamura', 'Okafor', 'Papadopoulos', 'Quist', 'Romano', 'Sato',
+                      'Tanaka', 'Usman', 'Vargas', 'Weber', 'Xu', 'Yilmaz', 'Zhang'])[1 + floor(random() * 26)::int]
+                   || (ARRAY['', '', '', 'son', '-Ortiz', 'ova'])[1 + floor(random() * 6)::int] AS last,
+               'company' || floor(random() * 500)::int AS domain
+          FROM generate_series(1, :people) n) made
 """)
 
 # Everybody has got as far as some step: those before it are done (one in ten skipped), that one is in progress.
@@ -38,6 +49,10 @@ UPDATE onboarding_users u
           FROM user_steps GROUP BY user_id) a
  WHERE a.user_id = u.user_id
 """)
+FINISHED = text("""
+UPDATE onboarding_users SET finished_at = last_activity_at
+ WHERE cardinality(done_releases) + cardinality(skipped_releases) = :steps
+""")
 
 
 def build(database: Database, people: int, of_steps: int = 8) -> None:
@@ -50,6 +65,7 @@ def build(database: Database, people: int, of_steps: int = 8) -> None:
         session.execute(PEOPLE, {"people": people})
         session.execute(PROGRESS, {"steps": of_steps})
         session.execute(ARRAYS)
+        session.execute(FINISHED, {"steps": of_steps})
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (FULL, ANALYZE)"))
 

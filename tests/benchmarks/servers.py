@@ -25,19 +25,20 @@ def readable_by_the_server(folder: Path) -> None:
 @contextmanager
 def databases_of(url: str, sizes: Mapping[int, int]) -> Iterator[dict[int, Database]]:
     """A filled database for each number of people and of steps, on the server at `url`."""
-    admin = Database(_settings(sqlalchemy_url(url)))
+    admin = Database(settings_of(sqlalchemy_url(url)))
     databases = {}
     for people, of_steps in sizes.items():
         with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"CREATE DATABASE bench_{people}"))
         address = admin.engine.url.set(database=f"bench_{people}").render_as_string(hide_password=False)
         migrate(address)
-        databases[people] = Database(_settings(address))
+        databases[people] = Database(settings_of(address))
         data.build(databases[people], people, of_steps)
     yield databases
     for database in (admin, *databases.values()):
         database.dispose()
 
 
-def _settings(address: str) -> Settings:
+def settings_of(address: str) -> Settings:
+    """Settings for that address, with no time-out that a benchmark would meet."""
     return Settings(database_url=address, secret_key="", demo=False, data_dir=Path(), statement_timeout_ms=3_600_000)

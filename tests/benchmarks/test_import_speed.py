@@ -23,7 +23,7 @@ from dashboard.database import Database
 from dashboard.embedded import binaries, running
 from dashboard.onboarding import adoption, imports, invariants
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import quiet
+from dashboard.onboarding.loading import quiet
 from dashboard.schema import migrate
 
 STEPS = 8

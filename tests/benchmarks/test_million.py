@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
 
 from dashboard.database import Database
-from dashboard.embedded import running
 from dashboard.onboarding import affected, cutover, progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
@@ -22,25 +21,12 @@ from dashboard.onboarding.cutover import Terms
 from dashboard.onboarding.errors import Conflict
 from tests.benchmarks import data
 from tests.benchmarks.measure import Timing, ratio, say, timed
-from tests.benchmarks.servers import databases_of, readable_by_the_server
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", "0"))
 STEP = "step-5"
 AGENT = Actor("staff:agent@example.com", "web")
 
 pytestmark = pytest.mark.skipif(not PEOPLE, reason="set BENCH_PEOPLE=1000000 to build a million people first")
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database of that size, with a draft of the step waiting."""
-    folder = tmp_path_factory.mktemp("million")
-    readable_by_the_server(folder)
-    with running(folder) as url, databases_of(url, {PEOPLE: 10}) as databases:
-        (found,) = databases.values()
-        with found.transaction() as session:
-            steps.start_draft(session, data.MANAGER, STEP)
-        yield found
 
 
 def test_report(database: Database) -> None:

@@ -10,9 +10,10 @@ from sqlalchemy import TextClause, text
 
 from dashboard.database import Database
 from dashboard.embedded import running
-from dashboard.onboarding import history, people, progress, releases, steps
+from dashboard.onboarding import cutover, history, people, progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.cutover import Terms
 from tests.benchmarks import data
 from tests.benchmarks.measure import Timing, ratio, say, timed
 from tests.benchmarks.servers import databases_of, readable_by_the_server
@@ -48,8 +49,8 @@ def test_cut_over_does_not_grow(filled: dict[int, Database]) -> None:
 def _cut_over(database: Database) -> None:
     with database.transaction() as session:
         step = releases._locked(session, STEP, None, None)
-        terms = releases.Terms("migrate", step.draft.version if step.draft else 0, Policy(), False, "", None)
-        releases._cut_over(session, data.MANAGER, step, terms)
+        terms = Terms("migrate", step.draft.version if step.draft else 0, Policy(), False, "", None)
+        cutover.cut_over(session, data.MANAGER, step, terms)
 
 
 def test_preview(filled: dict[int, Database]) -> None:

@@ -96,8 +96,15 @@ ADDRESSES = {
     "receipt": f"/steps/{PAYMENTS}/releases/4",
     "receipt of a rollback": f"/steps/{PAYMENTS}/releases/3",
     "people": "/people",
+    "people filtered": f"/people?step={PAYMENTS}&status=done&sort=furthest",
     "nobody found": "/people?q=zzz",
+    "a filter that cannot be": "/people?status=done&joined_from=2026-02-30",
     "person": f"/people/{AMARA}",
+    "activity": "/activity",
+    "activity, filtered": f"/activity?what=statuses&person={AMARA}&from=2020-01-01&to=2999-12-31",
+    "no activity": "/activity?what=imports",
+    "activity, a broken filter": "/activity?who=x&what=x&step=x&person=x&from=2026-02-30&to=x",
+    "activity, a broken page": "/activity?cursor=x",
     "not found": "/people/nobody",
 }
 
@@ -120,12 +127,35 @@ def test_the_overview_where_nobody_saved_and_nobody_is_stuck(enter: Enter, sessi
     check(ada)
 
 
+def test_the_activity_with_its_details_open(enter: Enter) -> None:
+    ada = enter("admin")
+    ada.goto("/activity?what=drafts")
+    for details in ada.get_by_text("Details", exact=True).all():
+        details.click()
+    check(ada)
+
+
 def test_the_page_of_a_viewer(enter: Enter) -> None:
     ines = enter("viewer")
     open_person(ines)
     check(ines)
     ines.goto("/steps/new")
     check(ines)
+
+
+def test_a_bulk_change_from_the_list_to_its_end(enter: Enter) -> None:
+    ada = enter("admin")
+    # few enough that the bar stands below the last of them, and covers nobody
+    ada.goto("/people?q=amara+okafor")
+    ada.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox").first.check()
+    check(ada)
+    ada.get_by_label("New status").select_option("skipped")
+    ada.get_by_test_id("bulk-preview").click()
+    expect(ada.get_by_test_id("bulk-confirm")).to_be_visible()
+    check(ada)
+    ada.get_by_test_id("bulk-confirm").click()
+    expect(ada.get_by_test_id("bulk-result")).to_be_visible()
+    check(ada)
 
 
 def test_the_sign_in_page_with_its_errors(page: Page) -> None:
@@ -152,6 +182,14 @@ def merge_panel(maya: Page, ada: Page) -> None:
     expect(ada.get_by_test_id("flash")).to_be_visible()
     save_draft(maya, Description="Connect a bank account.", Weight="40")
     expect(maya.get_by_test_id("merge-panel")).to_be_focused()
+
+
+def broken_merge(maya: Page, ada: Page) -> None:
+    merge_panel(maya, ada)
+    maya.get_by_test_id("merge-panel").get_by_label("Title").fill("")
+    maya.get_by_test_id("save-merged").click()
+    expect(maya.get_by_test_id("title-error")).to_be_visible()
+    expect(maya.get_by_test_id("both-weight")).to_be_visible()
 
 
 def draft_is_gone(maya: Page, ada: Page) -> None:
@@ -219,6 +257,7 @@ Way = Callable[[Page, Page], None]
     [
         broken_draft,
         merge_panel,
+        broken_merge,
         draft_is_gone,
         stale_plan,
         nothing_to_release,

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Enter, both_ways, scriptless
-from tests.browser.pages import AMARA, at, see_heading
+from tests.browser.pages import AMARA, PAYMENTS, at, see_heading
 
 
 def rows(page: Page) -> Locator:
@@ -28,7 +28,7 @@ def test_the_list_and_the_address_follow_what_is_typed(enter: Enter) -> None:
     expect(tomas).to_have_url(re.compile(r"/people\?q=amara(\+|%20)okafor$"))
     expect(search_field(tomas)).to_be_focused()
 
-    tomas.get_by_role("link", name="Amara Okafor").click()
+    tomas.get_by_role("link", name="Amara Okafor", exact=True).click()
     see_heading(tomas, "Amara Okafor")
     tomas.go_back()
     expect(search_field(tomas)).to_have_value("amara okafor")
@@ -47,7 +47,7 @@ def test_people_are_found_by_name_email_and_id(enter: Enter) -> None:
     tomas.goto("/people")
     for typed in ("usr_7f3k2q", "AMARA", "okafor@tidewater"):
         search_field(tomas).fill(typed)
-        tomas.get_by_role("button", name="Search").click()
+        tomas.get_by_role("button", name="Filter").click()
         expect(tomas).to_have_url(re.compile(rf"/people\?q={quote(typed)}$"))
         expect(tomas.get_by_test_id(f"person-row-{AMARA}")).to_be_visible()
 
@@ -59,7 +59,7 @@ def test_the_search_of_every_page_leads_to_the_list(enter: Enter) -> None:
     tomas.get_by_test_id("find-person").fill("amara okafor")
     tomas.get_by_test_id("find-person").press("Enter")
     expect(tomas).to_have_url(re.compile(r"/people\?q=amara"))
-    tomas.get_by_role("link", name="Amara Okafor").click()
+    tomas.get_by_role("link", name="Amara Okafor", exact=True).click()
     expect(tomas).to_have_url(at(f"/people/{AMARA}"))
 
 
@@ -82,3 +82,61 @@ def test_the_list_has_pages(enter: Enter) -> None:
     expect(tomas).to_have_url(re.compile("cursor="))
     tomas.get_by_role("link", name="Previous").click()
     assert rows(tomas).first.inner_text() == first
+
+
+# Filters -------------------------------------------------------------------------------------------------------------
+
+
+@both_ways
+def test_a_filter_narrows_the_list_stands_in_the_address_and_can_be_left_out(enter: Enter, javascript: bool) -> None:
+    tomas = enter("support")
+    tomas.goto("/people")
+    tomas.get_by_label("Step", exact=True).select_option(label="Set up payments")
+    tomas.get_by_label("Status", exact=True).select_option(label="In progress")
+    tomas.get_by_label("Order").select_option(label="Longest inactive first")
+    if not javascript:
+        tomas.get_by_role("button", name="Filter").click()
+    expect(tomas).to_have_url(re.compile(rf"/people\?step={PAYMENTS}&status=in_progress&sort=inactive$"))
+    expect(tomas.get_by_test_id("people-chips")).to_contain_text("Set up payments is In progress")
+    expect(rows(tomas).first).to_contain_text("In progress")
+    before = tomas.get_by_test_id("people-count").inner_text()
+    assert re.fullmatch(r"\d+ people match", before)
+
+    tomas.get_by_role("link", name="Next").click()
+    expect(tomas).to_have_url(re.compile("cursor="))
+    tomas.go_back()
+    expect(tomas.get_by_label("Status", exact=True)).to_have_value("in_progress")
+    expect(tomas.get_by_test_id("people-count")).to_have_text(before)
+
+    tomas.get_by_role("link", name="Leave out: Set up payments is In progress").click()
+    expect(tomas).to_have_url(re.compile(r"/people\?sort=inactive$"))
+    tomas.goto("/people?finished=yes&progress=100")
+    tomas.get_by_test_id("clear-filters").click()
+    expect(tomas).to_have_url(at("/people"))
+
+
+@both_ways
+def test_what_cannot_be_asked_for_is_said_and_stays_in_the_form(enter: Enter, javascript: bool) -> None:
+    tomas = enter("support")
+    tomas.goto("/people")
+    tomas.get_by_label("Status", exact=True).select_option(label="Done")
+    if not javascript:
+        tomas.get_by_role("button", name="Filter").click()
+    expect(tomas.get_by_test_id("people-problem")).to_contain_text("The status needs a step.")
+    expect(tomas.get_by_label("Status", exact=True)).to_have_value("done")
+    tomas.get_by_label("Step", exact=True).select_option(label="Set up payments")
+    if not javascript:
+        tomas.get_by_role("button", name="Filter").click()
+    expect(rows(tomas).first).to_contain_text("Done")
+
+
+@scriptless
+def test_the_file_has_everybody_who_matches(enter: Enter) -> None:
+    ines = enter("viewer")
+    ines.goto("/people?q=amara")
+    with ines.expect_download() as download:
+        ines.get_by_test_id("people-csv").click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0].startswith("user_id,name,email")
+    assert any(line.startswith(f"{AMARA},Amara Okafor,") for line in lines)
+    expect(ines.get_by_test_id("people-form")).to_have_count(0)

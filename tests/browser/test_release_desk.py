@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from dashboard.web.crowd import PAGE
@@ -31,6 +32,34 @@ from tests.browser.pages import (
 
 # the rows of a receipt
 MEMBERS = ("affected", "copied", "reset", "restored", "keptLater", "untouched")
+
+
+# The list of versions -------------------------------------------------------------------------------------------------
+
+
+def left_of(line: Locator) -> float:
+    """Where its text begins, whatever is around that."""
+    left: float = line.evaluate(
+        """element => {
+          const range = document.createRange();
+          range.selectNodeContents(element);
+          return range.getBoundingClientRect().left;
+        }"""
+    )
+    return left
+
+
+@pytest.mark.parametrize("step_id", [PAYMENTS, "invite-team"], ids=["several", "one"])
+def test_on_a_phone_all_of_a_version_begins_at_one_line(enter: Enter, step_id: str) -> None:
+    maya = enter("manager", viewport={"width": 360, "height": 740})
+    maya.goto(f"/steps/{step_id}")
+    row = maya.get_by_test_id("version-row-1")
+    title, button = row.locator(".wide"), row.get_by_role("button", name="Start a draft")
+    assert left_of(button) == pytest.approx(left_of(title), abs=0.5)
+    assert left_of(row.locator("time")) == pytest.approx(left_of(title), abs=0.5)
+    # it has the room that the weight leaves
+    width = title.evaluate("element => element.clientWidth")
+    assert width > 120
 
 
 # The people behind a preview -----------------------------------------------------------------------------------------
@@ -104,11 +133,45 @@ def test_a_choice_keeps_the_tab(enter: Enter, javascript: bool) -> None:
     open_preview(maya)
     before = open_tab(maya, "Reset", "reset")
     choose(maya, "Skipped", "Ask again")
-    if not javascript:
+    if javascript:
+        expect(maya).to_have_url(re.compile(r"skipped=reset.*who=reset|who=reset.*skipped=reset"))
+    else:
         maya.get_by_test_id("update-report").click()
-    expect(maya).to_have_url(re.compile(r"skipped=reset.*who=reset|who=reset.*skipped=reset"))
+        # the choice is not in the address, for neither is the reason that was sent with it
+        expect(maya).to_have_url(re.compile("/release$"))
     expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
     expect(tab(maya, "Reset")).not_to_contain_text(str(before))
+
+
+@both_ways
+def test_a_choice_leaves_the_reason_as_it_is(enter: Enter, javascript: bool) -> None:
+    maya = enter("manager")
+    open_preview(maya)
+    seen = figures(maya, "reset")["reset"]
+    maya.get_by_label("Reason").fill("Half of a sentence")
+    choose(maya, "In progress", "Keep")
+    if not javascript:
+        maya.get_by_test_id("update-report").click()
+    expect(maya.get_by_test_id("reset")).not_to_contain_text(f"{seen:,}")
+    expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
+
+    maya.get_by_test_id("update-report").click()
+    expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
+    assert figures(maya, "reset") == {"reset": 0}
+    maya.get_by_test_id("confirm").click()
+    facts = maya.get_by_test_id("receipt-facts")
+    expect(facts).to_contain_text("Half of a sentence")
+    expect(facts).to_contain_text("In progress kept")
+
+
+@scriptless
+def test_a_viewer_chooses_too(enter: Enter) -> None:
+    ines = enter("viewer")
+    open_preview(ines)
+    choose(ines, "In progress", "Keep")
+    ines.get_by_test_id("update-report").click()
+    expect(ines).to_have_url(re.compile("in_progress=keep"))
+    assert figures(ines, "reset") == {"reset": 0}
 
 
 @both_ways
@@ -392,8 +455,8 @@ def test_a_rollback_tells_who_gets_back_and_who_keeps_later_work(enter: Enter) -
     # who was reset gets back what they had, but for the one who has gone on since
     back, stay = released["reset"] - 1, released["copied"] + 1
     open_preview(maya, deed="rollback")
-    assert figures(maya, "restored", "kept-later") == {"restored": back, "kept-later": stay}
-    expect(maya.get_by_test_id("kept-later")).to_contain_text("1 keeps later work")
+    assert figures(maya, "restored", "stay") == {"restored": back, "stay": stay}
+    expect(maya.get_by_test_id("stay")).to_contain_text("1 keeps later work")
     assert open_tab(maya, "Given back", "restored") == back
     expect(rows(maya).filter(has_text="In progress")).to_have_count(PAGE)
     assert AMARA not in {line[0] for line in file_of(maya)}

@@ -1,15 +1,15 @@
-"""docs/testing.md: its example runs, and its list of test ids is the list that the templates have."""
+"""docs/testing.md: its examples run, and its list of test ids is the list that the templates have."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from dashboard import paths
-from tests.browser.conftest import Enter
 
 GUIDE = Path(__file__).parents[2] / "docs" / "testing.md"
 
@@ -51,15 +51,17 @@ def test_every_test_id_is_listed() -> None:
     assert set(listed) == ids_of_templates()
 
 
-def example() -> dict[str, Callable[[Enter], None]]:
+def examples() -> dict[str, Callable[..., None]]:
     """The tests that the page shows, by name."""
-    found = re.search(r"<!-- example -->\n```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    found = re.findall(r"<!-- example -->\n```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert found
-    space: dict[str, Callable[[Enter], None]] = {}
-    exec(found[1], space)
+    space: dict[str, Callable[..., None]] = {}
+    for example in found:
+        exec(example, space)
     return {name: value for name, value in space.items() if name.startswith("test_")}
 
 
-@pytest.mark.parametrize("name", example())
-def test_the_example_runs(enter: Enter, name: str) -> None:
-    example()[name](enter)
+@pytest.mark.parametrize("name", examples())
+def test_each_example_runs(request: pytest.FixtureRequest, name: str) -> None:
+    example = examples()[name]
+    example(*map(request.getfixturevalue, signature(example).parameters))

@@ -20,6 +20,7 @@ from dashboard.cli import report, yaml_text
 from dashboard.onboarding import definitions, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.plans import PREDICTED
 from tests.factories import MAYA, OTHER, STEP, a_draft, a_save, a_step, people, snapshot
 from tests.program import Program
 
@@ -111,6 +112,7 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("a number as title", a_file(title="2024"), f"line 3: steps.{STEP}.title: must be text"),
     ("a bad step_id", a_file(step_id="Set Up"), "line 2: steps.Set Up: is not a step_id: 1 to 64 lower-case letters"),
     ("a new step_id in capitals", a_file(step_id="SetUp"), "line 2: steps.SetUp: must be 1 to 64 lower-case letters"),
+    ("the id of a page", a_file(step_id="new"), "line 2: steps.new: is reserved for the page that makes a new step"),
     (
         "a bad address",
         a_file(more="    action_url: javascript:x\n"),
@@ -403,8 +405,20 @@ def test_a_release_as_json_prints_nothing_else(dashboard: Program, session: Sess
     made = releases.get(session, STEP, 2)
     assert made.policy == KEEP_ALL
     assert (done.json["releaseId"], done.json["receipt"]) == (made.id, made.receipt)
-    predicted = done.json["receipt"]["predicted"]
-    assert (predicted["reset"], predicted["copied"], predicted["untouched"]) == (0, 9, 1)
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("command", ["release", "rollback"])
+def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Session, command: str) -> None:
+    if command == "rollback":
+        releases.release(session, MAYA, STEP)
+        a_save(session, "done", "user-0006")
+        session.commit()
+    receipt = dashboard(command, STEP, "--note", "x", "--yes", "--json").json["receipt"]
+    happened = {member: receipt["impact"][member] for member in PREDICTED.values()}
+    assert receipt["predicted"] == receipt["actual"] == happened
+    assert receipt["drift"] == dict.fromkeys(PREDICTED.values(), 0)
+    assert list(happened.values()) == ([9, 6, 3, 0, 0, 1] if command == "release" else [9, 7, 0, 2, 1, 1])
 
 
 @pytest.mark.usefixtures("crowd")
@@ -437,6 +451,21 @@ def test_a_refusal_says_why_and_changes_nothing(
     assert done.code == code
     assert said in done.err
     assert snapshot(session) == before
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("command", ["release", "rollback"])
+def test_a_reason_is_asked_for_where_one_is_required(database_url: str, session: Session, command: str) -> None:
+    strict = Program({"DATABASE_URL": database_url, "REASON_REQUIRED": "1"}, "step")
+    if command == "rollback":
+        releases.release(session, MAYA, STEP)
+        session.commit()
+    before = snapshot(session)
+    done = strict(command, STEP, "--note", "  ", "--yes")
+    assert (done.code, done.out, done.err) == (2, "", "note: is needed")
+    assert snapshot(session) == before
+    assert strict("preview", STEP, *(["--rollback"] if command == "rollback" else [])).code == 0
+    assert strict(command, STEP, "--note", "Because", "--yes").code == 0
 
 
 def test_a_withdrawn_step_is_not_released(dashboard: Program, session: Session) -> None:

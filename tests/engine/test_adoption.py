@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
-from dashboard.onboarding import adoption, bulk, history, impact, invariants, people, progress, releases, steps
+from dashboard.onboarding import adoption, history, impact, invariants, loading, people, progress, releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import BadRows, Imported, Problem
 from dashboard.onboarding.errors import Conflict, Invalid
+from dashboard.onboarding.loading import BadRows, Imported, Problem
 from tests.conftest import url_of
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
 
@@ -203,7 +203,7 @@ def test_people_and_steps_that_are_here_already_stay(session: Session, original:
 def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(bulk, "MANY_ROWS", many)
+    monkeypatch.setattr(loading, "MANY_ROWS", many)
     monkeypatch.setattr(adoption, "BLOCK_BYTES", 100)
     original.define(PAY, 10)
     for number in range(50):
@@ -269,6 +269,10 @@ def test_a_bad_row_is_named_with_its_reason_and_nothing_comes_in(
         ("UPDATE onboarding_step_definitions SET title = ''", "setup-payments version 1: title: is needed"),
         ("UPDATE onboarding_step_definitions SET version = -1", "setup-payments: must have each version once, from 1"),
         ("UPDATE onboarding_step_definitions SET step_id = 'a/b'", "a/b: is not a step_id"),
+        (
+            "UPDATE onboarding_step_definitions SET step_id = 'new'",
+            "new: is reserved for the page that makes a new step",
+        ),
         (
             "INSERT INTO onboarding_step_definitions VALUES ('setup-payments', 2, 'x', '', 5, true, now())",
             "setup-payments: has more than one active version",

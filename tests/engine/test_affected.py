@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding import affected, progress, releases, steps
 from dashboard.onboarding.affected import WHICH, Which
 from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.releases import Outcome
 from tests.factories import MAYA, SAM, STEP, a_draft, a_person, a_step
 
 ASK_AGAIN = Policy(skipped=False)

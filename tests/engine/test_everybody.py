@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import everybody, impact, releases
+from dashboard.onboarding import everybody, finding, impact, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.everybody import Stuck, Waiting
+from dashboard.onboarding.filters import Filter
 from tests.factories import (
     ANNA,
     BEN,
@@ -164,15 +165,38 @@ def test_nobody_is_stuck_at_a_step_that_was_withdrawn(session: Session) -> None:
     assert names(session) == [ANNA]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_it_is_what_reading_person_by_person_says(session: Session, seed: int) -> None:
+def busy_crowd(session: Session, seed: int) -> list[str]:
+    """63 people who did this and that at any time, while the step was released twice."""
     chance = Random(seed)
     crowd = [ANNA, BEN, CLEO, *people(session, 60)]
     for _ in range(2):
         for user_id in chance.sample(crowd, 50):
             for step_id in (STEP, OTHER):
                 busy(session, user_id, chance.randint(0, 40), step_id, chance.choice(STATUSES))
-        a_release(session, STEP, Policy(in_progress=chance.random() < 0.5))
+        a_draft(session, title=f"After {chance.random()}")
+        policy = Policy(in_progress=chance.random() < 0.5)
+        releases.release(session, MAYA, STEP, policy, reopens_finished=chance.random() < 0.5)
+    return crowd
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_figure_counts_those_whom_the_list_behind_its_link_has(session: Session, seed: int) -> None:
+    busy_crowd(session, seed)
+    told = everybody.overview(session)
+    assert told.idle == finding.count(session, Filter(idle_days=14, finished=False)).people > 0
+    bands = [(start, start + 9) for start in range(0, 100, 10)]
+    counted = [finding.count(session, Filter(progress=band)).people for band in (*bands, (100, 100))]
+    assert told.spread.bands == counted
+    for step_id in (STEP, OTHER):
+        there = Filter(step_id=step_id, status="in_progress", sort="inactive")
+        assert finding.count(session, there).people == told.funnel[step_id]["in_progress"]
+        first = [found.person.user_id for found in finding.page(session, there, limit=3).people]
+        assert [waiting.user_id for waiting in told.stuck.get(step_id, Stuck()).longest] == first
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_what_reading_person_by_person_says(session: Session, seed: int) -> None:
+    crowd = busy_crowd(session, seed)
     told = everybody.overview(session)
     for step_id in (STEP, OTHER):
         assert told.stuck.get(step_id, Stuck()) == one_by_one(session, crowd, step_id)

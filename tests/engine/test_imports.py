@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import bulk, history, imports, invariants, people, progress, releases
+from dashboard.onboarding import history, imports, invariants, loading, people, progress, releases
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bulk import BadRows, Imported, Problem
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
 from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, STEP, a_person, a_release, a_step
 
@@ -232,7 +232,7 @@ def test_a_large_load_leaves_keys_and_indexes_as_they_were(session: Session, mon
         SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'user_steps'::regclass
          UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1""")
     before = session.execute(query).all()
-    monkeypatch.setattr(bulk, "MANY_ROWS", 3)
+    monkeypatch.setattr(loading, "MANY_ROWS", 3)
     load(session, HEADER + "".join(f"u{number},,,done,skipped\n" for number in range(5)))
     assert session.execute(query).all() == before
     assert counts(session)["user_steps"] == 10

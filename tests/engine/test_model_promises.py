@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import history, releases
 from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Refused
 from tests.factories import MAYA, STATUSES, STEP, a_person, a_release, a_save, a_step, row_version_of, status_of
 
@@ -37,7 +38,7 @@ def session(undone_session: Session) -> Session:
     return undone_session
 
 
-def play(session: Session, told: list[Move], after_each: Callable[[releases.Outcome | None], None]) -> None:
+def play(session: Session, told: list[Move], after_each: Callable[[Outcome | None], None]) -> None:
     """A step, three people, and then the moves, all taken back at the end."""
     with session.begin_nested() as example:
         a_step(session)
@@ -61,7 +62,7 @@ def play(session: Session, told: list[Move], after_each: Callable[[releases.Outc
 @quickly
 @given(told=moves)
 def test_row_versions_of_one_person_and_step_have_no_gap_and_no_repeat(session: Session, told: list[Move]) -> None:
-    def check(_: releases.Outcome | None) -> None:
+    def check(_: Outcome | None) -> None:
         for user_id in PEOPLE:
             changes = history.changes_since(session, user_id, STEP, 0)
             current = row_version_of(session, user_id)
@@ -74,7 +75,7 @@ def test_row_versions_of_one_person_and_step_have_no_gap_and_no_repeat(session: 
 @quickly
 @given(told=moves)
 def test_affected_and_untouched_people_are_all_people(session: Session, told: list[Move]) -> None:
-    def check(outcome: releases.Outcome | None) -> None:
+    def check(outcome: Outcome | None) -> None:
         if outcome:
             impact = outcome.impact
             assert impact.affected == impact.copied + impact.reset + impact.restored
@@ -88,7 +89,7 @@ def test_affected_and_untouched_people_are_all_people(session: Session, told: li
 def test_no_status_is_lost_under_a_policy_that_keeps_it(session: Session, told: list[Move], policy: Policy) -> None:
     was: dict[str, str] = {}
 
-    def check(outcome: releases.Outcome | None) -> None:
+    def check(outcome: Outcome | None) -> None:
         now = {user_id: status_of(session, user_id) for user_id in PEOPLE}
         if outcome and outcome.release.kind == "migrate":
             for user_id, before in was.items():

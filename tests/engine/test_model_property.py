@@ -30,8 +30,9 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.onboarding import everybody, history, impact, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, Refused, StalePlan, Withdrawn
-from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.plans import Planned
 from tests import factories
 from tests.engine import oracle
 from tests.factories import MAYA, SAM, STATUSES

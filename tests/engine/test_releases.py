@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import progress, releases, steps
+from dashboard.onboarding import plans, progress, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan, Withdrawn
-from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields
 from tests.factories import (
     ANNA,
@@ -146,6 +147,18 @@ def test_a_note_that_cannot_be_kept_is_named(session: Session, move: Callable[..
         move(session, MAYA, STEP, note=note)
     assert list(refused.value.problems) == ["note"]
     assert snapshot(session) == before
+
+
+def test_a_reason_is_kept_trimmed_and_needed_only_where_it_is_required() -> None:
+    assert (releases.reason("  Because. \n"), releases.reason(" "), releases.reason("x", required=True)) == (
+        "Because.",
+        "",
+        "x",
+    )
+    for nothing in ("", " \n"):
+        with pytest.raises(Invalid) as refused:
+            releases.reason(nothing, required=True)
+        assert refused.value.problems == {"note": "is needed"}
 
 
 def test_a_release_is_found_by_its_number_with_its_receipt(session: Session) -> None:
@@ -340,7 +353,7 @@ def test_a_rollback_may_drift_in_what_it_gives_back(session: Session) -> None:
 
 
 def test_the_tolerance_is_a_share_of_everybody_but_never_under_a_few_people() -> None:
-    assert [releases.tolerance(everybody) for everybody in (0, 999, 1_100, 1_000_000)] == [10, 10, 11, 10_000]
+    assert [plans.tolerance(everybody) for everybody in (0, 999, 1_100, 1_000_000)] == [10, 10, 11, 10_000]
 
 
 def test_a_dry_run_changes_nothing_even_when_what_it_tries_is_refused(session: Session) -> None:

@@ -149,6 +149,13 @@ def test_anything_else_is_not_a_step_id(session: Session, step_id: str) -> None:
     assert steps.checklist(session) == []
 
 
+def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
+    with pytest.raises(Invalid) as refused:
+        steps.create(session, MAYA, "new", GOOD)
+    assert refused.value.problems == {"step_id": "is reserved for the page that makes a new step: choose another"}
+    assert steps.create(session, MAYA, "new-one", GOOD).step_id == "new-one"
+
+
 def test_a_step_id_is_taken_once(session: Session) -> None:
     a_step(session)
     with pytest.raises(Invalid, match="is taken") as refused:

@@ -20,8 +20,9 @@ from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.onboarding import everybody, history, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy, Release
+from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
-from dashboard.onboarding.releases import Outcome, Planned
+from dashboard.onboarding.plans import Planned
 from tests import factories
 from tests.engine.oracle import Oracle
 from tests.factories import (

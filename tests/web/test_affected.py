@@ -116,7 +116,7 @@ def test_the_note_leads_to_those_who_fall(manager: FlaskClient, drafted: None) -
 def test_a_choice_of_policy_keeps_the_tab_where_it_still_exists(manager: FlaskClient, drafted: None) -> None:
     page = manager.get(f"{PREVIEW}?{ASK_AGAIN}&who=reset")
     # the tab's name stands outside the form, and belongs to it by its id
-    assert '<input type="hidden" name="who" value="reset" form="policy-form">' in page.text
+    assert '<input type="hidden" name="who" value="reset" form="release-form">' in page.text
     assert chosen(manager.get(f"{PREVIEW}?done=keep&skipped=keep&in_progress=reset&who=reset").text) == "Reset"
     assert chosen(manager.get(f"{PREVIEW}?done=keep&skipped=keep&in_progress=keep&who=reset").text) == "All"
 

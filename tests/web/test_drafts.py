@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,7 @@ from tests.staff.signed_in import sign_in_as
 from tests.web.desk import Data, form_of, same_however_much_there_is, send
 
 DRAFT = f"/steps/{STEP}/draft"
+MULTIPART = "multipart/form-data"
 SAID = {"title": "Set up payments", "description": "Connect a bank account.", "weight": 20, "action_url": "/pay"}
 
 
@@ -45,7 +47,7 @@ def says(database: Database) -> Fields:
 def saved_by(client: FlaskClient, **typed: str) -> None:
     """The draft as it is now, saved with something else in it."""
     fields = form_of(client.get(DRAFT), "draft-form") | typed
-    assert client.post(DRAFT, data=fields).status_code == 303
+    assert client.post(DRAFT, data=fields, content_type=MULTIPART).status_code == 303
 
 
 # Starting
@@ -120,9 +122,9 @@ def test_the_longest_text_that_is_allowed_is_saved_in_any_script(
 ) -> None:
     longest = "\N{EARTH GLOBE EUROPE-AFRICA}" * 5_000
     data = opened | {"description": longest}
-    assert manager.post(DRAFT, data=data, content_type="multipart/form-data").status_code == 303
+    assert manager.post(DRAFT, data=data, content_type=MULTIPART).status_code == 303
     again = form_of(manager.get(DRAFT), "draft-form") | {"title": "x"}
-    assert manager.post(DRAFT, data=again, content_type="multipart/form-data").status_code == 303
+    assert manager.post(DRAFT, data=again, content_type=MULTIPART).status_code == 303
     assert says(database).description == longest
 
 
@@ -290,8 +292,96 @@ def test_an_unknown_choice_saves_nothing(
     saved_by(colleague, title="Theirs")
     fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel")
     before = draft(database)
-    assert manager.post(DRAFT, data=fields | {"choice_title": choice}).status_code == 422
+    answer = manager.post(DRAFT, data=fields | {"choice_title": choice})
+    assert answer.status_code == 422
+    assert "Title needs a choice: theirs or yours." in answer.text
+    assert form_of(answer, "merge-panel") == fields
     assert draft(database) == before
+
+
+def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, title="Theirs", description="By them.", weight="30")
+    panel = manager.post(
+        DRAFT, data=opened | {"title": "Mine", "description": "By me.\r\nTwo lines.", "action_url": "/x"}
+    )
+    sent = form_of(panel, "merge-panel") | {"weight": "", "action_url": "nowhere", "choice_title": "mine"}
+    before = draft(database)
+    again = manager.post(DRAFT, data=sent)
+    assert again.status_code == 422
+    assert "Two fields break a rule: they say which." in again.text
+    for testid, message in (("weight", "Weight must be a whole number"), ("action_url", "Opens must be an http")):
+        assert f'data-testid="{testid}-error"' in again.text
+        assert message in again.text
+    for words in (
+        "The admin saved this draft while you were editing",
+        "Set up payments</p>",
+        "Connect a bank account.</p>",
+        "The admin changed it: <del>20</del> <ins>30</ins>",
+        "You changed it: <del>/pay</del> <ins>nowhere</ins>",
+        "Saves over draft 3, the newest",
+    ):
+        assert words in again.text
+    for text in ("Theirs", "By them.", "Mine", "Two lines."):
+        assert text in re.sub(r"</?(ins|del)>", "", again.text)
+    fields = form_of(again, "merge-panel")
+    assert {name: value for name, value in fields.items() if name != "csrf_token"} == {
+        name: value.replace("\r\n", "\n") for name, value in sent.items() if name != "csrf_token"
+    }
+    assert draft(database) == before
+    repaired = fields | {"weight": "40", "action_url": "/y", "choice_description": "mine"}
+    assert manager.post(DRAFT, data=repaired).status_code == 303
+    assert says(database) == Fields("Mine", "By me.\nTwo lines.", 40, "/y")
+
+
+def test_a_field_of_a_merge_that_both_changed_alike_is_still_told_so(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data
+) -> None:
+    saved_by(colleague, title="The same", weight="30")
+    panel = manager.post(DRAFT, data=opened | {"title": "The same", "action_url": "/x"})
+    again = manager.post(DRAFT, data=form_of(panel, "merge-panel") | {"weight": "ten"})
+    assert again.status_code == 422
+    assert "One field breaks a rule: it says which." in again.text
+    assert "Both of you changed it in the same way" in again.text
+    assert again.text.count("Unchanged since you opened it") == 1
+
+
+def test_a_merge_that_breaks_a_rule_may_be_overtaken_too(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, description="By them.")
+    sent = form_of(manager.post(DRAFT, data=opened | {"description": "By me."}), "merge-panel")
+    saved_by(colleague, description="By them again.")
+    again = manager.post(DRAFT, data=sent | {"title": "", "choice_description": "mine"})
+    assert again.status_code == 422
+    fields = form_of(again, "merge-panel")
+    assert (fields["base_description"], fields["row_version"]) == ("By them.", "3")
+    newest = manager.post(DRAFT, data=fields | {"title": "Kept"})
+    assert newest.status_code == 409
+    fields = form_of(newest, "merge-panel")
+    assert (fields["base_description"], fields["mine_description"]) == ("By them again.", "By me.")
+    assert (fields["title"], fields["choice_description"]) == ("Kept", "theirs")
+    assert says(database).title == "Set up payments"
+
+
+def test_the_longest_text_is_merged_in_any_script(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    base, theirs, mine = (
+        emoji * 5_000 for emoji in ("\N{EARTH GLOBE EUROPE-AFRICA}", "\N{ROCKET}", "\N{PARTY POPPER}")
+    )
+    saved_by(colleague, description=base)
+    stale = form_of(manager.get(DRAFT), "draft-form")
+    saved_by(colleague, description=theirs)
+    panel = manager.post(DRAFT, data=stale | {"description": mine}, content_type=MULTIPART)
+    sent = form_of(panel, "merge-panel") | {"title": "", "choice_description": "mine"}
+    again = manager.post(DRAFT, data=sent, content_type=MULTIPART)
+    assert again.status_code == 422
+    fields = form_of(again, "merge-panel") | {"title": "Kept"}
+    assert [fields[f"{side}_description"] for side in ("opened", "base", "mine")] == [base, theirs, mine]
+    assert manager.post(DRAFT, data=fields, content_type=MULTIPART).status_code == 303
+    assert says(database).description == mine
 
 
 @pytest.mark.parametrize("base", ["ten", ""])

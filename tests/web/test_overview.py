@@ -304,6 +304,16 @@ def test_who_is_stuck_is_named_with_since_when_and_the_rest_is_a_link_away(viewe
     assert links(nobody) == []
 
 
+def test_each_link_leads_somewhere(viewer: FlaskClient, three: Session) -> None:
+    a_save(three, "in_progress", CLEO, at=datetime.now(UTC) - timedelta(days=20))
+    conflicts(three, a_release(three, policy=KEEP_ALL).release)
+    three.commit()
+    main = viewer.get("/").text.partition("<main")[2]
+    found = [link for link in links(main) if link.startswith("/")]
+    assert len(found) > 10
+    assert {link: viewer.get(link).status_code for link in found} == dict.fromkeys(found, 200)
+
+
 # As a file -----------------------------------------------------------------------------------------------------------
 
 

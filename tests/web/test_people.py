@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.staff.permissions import Role
-from dashboard.web.people import PAGE
+from dashboard.web.finding import PAGE
 from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, STEP, a_person, a_save, a_step, everybody, people
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, same_however_much_there_is
@@ -103,7 +103,7 @@ def test_a_broken_cursor_is_said_to_be_broken(
 def test_a_search_that_is_too_long_is_refused_with_the_reason(viewer: FlaskClient, three: Session) -> None:
     response = viewer.get("/people", query_string={"q": "x" * 500})
     assert response.status_code == 422
-    assert "A search must be at most 200 characters, not 500." in response.text
+    assert "The search must be at most 200 characters, not 500." in response.text
 
 
 @pytest.mark.parametrize("q", ["%", "_", "\\", "' OR 1=1 --", "%%%", "🦊", "א"])
@@ -148,4 +148,125 @@ def test_it_takes_as_many_queries_with_more_people_and_steps(viewer: FlaskClient
         a_save(three, "done", BEN, STEP)
         three.commit()
 
-    assert same_however_much_there_is(viewer, "/people", more) <= 5
+    assert same_however_much_there_is(viewer, "/people", more) <= 6
+
+
+# Filters --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "found", "chip"),
+    [
+        (f"step={STEP}&status=done", [ANNA], "Set up payments is Done"),
+        (f"step={STEP}&status=todo", [BEN, CLEO], "Set up payments is To do"),
+        (f"step={STEP}", [ANNA, BEN, CLEO], "Shows Set up payments"),
+        ("progress=50", [ANNA], "Progress 50"),
+        ("progress=0-49", [BEN, CLEO], "Progress 0 to 49"),
+        ("finished=no&q=e", [], "Not finished"),
+        ("finished=no", [ANNA, BEN, CLEO], "Not finished"),
+        ("finished=yes", [], "Finished"),
+        ("idle=7", [], "No activity for 7 days"),
+        ("joined_from=2020-01-01", [ANNA, BEN, CLEO], "Joined from 2020-01-01"),
+        ("joined_to=2020-01-01", [], "Joined until 2020-01-01"),
+        ("sort=least", [BEN, CLEO, ANNA], ""),
+        ("sort=furthest&q=an", [ANNA], "Matches “an”"),
+    ],
+)
+def test_the_list_is_filtered_and_says_by_what(
+    viewer: FlaskClient, three: Session, query: str, found: list[str], chip: str
+) -> None:
+    page = viewer.get(f"/people?{query}").text
+    assert listed(page) == found
+    assert chip in words(page)
+    count = words("<" + part(page, "people-count").partition("</p>")[0])
+    assert count.startswith(f"{len(found)} {'person' if len(found) == 1 else 'people'}")
+
+
+def test_a_chip_leads_to_the_list_without_it(viewer: FlaskClient, three: Session) -> None:
+    chips = part(viewer.get(f"/people?q=a&step={STEP}&status=done&sort=newest").text, "people-chips").partition(
+        "</div>"
+    )[0]
+    assert f'href="/people?step={STEP}&amp;status=done&amp;sort=newest"' in chips
+    assert 'href="/people?q=a&amp;sort=newest"' in chips
+    assert 'href="/people"' in chips
+
+
+def test_the_status_of_the_chosen_step_is_shown(viewer: FlaskClient, three: Session) -> None:
+    page = viewer.get(f"/people?step={STEP}").text
+    assert "Done" in part(page, f"person-row-{ANNA}").partition("</tr>")[0]
+    assert "To do" in part(page, f"person-row-{BEN}").partition("</tr>")[0]
+
+
+def test_htmx_gets_the_count_and_the_file_too_and_a_short_address(viewer: FlaskClient, three: Session) -> None:
+    answer = viewer.get(f"/people?q=&step={STEP}&status=done&progress=&idle=", headers=HTMX)
+    assert answer.headers["HX-Push-Url"] == f"/people?step={STEP}&status=done"
+    assert "1 person matches" in answer.text
+    assert f'href="/people.csv?step={STEP}&amp;status=done"' in answer.text
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("status=done", "The status needs a step."),
+        ("step=nowhere&status=done", "The step is not a step that anybody has."),
+        (f"step={STEP}&status=finished", "The status must be one of done, skipped, in_progress, todo."),
+        ("joined_from=2026-02-30", "The first day is not a day that exists, such as 2026-02-28."),
+        ("joined_from=2026-03-01&joined_to=2026-02-01", "The last day is before the first day."),
+        ("idle=0", "No activity for must be a whole number of days from 1 to 3,650."),
+        ("progress=101", "The progress must be a percent, or from one to another such as 40-49, up to 100."),
+        ("sort=email", "The order must be one of"),
+        ("colour=red", "“colour” is not a filter of people."),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_in_the_lists_place(
+    viewer: FlaskClient, three: Session, query: str, said: str, headers: dict[str, str]
+) -> None:
+    answer = viewer.get(f"/people?{query}", headers=headers)
+    assert answer.status_code == 422
+    assert said in words(part(answer.text, "people-problem"))
+    assert listed(answer.text) == []
+
+
+def test_what_was_asked_for_stays_in_the_form(viewer: FlaskClient, three: Session) -> None:
+    form = part(viewer.get("/people?status=done&joined_from=2026-02-30&idle=20").text, "people-search").partition(
+        "</form>"
+    )[0]
+    assert '<option value="done" selected>' in form
+    assert 'value="2026-02-30"' in form
+    assert '<option value="20" selected>20 days' in form
+    assert form.count('aria-invalid="true" aria-describedby="people-problem"') == 2
+
+
+def test_a_cursor_of_another_order_is_broken(viewer: FlaskClient, session: Session) -> None:
+    people(session, PAGE + 1)
+    session.commit()
+    following = re.search(r'rel="next" href="([^"]+)"', viewer.get("/people?sort=newest").text)
+    assert following
+    address = following[1].replace("&amp;", "&")
+    assert viewer.get(address).status_code == 200
+    assert viewer.get(address.replace("newest", "oldest")).status_code == 422
+
+
+# As a file ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_has_all_who_match_in_their_order(viewer: FlaskClient, three: Session) -> None:
+    answer = viewer.get(f"/people.csv?step={STEP}&sort=least")
+    lines = answer.text.splitlines()
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="people.csv"'
+    assert lines[0].startswith("user_id,name,email,joined_at,progress,finished")
+    assert [line.split(",")[0] for line in lines[1:]] == [BEN, CLEO, ANNA]
+    assert lines[3].endswith(f",Invite your team,{STEP},done")
+
+
+def test_a_file_of_what_cannot_be_asked_for_is_refused(viewer: FlaskClient, three: Session) -> None:
+    answer = viewer.get("/people.csv?idle=x")
+    assert answer.status_code == 422
+    assert "No activity for must be a whole number" in answer.text
+
+
+def test_the_file_has_nothing_that_a_spreadsheet_runs(viewer: FlaskClient, session: Session) -> None:
+    everybody.put(session, HOST, "=1+1", name="@SUM(1)", email="+1")
+    session.commit()
+    assert viewer.get("/people.csv").text.splitlines()[1].startswith("'=1+1,'@SUM(1),'+1,")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from flask import Flask
@@ -14,7 +15,7 @@ from dashboard.database import Database
 from dashboard.onboarding import impact as impacts
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Policy, Release
-from dashboard.onboarding.releases import PREDICTED
+from dashboard.onboarding.plans import PREDICTED
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
 from tests.factories import (
@@ -33,7 +34,7 @@ from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, Data, form_of, queries, same_however_much_there_is, send
 
 URL = f"/steps/{STEP}"
-KEPT = {"done": "keep", "skipped": "keep", "in_progress": "reset"}
+KEPT = {"previewed_done": "keep", "previewed_skipped": "keep", "previewed_in_progress": "reset"}
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_new_words_alone_keep_work_in_progress(manager: FlaskClient, session: Se
     session.commit()
     page = manager.get(f"{URL}/release")
     assert "the task is the same" in page.text
-    assert form_of(page, "policy-form")["in_progress"] == "keep"
+    assert 'name="in_progress" value="keep" checked' in page.text
     assert "Release version 2, reset nobody" in page.text
 
 
@@ -98,11 +99,11 @@ def test_a_choice_of_policy_shows_what_it_does(manager: FlaskClient, drafted: li
     assert "Release version 2, reset 15 people" in page.text
     assert "Done and Skipped and In progress set by you" in page.text.replace(", ", " and ")
     fields = form_of(page, "confirm-release")
-    assert {name: fields[name] for name in ("done", "skipped", "in_progress", "reopen", "reset")} == {
-        "done": "reset",
-        "skipped": "reset",
-        "in_progress": "keep",
-        "reopen": "1",
+    assert {name: value for name, value in fields.items() if name.startswith("previewed_") or name == "reset"} == {
+        "previewed_done": "reset",
+        "previewed_skipped": "reset",
+        "previewed_in_progress": "keep",
+        "previewed_reopen": "1",
         "reset": "15",
     }
 
@@ -133,6 +134,84 @@ def test_who_falls_from_100_is_said(manager: FlaskClient, session: Session) -> N
     assert "because reopening is off" in page
     assert "100 points" in page
     assert "because reopening is on" in manager.get(f"{URL}/release?done=reset&reopen=1").text
+
+
+NUMBER = re.compile(r'data-testid="(moves-up|moves-down|moves-same|largest-drop|median|finished)">([^<]+)<')
+
+
+def test_a_new_weight_alone_resets_nobody_and_moves_everybody_between_0_and_100(
+    manager: FlaskClient, session: Session
+) -> None:
+    a_step(session, weight=10)
+    a_step(session, OTHER, weight=30)
+    ids = people(session, 10)
+    for user_id in ids[:4]:
+        a_save(session, "done", user_id)
+    for user_id in ids[3:6]:
+        a_save(session, "done", user_id, OTHER)
+    a_draft(session, weight=70)
+    session.commit()
+    keep = "done=keep&skipped=keep&in_progress=keep"
+    page = manager.get(f"{URL}/release?{keep}").text
+    assert "Release version 2, reset nobody" in page
+    assert "0 people move, 10 stay" in page
+    # at 25, 75, 100 and 0 before; at 70, 30, 100 and 0 after
+    assert dict(NUMBER.findall(page)) == {
+        "moves-up": "3",
+        "moves-down": "2",
+        "moves-same": "5",
+        "largest-drop": "45 points",
+        "median": "25\u202f% → 30\u202f%",
+        "finished": "1",
+    }
+    assert "fall-from-100" not in page
+    reset = manager.get(f"{URL}/release?{keep.replace('keep', 'reset', 1)}&reopen=1").text
+    numbers = dict(NUMBER.findall(reset))
+    assert (numbers["moves-down"], numbers["largest-drop"], numbers["finished"]) == ("6", "70 points", "1 → 0")
+    assert "1 person falls from 100\u202f%." in reset
+
+
+UPDATE = {"update": "1", "done": "reset", "skipped": "keep", "in_progress": "keep", "who": "reset"}
+
+
+def test_without_a_script_another_choice_leaves_the_reason_typed(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    page = manager.get(f"{URL}/release")
+    owned = re.findall(r'<(?:input|button)[^>]* name="(\w+)"[^>]* form="release-form"', page.text)
+    assert set(owned) == {"done", "skipped", "in_progress", "reopen", "who"}
+    assert 'form="release-form" name="update"' in page.text
+    typed = form_of(page, "confirm-release") | {"note": "Half of a <b>sentence"}
+    again = manager.post(f"{URL}/release", data=typed | UPDATE)
+    assert again.status_code == 200
+    assert "Release version 2, reset 10 people" in again.text
+    assert "stale-plan-panel" not in again.text
+    assert re.search(r'aria-current="true"[^>]*>Reset', again.text)
+    fields = form_of(again, "confirm-release")
+    assert (fields["note"], fields["previewed_done"]) == ("Half of a <b>sentence", "reset")
+    assert newest(database).number == 1
+    # what the report in front of them says goes live, whatever was clicked since
+    assert manager.post(f"{URL}/release", data=fields | {"done": "keep"}).status_code == 303
+    assert (newest(database).policy.done, newest(database).note) == (False, "Half of a <b>sentence")
+
+
+def test_another_choice_of_a_draft_that_is_gone_leaves_the_reason_typed_too(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    typed = confirm(manager) | {"note": "Typed for long"}
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    answer = manager.post(f"{URL}/release", data=typed | UPDATE)
+    assert answer.status_code == 409
+    assert "has no draft to release" in answer.text
+    assert "Typed for long" in answer.text
+
+
+def test_a_viewer_chooses_by_an_address(client: FlaskClient, database: Database, drafted: list[str]) -> None:
+    sign_in_as(client, database, Role.VIEWER)
+    page = client.get(f"{URL}/release").text
+    assert f'<form id="release-form" method="get" action="{URL}/release"></form>' in page
+    assert 'name="update"' not in page
 
 
 def test_the_first_release_asks_for_no_policy(manager: FlaskClient, session: Session) -> None:
@@ -393,6 +472,13 @@ def test_a_reason_is_asked_for_where_one_is_required(
     assert "Reason is needed." in answer.text
     assert newest(database).number == 1
     assert manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Because."}).status_code == 303
+    for path in ("/rollback", "/withdraw", "/restore"):
+        number = newest(database).number
+        refused = manager.post(URL + path, data=confirm(manager, path))
+        assert refused.status_code == 422
+        assert "Reason is needed." in refused.text
+        assert newest(database).number == number
+        assert manager.post(URL + path, data=confirm(manager, path) | {"note": "Because."}).status_code == 303
 
 
 def test_a_reason_that_is_too_long_stays_typed(manager: FlaskClient, drafted: list[str], database: Database) -> None:
@@ -422,6 +508,7 @@ def test_a_policy_that_was_tampered_with_releases_nothing(
     manager: FlaskClient, drafted: list[str], database: Database, name: str, value: str | None
 ) -> None:
     fields = confirm(manager)
+    name = f"previewed_{name}"
     fields.pop(name) if value is None else fields.update({name: value})
     answer = manager.post(f"{URL}/release", data=fields)
     assert answer.status_code == 422
@@ -447,6 +534,7 @@ def test_a_rollback_shows_who_gets_what_back_and_gives_it(
     for words in (
         "Roll back to version 1",
         "Go back to In progress",
+        'data-testid="stay"><dt>Stay as they are</dt><dd class="value">16</dd>',
         "1 keeps later work",
         "Roll back to version 1, give 2 people their progress back",
         "Version 1, again",

@@ -114,6 +114,7 @@ def test_a_new_step_is_a_draft_that_nobody_sees(manager: FlaskClient, session: S
         ("action_url", "//elsewhere", "Opens must be an http or https address, or a path that starts with /."),
         ("description", "x" * 5001, "Description must be at most 5,000 characters, not 5,001."),
         ("step_id", "Meet Us", "Id must be 1 to 64 lower-case letters"),
+        ("step_id", "new", "Id is reserved for the page that makes a new step: choose another."),
     ],
 )
 def test_what_breaks_a_rule_is_said_at_its_field(

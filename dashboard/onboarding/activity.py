@@ -1,0 +1,285 @@
+"""Who did what: the audit log and what happened to people's steps as one list, newest first.
+
+The two tables are paged by keyset and merged: each part of the one query is an index scan that stops after a page, so
+that page 1,000 costs what page 1 does. At one moment the audit log comes first, for it is written last.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
+from typing import Any, Literal
+
+from sqlalchemy import Row, select, text
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding.activity_filter import ACTIONS, CHANGED, PEOPLE, SYSTEM, SYSTEM_ACTORS, Filter
+from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.history import Who, who
+from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+
+Direction = Literal["older", "newer"]
+MAX_BIG_INTEGER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was done. `id` is that of the audit log; None: a person's step was written (action CHANGED).
+
+    `changes` maps a member to `[before, after]`; `comment` is the reason that was given.
+    """
+
+    at: datetime
+    id: int | None
+    actor: str
+    action: str
+    step_id: str | None
+    user_id: str | None
+    from_status: Status | None
+    to_status: Status | None
+    row_version: int | None
+    subject: str
+    changes: Mapping[str, Any]
+    comment: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityPage:
+    """One page of entries, newest first. `newer` and `older` are opaque cursors, None at either end.
+
+    `people` has what to call each person of the page who is still there, by id, and `names` each actor, by key.
+    """
+
+    entries: Sequence[Entry] = ()
+    newer: str | None = None
+    older: str | None = None
+    people: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Who] = field(default_factory=dict)
+
+
+# Reading both tables --------------------------------------------------------------------------------------------------
+
+AUDIT = """
+SELECT a.at, 0 AS place, a.id, a.actor, a.action, a.step_id, a.user_id, NULL AS from_status, NULL AS to_status,
+       NULL::int AS row_version, a.subject, a.changes, a.note AS comment, '' AS source
+  FROM audit_log a"""
+EVENTS = f"""
+SELECT e.at, 1 AS place, NULL::bigint AS id, e.actor, '{CHANGED}' AS action, e.step_id, e.user_id, e.from_status,
+       e.to_status, e.row_version, '' AS subject, '{{}}'::jsonb AS changes, e.comment, e.source
+  FROM user_step_events e"""
+AUDIT_KEY = ("at", "id")
+EVENT_KEY = ("at", "user_id", "step_id", "row_version")
+MERGED = "ORDER BY at {down}, place {up}, id {down}, user_id {down}, step_id {down}, row_version {down}"
+
+Conditions = list[str]
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Where a page begins: an entry (its `key` is that of its table), and the way to go on from there."""
+
+    direction: Direction
+    is_audit: bool
+    key: tuple[Any, ...]
+
+
+def page(session: Session, asked: Filter, cursor: str | None = None, limit: int = 50) -> ActivityPage:
+    """One page of what was done, newest first. At most five queries. Raises Invalid: a broken cursor."""
+    position = _position(cursor) if cursor else None
+    backwards = position is not None and position.direction == "newer"
+    found = _rows(session, asked, position, limit + 1)
+    more, entries = len(found) > limit, [_entry(row) for row in found[:limit]]
+    if backwards:
+        entries.reverse()
+    has_newer = more if backwards else position is not None
+    has_older = True if backwards else more
+    return ActivityPage(
+        entries,
+        _cursor("newer", entries[0]) if entries and has_newer else None,
+        _cursor("older", entries[-1]) if entries and has_older else None,
+        _people(session, {asked.user_id, *(entry.user_id or "" for entry in entries)} - {""}),
+        who(session, {entry.actor for entry in entries}),
+    )
+
+
+def _rows(session: Session, asked: Filter, position: _Position | None, limit: int) -> list[Row[Any]]:
+    """The next `limit` rows from the position on, in the direction of it: each part stops after as many by itself."""
+    down, up = ("DESC", "ASC") if position is None or position.direction == "older" else ("ASC", "DESC")
+    shared, values = _shared(session, asked)
+    values |= {"limit": limit}
+    parts = []
+    for table, alias, key, narrowed in _parts(asked, values):
+        where = [*shared[alias], *narrowed, *_keyset(alias, key, position, values)]
+        order = ", ".join(f"{alias}.{column} {down}" for column in key)
+        parts.append(f"({table} {_where(where)} ORDER BY {order} LIMIT :limit)")
+    statement = f"SELECT * FROM ({' UNION ALL '.join(parts)}) merged {MERGED.format(down=down, up=up)} LIMIT :limit"
+    return list(session.execute(text(statement), values))
+
+
+def _parts(asked: Filter, values: Values) -> Iterator[tuple[str, str, tuple[str, ...], Conditions]]:
+    """The parts of the union: one for each actor and each action that was asked for, so that an index has its order."""
+    actors: Sequence[str | None] = SYSTEM_ACTORS if asked.who == SYSTEM else [None]
+    actions: Sequence[str | None] = [None] if asked.what == "all" else ACTIONS[asked.what]
+    for number, (actor, action) in enumerate(product(actors, actions)):
+        values |= {f"actor_{number}": actor} if actor else {}
+        values |= {f"action_{number}": action} if action not in (None, CHANGED) else {}
+        by = [f"{{0}}.actor = :actor_{number}"] if actor else []
+        if action != CHANGED:
+            of = [f"a.action = :action_{number}"] if action else []
+            yield AUDIT, "a", AUDIT_KEY, [*(one.format("a") for one in by), *of]
+        if action in (None, CHANGED):
+            yield EVENTS, "e", EVENT_KEY, [one.format("e") for one in by]
+
+
+def _shared(session: Session, asked: Filter) -> tuple[dict[str, Conditions], Values]:
+    """The conditions of either table, by its alias, that do not divide the query into parts."""
+    conditions: Conditions = []
+    values: Values = {}
+    if asked.who == PEOPLE:
+        conditions.append("{0}.actor LIKE 'user:%'")
+    elif asked.who and asked.who != SYSTEM:
+        conditions.append("{0}.actor = :actor")
+        values["actor"] = asked.who
+    for member in ("step_id", "user_id"):
+        if value := getattr(asked, member):
+            conditions.append(f"{{0}}.{member} = :{member}")
+            values[member] = value
+    if asked.since:
+        conditions.append("{0}.at >= :since")
+        values["since"] = datetime.combine(asked.since, time(), UTC)
+    if asked.until and asked.until < date.max:
+        conditions.append("{0}.at < :until")
+        values["until"] = datetime.combine(asked.until + timedelta(days=1), time(), UTC)
+    shared = {alias: [condition.format(alias) for condition in conditions] for alias in ("a", "e")}
+    if asked.step_id:
+        shared["e"] += _lifetime(session, asked.step_id, values)
+    return shared, values
+
+
+# No index leads from a step to its events, for every save would have to write it. A step that was made here has none
+# before that, and none while it was withdrawn. One that was taken over from another database was released before it was
+# made here, and may have events from any time. The day is for transactions that are slow to end.
+LIFETIME = text("""
+SELECT s.created_at - interval '1 day' AS made,
+       CASE WHEN count(r.id) = 0 THEN s.created_at
+            ELSE max(r.released_at) FILTER (WHERE r.id = s.current_release_id AND r.kind = 'withdraw') END
+       + interval '1 day' AS gone
+  FROM steps s LEFT JOIN step_releases r USING (step_id)
+ WHERE s.step_id = :step_id
+ GROUP BY s.step_id HAVING count(r.id) = 0 OR min(r.released_at) > s.created_at
+""")
+
+
+def _lifetime(session: Session, step_id: str, values: Values) -> Conditions:
+    """Between which moments the step can have events, where that is known."""
+    row = session.execute(LIFETIME, {"step_id": step_id}).one_or_none()
+    known = {name: moment for name, moment in row._mapping.items() if moment} if row else {}
+    values |= known
+    return [{"made": "e.at >= :made", "gone": "e.at < :gone"}[name] for name in known]
+
+
+def _keyset(alias: str, key: tuple[str, ...], position: _Position | None, values: Values) -> Conditions:
+    """What lies beyond the position. Of the other table that is decided by the moment, and by which comes first."""
+    if position is None:
+        return []
+    values |= {f"at_{number}": value for number, value in enumerate(position.key)}
+    beyond = "<" if position.direction == "older" else ">"
+    if position.is_audit == (alias == "a"):
+        columns = ", ".join(f"{alias}.{column}" for column in key)
+        return [f"({columns}) {beyond} ({', '.join(f':at_{number}' for number in range(len(key)))})"]
+    comes_later = alias == ("e" if position.direction == "older" else "a")
+    return [f"{alias}.at {beyond}{'=' if comes_later else ''} :at_0"]
+
+
+def _where(conditions: Conditions) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _entry(row: Row[Any]) -> Entry:
+    members = dict(row._mapping)
+    del members["place"]
+    return Entry(**members)
+
+
+def _people(session: Session, user_ids: set[str]) -> dict[str, str]:
+    """What to call them: the name, else the email, else the id; who is not there any more is left out."""
+    if not user_ids:
+        return {}
+    u = models.User
+    found = session.execute(select(u.user_id, u.name, u.email).where(u.user_id.in_(user_ids)))
+    return {user_id: name or email or user_id for user_id, name, email in found}
+
+
+def stream(session: Session, asked: Filter) -> Iterator[Entry]:
+    """All of it, newest first, a few at a time, whatever the number; the transaction stays open until the last."""
+    shared, values = _shared(session, asked)
+    tables: list[Iterator[Entry]] = []
+    if asked.who == SYSTEM:
+        shared = {alias: [*where, f"{alias}.actor = ANY(:actors)"] for alias, where in shared.items()}
+        values["actors"] = list(SYSTEM_ACTORS)
+    if asked.what != "statuses":
+        of = [] if asked.what == "all" else ["a.action = ANY(:actions)"]
+        actions = {} if asked.what == "all" else {"actions": list(ACTIONS[asked.what])}
+        tables.append(_streamed(session, AUDIT, [*shared["a"], *of], "a", AUDIT_KEY, values | actions))
+    if asked.what in ("all", "statuses"):
+        tables.append(_streamed(session, EVENTS, shared["e"], "e", EVENT_KEY, values))
+    yield from heapq.merge(*tables, key=_moment, reverse=True)
+
+
+def _streamed(
+    session: Session, table: str, where: Conditions, alias: str, key: tuple[str, ...], values: Values
+) -> Iterator[Entry]:
+    order = ", ".join(f"{alias}.{column} DESC" for column in key)
+    options = {"stream_results": True, "yield_per": 1000}
+    for row in session.execute(text(f"{table} {_where(where)} ORDER BY {order}"), values, execution_options=options):
+        yield _entry(row)
+
+
+def _moment(entry: Entry) -> tuple[datetime, bool]:
+    return entry.at, entry.id is not None
+
+
+# Cursors --------------------------------------------------------------------------------------------------------------
+
+
+def _cursor(direction: Direction, entry: Entry) -> str:
+    key = [entry.id] if entry.id is not None else [entry.user_id, entry.step_id, entry.row_version]
+    packed = json.dumps([direction, entry.at.isoformat(), *key], ensure_ascii=False).encode()
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def _position(cursor: str) -> _Position:
+    try:
+        direction, at, *key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        moment = datetime.fromisoformat(at)
+    except (ValueError, TypeError, RecursionError):
+        raise Invalid(BROKEN) from None
+    if direction not in ("older", "newer") or moment.tzinfo is None or not _is_key(key):
+        raise Invalid(BROKEN)
+    return _Position(direction, len(key) == 1, (moment, *key))
+
+
+BROKEN = {"cursor": "is broken; start again from the newest"}
+
+
+def _is_key(key: Sequence[object]) -> bool:
+    match key:
+        case [number]:
+            return _is_whole(number, MAX_BIG_INTEGER)
+        case [user_id, step_id, row_version]:
+            texts = not text_problem(user_id, 1000) and not text_problem(step_id, 1000)
+            return texts and _is_whole(row_version, MAX_INTEGER)
+    return False
+
+
+def _is_whole(number: object, most: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 < number <= most

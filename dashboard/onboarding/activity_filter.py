@@ -1,0 +1,123 @@
+"""What the activity can be filtered by: who, what, which step, which person, when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, cast, get_args
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding import steps
+from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.history import Who
+from dashboard.onboarding.steps import text_problem
+
+What = Literal["all", "statuses", "releases", "drafts", "people", "imports", "staff", "tokens"]
+WHAT: tuple[What, ...] = get_args(What)
+
+CHANGED = "status.change"
+"""The action of an entry that is not from the audit log: a person's step was written."""
+
+ACTIONS: Mapping[What, tuple[str, ...]] = {
+    "statuses": (CHANGED,),
+    "releases": ("release.publish", "release.migrate", "release.rollback", "release.withdraw", "release.restore"),
+    "drafts": ("step.create", "steps.reorder", "draft.start", "draft.save", "draft.discard"),
+    "people": ("person.create", "person.update", "person.erase"),
+    "imports": ("people.import", "people.adopt"),
+    "staff": (
+        *("staff.created", "staff.role_changed", "staff.password_reset", "staff.disabled", "staff.enabled"),
+        *("staff.sessions_ended", "sign_in.accepted", "sign_in.refused"),
+    ),
+    "tokens": ("token.created", "token.revoked"),
+}
+
+PEOPLE, SYSTEM = "people", "system"
+SYSTEM_ACTORS = ("system:command-line", "system:demo", "system:import", "system:sign-in")
+
+ERASED = "erased-"
+"""What the id of a person who was erased begins with, where they are still named."""
+
+MEMBERS = ("who", "what", "step", "person", "from", "to")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries. `since` and `until` are days in UTC, both included; None and the empty text: it does not matter.
+
+    `who` is an actor's key, PEOPLE (whoever goes through the checklist) or SYSTEM (whatever happened without a person).
+    """
+
+    who: str = ""
+    what: What = "all"
+    step_id: str = ""
+    user_id: str = ""
+    since: date | None = None
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a filter can name: actors by key (staff, then API tokens), and the titles of the steps by id."""
+
+    actors: Mapping[str, Who]
+    steps: Mapping[str, str]
+
+
+def choices(session: Session) -> Choices:
+    """Everybody and everything that a filter can name. Three queries of small tables."""
+    a, t = models.StaffAccount, models.ApiToken
+    actors = {
+        f"staff:{email}": Who(name, role)
+        for email, name, role in session.execute(select(a.email, a.name, a.role).order_by(a.name, a.email))
+    }
+    actors |= {f"token:{name}": Who(name, "API") for name in session.scalars(select(t.name).order_by(t.name))}
+    titles = {step.step_id: (step.live or step.latest).fields.title for step in steps.checklist(session)}
+    return Choices(actors, titles)
+
+
+def read(session: Session, values: Mapping[str, str], known: Choices) -> Filter:
+    """The filter that `values` spell, by the names in MEMBERS; an empty value does not matter.
+
+    Raises Invalid, naming each member that is wrong.
+    """
+    given = {name: values.get(name, "").strip() for name in MEMBERS}
+    problems: dict[str, str] = {}
+    if given["who"] and given["who"] not in {*known.actors, PEOPLE, SYSTEM}:
+        problems["who"] = "is not known here"
+    if given["what"] not in ("", *WHAT):
+        problems["what"] = "is not on the list"
+    if given["step"] and given["step"] not in known.steps:
+        problems["step"] = "is not on the checklist"
+    if given["person"] and (reason := _person_problem(session, given["person"])):
+        problems["person"] = reason
+    days = {name: _day(given[name]) for name in ("from", "to")}
+    problems |= {name: "must be a day that there is, such as 2026-11-24" for name in days if days[name] == "wrong"}
+    since, until = (day if isinstance(day, date) else None for day in days.values())
+    if since and until and until < since:
+        problems["to"] = "is before the first day"
+    if problems:
+        raise Invalid(problems)
+    what = cast(What, given["what"] or "all")
+    return Filter(given["who"], what, given["step"], given["person"], since, until)
+
+
+def _person_problem(session: Session, user_id: str) -> str | None:
+    if reason := text_problem(user_id, 200):
+        return reason
+    u = models.User
+    return None if session.scalar(select(u.user_id).where(u.user_id == user_id)) else "is not known here"
+
+
+def _day(value: str) -> date | Literal["wrong"] | None:
+    if not value:
+        return None
+    try:
+        return date.fromisoformat(value) if DAY.fullmatch(value) else "wrong"
+    except ValueError:
+        return "wrong"

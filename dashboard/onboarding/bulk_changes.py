@@ -1,0 +1,293 @@
+"""Bulk changes: one step set to one status for many people, previewed, carried out in batches, and accounted for.
+
+The preview remembers each person's row_version. Whoever moved on since is left alone and listed; nobody is overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import ARRAY, Text, bindparam, text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import finding, many
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
+from dashboard.onboarding.filters import Filter
+from dashboard.onboarding.history import record
+from dashboard.onboarding.loading import run
+from dashboard.onboarding.progress import PERCENT, check_status
+from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
+
+MOST = 10_000
+BATCH = 1_000
+Outcome = Literal["changed", "same", "moved", "gone"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""changed: has the status now; same: had it already; moved: changed since the preview; gone: there is no such person."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkChange:
+    """A bulk change. `outcomes` counts its people by what came of them, None: not yet; `before` those that there are
+    by the status that the preview saw."""
+
+    id: int
+    step_id: str
+    status: Status
+    comment: str
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcomes: Mapping[Outcome | None, int]
+    before: Mapping[Status, int]
+
+    @property
+    def people(self) -> int:
+        """Everybody who was chosen."""
+        return sum(self.outcomes.values())
+
+    @property
+    def waiting(self) -> int:
+        """Those whose turn has not come."""
+        return self.outcomes.get(None, 0)
+
+    @property
+    def would_change(self) -> int:
+        """Those who had another status when it was previewed."""
+        return sum(people for status, people in self.before.items() if status != self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How many people would come to 100 %, and how many would fall from it."""
+
+    reach_100: int
+    fall_from_100: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person of a bulk change: the status that the preview saw, and how it is now (None: no such person any more)."""
+
+    user_id: str
+    name: str
+    email: str
+    from_status: Status | None
+    status: Status | None
+    updated_at: datetime | None
+    updated_by: str | None
+    outcome: Outcome | None
+
+    @property
+    def label(self) -> str:
+        """What to call them: the name, else the email, else the id."""
+        return self.name or self.email or self.user_id
+
+
+CREATE = text("""
+INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id, :status, :comment, :actor) RETURNING id
+""")
+CHOOSE = text("""
+INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
+SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
+  FROM unnest(:people) AS chosen(user_id)
+  LEFT JOIN effective_user_steps v ON v.user_id = chosen.user_id AND v.step_id = :step_id
+""").bindparams(bindparam("people", type_=ARRAY(Text)))
+LIVE = text("""
+SELECT c.version FROM steps s JOIN step_releases c ON c.id = s.current_release_id WHERE s.step_id = :step_id
+""")
+FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
+
+
+def create(
+    session: Session, actor: Actor, chosen: Filter | Sequence[str], step_id: str, status: str, comment: str = ""
+) -> int:
+    """Prepare a change for those who match a filter, or for those of these ids; returns its id. Nothing is changed yet.
+
+    Raises Invalid (nobody, too many, a wrong status, comment or id), NotFound (the step) and Withdrawn.
+    """
+    wanted = check_status(status, 1, comment)
+    check_key("step", step_id)
+    live = session.execute(LIVE, {"step_id": step_id}).one_or_none()
+    if live is None:
+        raise NotFound("step", step_id)
+    if live.version is None:
+        raise Withdrawn(step_id)
+    people = _chosen(session, chosen)
+    run(session, FORGET)
+    values = {"step_id": step_id, "status": wanted, "comment": comment.strip(), "actor": actor.key}
+    made = int(session.execute(CREATE, values).scalar_one())
+    session.execute(CHOOSE, {"id": made, "people": people, "step_id": step_id})
+    return made
+
+
+def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
+    people = finding.ids(session, chosen, MOST + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
+    if not people:
+        raise Invalid({"people": "are needed: choose at least one"})
+    if len(people) > MOST:
+        raise Invalid({"people": f"can be {MOST:,} at once at most; choose a narrower filter"})
+    if any(text_problem(user_id, 200) for user_id in people):
+        raise Invalid({"people": "include an id that can't be one"})
+    return people
+
+
+def again(session: Session, actor: Actor, bulk_id: int) -> int:
+    """Prepare the same change for those who had moved, as they are now; returns its id. Raises Refused: there are none."""
+    earlier = get(session, bulk_id)
+    query = text("SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome = 'moved'")
+    moved = list(session.scalars(query, {"id": bulk_id}))
+    if not moved:
+        raise Refused("Nobody of this change had moved.")
+    return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)
+
+
+def get(session: Session, bulk_id: int) -> BulkChange:
+    """One bulk change as it stands. Raises NotFound."""
+    row = None
+    if 0 < bulk_id <= MAX_INTEGER:
+        row = session.execute(text("SELECT * FROM bulk_changes WHERE id = :id"), {"id": bulk_id}).one_or_none()
+    if row is None:
+        raise NotFound("bulk change", bulk_id)
+    counts = text(
+        "SELECT outcome, from_status, count(*) AS people FROM bulk_change_people WHERE bulk_id = :id GROUP BY 1, 2"
+    )
+    outcomes: dict[Outcome | None, int] = {}
+    before = dict.fromkeys(STATUSES, 0)
+    for found in session.execute(counts, {"id": bulk_id}):
+        outcomes[found.outcome] = outcomes.get(found.outcome, 0) + found.people
+        if found.from_status:
+            before[found.from_status] += found.people
+    return BulkChange(**row._mapping, outcomes=outcomes, before=before)
+
+
+EFFECT = text(f"""
+SELECT count(*) FILTER (WHERE was < 100 AND will >= 100) AS reach, count(*) FILTER (WHERE was = 100 AND will < 100) AS fall
+  FROM (SELECT now.was, now.was + 100.0 * s.weight / nullif((SELECT sum(weight) FROM steps), 0)
+               * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS will
+          FROM bulk_changes b
+          JOIN steps s ON s.step_id = b.step_id
+          JOIN bulk_change_people p ON p.bulk_id = b.id
+          JOIN onboarding_users u ON u.user_id = p.user_id
+         CROSS JOIN LATERAL (SELECT {PERCENT.replace("::int", "::numeric")} AS was) now
+         WHERE b.id = :id) moved
+""")
+
+
+def effect(session: Session, bulk: BulkChange) -> Effect:
+    """What the change would do to who is at 100 %, as people are now."""
+    row = session.execute(EFFECT, {"id": bulk.id, "status": bulk.status}).one()
+    return Effect(row.reach, row.fall)
+
+
+MEMBERS = """
+SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, p.from_status, v.status, v.updated_at,
+       v.updated_by, p.outcome
+  FROM bulk_change_people p
+  JOIN bulk_changes b ON b.id = p.bulk_id
+  LEFT JOIN onboarding_users u ON u.user_id = p.user_id
+  LEFT JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = b.step_id
+ WHERE p.bulk_id = :id AND p.user_id > :after
+"""
+
+
+def members(
+    session: Session, bulk_id: int, outcome: Outcome | None = None, *, after: str = "", limit: int = 50
+) -> tuple[list[Member], str | None]:
+    """A page of its people in the order of their ids, and what the next page comes after; `outcome`: only those."""
+    if text_problem(after, 200):
+        raise Invalid({"after": "is broken; start again from the first page"})
+    only = "AND p.outcome = :outcome" if outcome else ""
+    values = {"id": bulk_id, "after": after, "limit": limit + 1} | ({"outcome": outcome} if outcome else {})
+    rows = session.execute(text(f"{MEMBERS} {only} ORDER BY p.user_id LIMIT :limit"), values).all()
+    found = [Member(**row._mapping) for row in rows[:limit]]
+    return found, found[-1].user_id if len(rows) > limit else None
+
+
+# Carrying it out ------------------------------------------------------------------------------------------------------
+
+PEOPLE = bindparam("people", type_=ARRAY(Text))
+TURN = text("""
+SELECT user_id FROM bulk_change_people
+ WHERE bulk_id = :id AND outcome IS NULL ORDER BY user_id LIMIT :batch FOR UPDATE
+""")
+LOCKED = text("""
+SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
+""").bindparams(PEOPLE)
+WRITE = many.write("""(
+    SELECT p.user_id, b.step_id, b.status, p.row_version
+      FROM bulk_change_people p JOIN bulk_changes b ON b.id = p.bulk_id
+     WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""").bindparams(PEOPLE)
+FINISH = text(many.finish("(SELECT unnest(:people) AS user_id)")).bindparams(PEOPLE)
+CHANGED = text("""
+UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
+""").bindparams(PEOPLE)
+ACCOUNT = text("""
+UPDATE bulk_change_people p
+   SET outcome = CASE WHEN v.user_id IS NULL THEN 'gone' WHEN v.status = b.status THEN 'same' ELSE 'moved' END
+  FROM bulk_changes b, unnest(:people) AS turn(user_id)
+  LEFT JOIN effective_user_steps v ON v.user_id = turn.user_id
+       AND v.step_id = (SELECT step_id FROM bulk_changes WHERE id = :id)
+ WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = turn.user_id
+""").bindparams(PEOPLE)
+CONFLICTS = text("""
+INSERT INTO write_conflicts (user_id, step_id, actor, source, to_status, row_version, current_row_version)
+SELECT p.user_id, b.step_id, :actor, 'bulk', b.status, p.row_version, v.row_version
+  FROM bulk_change_people p
+  JOIN bulk_changes b ON b.id = p.bulk_id
+  JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = b.step_id
+ WHERE p.bulk_id = :id AND p.user_id = ANY(:people) AND p.outcome = 'moved'
+""").bindparams(PEOPLE)
+
+
+def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -> BulkChange:
+    """Carry out the next batch of a change, in few statements however many people it has, and tell how far it is.
+
+    Two at once take turns and do nothing twice. Raises NotFound, and Withdrawn: the step was since the preview.
+    """
+    bulk = get(session, bulk_id)
+    if bulk.finished_at:
+        return bulk
+    live = session.execute(LIVE, {"step_id": bulk.step_id}).one()
+    if live.version is None:
+        raise Withdrawn(bulk.step_id)
+    run(session, "UPDATE bulk_changes SET started_at = coalesce(started_at, now()) WHERE id = :id", {"id": bulk_id})
+    people = list(session.scalars(TURN, {"id": bulk_id, "batch": batch}))
+    if people:
+        _carry_out(session, actor, bulk, people)
+    bulk = get(session, bulk_id)
+    return bulk if bulk.waiting else _finished(session, actor, bulk)
+
+
+def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[str]) -> None:
+    turn: dict[str, Any] = {"id": bulk.id, "people": people}
+    session.execute(LOCKED, {"people": people})
+    said = {"actor": actor.key, "source": "bulk", "comment": bulk.comment}
+    written = session.execute(WRITE, turn | said).one().people
+    if bulk.status in ("done", "skipped"):
+        session.execute(FINISH, {"people": written})
+    session.execute(CHANGED, {"id": bulk.id, "people": written})
+    if rest := sorted(set(people).difference(written)):
+        session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
+        session.execute(CONFLICTS, {"id": bulk.id, "people": rest, "actor": actor.key})
+
+
+def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:
+    ended = text("UPDATE bulk_changes SET finished_at = now() WHERE id = :id AND finished_at IS NULL RETURNING id")
+    if session.scalar(ended, {"id": bulk.id}):
+        counts = {name: [None, bulk.outcomes[name]] for name in OUTCOMES if bulk.outcomes.get(name)}
+        record(
+            session,
+            actor,
+            "people.bulk",
+            step_id=bulk.step_id,
+            subject=f"bulk change {bulk.id}",
+            changes={"status": [None, bulk.status]} | counts,
+            note=bulk.comment,
+        )
+    return get(session, bulk.id)

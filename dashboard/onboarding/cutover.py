@@ -1,0 +1,184 @@
+"""How a release is carried out: the flip of one pointer, the count of what it did, the check of what must always hold.
+
+`releases` calls it, with what it has decided and under the lock that it holds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import func, insert, text, update
+from sqlalchemy.orm import Session
+
+from dashboard import models
+from dashboard.onboarding import impact as impacts
+from dashboard.onboarding import plans, steps
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import Kind, Policy, Release, Status
+from dashboard.onboarding.errors import BrokenInvariant
+from dashboard.onboarding.history import record, release_from
+from dashboard.onboarding.impact import Counted, Impact
+from dashboard.onboarding.plans import PREDICTED, Planned
+from dashboard.onboarding.steps import Definition, FieldChange, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is to be released and how; `undone` is the release that it takes back."""
+
+    kind: Kind
+    version: int | None
+    policy: Policy
+    reopens_finished: bool
+    note: str
+    at: datetime | None
+    undone: Release | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A release and what it did. `changes` compares what the step said before with what it says now.
+
+    `counted` has the groups behind the report, for the list of the people affected.
+    """
+
+    release: Release
+    before: Definition | None
+    after: Definition | None
+    changes: list[FieldChange]
+    impact: Impact
+    counted: Counted
+    milliseconds: float
+
+
+def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned: Planned | None) -> Outcome:
+    """The release on these terms, counted and checked, with its receipt; the step is locked.
+
+    Raises StalePlan (people drifted), BrokenInvariant.
+    """
+    started = time.perf_counter()
+    earlier = impacts.rules(session)
+    released = cut_over(session, actor, step, terms)
+    groups = impacts.census(session, earlier.reopened_at)
+    after = impacts.rules(session)
+    before = after.with_step_as_in(earlier, step.step_id)
+    counted = Counted(step.step_id, groups, before, after, terms.undone)
+    report = impacts.impact(counted)
+    now = steps.get(session, step.step_id)
+    drifts = plans.drift(planned, report) if planned else []
+    plans.check_drift(drifts, planned.tolerance if planned else 0)
+    checked = _check_invariants(report, released, now, terms)
+    changes = steps.compare(step.live.fields if step.live else None, now.live.fields) if now.live else []
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    receipt = {
+        "kind": terms.kind,
+        "version": terms.version,
+        "fromVersion": step.live.version if step.live else None,
+        "policy": asdict(terms.policy),
+        "reopensFinished": terms.reopens_finished,
+        "changes": [asdict(change) for change in changes],
+        "predicted": {one.member: one.predicted for one in drifts} or None,
+        "actual": {member: getattr(report, name) for name, member in PREDICTED.items()},
+        "drift": {one.member: one.difference for one in drifts} or None,
+        "impact": report.as_json(),
+        "invariants": checked,
+        "milliseconds": milliseconds,
+    }
+    session.execute(update(models.Release).where(models.Release.id == released.id).values(receipt=receipt))
+    record(
+        session,
+        actor,
+        f"release.{terms.kind}",
+        step_id=step.step_id,
+        subject=f"release {released.number}",
+        changes={"version": [step.live.version if step.live else None, terms.version]},
+        note=terms.note,
+    )
+    return Outcome(replace(released, receipt=receipt), step.live, now.live, changes, report, counted, milliseconds)
+
+
+# What every status of the step counts as from now on. It was reset by the first later release that does not keep it, is
+# not undone and does not itself undo (docs/model.md, rule 1); until then it is worth the live weight.
+DERIVE = text("""
+WITH derived AS (
+    SELECT r.id, min(m.id) FILTER (WHERE NOT m.carry_done) AS done_reset_by,
+           min(m.id) FILTER (WHERE NOT m.carry_skipped) AS skipped_reset_by,
+           min(m.id) FILTER (WHERE NOT m.carry_in_progress) AS in_progress_reset_by
+      FROM step_releases r
+      LEFT JOIN step_releases m ON m.step_id = r.step_id AND m.number > r.number
+                               AND m.undone_by IS NULL AND m.kind NOT IN ('rollback', 'restore')
+     WHERE r.step_id = :step_id
+     GROUP BY r.id
+)
+UPDATE step_releases r
+   SET done_reset_by = d.done_reset_by, skipped_reset_by = d.skipped_reset_by,
+       in_progress_reset_by = d.in_progress_reset_by,
+       done_points = CASE WHEN d.done_reset_by IS NULL THEN :weight ELSE 0 END,
+       skipped_points = CASE WHEN d.skipped_reset_by IS NULL THEN :weight ELSE 0 END
+  FROM derived d
+ WHERE r.id = d.id
+""")
+
+
+def cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Release:
+    """The release itself: no row of any person is read or written."""
+    d, r = models.Definition, models.Release
+    session.execute(update(d).where(d.step_id == step.step_id, d.is_active).values(is_active=False))
+    weight = 0
+    if terms.version is not None:
+        live = update(d).where(d.step_id == step.step_id, d.version == terms.version)
+        weight = session.execute(live.values(is_active=True, state="released").returning(d.weight)).scalar_one()
+    row = session.execute(
+        insert(r)
+        .values(
+            step_id=step.step_id,
+            number=(step.release_number or 0) + 1,
+            version=terms.version,
+            kind=terms.kind,
+            carry_done=terms.policy.done,
+            carry_skipped=terms.policy.skipped,
+            carry_in_progress=terms.policy.in_progress,
+            reopens_finished=terms.reopens_finished,
+            note=terms.note,
+            released_at=terms.at or func.now(),
+            released_by=actor.key,
+        )
+        .returning(r.__table__)
+    ).one()
+    if terms.undone:
+        session.execute(update(r).where(r.id == terms.undone.id).values(undone_by=row.id))
+    session.execute(DERIVE, {"step_id": step.step_id, "weight": weight})
+    session.execute(
+        update(models.Step)
+        .where(models.Step.step_id == step.step_id)
+        .values(
+            current_release_id=row.id,
+            weight=weight,
+            draft_row_version=func.greatest(models.Step.draft_row_version, step.draft.row_version if step.draft else 0),
+        )
+    )
+    return release_from(row)
+
+
+def _check_invariants(report: Impact, released: Release, step: Step, terms: Terms) -> list[str]:
+    """The invariants of docs/model.md that every release is held to. Raises BrokenInvariant, which undoes it all."""
+    worked: tuple[Status, ...] = ("done", "skipped", "in_progress")
+    matrix = report.matrix
+    lost = [one for one in worked if terms.policy.keeps(one) and matrix[one]["todo"]]
+    strays = sum(matrix[one][other] for one in worked for other in worked if one != other)
+    checks = {
+        "affected = copied + reset + restored": report.affected == report.copied + report.reset + report.restored,
+        "affected + untouched = everybody": report.affected + report.untouched == report.everybody,
+        "every status ends as itself or as To do": strays == 0,
+        "no status is lost under a policy that keeps it": not lost,
+        "nobody is given back anything but by a rollback or a restore": report.restored == 0
+        or terms.undone is not None,
+        "this release is the step's current one": step.release_id == released.id,
+        "exactly the released version is live": (step.live.version if step.live else None) == terms.version,
+    }
+    broken = [name for name, holds in checks.items() if not holds]
+    if broken:
+        raise BrokenInvariant(f"It would have broken what must always hold: {'; '.join(broken)}.")
+    return list(checks)

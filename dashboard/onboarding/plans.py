@@ -1,0 +1,85 @@
+"""What a release was planned from, and what moved since: a preview's release, draft and counts beside those that are so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dashboard.onboarding.errors import StalePlan
+from dashboard.onboarding.impact import Impact
+
+PREDICTED = {
+    "affected": "affected",
+    "copied": "copied",
+    "reset": "reset",
+    "restored": "restored",
+    "kept_later": "keptLater",
+    "untouched": "untouched",
+}
+"""The counts that a preview predicts, by their name in Planned and Impact and by the receipt's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the caller saw when deciding: the current release's id (0: none), the draft's row_version; None: not asked.
+
+    The rest are the predicted counts. `reset` and `restored` may drift by `tolerance` people before the plan is stale;
+    the others are only kept, for the receipt.
+    """
+
+    release_id: int | None = None
+    draft_row_version: int | None = None
+    reset: int | None = None
+    restored: int | None = None
+    tolerance: int = 0
+    affected: int | None = None
+    copied: int | None = None
+    kept_later: int | None = None
+    untouched: int | None = None
+
+    def is_of(self, other: Planned) -> bool:
+        """True when both saw the same release and the same draft, whatever they predict."""
+        return (self.release_id, self.draft_row_version) == (other.release_id, other.draft_row_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How many people a preview predicted for one member of a receipt, and how many they are."""
+
+    member: str
+    predicted: int
+    actual: int
+
+    @property
+    def difference(self) -> int:
+        """Positive: more people than predicted."""
+        return self.actual - self.predicted
+
+
+def drift(planned: Planned, report: Impact) -> list[Drift]:
+    """Everything that was predicted beside what is so, members that did not drift included."""
+    return [
+        Drift(member, predicted, getattr(report, name))
+        for name, member in PREDICTED.items()
+        if (predicted := getattr(planned, name)) is not None
+    ]
+
+
+HELD = {"reset": "Reset", "restored": "Given back"}
+"""The members of a receipt that may drift by the plan's tolerance only, as people read them."""
+
+
+def check_drift(drifts: Iterable[Drift], tolerance: int) -> None:
+    """Raises StalePlan when more than `tolerance` people moved in what a plan is held to."""
+    reasons = [
+        f"{HELD[one.member]}: {one.predicted:,} people when you previewed, {one.actual:,} now."
+        for one in drifts
+        if one.member in HELD and abs(one.difference) > tolerance
+    ]
+    if reasons:
+        raise StalePlan(reasons)
+
+
+def tolerance(everybody: int, percent: float = 1.0, people: int = 10) -> int:
+    """How many people a prediction may drift by: `percent` of everybody, or `people` where that is more."""
+    return max(people, int(everybody * percent / 100))

@@ -1,0 +1,180 @@
+"""Activity: who did what, filtered, in pages and as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import urlencode
+
+from flask import Blueprint, request, url_for
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import transaction
+from dashboard.onboarding import activity, activity_filter
+from dashboard.onboarding.activity import ActivityPage, Entry
+from dashboard.onboarding.activity_filter import MEMBERS, PEOPLE, SYSTEM, WHAT, Choices
+from dashboard.onboarding.errors import Invalid
+from dashboard.staff.permissions import Permission
+from dashboard.web import deeds
+from dashboard.web.access import require
+from dashboard.web.deeds import WHAT_LABELS, Deed
+from dashboard.web.export import Row, Rows, csv_file
+from dashboard.web.formats import full_date
+from dashboard.web.rendering import render
+
+blueprint = Blueprint("activity", __name__)
+
+PAGE = 50
+NOTHING = ActivityPage()
+HEADER = (
+    *("at", "actor", "action", "step_id", "user_id", "from", "to", "row_version", "subject", "changes", "comment"),
+    "source",
+)
+WHO_LABELS = {PEOPLE: "People themselves", SYSTEM: "The system"}
+LABELS = {
+    "who": "This account or token",
+    "what": "This kind of activity",
+    "step": "This step",
+    "person": "This id",
+    "from": "The first day",
+    "to": "The last day",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an address asks for, as it was typed; with it the names that it may choose from."""
+
+    typed: Mapping[str, str]
+    known: Choices
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return not any(self.query().values())
+
+    def query(self, without: str = "") -> dict[str, str]:
+        """The members of an address that say the same, without one of them."""
+        wanted = {name: value for name, value in self.typed.items() if value and name != without}
+        return {name: value for name, value in wanted.items() if (name, value) != ("what", "all")}
+
+    def address(self, cursor: str | None = None, without: str = "") -> str:
+        """The page with this filter, and a page of it."""
+        return _address("activity.index", self.query(without) | ({"cursor": cursor} if cursor else {}))
+
+    @property
+    def file(self) -> str:
+        """Where all of it is to be had as CSV."""
+        return _address("activity.as_csv", self.query())
+
+    def chosen(self, name: str) -> str:
+        """What the select of that name shows."""
+        return self.query().get(name, "")
+
+    def options(self, name: str) -> list[tuple[str, str]]:
+        """What the select of that name offers, and what was typed into the address in its place."""
+        match name:
+            case "who":
+                offered = [("", "Anyone"), *WHO_LABELS.items(), *self._actors()]
+            case "what":
+                offered = [("" if what == "all" else what, WHAT_LABELS[what]) for what in WHAT]
+            case _:
+                offered = [("", "Any step"), *self.known.steps.items()]
+        typed = self.chosen(name)
+        return offered if typed in dict(offered) else [*offered, (typed, typed)]
+
+    def _actors(self) -> list[tuple[str, str]]:
+        return [(key, str(who)) for key, who in self.known.actors.items()]
+
+    def chips(self, people: Mapping[str, str]) -> list[tuple[str, str]]:
+        """What each part of the filter says, and the address without it."""
+        return [(self._said(name, value, people), self.address(without=name)) for name, value in self.query().items()]
+
+    def _said(self, name: str, value: str, people: Mapping[str, str]) -> str:
+        match name:
+            case "who":
+                return f"By {WHO_LABELS[value].lower() if value in WHO_LABELS else self.known.actors[value].name}"
+            case "what" | "step":
+                return dict(self.options(name))[value]
+            case "person":
+                return deeds.person_called(value, people)
+        return f"{'From' if name == 'from' else 'Until'} {full_date(date.fromisoformat(value))}"
+
+
+def _address(endpoint: str, query: Mapping[str, str]) -> str:
+    return url_for(endpoint) + (f"?{urlencode(query)}" if query else "")
+
+
+@blueprint.get("/activity")
+@require(Permission.VIEW)
+def index() -> ResponseReturnValue:
+    """One page of what was done; htmx gets it without the shell. What cannot be asked for is said at its field."""
+    typed, cursor = _typed(), request.args.get("cursor") or None
+    found, problems = NOTHING, dict[str, str]()
+    with transaction() as session:
+        known = activity_filter.choices(session)
+        try:
+            found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
+        except Invalid as invalid:
+            problems = _said(invalid)
+    asked = Asked(typed, known)
+    return render(
+        "activity/index.html",
+        "activity/_activity.html",
+        status=422 if problems else 200,
+        asked=asked,
+        cursor=cursor,
+        found=found,
+        deeds=_deeds(found, known),
+        chips=[] if problems else asked.chips(found.people),
+        problems=problems,
+    )
+
+
+def _typed() -> dict[str, str]:
+    return {name: request.args.get(name, "").strip() for name in MEMBERS}
+
+
+def _said(invalid: Invalid) -> dict[str, str]:
+    """What is wrong, as a sentence for each field."""
+    return {name: f"{LABELS.get(name, 'The address')} {reason}." for name, reason in invalid.problems.items()}
+
+
+def _deeds(page: ActivityPage, known: Choices) -> list[Deed]:
+    return [deeds.tell(entry, page, known.steps) for entry in page.entries]
+
+
+@blueprint.get("/activity.csv")
+@require(Permission.EXPORT)
+def as_csv() -> ResponseReturnValue:
+    """All that the filter of the page lets through."""
+    return csv_file("activity.csv", _lines(_typed()))
+
+
+def _lines(typed: Mapping[str, str]) -> Rows:
+    with transaction() as session:
+        try:
+            asked = activity_filter.read(session, typed, activity_filter.choices(session))
+        except Invalid as invalid:
+            raise Invalid(_said(invalid)) from None
+        yield HEADER
+        yield from map(_line, activity.stream(session, asked))
+
+
+def _line(entry: Entry) -> Row:
+    return (
+        entry.at.isoformat(),
+        entry.actor,
+        entry.action,
+        entry.step_id or "",
+        entry.user_id or "",
+        entry.from_status or "",
+        entry.to_status or "",
+        entry.row_version or "",
+        entry.subject,
+        json.dumps(entry.changes, ensure_ascii=False) if entry.changes else "",
+        entry.comment,
+        entry.source,
+    )

@@ -1,0 +1,189 @@
+"""Bulk changes: from the list of people to a preview, its run with progress, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from dashboard.database import Session, transaction
+from dashboard.onboarding import bulk_changes, history, steps
+from dashboard.onboarding.bulk_changes import OUTCOMES, BulkChange, Effect, Member, Outcome
+from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
+from dashboard.onboarding.filters import Filter
+from dashboard.onboarding.history import Who
+from dashboard.staff.permissions import Permission
+from dashboard.web import finding
+from dashboard.web.access import current_actor, require
+from dashboard.web.checklist import title_of
+from dashboard.web.export import Rows, csv_file
+from dashboard.web.finding import Asked
+from dashboard.web.rendering import render, wants_partial
+
+blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
+
+PAGE = 25
+LABELS = {"people": "People", "status": "The status", "comment": "The comment", "step": "The step"}
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPage:
+    """A bulk change with what its page says: the step's title, the effect while it is only previewed, a page of people.
+
+    `withdrawn`: the step was, since the preview, so that it can't go on.
+    """
+
+    bulk: BulkChange
+    title: str
+    effect: Effect | None
+    members: Sequence[Member]
+    outcome: Outcome | None
+    after: str
+    following: str | None
+    names: Mapping[str, Who]
+    withdrawn: bool = False
+
+    @property
+    def tabs(self) -> list[tuple[str, int | None, str, bool]]:
+        """The lists of people by what came of them, those that have anybody."""
+        words = {"changed": "Changed", "same": "Already so", "moved": "Moved meanwhile", "gone": "Not found"}
+        every: list[tuple[str, int | None, str, bool]] = [
+            ("All", self.bulk.people, self.address(None), self.outcome is None)
+        ]
+        return every + [
+            (words[name], count, self.address(name), name == self.outcome)
+            for name in OUTCOMES
+            if (count := self.bulk.outcomes.get(name))
+        ]
+
+    @property
+    def done(self) -> int:
+        """How many had their turn, in per cent."""
+        return 100 * (self.bulk.people - self.bulk.waiting) // max(1, self.bulk.people)
+
+    def address(self, outcome: Outcome | None, after: str | None = None) -> str:
+        """This page with another list, or another page of it."""
+        return url_for("bulk.show", bulk_id=self.bulk.id, outcome=outcome, after=after, _anchor="members")
+
+
+@blueprint.post("")
+@require(Permission.EDIT_PEOPLE)
+def create() -> ResponseReturnValue:
+    """Prepares the change that the list's form asks for, and leads to its preview."""
+    form = request.form
+    with transaction() as session:
+        asked = finding.ask(session, {name[7:]: form[name] for name in form if name.startswith("filter_")})
+        try:
+            chosen: Filter | Sequence[str] = form.getlist("user_id")
+            if form.get("everybody"):
+                if asked.wanted is None:
+                    return _refused(session, asked, asked.problems)
+                chosen = asked.wanted
+            made = bulk_changes.create(
+                session, current_actor(), chosen, form.get("step", ""), form.get("status", ""), form.get("comment", "")
+            )
+        except Invalid as invalid:
+            return _refused(session, asked, invalid.problems)
+        except NotFound:
+            return _refused(session, asked, {"step": "is not one that anybody has"})
+        except Withdrawn:
+            return _refused(session, asked, {"step": "was withdrawn meanwhile"})
+    return redirect(url_for("bulk.show", bulk_id=made), 303)
+
+
+def _refused(session: Session, asked: Asked, problems: Mapping[str, str]) -> ResponseReturnValue:
+    """The same form once more, with the reasons and with everything that was chosen and typed."""
+    kept = MultiDict((name, value) for name, value in request.form.items(multi=True) if _is_kept(name))
+    live = [(one.step_id, title_of(one)) for one in steps.checklist(session) if one.live]
+    return render(
+        "bulk/refused.html",
+        status=422,
+        asked=asked,
+        kept=list(kept.items(multi=True)),
+        people=len(set(request.form.getlist("user_id"))),
+        live=live,
+        form=request.form,
+        problems={name: f"{LABELS.get(name, finding.LABELS.get(name, name))} {why}." for name, why in problems.items()},
+        draft_count=asked.drafts,
+    )
+
+
+def _is_kept(name: str) -> bool:
+    return name in ("user_id", "everybody") or name.startswith("filter_")
+
+
+@blueprint.get("/<int:bulk_id>")
+@require(Permission.EDIT_PEOPLE)
+def show(bulk_id: int) -> ResponseReturnValue:
+    """The preview; while it runs, how far it is; after that, what came of it."""
+    return render("bulk/show.html", shown=_load(bulk_id))
+
+
+@blueprint.post("/<int:bulk_id>/run")
+@require(Permission.EDIT_PEOPLE)
+def carry_on(bulk_id: int) -> ResponseReturnValue:
+    """Carries out the next batch for htmx, which asks again by itself; without it, all of them."""
+    try:
+        with transaction() as session:
+            bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
+        while not bulk.finished_at and not wants_partial():
+            with transaction() as session:
+                bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
+    except Withdrawn:
+        return render("bulk/show.html", "bulk/_bulk_change.html", status=410, shown=_load(bulk_id, withdrawn=True))
+    if wants_partial():
+        return render("bulk/show.html", "bulk/_bulk_change.html", shown=_load(bulk_id))
+    return redirect(url_for("bulk.show", bulk_id=bulk_id), 303)
+
+
+@blueprint.post("/<int:bulk_id>/again")
+@require(Permission.EDIT_PEOPLE)
+def again(bulk_id: int) -> ResponseReturnValue:
+    """Prepares the same change for those who had moved: their present state is previewed first."""
+    with transaction() as session:
+        made = bulk_changes.again(session, current_actor(), bulk_id)
+    return redirect(url_for("bulk.show", bulk_id=made), 303)
+
+
+@blueprint.get("/<int:bulk_id>/people.csv")
+@require(Permission.EDIT_PEOPLE)
+def people_csv(bulk_id: int) -> ResponseReturnValue:
+    """Everybody of the change and what came of each, as a file."""
+    return csv_file(f"bulk-change-{bulk_id}.csv", _rows(bulk_id))
+
+
+def _rows(bulk_id: int) -> Rows:
+    with transaction() as session:
+        bulk_changes.get(session, bulk_id)
+        yield ("user_id", "name", "email", "previewed", "now", "outcome")
+        after: str | None = ""
+        while after is not None:
+            found, after = bulk_changes.members(session, bulk_id, after=after, limit=1000)
+            for one in found:
+                yield (one.user_id, one.name, one.email, one.from_status or "", one.status or "", one.outcome or "")
+
+
+def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
+    asked = request.args.get("outcome")
+    after = request.args.get("after", "")
+    with transaction() as session:
+        bulk = bulk_changes.get(session, bulk_id)
+        # what moved is what one has to look at; the rest is as it was asked for
+        default: Outcome | None = "moved" if bulk.finished_at and bulk.outcomes.get("moved") else None
+        outcome = next((name for name in OUTCOMES if name == asked), None if "outcome" in request.args else default)
+        members, following = bulk_changes.members(session, bulk_id, outcome, after=after, limit=PAGE)
+        names = history.who(session, {bulk.created_by, *(one.updated_by for one in members if one.updated_by)})
+        return BulkPage(
+            bulk=bulk,
+            title=title_of(steps.get(session, bulk.step_id)),
+            effect=None if bulk.started_at else bulk_changes.effect(session, bulk),
+            members=members,
+            outcome=outcome,
+            after=after,
+            following=following,
+            names=names,
+            withdrawn=withdrawn,
+        )

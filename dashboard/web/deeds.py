@@ -1,0 +1,195 @@
+"""Entries of the activity in words. Pure functions; templates see them through the view."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from dashboard.onboarding.activity import ActivityPage, Entry
+from dashboard.onboarding.activity_filter import CHANGED, ERASED, What
+from dashboard.onboarding.history import Who
+from dashboard.web.formats import number, plural
+from dashboard.web.marks import marked
+
+WHAT_LABELS: Mapping[What, str] = {
+    "all": "Everything",
+    "statuses": "Step changes of people",
+    "releases": "Releases",
+    "drafts": "Drafts and definitions",
+    "people": "People",
+    "imports": "Imports",
+    "staff": "Accounts and sign-in",
+    "tokens": "API tokens",
+}
+
+SENTENCES: Mapping[str, str] = {
+    "release.publish": "Released {version}",
+    "release.migrate": "Released {version}",
+    "release.rollback": "Rolled back to {version}",
+    "release.withdraw": "Withdrew the step",
+    "release.restore": "Restored the step in {version}",
+    "step.create": "Created the step",
+    "steps.reorder": "Put the steps in another order",
+    "draft.start": "Started a draft of {subject}",
+    "draft.save": "Saved the draft of {subject}",
+    "draft.discard": "Discarded the draft of {subject}",
+    "person.create": "Added the person",
+    "person.update": "Updated the person",
+    "person.erase": "Erased a person",
+    "people.import": "Imported {subject}",
+    "people.adopt": "Took over {subject} from another database",
+    "staff.created": "Created the account {subject}",
+    "staff.role_changed": "Changed the role of {subject}",
+    "staff.password_reset": "Set a new password for {subject}",
+    "staff.disabled": "Disabled the account {subject}",
+    "staff.enabled": "Enabled the account {subject} again",
+    "staff.sessions_ended": "Ended {sessions} of {subject}",
+    "sign_in.accepted": "Signed in",
+    "sign_in.refused": "Was refused at sign-in",
+    "token.created": "Created the token {subject}",
+    "token.revoked": "Revoked the token {subject}",
+}
+
+SYSTEM_NAMES: Mapping[str, str] = {
+    "system:command-line": "The command line",
+    "system:demo": "The demo",
+    "system:import": "An import",
+    "system:sign-in": "Somebody unknown",
+}
+
+MEMBER_LABELS: Mapping[str, str] = {
+    "title": "Title",
+    "description": "Description",
+    "weight": "Weight",
+    "action_url": "Opens",
+    "version": "Version",
+    "order": "Order",
+    "new": "New people",
+    "known": "People known before",
+    "people": "People",
+    "statuses": "Statuses",
+    "steps": "Steps",
+    "role": "Role",
+    "name": "Name",
+    "email": "Email",
+    "address": "Address",
+    "sessions": "Open sessions",
+    "scopes": "Scopes",
+    "expires_at": "Expires",
+}
+
+WAYS = {"bulk": "in bulk", "import": "import"}
+ERASED_NAME = "An erased person"
+RELEASE_NUMBER = re.compile(r"release (\d{1,9})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One member of a change: its name, and what it was and became, the words that differ marked."""
+
+    label: str
+    text: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """An entry as the page shows it. `title` is empty where a person's step was written: there the statuses tell.
+
+    `by_detail`: the role or the way. `person` and `step` are names; `person_id` and `step_id` are set where they lead
+    anywhere. `receipt` is the address of a release's.
+    """
+
+    entry: Entry
+    title: str
+    by: str
+    by_detail: str
+    person: str
+    person_id: str
+    step: str
+    step_id: str
+    receipt: str
+    differences: Sequence[Difference]
+
+
+def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> Deed:
+    """One entry with the names of its page; `titles` are those of the steps there are."""
+    who = page.names[entry.actor]
+    detail = ", ".join(part for part in (who.detail, WAYS.get(entry.source)) if part)
+    user_id, step_id = entry.user_id or "", entry.step_id or ""
+    return Deed(
+        entry,
+        "" if entry.action == CHANGED else sentence(entry),
+        name_of(entry.actor, who),
+        detail,
+        person_called(user_id, page.people),
+        user_id if user_id in page.people else "",
+        titles.get(step_id, step_id),
+        step_id if step_id in titles else "",
+        receipt_of(entry),
+        [difference(member, entry.changes[member]) for member in sorted(entry.changes, key=_place)],
+    )
+
+
+def name_of(actor: str, who: Who) -> str:
+    """What to call whoever did it; a program of ours is not called by its key."""
+    return ERASED_NAME if actor.startswith(f"user:{ERASED}") else SYSTEM_NAMES.get(actor, who.name)
+
+
+def person_called(user_id: str, people: Mapping[str, str]) -> str:
+    """The name; the id of somebody who is not there, unless they were erased."""
+    return people.get(user_id) or (ERASED_NAME if user_id.startswith(ERASED) else user_id)
+
+
+def sentence(entry: Entry) -> str:
+    """What was done, without who did it: Released version 2. An action that has no words here is shown as it is."""
+    words = SENTENCES.get(entry.action)
+    if words is None:
+        return f"{entry.action} {entry.subject}".strip()
+    version, sessions = _pair(entry.changes.get("version"))[1], _pair(entry.changes.get("sessions"))[0]
+    return words.format(
+        subject=entry.subject or "nobody",
+        version=f"version {version}",
+        sessions=plural(sessions, "session") if isinstance(sessions, int) else "the sessions",
+    )
+
+
+def receipt_of(entry: Entry) -> str:
+    """Where the receipt of the release is shown; empty for anything else."""
+    found = RELEASE_NUMBER.fullmatch(entry.subject) if entry.action.startswith("release.") else None
+    return f"/steps/{quote(entry.step_id)}/releases/{found[1]}" if found and entry.step_id else ""
+
+
+def difference(member: str, value: object) -> Difference:
+    """A member of an entry's changes, usually `[before, after]`: texts in one with their marks, the rest with an arrow."""
+    label = MEMBER_LABELS.get(member, member)
+    if not isinstance(value, list) or len(value) != 2:
+        return Difference(label, escape(json.dumps(value, ensure_ascii=False)))
+    before, after = (_text(one) for one in value)
+    if not before or not after:
+        return Difference(label, escape(after) if after else Markup("<del>{}</del>").format(before or "none"))
+    if " " in before + after and not isinstance(value[0], list):
+        return Difference(label, marked(before, after).both)
+    return Difference(label, Markup("<del>{}</del> → <ins>{}</ins>").format(before, after))
+
+
+def _place(member: str) -> tuple[int, str]:
+    # the database keeps the members of an object in an order of its own
+    known = list(MEMBER_LABELS)
+    return (known.index(member) if member in known else len(known), member)
+
+
+def _pair(value: object) -> tuple[object, object]:
+    return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 else (None, None)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(_text(one) for one in value)
+    return number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

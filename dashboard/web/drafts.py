@@ -1,0 +1,247 @@
+"""The draft of a step: its form, the merge of two people's edits, what becomes of text whose draft is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import Session, transaction
+from dashboard.onboarding import history, merge, presence, releases, steps
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
+from dashboard.onboarding.history import Who
+from dashboard.onboarding.merge import MergedField
+from dashboard.onboarding.steps import FieldChange, Fields, Step
+from dashboard.staff.permissions import Permission
+from dashboard.web import checklist
+from dashboard.web import presence as presence_card
+from dashboard.web.access import current_actor, require
+from dashboard.web.checklist import Place, draft_changes, names_of
+from dashboard.web.forms import DraftForm, NewStepForm, StepForm, chosen, put_problems, shown_merge, whole
+from dashboard.web.rendering import render
+from dashboard.web.steps import new_page
+
+blueprint = Blueprint("drafts", __name__, url_prefix="/steps/<step_id>/draft")
+
+
+@blueprint.get("")
+@require(Permission.EDIT_STEPS)
+def show(step_id: str) -> ResponseReturnValue:
+    """The draft as a form."""
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+    if place.step.draft is None:
+        flash("This step has no draft now.", "notice")
+        return redirect(url_for("steps.show", step_id=step_id), 303)
+    return _draft_page(place, DraftForm.of(place.step.draft))
+
+
+@blueprint.post("")
+@require(Permission.EDIT_STEPS)
+def save(step_id: str) -> ResponseReturnValue:
+    """Saves what was typed; when somebody else was faster, answers 409 with both, merged."""
+    form = DraftForm(request.form)
+    try:
+        form = DraftForm(chosen(request.form))
+        with transaction() as session:
+            _still_open(session, step_id, form)
+            steps.save_draft(session, current_actor(), step_id, form.typed(), form.opened_at())
+            presence.leave(session, current_actor(), step_id)
+    except Invalid as error:
+        return _draft_again(step_id, form, put_problems(form, error.problems))
+    except NotFound:
+        return _step_gone(step_id, form)
+    except StaleDraft:
+        return _overtaken(step_id, form)
+    flash("Saved.")
+    return redirect(url_for("drafts.show", step_id=step_id), 303)
+
+
+def _still_open(session: Session, step_id: str, form: DraftForm) -> None:
+    """Raises StaleDraft when the draft that was opened was released, and another one has its place."""
+    now = steps.get(session, step_id).draft
+    if now and now.version != whole(form.version.data):
+        raise StaleDraft(form.opened_at(), now.row_version, now.edited_by)
+
+
+def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> ResponseReturnValue:
+    """422: the form that was sent, a merge panel with both sides of it."""
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+        names = names_of(session, place.step)
+    if place.step.draft is None:
+        return _gone_page(place, form, problems, 422)
+    if fields := shown_merge(request.form):
+        return _merge_page(place, names, form, fields, place.step.draft.fields, problems, status=422)
+    return _draft_page(place, form, problems, status=422)
+
+
+def _draft_page(
+    place: Place, form: DraftForm, problems: Iterable[str] = (), *, status: int = 200
+) -> ResponseReturnValue:
+    return render(
+        "steps/draft.html",
+        status=status,
+        editing=_editing(place.step, form),
+        place=place,
+        step=place.step,
+        draft=place.step.draft,
+        form=form,
+        problems=list(problems),
+        changes={change.member: change for change in draft_changes(place.step)},
+        draft_count=place.drafts,
+    )
+
+
+def _overtaken(step_id: str, form: DraftForm) -> ResponseReturnValue:
+    """409: the newest draft merged with what was typed, or what was typed alone when there is no draft any more."""
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+        names = names_of(session, place.step)
+    if place.step.draft is None:
+        return _gone_page(place, form)
+    try:
+        base, mine = steps.check(form.base()), steps.check(form.typed())
+    except Invalid as error:
+        return _draft_again(step_id, form, put_problems(form, error.problems))
+    fields = merge.merge(base, place.step.draft.fields, mine)
+    said = merge.merged(fields)
+    return _merge_page(place, names, DraftForm.of(place.step.draft, said), fields, said)
+
+
+def _merge_page(
+    place: Place,
+    names: dict[str, Who],
+    form: DraftForm,
+    fields: list[MergedField],
+    said: Fields,
+    problems: Iterable[str] = (),
+    *,
+    status: int = 409,
+) -> ResponseReturnValue:
+    """Both edits field by field, and beside them the step as people see it when it says what is `said`."""
+    theirs = place.step.draft
+    return render(
+        "steps/merge.html",
+        status=status,
+        place=place,
+        step=place.step,
+        draft=theirs,
+        form=form,
+        problems=list(problems),
+        # a panel that came about just now asks anew
+        chosen=request.form if status == 422 else {},
+        editing=_editing(place.step, form),
+        fields={field.member: field for field in fields},
+        by=_by(theirs.edited_by, names) if theirs else "",
+        said=said,
+        changes={change.member: change for change in _against_live(place.step, said)},
+        draft_count=place.drafts,
+    )
+
+
+def _editing(step: Step, form: DraftForm) -> presence_card.Editing:
+    """Who has the draft open; whoever asks has it open from now on."""
+    with transaction() as session:
+        return presence_card.beat(session, step, whole(str(form.row_version.data)))
+
+
+def _by(key: str, names: dict[str, Who]) -> str:
+    """Who saved; the empty text for whoever asks, who then has the draft open twice."""
+    return "" if key == current_actor().key else names[key].name
+
+
+def _against_live(step: Step, said: Fields) -> list[FieldChange]:
+    return steps.compare((step.live or step.latest).fields, said)
+
+
+def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), status: int = 409) -> ResponseReturnValue:
+    """The draft was released or discarded: what was typed, and a way to start a new draft from it."""
+    opened = whole(form.version.data)
+    with transaction() as session:
+        became = next(
+            (one for one in releases.newest_first(session, place.step.step_id) if one.version == opened), None
+        )
+        names = history.who(session, [became.released_by] if became else [])
+    return render(
+        "steps/gone.html",
+        status=status,
+        place=place,
+        step=place.step,
+        form=form,
+        problems=list(problems),
+        opened=opened,
+        became=became,
+        names=names,
+        draft_count=place.drafts,
+    )
+
+
+def _step_gone(step_id: str, typed: StepForm) -> ResponseReturnValue:
+    """404, and what was typed is in the form that makes the step again."""
+    values = {field.name: field.data for field in typed} | {"step_id": step_id}
+    problem = f"There is no step “{step_id}” any more. What you typed is still here: create the step from it."
+    return new_page(NewStepForm(data=values), [problem], status=404)
+
+
+@blueprint.post("/start")
+@require(Permission.EDIT_STEPS)
+def start(step_id: str) -> ResponseReturnValue:
+    """A draft of the next version, from any version; or from what was typed into a draft that is gone."""
+    if "title" in request.form:
+        return _start_from_typed(step_id, DraftForm(request.form))
+    said = whole(request.form.get("from_version"))
+    if isinstance(said, str) and said:
+        raise Invalid({"from_version": "The version to start from must be a number."})
+    try:
+        with transaction() as session:
+            steps.start_draft(session, current_actor(), step_id, said if isinstance(said, int) else None)
+    except Refused:
+        flash("There is a draft already: edit this one, or discard it first.", "notice")
+    return redirect(url_for("drafts.show", step_id=step_id), 303)
+
+
+def _start_from_typed(step_id: str, form: DraftForm) -> ResponseReturnValue:
+    try:
+        with transaction() as session:
+            started = steps.start_draft(session, current_actor(), step_id)
+            steps.save_draft(session, current_actor(), step_id, form.typed(), started.row_version)
+    except Invalid as error:
+        return _draft_again(step_id, form, put_problems(form, error.problems))
+    except Refused:
+        return _overtaken(step_id, form)
+    flash("Saved as a new draft.")
+    return redirect(url_for("drafts.show", step_id=step_id), 303)
+
+
+@blueprint.post("/discard")
+@require(Permission.EDIT_STEPS)
+def discard(step_id: str) -> ResponseReturnValue:
+    """Throws the draft away; not when somebody saved it meanwhile."""
+    form = DraftForm(request.form)
+    try:
+        with transaction() as session:
+            _still_open(session, step_id, form)
+            steps.discard_draft(session, current_actor(), step_id, form.opened_at())
+            presence.leave(session, current_actor(), step_id)
+    except StaleDraft as error:
+        return _not_discarded(step_id, error)
+    with transaction() as session:
+        is_there = any(step.step_id == step_id for step in steps.checklist(session))
+    flash("The draft was discarded." if is_there else "The step was discarded with its only draft.")
+    return redirect(url_for("steps.show", step_id=step_id) if is_there else url_for("steps.index"), 303)
+
+
+def _not_discarded(step_id: str, error: StaleDraft) -> ResponseReturnValue:
+    if error.current is None:
+        flash("This draft was released or discarded already.", "notice")
+        return redirect(url_for("steps.show", step_id=step_id), 303)
+    with transaction() as session:
+        place = checklist.find(session, step_id)
+        names = names_of(session, place.step)
+    if place.step.draft is None:
+        return redirect(url_for("steps.show", step_id=step_id), 303)
+    by = _by(place.step.draft.edited_by, names) or "You"
+    problem = f"{by} saved this draft since you opened it, so it was not discarded. This is how it is now."
+    return _draft_page(place, DraftForm.of(place.step.draft), [problem], status=409)

@@ -1,0 +1,243 @@
+"""The list of people: found by a search and filters that all stand in the address, and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from flask import Blueprint, redirect, request
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import Session, transaction
+from dashboard.onboarding import filters, finding, steps
+from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.filters import Filter
+from dashboard.onboarding.finding import Count, Page
+from dashboard.staff.permissions import Permission
+from dashboard.web.access import require
+from dashboard.web.checklist import title_of
+from dashboard.web.export import Rows, csv_file
+from dashboard.web.formats import number, percent, plural, status_label
+from dashboard.web.rendering import render, wants_partial
+
+blueprint = Blueprint("finding", __name__)
+
+PAGE = 25
+NOBODY = Page([], None, None)
+NONE = Count(0, exact=True)
+HEADER = (
+    *("user_id", "name", "email", "joined_at", "progress", "finished", "finished_at", "last_activity_at"),
+    *("next_step", "step", "status"),
+)
+LABELS = {
+    "q": "The search",
+    "step": "The step",
+    "status": "The status",
+    "finished": "Finished",
+    "progress": "The progress",
+    "joined_from": "The first day",
+    "joined_to": "The last day",
+    "idle": "No activity for",
+    "sort": "The order",
+}
+SORTED = {
+    "name": "Name",
+    "active": "Last active first",
+    "inactive": "Longest inactive first",
+    "furthest": "Furthest first",
+    "least": "Least far first",
+    "newest": "Newest first",
+    "oldest": "Longest here first",
+}
+BANDS = ("0", "1-24", "25-49", "50-74", "75-99", "100")
+IDLE = ("7", "14", "30", "60", "90")
+Options = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address says, by member, with the titles of the steps that people have; `wanted` is None if it cannot be."""
+
+    said: Mapping[str, str]
+    titles: Mapping[str, str]
+    wanted: Filter | None
+    problems: Mapping[str, str]
+    drafts: int = 0
+
+    @property
+    def sentences(self) -> list[str]:
+        """Why there is no list."""
+        return [f"{LABELS.get(name, f'“{name}”')} {reason}." for name, reason in self.problems.items()]
+
+    def value(self, name: str) -> str:
+        """What was typed or chosen, right or wrong."""
+        return self.said.get(name, "")
+
+    def marks(self, name: str) -> dict[str, str]:
+        """The attributes that tell of a wrong field."""
+        return {"aria-invalid": "true", "aria-describedby": "people-problem"} if name in self.problems else {}
+
+    @property
+    def chips(self) -> list[tuple[str, str]]:
+        """Each filter in words, with the address of the list without it."""
+        found: list[tuple[str, str]] = []
+        said, step = self.said, self.titles.get(self.said.get("step", ""), "")
+        if "q" in said:
+            found.append((f"Matches “{said['q']}”", self.address(q=None)))
+        if "status" in said:
+            found.append((f"{step} is {status_label(said['status'])}", self.address(step=None, status=None)))
+        elif "step" in said:
+            found.append((f"Shows {step}", self.address(step=None)))
+        if "finished" in said:
+            found.append(("Finished" if said["finished"] == "yes" else "Not finished", self.address(finished=None)))
+        if "progress" in said:
+            found.append((f"Progress {band_label(said['progress'])}", self.address(progress=None)))
+        for name, words in (("joined_from", "Joined from"), ("joined_to", "Joined until")):
+            if name in said:
+                found.append((f"{words} {said[name]}", self.address(**{name: None})))
+        if "idle" in said:
+            found.append((f"No activity for {plural(int(said['idle']), 'day')}", self.address(idle=None)))
+        return found
+
+    @property
+    def steps(self) -> Options:
+        """The choice of a step."""
+        return [("", "Any"), *self.titles.items()]
+
+    @property
+    def bands(self) -> Options:
+        """The choice of how far people are, with one that only an address can say."""
+        said = self.said.get("progress", "")
+        more = [said] if said and said not in BANDS and "progress" not in self.problems else []
+        return [("", "Any"), *((band, band_label(band)) for band in (*BANDS, *more))]
+
+    @property
+    def idle(self) -> Options:
+        """The choice of how long nothing has happened."""
+        said = self.said.get("idle", "")
+        more = [said] if said and said not in IDLE and "idle" not in self.problems else []
+        return [("", "Any time"), *((days, plural(int(days), "day")) for days in (*IDLE, *more))]
+
+    @property
+    def by(self) -> str:
+        """The order, to follow a number of people."""
+        return {
+            "name": "by name",
+            "active": "last active first",
+            "inactive": "longest inactive first",
+            "furthest": "furthest first",
+            "least": "least far first",
+            "newest": "newest first",
+            "oldest": "longest here first",
+        }[self.wanted.sort if self.wanted else "name"]
+
+    @property
+    def query(self) -> str:
+        """The filter as the end of an address; empty where it leaves nobody out."""
+        return urlencode(self.said)
+
+    def address(self, **changes: str | None) -> str:
+        """The list with other members."""
+        said = {name: value for name, value in {**self.said, **changes}.items() if value}
+        return f"/people?{urlencode(said)}" if said else "/people"
+
+
+def band_label(band: str) -> str:
+    """1-24 -> 1 to 24 %."""
+    least, _, most = band.partition("-")
+    return f"{least} to {percent(int(most))}" if most else percent(int(least))
+
+
+def how_many(count: Count) -> str:
+    """11 people; about 277,000 people where they are only estimated."""
+    return plural(count.people, "person", "people") if count.exact else f"About {number(_rounded(count.people))} people"
+
+
+def _rounded(people: int) -> int:
+    return round(people, 1 - len(str(people)) + 1)
+
+
+def ask(session: Session, values: Mapping[str, str]) -> Asked:
+    """What the values of an address or of a form ask for."""
+    said = {
+        name: value.strip() for name, value in values.items() if value.strip() and (name, value) != ("sort", "name")
+    }
+    checklist = steps.checklist(session)
+    titles = {one.step_id: title_of(one) for one in checklist if one.release_id}
+    wanted, problems = None, dict[str, str]()
+    try:
+        wanted = filters.read(session, said)
+    except Invalid as invalid:
+        problems = invalid.problems
+    return Asked(said, titles, wanted, problems, drafts=sum(1 for one in checklist if one.draft))
+
+
+def _said() -> dict[str, str]:
+    return {name: value for name, value in request.args.items() if name != "cursor"}
+
+
+@blueprint.get("/people")
+@require(Permission.VIEW)
+def index() -> ResponseReturnValue:
+    """The list; htmx gets it without the page around it. What cannot be asked for is said in the list's place.
+
+    A browser sends a form's empty fields too: it is sent on to the address without them.
+    """
+    cursor = request.args.get("cursor") or None
+    found, count, broken = NOBODY, NONE, False
+    with transaction() as session:
+        asked = ask(session, _said())
+        if not wants_partial() and not all(request.args.values()):
+            return redirect(asked.address(), 303)
+        if asked.wanted:
+            try:
+                found = finding.page(session, asked.wanted, cursor=cursor, limit=PAGE)
+                count = finding.count(session, asked.wanted)
+            except Invalid:
+                broken = True
+    answer = render(
+        "people/index.html",
+        "people/found.html",
+        status=422 if asked.problems or broken else 200,
+        asked=asked,
+        found=found,
+        count=how_many(count),
+        cursor=cursor,
+        broken=broken,
+        sorts=list(SORTED.items()),
+        draft_count=asked.drafts,
+    )
+    if wants_partial() and not cursor:
+        answer.headers["HX-Push-Url"] = asked.address()
+    return answer
+
+
+@blueprint.get("/people.csv")
+@require(Permission.EXPORT)
+def people_csv() -> ResponseReturnValue:
+    """Everybody who matches, as a file."""
+    return csv_file("people.csv", _rows(_said()))
+
+
+def _rows(said: Mapping[str, str]) -> Rows:
+    with transaction() as session:
+        asked = ask(session, said)
+        if asked.wanted is None:
+            raise Invalid({"filters": " ".join(asked.sentences)})
+        yield HEADER
+        for one in finding.stream(session, asked.wanted):
+            person = one.person
+            yield (
+                person.user_id,
+                person.name,
+                person.email,
+                person.created_at.isoformat(),
+                person.progress,
+                "yes" if person.finished else "no",
+                person.finished_at.isoformat() if person.finished_at else "",
+                person.last_activity_at.isoformat() if person.last_activity_at else "",
+                person.next_step or "",
+                asked.wanted.step_id or "",
+                one.status or "",
+            )

@@ -1,0 +1,81 @@
+"""Changing many people at once: choose, preview, confirm; and those who changed meanwhile are left alone."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Enter, both_ways
+from tests.browser.pages import MOBILE, number, see_heading
+
+IN_PROGRESS = f"/people?step={MOBILE}&status=in_progress"
+
+
+def choose(page: Page, how_many: int) -> list[str]:
+    """Ticks the first people of the list; their ids."""
+    boxes = page.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox")
+    for index in range(how_many):
+        boxes.nth(index).check()
+    return [boxes.nth(index).get_attribute("value") or "" for index in range(how_many)]
+
+
+def preview(page: Page, status: str, comment: str = "") -> None:
+    """Says what is wanted in the bar, and goes on to the preview."""
+    bar = page.get_by_test_id("bulk-bar")
+    bar.get_by_label("New status").select_option(label=status)
+    bar.get_by_label("Comment").fill(comment)
+    page.get_by_test_id("bulk-preview").click()
+    see_heading(page, f"Set “Install the mobile app” to {status}")
+
+
+@both_ways
+def test_the_chosen_people_are_previewed_and_changed(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto(IN_PROGRESS)
+    expect(tomas.get_by_test_id("bulk-preview")).to_be_hidden()
+    ids = choose(tomas, 3)
+    preview(tomas, "Done", "They told us by phone")
+    assert number(tomas.get_by_test_id("bulk-would-change")) == 3
+    expect(tomas.get_by_test_id("bulk-change")).to_contain_text("They told us by phone")
+    tomas.get_by_test_id("bulk-confirm").click()
+    expect(tomas.get_by_test_id("bulk-changed")).to_contain_text("3")
+    expect(tomas.get_by_test_id(f"member-{ids[0]}")).to_contain_text("Done")
+    tomas.goto(f"/people/{ids[0]}")
+    expect(tomas.get_by_test_id("history")).to_contain_text("They told us by phone")
+
+
+@both_ways
+def test_who_changed_meanwhile_is_left_alone_and_previewed_again(enter: Enter) -> None:
+    tomas, ada = enter("support"), enter("admin")
+    tomas.goto(IN_PROGRESS)
+    ids = choose(tomas, 2)
+    preview(tomas, "Done")
+    ada.goto(f"/people/{ids[1]}")
+    ada.get_by_test_id(f"status-{MOBILE}").select_option("skipped")
+    ada.get_by_test_id(f"save-{MOBILE}").click()
+    expect(ada.get_by_test_id(f"now-{MOBILE}")).to_contain_text("Skipped")
+
+    tomas.get_by_test_id("bulk-confirm").click()
+    expect(tomas.get_by_test_id("bulk-moved-panel")).to_contain_text("1 person changed after you previewed this")
+    moved = tomas.get_by_test_id(f"member-{ids[1]}")
+    expect(moved).to_contain_text("Skipped")
+    expect(moved).to_contain_text("Ada")
+    tomas.get_by_test_id("bulk-again").click()
+    expect(tomas.get_by_test_id("bulk-preview-figures")).to_be_visible()
+    expect(tomas.get_by_test_id(f"member-{ids[1]}")).to_contain_text("Skipped")
+    tomas.get_by_test_id("bulk-confirm").click()
+    expect(tomas.get_by_test_id("bulk-changed")).to_contain_text("1")
+
+
+@both_ways
+def test_all_who_match_are_changed_with_progress(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto(IN_PROGRESS)
+    choose(tomas, 1)
+    tomas.get_by_test_id("bulk-everybody").check()
+    preview(tomas, "To do")
+    people = number(tomas.get_by_test_id("bulk-would-change"))
+    assert people > 25
+    tomas.get_by_test_id("bulk-confirm").click()
+    expect(tomas.get_by_test_id("bulk-result")).to_be_visible()
+    expect(tomas.get_by_test_id("bulk-running")).to_have_count(0)
+    assert number(tomas.get_by_test_id("bulk-changed")) == people

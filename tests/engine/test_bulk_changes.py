@@ -1,0 +1,249 @@
+"""Bulk changes: what the preview says, that each batch is a checked write, and that nobody is overwritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import bulk_changes, history, people, progress, releases
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
+from dashboard.onboarding.filters import Filter
+from tests import factories
+from tests.factories import (
+    ANNA,
+    BEN,
+    CLEO,
+    MAYA,
+    OTHER,
+    SAM,
+    STEP,
+    a_person,
+    a_release,
+    a_save,
+    a_step,
+    people_with_wrong_arrays,
+    snapshot,
+    status_of,
+)
+
+
+@pytest.fixture
+def session(undone_session: Session) -> Session:
+    return undone_session
+
+
+@pytest.fixture
+def three(session: Session) -> Session:
+    """Anna has done the step, Ben is in progress, Cleo has not started."""
+    a_step(session)
+    a_step(session, OTHER)
+    for user_id in (ANNA, BEN, CLEO):
+        a_person(session, user_id)
+    a_save(session, "done", ANNA)
+    a_save(session, "in_progress", BEN)
+    return session
+
+
+def prepared(session: Session, *chosen: str, status: str = "done", comment: str = "") -> int:
+    return bulk_changes.create(session, SAM, chosen or (ANNA, BEN, CLEO), STEP, status, comment)
+
+
+def carried_out(session: Session, bulk_id: int, batch: int = 1000) -> bulk_changes.BulkChange:
+    for _ in range(50):
+        if (bulk := bulk_changes.carry_on(session, SAM, bulk_id, batch)).finished_at:
+            return bulk
+    raise AssertionError("it never ends")
+
+
+def test_a_preview_changes_nobody_and_says_what_would(three: Session) -> None:
+    before = [progress.steps_of(three, user_id) for user_id in (ANNA, BEN, CLEO)]
+    bulk = bulk_changes.get(three, prepared(three, comment=" By phone "))
+    assert (bulk.people, bulk.would_change, bulk.waiting) == (3, 2, 3)
+    assert bulk.before == {"done": 1, "skipped": 0, "in_progress": 1, "todo": 1}
+    assert (bulk.status, bulk.comment, bulk.created_by, bulk.started_at) == ("done", "By phone", SAM.key, None)
+    assert [progress.steps_of(three, user_id) for user_id in (ANNA, BEN, CLEO)] == before
+
+
+def test_the_effect_counts_who_comes_to_100_and_who_falls(three: Session) -> None:
+    for user_id in (ANNA, BEN):
+        a_save(three, "done", user_id, OTHER)
+
+    def effect(status: str) -> bulk_changes.Effect:
+        return bulk_changes.effect(three, bulk_changes.get(three, prepared(three, status=status)))
+
+    assert effect("done") == bulk_changes.Effect(reach_100=1, fall_from_100=0)
+    assert effect("skipped") == bulk_changes.Effect(reach_100=1, fall_from_100=0)
+    assert effect("todo") == bulk_changes.Effect(reach_100=0, fall_from_100=1)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 1000])
+def test_everybody_gets_the_status_by_a_write_of_their_own(three: Session, batch: int) -> None:
+    bulk = carried_out(three, prepared(three, comment="By phone"), batch)
+    assert bulk.outcomes == {"changed": 2, "same": 1}
+    for user_id, before, row_version in ((BEN, "in_progress", 3), (CLEO, "todo", 2)):
+        event = history.events_of(three, user_id, STEP)[-1]
+        assert (event.actor, event.source, event.comment) == (SAM.key, "bulk", "By phone")
+        assert (event.from_status, event.to_status, event.row_version) == (before, "done", row_version)
+        assert progress.step_of(three, user_id, STEP).row_version == row_version
+        assert people.find(three, user_id).progress == 50
+    assert len(history.events_of(three, ANNA, STEP)) == 1
+    assert people_with_wrong_arrays(three) == []
+
+
+@pytest.mark.parametrize("status", ["done", "skipped", "in_progress", "todo"])
+def test_it_is_what_saving_one_after_the_other_would_be(three: Session, status: str) -> None:
+    a_release(three)
+    users = """SELECT user_id, done_releases, skipped_releases, in_progress_releases, finished_at IS NULL, last_activity_at
+                 FROM onboarding_users ORDER BY 1"""
+    rows = "SELECT * FROM user_steps ORDER BY user_id, step_id"
+
+    def held() -> list[Any]:
+        return [three.execute(text(query)).all() for query in (users, rows)]
+
+    with three.begin_nested() as example:
+        for user_id in (ANNA, BEN, CLEO):
+            if status_of(three, user_id) != status:
+                a_save(three, status, user_id, actor=SAM)
+        expected = held()
+        example.rollback()
+    carried_out(three, prepared(three, status=status))
+    assert held() == expected
+
+
+def test_who_moved_since_the_preview_is_left_alone_listed_and_counted_as_a_conflict(three: Session) -> None:
+    bulk_id = prepared(three)
+    a_save(three, "skipped", CLEO)
+    bulk = carried_out(three, bulk_id)
+    assert bulk.outcomes == {"changed": 1, "same": 1, "moved": 1}
+    assert status_of(three, CLEO) == "skipped"
+    (moved,), following = bulk_changes.members(three, bulk_id, "moved")
+    assert (moved.user_id, moved.from_status, moved.status, following) == (CLEO, "todo", "skipped", None)
+    kept = three.execute(text("SELECT * FROM write_conflicts")).one()
+    assert (kept.user_id, kept.actor, kept.source, kept.to_status) == (CLEO, SAM.key, "bulk", "done")
+    assert (kept.row_version, kept.current_row_version) == (1, 2)
+
+
+def test_a_release_since_the_preview_moves_everybody(three: Session) -> None:
+    bulk_id = prepared(three)
+    a_release(three)
+    assert carried_out(three, bulk_id).outcomes == {"same": 1, "moved": 2}
+
+
+def test_who_moved_to_just_that_status_needs_nothing(three: Session) -> None:
+    bulk_id = prepared(three)
+    a_save(three, "done", BEN)
+    assert carried_out(three, bulk_id).outcomes == {"changed": 1, "same": 2}
+
+
+def test_those_who_moved_can_be_changed_again_as_they_are_now(three: Session) -> None:
+    bulk_id = prepared(three, comment="By phone")
+    a_save(three, "skipped", CLEO)
+    carried_out(three, bulk_id)
+    retried = bulk_changes.again(three, SAM, bulk_id)
+    (member,), _ = bulk_changes.members(three, retried)
+    assert (member.user_id, member.from_status) == (CLEO, "skipped")
+    assert bulk_changes.get(three, retried).comment == "By phone"
+    assert carried_out(three, retried).outcomes == {"changed": 1}
+    with pytest.raises(Refused):
+        bulk_changes.again(three, SAM, retried)
+
+
+def test_ids_of_nobody_are_gone(three: Session) -> None:
+    bulk = carried_out(three, prepared(three, BEN, BEN, "nobody", "💥", "' OR 1=1 --"))
+    assert bulk.outcomes == {"changed": 1, "gone": 3}
+
+
+def test_ten_thousand_ids_are_taken_and_one_more_is_refused(three: Session) -> None:
+    ids = [f"nobody-{number}" for number in range(9_999)]
+    bulk = carried_out(three, bulk_changes.create(three, SAM, [BEN, *ids], STEP, "done"), 5_000)
+    assert bulk.outcomes == {"changed": 1, "gone": 9_999}
+    with pytest.raises(Invalid, match="10,000"):
+        bulk_changes.create(three, SAM, [BEN, CLEO, *ids], STEP, "done")
+
+
+def test_a_filter_chooses_all_who_match(three: Session) -> None:
+    bulk_id = bulk_changes.create(three, SAM, Filter(step_id=STEP, status="in_progress"), STEP, "done")
+    assert carried_out(three, bulk_id).outcomes == {"changed": 1}
+    assert status_of(three, CLEO) == "todo"
+
+
+def test_whoever_comes_to_100_has_finished(three: Session) -> None:
+    a_save(three, "done", BEN, OTHER)
+    carried_out(three, prepared(three))
+    assert people.find(three, BEN).finished
+    assert not people.find(three, CLEO).finished
+
+
+def test_it_is_in_the_log_once_and_carrying_on_after_the_end_does_nothing(three: Session) -> None:
+    bulk_id = prepared(three, comment="By phone")
+    carried_out(three, bulk_id, 1)
+    before = snapshot(three)
+    bulk_changes.carry_on(three, SAM, bulk_id)
+    assert snapshot(three) == before
+    entry = three.execute(text("SELECT * FROM audit_log WHERE action = 'people.bulk'")).one()
+    assert (entry.actor, entry.step_id, entry.note) == (SAM.key, STEP, "By phone")
+    assert entry.changes == {"status": [None, "done"], "changed": [None, 2], "same": [None, 1]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"chosen": []}, "people"),
+        ({"chosen": ["a\0"]}, "people"),
+        ({"chosen": ["x" * 201]}, "people"),
+        ({"chosen": Filter(q="nobody-at-all")}, "people"),
+        ({"status": "finished"}, "status"),
+        ({"comment": "x" * 2001}, "comment"),
+        ({"comment": "\0"}, "comment"),
+    ],
+)
+def test_what_cannot_be_done_is_named_and_nothing_is_kept(three: Session, changes: dict[str, Any], named: str) -> None:
+    before = snapshot(three)
+    with pytest.raises(Invalid) as refused:
+        bulk_changes.create(three, SAM, **{"chosen": [BEN], "step_id": STEP, "status": "done", "comment": ""} | changes)
+    assert list(refused.value.problems) == [named]
+    assert snapshot(three) == before
+
+
+def test_there_must_be_such_a_step_and_such_a_change(three: Session) -> None:
+    a_step(three, "only-a-draft", released=False)
+    for step_id in ("nowhere", "only-a-draft", "a\0"):
+        with pytest.raises(NotFound):
+            bulk_changes.create(three, SAM, [BEN], step_id, "done")
+    for bulk_id in (0, -1, 999_999, 2**40):
+        with pytest.raises(NotFound):
+            bulk_changes.carry_on(three, SAM, bulk_id)
+
+
+def test_a_withdrawn_step_is_refused_before_and_after_the_preview(three: Session) -> None:
+    bulk_id = prepared(three)
+    releases.withdraw(three, MAYA, STEP)
+    before = snapshot(three)
+    with pytest.raises(Withdrawn):
+        bulk_changes.carry_on(three, SAM, bulk_id)
+    with pytest.raises(Withdrawn):
+        prepared(three)
+    assert snapshot(three) == before
+
+
+def test_people_are_paged_by_id(three: Session) -> None:
+    ids = factories.people(three, 5)
+    bulk_id = prepared(three, *ids)
+    seen, after = [], ""
+    while after is not None:
+        page, after = bulk_changes.members(three, bulk_id, after=after, limit=2)
+        seen += [member.user_id for member in page]
+    assert seen == ids
+
+
+def test_a_preview_that_nobody_confirmed_is_forgotten_after_a_day(three: Session) -> None:
+    old, run = prepared(three), prepared(three)
+    carried_out(three, run)
+    three.execute(text("UPDATE bulk_changes SET created_at = now() - interval '25 hours'"))
+    prepared(three)
+    with pytest.raises(NotFound):
+        bulk_changes.get(three, old)
+    assert bulk_changes.get(three, run).people == 3

@@ -1,0 +1,200 @@
+"""Changing many people: from the list's form to the preview, the run and what came of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from dashboard.database import Database
+from dashboard.onboarding import bulk_changes, releases
+from dashboard.staff.permissions import Role
+from tests.factories import ANNA, BEN, CLEO, MAYA, STEP, a_person, a_save, a_step, people, status_of
+from tests.staff.signed_in import sign_in_as
+from tests.web.desk import HTMX, send
+from tests.web.person import HOSTILE, part, words
+
+
+@pytest.fixture
+def agent(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which a support agent is signed in."""
+    sign_in_as(client, database, Role.SUPPORT)
+    return client
+
+
+@pytest.fixture
+def three(session: Session) -> Session:
+    """Anna has done the step, Ben and Cleo have not started."""
+    a_step(session, title="Set up payments")
+    for user_id in (ANNA, BEN, CLEO):
+        a_person(session, user_id)
+    a_save(session, "done")
+    session.commit()
+    return session
+
+
+def prepare(client: FlaskClient, *user_ids: str, **fields: str) -> TestResponse:
+    """The list's form sent for these people."""
+    said: dict[str, Any] = {"step": STEP, "status": "done", "comment": ""} | fields
+    return send(client, "/bulk-changes", said | {"user_id": list(user_ids)})
+
+
+def figure(page: str, testid: str) -> str:
+    return words(re.sub(r"^[^>]*>", "", part(page, testid)).partition("</dd>")[0])
+
+
+def token_of(client: FlaskClient) -> str:
+    return re.findall(r'"X-CSRFToken": "([^"]+)"', client.get("/people").text)[0]
+
+
+def test_the_list_offers_it_to_those_who_may(agent: FlaskClient, three: Session) -> None:
+    page = agent.get(f"/people?step={STEP}&status=todo").text
+    form = part(page, "people-form")
+    assert 'method="post" action="/bulk-changes"' in agent.get("/people").text
+    assert f'name="filter_step" value="{STEP}"' in form
+    assert f'name="user_id" value="{BEN}" aria-label="Choose Ben"' in form
+
+
+def test_a_viewer_sees_no_boxes_and_is_refused(client: FlaskClient, database: Database, three: Session) -> None:
+    sign_in_as(client, database, Role.VIEWER)
+    assert 'type="checkbox"' not in client.get("/people").text
+    assert prepare(client, BEN).status_code == 403
+    assert client.get("/bulk-changes/1").status_code == 403
+
+
+def test_the_preview_says_what_would_change_and_changes_nothing(agent: FlaskClient, three: Session) -> None:
+    answer = prepare(agent, ANNA, BEN, "nobody", comment="By phone")
+    assert answer.status_code == 303
+    page = agent.get(answer.location).text
+    assert figure(page, "bulk-would-change") == "Would change 1 of 3"
+    assert figure(page, "bulk-already") == "Already so 1"
+    assert figure(page, "bulk-reach") == "Come to 100 % 1"
+    assert figure(page, "bulk-unknown") == "Not found 1"
+    assert "By phone" in page
+    assert "Set “Set up payments” to Done for 1 person" in page
+    assert status_of(three, BEN) == "todo"
+
+
+def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
+    agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes.carry_on, "__defaults__", (1,))
+    address = prepare(agent, ANNA, BEN, CLEO).location
+    a_save(three, "skipped", CLEO)
+    three.commit()
+    assert send(agent, f"{address}/run", {}).location == address
+    page = agent.get(address).text
+    assert [figure(page, f"bulk-{name}") for name in ("changed", "same", "moved", "gone")] == [
+        "Changed 1",
+        "Already so 1",
+        "Moved meanwhile 1",
+        "Not found 0",
+    ]
+    assert "1 person changed after you previewed this" in page
+    moved = part(page, f"member-{CLEO}").partition("</tr>")[0]
+    assert "To do" in moved
+    assert "Skipped" in moved
+    assert f"member-{BEN}" not in page
+    assert f"member-{BEN}" in agent.get(f"{address}?outcome=changed").text
+
+
+def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
+    agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes.carry_on, "__defaults__", (2,))
+    address = prepare(agent, ANNA, BEN, CLEO).location
+    headers = HTMX | {"X-CSRFToken": token_of(agent)}
+    first = agent.post(f"{address}/run", headers=headers).text
+    assert "2 of 3 people" in words(part(first, "bulk-running"))
+    assert f'hx-post="{address}/run" hx-trigger="load' in first
+    # whoever opens the page meanwhile can go on with it
+    assert "2 of 3 people" in words(part(agent.get(address).text, "bulk-running"))
+    last = agent.post(f"{address}/run", headers=headers).text
+    assert "bulk-running" not in last
+    assert figure(last, "bulk-changed") == "Changed 2"
+
+
+def test_those_who_moved_are_previewed_again_as_they_are_now(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, BEN, CLEO).location
+    a_save(three, "skipped", CLEO)
+    three.commit()
+    send(agent, f"{address}/run", {})
+    again = send(agent, f"{address}/again", {}).location
+    page = agent.get(again).text
+    assert figure(page, "bulk-would-change") == "Would change 1 of 1"
+    assert "Skipped" in part(page, f"member-{CLEO}").partition("</tr>")[0]
+    send(agent, f"{again}/run", {})
+    assert status_of(three, CLEO) == "done"
+    assert send(agent, f"{again}/again", {}).status_code == 409
+
+
+def test_all_who_match_a_filter_are_chosen_whatever_page_they_are_on(agent: FlaskClient, three: Session) -> None:
+    people(three, 40)
+    three.commit()
+    answer = prepare(agent, ANNA, everybody="1", filter_q="user", filter_step=STEP, filter_status="todo")
+    assert figure(agent.get(answer.location).text, "bulk-would-change") == "Would change 40 of 40"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "fields", "said"),
+    [
+        ([], {}, "People are needed: choose at least one."),
+        ([BEN], {"status": "finished"}, "The status must be one of"),
+        ([BEN], {"comment": "x" * 2001}, "The comment must be at most 2,000 characters, not 2,001."),
+        ([BEN], {"step": "nowhere"}, "The step is not one that anybody has."),
+        ([BEN], {"step": ""}, "The step is not one that anybody has."),
+        ([], {"everybody": "1", "filter_idle": "never"}, "No activity for must be a whole number of days"),
+        ([f"nobody-{number}" for number in range(10_001)], {}, "People can be 10,000 at once at most"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_everything_still_there(
+    agent: FlaskClient, three: Session, chosen: list[str], fields: dict[str, str], said: str
+) -> None:
+    answer = prepare(agent, *chosen, **({"comment": "By phone"} | fields))
+    assert answer.status_code == 422
+    assert said in words(part(answer.text, "bulk-problems"))
+    for user_id in chosen[:3]:
+        assert f'name="user_id" value="{user_id}"' in answer.text
+    assert fields.get("comment", "By phone") in answer.text
+
+
+def test_a_step_withdrawn_meanwhile_is_said_and_nobody_is_changed(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, BEN).location
+    releases.withdraw(three, MAYA, STEP)
+    three.commit()
+    for headers in ({}, HTMX):
+        answer = agent.post(f"{address}/run", headers=headers | {"X-CSRFToken": token_of(agent)})
+        assert answer.status_code == 410
+        assert "was withdrawn" in answer.text
+    assert status_of(three, BEN) == "todo"
+    assert "The step was withdrawn meanwhile." in prepare(agent, BEN).text
+
+
+@pytest.mark.parametrize("address", ["/bulk-changes/0", "/bulk-changes/99", "/bulk-changes/99999999999"])
+def test_a_change_that_is_not_there_is_not_found(agent: FlaskClient, three: Session, address: str) -> None:
+    assert agent.get(address).status_code == 404
+    assert send(agent, f"{address}/run", {}).status_code == 404
+    assert send(agent, f"{address}/again", {}).status_code == 404
+    assert agent.get(f"{address}/people.csv").status_code == 404
+
+
+def test_broken_pages_of_its_people_and_hostile_text(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, HOSTILE, comment=HOSTILE).location
+    assert agent.get(address, query_string={"after": "x" * 201}).status_code == 422
+    assert agent.get(address, query_string={"outcome": "x"}).status_code == 200
+    assert "<script>alert" not in agent.get(address).text
+
+
+def test_the_file_tells_what_came_of_each(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, ANNA, BEN, "nobody").location
+    send(agent, f"{address}/run", {})
+    assert agent.get(f"{address}/people.csv").text.splitlines() == [
+        "user_id,name,email,previewed,now,outcome",
+        "anna,Anna,anna@example.com,done,done,same",
+        "ben,Ben,ben@example.com,todo,done,changed",
+        "nobody,,,,,gone",
+    ]

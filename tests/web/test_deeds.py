@@ -1,0 +1,180 @@
+"""Activity in words: each action that the code records has a wording and a filter, and each change is told."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.models import RELEASE_KINDS
+from dashboard.onboarding.activity import ActivityPage, Entry
+from dashboard.onboarding.activity_filter import ACTIONS, CHANGED, SYSTEM_ACTORS, WHAT
+from dashboard.onboarding.history import Who
+from dashboard.web import deeds
+
+PACKAGE = Path(__file__).parents[2] / "dashboard"
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def done(action: str, **more: Any) -> Entry:
+    members: dict[str, Any] = {
+        "at": NOW,
+        "id": 1,
+        "actor": "staff:maya@example.com",
+        "action": action,
+        "step_id": None,
+        "user_id": None,
+        "from_status": None,
+        "to_status": None,
+        "row_version": None,
+        "subject": "",
+        "changes": {},
+        "comment": "",
+        "source": "",
+    }
+    return Entry(**members | more)
+
+
+def sentence(action: str, **more: Any) -> str:
+    return deeds.sentence(done(action, **more))
+
+
+# Nothing that is recorded goes without words --------------------------------------------------------------------------
+
+
+def recorded() -> Iterator[str]:
+    """The action of every call of record() in the package."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "record":
+                yield from actions(node.args[2])
+
+
+def actions(node: ast.expr) -> Iterator[str]:
+    """The values that the expression can have."""
+    if isinstance(node, ast.Constant):
+        yield str(node.value)
+    elif isinstance(node, ast.IfExp):
+        yield from (*actions(node.body), *actions(node.orelse))
+    else:
+        assert ast.unparse(node) == "f'release.{terms.kind}'", f"{ast.unparse(node)}: teach this test its values"
+        yield from (f"release.{kind}" for kind in RELEASE_KINDS)
+
+
+def test_every_recorded_action_has_words() -> None:
+    found = set(recorded())
+    assert len(found) > 20
+    assert found - set(deeds.SENTENCES) == set()
+
+
+def test_every_action_with_words_is_in_one_filter() -> None:
+    filtered = [action for of_one in ACTIONS.values() for action in of_one if action != CHANGED]
+    assert len(filtered) == len(set(filtered))
+    assert set(filtered) == set(deeds.SENTENCES)
+
+
+def test_every_filter_has_a_label_and_actions() -> None:
+    assert list(deeds.WHAT_LABELS) == list(WHAT)
+    assert ["all", *ACTIONS] == list(WHAT)
+
+
+def test_every_system_actor_can_be_filtered_and_has_a_name() -> None:
+    written = {key for path in PACKAGE.rglob("*.py") for key in re.findall(r'"(system:[a-z-]+)"', path.read_text())}
+    assert written == set(SYSTEM_ACTORS) == set(deeds.SYSTEM_NAMES)
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (done("release.migrate", subject="release 3", changes={"version": [1, 2]}), "Released version 2"),
+        (done("release.publish", changes={"version": [None, 1]}), "Released version 1"),
+        (done("release.rollback", changes={"version": [2, 1]}), "Rolled back to version 1"),
+        (done("release.withdraw", changes={"version": [2, None]}), "Withdrew the step"),
+        (done("release.restore", changes={"version": [None, 2]}), "Restored the step in version 2"),
+        (done("draft.save", subject="version 4"), "Saved the draft of version 4"),
+        (done("people.import", subject="2,000 people"), "Imported 2,000 people"),
+        (done("sign_in.accepted", subject="maya@example.com"), "Signed in"),
+        (done("staff.role_changed", subject="noor@example.com"), "Changed the role of noor@example.com"),
+        (done("staff.sessions_ended", subject="a@b", changes={"sessions": [2, 0]}), "Ended 2 sessions of a@b"),
+        (done("staff.sessions_ended", subject="a@b", changes={"sessions": [1, 0]}), "Ended 1 session of a@b"),
+        (done("token.created", subject="{0} {version}"), "Created the token {0} {version}"),
+        (done("plugin.ran", subject="twice"), "plugin.ran twice"),
+        (done("plugin.ran"), "plugin.ran"),
+    ],
+    ids=lambda value: value.action if isinstance(value, Entry) else "",
+)
+def test_an_action_is_told_in_plain_words(entry: Entry, words: str) -> None:
+    assert deeds.sentence(entry) == words
+
+
+@pytest.mark.parametrize("action", deeds.SENTENCES)
+@pytest.mark.parametrize("changes", [{}, {"version": 5, "sessions": "x"}, {"version": [1], "sessions": [None, None]}])
+def test_no_words_need_what_was_not_recorded(action: str, changes: dict[str, Any]) -> None:
+    assert "{" not in sentence(action, changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ([20, 25], "<del>20</del> → <ins>25</ins>"),
+        ([None, 2000], "2,000"),
+        ([3, None], "<del>3</del>"),
+        ([None, None], "<del>none</del>"),
+        ([None, ""], "<del>none</del>"),
+        (["", "/new"], "/new"),
+        (["/a", "/b"], "<del>/a</del> → <ins>/b</ins>"),
+        (["Set up payments", "Set up payouts"], "Set up <del>payments</del> <ins>payouts</ins>"),
+        ([["a", "b"], ["b", "a"]], "<del>a, b</del> → <ins>b, a</ins>"),
+        ([None, ["progress:read", "steps:read"]], "progress:read, steps:read"),
+        ([True, False], "<del>True</del> → <ins>False</ins>"),
+        (["<b>", "<i>"], "<del>&lt;b&gt;</del> → <ins>&lt;i&gt;</ins>"),
+        ([None, "<script>"], "&lt;script&gt;"),
+        ("<whole>", "&#34;&lt;whole&gt;&#34;"),
+        ({"a": 1}, "{&#34;a&#34;: 1}"),
+        ([1, 2, 3], "[1, 2, 3]"),
+    ],
+    ids=str,
+)
+def test_a_change_is_told_with_what_was_before(value: object, told: str) -> None:
+    assert str(deeds.difference("weight", value).text) == told
+
+
+def test_members_have_labels_in_the_order_of_the_form() -> None:
+    entry = done(
+        "draft.save", changes={"own": [1, 2], "weight": [1, 2], "description": ["a", "b"], "title": ["a", "b"]}
+    )
+    page = ActivityPage(names={entry.actor: Who("Maya")})
+    told = deeds.tell(entry, page, {})
+    assert [one.label for one in told.differences] == ["Title", "Description", "Weight", "own"]
+
+
+def test_a_release_leads_to_its_receipt_and_nothing_else_does() -> None:
+    assert deeds.receipt_of(done("release.migrate", step_id="a b", subject="release 12")) == "/steps/a%20b/releases/12"
+    for other in (
+        done("draft.save", step_id="a", subject="release 12"),
+        done("release.migrate", step_id="a", subject="release x"),
+        done("release.migrate", subject="release 12"),
+    ):
+        assert deeds.receipt_of(other) == ""
+
+
+def test_who_is_not_there_any_more_is_told_as_such() -> None:
+    entry = done(CHANGED, id=None, user_id="erased-7", step_id="gone", actor="user:erased-7", source="bulk")
+    told = deeds.tell(entry, ActivityPage(names={entry.actor: Who("erased-7")}), {})
+    assert (told.person, told.person_id, told.by) == ("An erased person", "", "An erased person")
+    assert (told.step, told.step_id, told.by_detail) == ("gone", "", "in bulk")
+    assert deeds.person_called("usr_1", {}) == "usr_1"
+
+
+def test_a_program_of_ours_is_called_by_what_it_is() -> None:
+    entry = done("people.import", actor="system:import", source="import")
+    told = deeds.tell(entry, ActivityPage(names={entry.actor: Who("import", "system")}), {})
+    assert (told.by, told.by_detail) == ("An import", "system, import")
