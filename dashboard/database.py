@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session as Session  # doors name the type from here, 
 from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
+from dashboard.onboarding.errors import Recorded
 from dashboard.schema import head_revision
 
 
@@ -25,9 +26,17 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session whose work is committed once at the end, or rolled back when the block raises."""
-        with self._sessions.begin() as session:
-            yield session
+        """A session whose work is committed once at the end, or rolled back when the block raises.
+
+        Recorded (a Conflict) is the one error that commits: what was written before it is its record.
+        """
+        with self._sessions() as session, session.begin() as begun:
+            try:
+                yield session
+            except Recorded:
+                if begun.is_active:
+                    begun.commit()
+                raise
 
     def dispose(self) -> None:
         """Closes the pooled connections; the object stays usable."""

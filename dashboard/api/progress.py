@@ -18,7 +18,7 @@ from dashboard.api.routing import endpoint
 from dashboard.database import transaction
 from dashboard.onboarding import people, progress
 from dashboard.onboarding.carryover import STATUSES, Status
-from dashboard.onboarding.errors import Invalid, Withdrawn
+from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.progress import Saved, UserStep
 from dashboard.staff.permissions import Scope
 from dashboard.staff.tokens import Token
@@ -133,11 +133,16 @@ def save_step(token: Token, path: StepPath, query: Saving, header: Condition, bo
     """
     user_id, row_version = _one_user(query, body), _one_version(header, body)
     with transaction() as session:
-        if query.create:
-            people.ensure(session, token.actor, user_id)
-        saved = progress.save(
-            session, token.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
-        )
+        is_new = query.create and people.ensure(session, token.actor, user_id)
+        try:
+            saved = progress.save(
+                session, token.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
+            )
+        except Conflict:
+            # made for this save alone, they are not kept without it; and nobody else has saved a step of theirs
+            if is_new:
+                session.rollback()
+            raise
     return reply(_saved(saved), row_version=saved.row_version)
 
 

@@ -30,7 +30,7 @@ class StepPlan:
 @dataclass(frozen=True, slots=True)
 class Chapter:
     """A release `days` from now (fields None: a roll-back). Of those it resets, the share `again` begins again within
-    that many days."""
+    that many days, and `stale` people more save once from a page that they had open before."""
 
     days: float
     step_id: str
@@ -39,6 +39,7 @@ class Chapter:
     by: str = MAYA
     again: float = 0.0
     within: float = 1.0
+    stale: int = 0
 
 
 STEPS = (
@@ -126,6 +127,7 @@ HISTORY = (
         "The old connector stops on 1 December, so everyone connects again.",
         again=0.05,
         within=40 / 1440,
+        stale=21,
     ),
 )
 

@@ -15,6 +15,8 @@ PEOPLE = 2_000
 SEED = 20_260
 IDLE_DAYS = 9
 """How long ago people did something last, on average, when they had the whole checklist to do."""
+BUSY_DAYS = 7
+"""For how long back it is told that the product saves a step again when someone comes back to it."""
 LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 SUPPORT = Actor("staff:tomas@demo.example", "web")
 
@@ -49,7 +51,7 @@ class Someone:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Act:
-    """Something that a person, or support for them, does at a moment."""
+    """Something that a person, or support for them, does at a moment; `again`: it says the same once more."""
 
     at: datetime
     person: int
@@ -57,6 +59,7 @@ class Act:
     status: Status = field(compare=False)
     by: Actor = field(compare=False)
     comment: str = field(default="", compare=False)
+    again: bool = field(default=False, compare=False)
 
 
 class Story:
@@ -65,6 +68,9 @@ class Story:
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.random = Random(SEED)  # noqa: S311 - the same people each time is the point
+        # on their own, so that they change nothing about who does what
+        self.visits = Random(SEED + 1)  # noqa: S311
+        self.stale = Random(SEED + 2)  # noqa: S311
         self.people: list[Someone] = []
         self.acts: list[Act] = []
         self._used: set[str] = set()
@@ -120,7 +126,7 @@ class Story:
 
     def _begin(self, index: int, step: StepPlan, moment: datetime, *, finishes: bool) -> None:
         random = self.random
-        themselves = Actor(f"user:{self.people[index].user_id}", "api")
+        themselves = self.themselves(index)
         by, comment = (SUPPORT, random.choice(COMMENTS)) if random.random() < 0.03 else (themselves, "")
         skips = finishes and random.random() < step.skipped
         if not skips and (not finishes or random.random() < 0.5):
@@ -132,13 +138,40 @@ class Story:
     def _act(self, at: datetime, index: int, step_id: str, status: Status, by: Actor, comment: str = "") -> None:
         if self.people[index].joined < at < self.now:
             self.acts.append(Act(at, index, step_id, status, by, comment))
+            if status == "in_progress" and at > self.after(-2 * BUSY_DAYS):
+                self._come_back(at, index, step_id, by)
+
+    def _come_back(self, since: datetime, index: int, step_id: str, by: Actor) -> None:
+        """Most look at the step again, today and perhaps before, and the product saves that it still is in progress."""
+        if self.visits.random() < 0.3:
+            return
+        for day in range(BUSY_DAYS):
+            at = self.after(-day - self.visits.uniform(0.01, 1))
+            if (day == 0 or self.visits.random() < 0.5) and at > since:
+                self.acts.append(Act(at, index, step_id, "in_progress", by, again=True))
 
     def begin_again(self, chapter: Chapter, reset: Sequence[int]) -> None:
         """After a release, some of those it reset take the step up once more."""
         for index in reset:
             if index and self.random.random() < chapter.again:
                 at = self.after(chapter.days + self.random.uniform(0.01, 1) * chapter.within)
-                self._act(at, index, chapter.step_id, "in_progress", Actor(f"user:{self.people[index].user_id}", "api"))
+                self._act(at, index, chapter.step_id, "in_progress", self.themselves(index))
+
+    def themselves(self, index: int) -> Actor:
+        """The person as the product signs what they do."""
+        return Actor(f"user:{self.people[index].user_id}", "api")
+
+    def saved_stale(self, chapter: Chapter, reset: Sequence[int]) -> list[Act]:
+        """Saves from pages from before the release, by some of those it reset who do not begin again."""
+        beginning = {act.person for act in self.acts if act.step_id == chapter.step_id}
+        others = [index for index in reset if index and index not in beginning]
+        return [
+            Act(
+                self.after(chapter.days + self.stale.uniform(0.02, 1) * chapter.within),
+                *(index, chapter.step_id, "done", self.themselves(index)),
+            )
+            for index in self.stale.sample(others, chapter.stale)
+        ]
 
 
 def _plain(name: str) -> str:

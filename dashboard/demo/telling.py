@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -38,10 +38,12 @@ def tell(session: Session, story: Story) -> None:
         teller.learn()
         reset_now = sorted(set(before) - set(teller.in_progress(chapter.step_id)))
         story.begin_again(chapter, reset_now)
+        teller.save_stale(chapter, reset_now)
     teller.go_on(story.now)
     with teller.at(DRAFT.days):
         _draft(session, DRAFT)
     teller.date_everything()
+    teller.store_conflicts()
 
 
 def _release(session: Session, chapter: Chapter, moment: datetime) -> None:
@@ -69,6 +71,7 @@ class Teller:
         self.stored: set[int] = set()
         self.logged: list[tuple[int, datetime]] = [(self._last_entry(), story.after(STEPS[0].published - 1))]
         self.events: list[tuple[Any, ...]] = []
+        self.conflicts: list[tuple[Any, ...]] = []
 
     @contextmanager
     def at(self, days: float) -> Iterator[datetime]:
@@ -112,19 +115,62 @@ class Teller:
         current, row = of_step[-1], person.rows.get(act.step_id)
         before = self._counts(person, act.step_id)
         is_step_back = act.status == "in_progress" and before == "done"
-        if before == act.status or is_step_back:
+        if (before == act.status) != act.again or is_step_back:
             return False
         row_version = 1 + (row.row_version + current.number - row.number if row else current.number)
+        attempt = self._refused_before(act, row, current, row_version) if row else 0
         person.rows[act.step_id] = Row(act.status, current.number, current.id, row_version, act.at, act.by.key)
         self.events.append(
             (
                 *(person.user_id, act.step_id, row_version, act.at, act.by.key, act.by.source, before, act.status),
-                *(current.id, act.comment),
+                *(current.id, act.comment, attempt),
             )
         )
         if act.status in COUNTING and person.finished_at is None and self._is_through(person):
             person.finished_at = act.at
         return True
+
+    def _refused_before(self, act: Act, row: Row, current: Release, row_version: int) -> int:
+        """How often the act was refused as stale before it went through: the page was from before a release of today,
+        or the step was open in two places."""
+        if act.by.source != "api":
+            return 0
+        chance, release = self.story.stale, None
+        if current.number > row.number and current.released_at > self.story.after(-1):
+            release = current
+        elif not (act.again and chance.random() < 0.025):
+            return 0
+        since = release.released_at if release else row.at
+        attempts = 2 if chance.random() < 0.15 else 1
+        for attempt in range(attempts):
+            earlier = min((act.at - since) / 2, timedelta(seconds=3 * (attempts - attempt)))
+            self._refuse(replace(act, at=act.at - earlier), row_version - 1, release, attempt)
+        return attempts
+
+    def save_stale(self, chapter: Chapter, reset: Sequence[int]) -> None:
+        """Some of those whom the release reset were about to be done, and are told that it came in between."""
+        current = self.releases[chapter.step_id][-1]
+        for act in self.story.saved_stale(chapter, reset):
+            row = self.story.people[act.person].rows[chapter.step_id]
+            self._refuse(act, row.row_version + current.number - row.number, current)
+
+    def _refuse(self, act: Act, current: int, release: Release | None, attempt: int = 0) -> None:
+        """Notes that the act came over the row_version before `current`."""
+        self.conflicts.append(
+            (
+                *(act.at, self.story.people[act.person].user_id, act.step_id, act.by.key, act.by.source, attempt),
+                *(act.status, current - 1, current, release.id if release else None),
+            )
+        )
+
+    def store_conflicts(self) -> None:
+        """All of them, in the order in which they happened."""
+        self._append("write_conflicts", CONFLICT_COLUMNS, sorted(self.conflicts, key=lambda conflict: conflict[:2]))
+
+    def _append(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        with driver_connection(self.session).cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def _is_through(self, person: Someone) -> bool:
         return all(self._counts(person, step.step_id) in COUNTING for step in STEPS)
@@ -133,10 +179,7 @@ class Teller:
         everybody = self.story.people
         self._copy("onboarding_users", USER_COLUMNS, 1, [_user_row(everybody[index]) for index in people])
         self._copy("user_steps", STEP_COLUMNS, 2, [_step_row(everybody[index], step_id) for index, step_id in written])
-        columns = ", ".join(EVENT_COLUMNS)
-        with driver_connection(self.session).cursor().copy(f"COPY user_step_events ({columns}) FROM STDIN") as copy:
-            for event in self.events:
-                copy.write_row(event)
+        self._append("user_step_events", EVENT_COLUMNS, self.events)
         self.events.clear()
 
     def _copy(self, table: str, columns: Sequence[str], keys: int, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -146,9 +189,7 @@ class Teller:
             self.session,
             f"CREATE TEMP TABLE demo_rows (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP",
         )
-        with driver_connection(self.session).cursor().copy(f"COPY demo_rows ({listed}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+        self._append("demo_rows", columns, rows)
         news = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
         insert = f"INSERT INTO {table} ({listed}) SELECT {listed} FROM demo_rows"
         run(self.session, f"{insert} ON CONFLICT ({key}) DO UPDATE SET {news}")
@@ -193,7 +234,11 @@ USER_COLUMNS = (
 STEP_COLUMNS = ("user_id", "step_id", "status", "release_id", "row_version", "updated_at", "updated_by")
 EVENT_COLUMNS = (
     *("user_id", "step_id", "row_version", "at", "actor", "source", "from_status", "to_status"),
-    *("release_id", "comment"),
+    *("release_id", "comment", "attempt"),
+)
+CONFLICT_COLUMNS = (
+    *("at", "user_id", "step_id", "actor", "source", "attempt", "to_status"),
+    *("row_version", "current_row_version", "release_id"),
 )
 LOG_COLUMNS = ("at", "changes", "actor", "action", "step_id", "user_id", "subject", "note")
 

@@ -15,6 +15,13 @@ class OnboardingError(Exception):
     """Base of everything the engine refuses. `str(error)` is one plain sentence for the person who asked."""
 
 
+class Recorded(OnboardingError):
+    """A refusal that was put on record just before: its transaction is committed, and then it goes on.
+
+    Whatever else that transaction did is committed with it. So who saves several things in one catches it for each.
+    """
+
+
 class NotFound(OnboardingError):
     """There is no such step, version, release or person."""
 
@@ -45,7 +52,7 @@ class Withdrawn(Refused):
         super().__init__(f"The step “{step_id}” was withdrawn. Restore it first.")
 
 
-class Conflict(OnboardingError):
+class Conflict(Recorded):
     """A stale save of one person's step. `changes` are the exact changes after `attempted`, oldest first."""
 
     def __init__(self, attempted: int, current: UserStep, changes: Sequence[Change]) -> None:

@@ -298,48 +298,14 @@ def impact(counted: Counted) -> Impact:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """How onboarding goes. `new` and `newly_finished` are of the last 30 days.
-
-    `idle` people have never finished, and had no activity for 14 days.
-    """
-
-    spread: Spread
-    funnel: Mapping[str, Counts]
-    new: int
-    newly_finished: int
-    idle: int
-
-    @property
-    def everybody(self) -> int:
-        return self.spread.people.total()
-
-
-RECENT = text("""
-SELECT count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new,
-       count(*) FILTER (WHERE finished_at > now() - interval '30 days') AS newly_finished,
-       count(*) FILTER (WHERE finished_at IS NULL
-                          AND coalesce(last_activity_at, created_at) < now() - interval '14 days') AS idle
-  FROM onboarding_users
-""")
-
-
-def overview(session: Session) -> Overview:
-    """How everybody stands now, in three queries; `funnel` has each step that was ever released."""
-    spread, funnel = _now(session)
-    recent = session.execute(RECENT).one()
-    return Overview(spread, funnel, recent.new, recent.newly_finished, recent.idle)
-
-
 def funnel(session: Session) -> dict[str, Counts]:
     """People by status for each step that was ever released, from one pass over the people."""
-    return _now(session)[1]
-
-
-def _now(session: Session) -> tuple[Spread, dict[str, Counts]]:
     groups = census(session)
-    known = rules(session)
+    return tally(groups, rules(session))[1]
+
+
+def tally(groups: Sequence[Group], known: Rules) -> tuple[Spread, dict[str, Counts]]:
+    """How far everybody is, and people by status for each step that was ever released."""
     spread = Spread()
     counts = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
     for group in groups:

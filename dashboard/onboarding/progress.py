@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, text
+import structlog
+from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
 
@@ -16,6 +18,8 @@ from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import changes_since
 from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
+
+log = structlog.get_logger("dashboard.progress")
 
 STATUS_NAMES = ", ".join(reversed(STATUSES))
 
@@ -179,11 +183,13 @@ def save(
 ) -> Saved:
     """Save a status over the `row_version` that the caller saw; `attempt` counts the caller's retries.
 
-    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`.
+    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`. A
+    conflict is kept in write_conflicts, for which its transaction is committed: see errors.Recorded.
     """
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
     check_key("step", step_id)
+    attempt = max(0, min(attempt, MAX_INTEGER))
     saved = session.execute(
         WRITE,
         {
@@ -193,13 +199,16 @@ def save(
             "row_version": row_version,
             "actor": actor.key,
             "source": actor.source,
-            "attempt": max(0, min(attempt, MAX_INTEGER)),
+            "attempt": attempt,
             "comment": comment.strip(),
             "at": at,
         },
     ).one_or_none()
     if saved is None:
-        raise _why_not(session, user_id, step_id, row_version)
+        refusal = _why_not(session, user_id, step_id, row_version)
+        if isinstance(refusal, Conflict):
+            _put_on_record(session, actor, user_id, checked, attempt, refusal)
+        raise refusal
     finished: bool = saved.finished
     if saved.progress == 100 and not finished:
         finished = True
@@ -272,6 +281,31 @@ def _why_not(session: Session, user_id: str, step_id: str, row_version: int) -> 
         if change.row_version <= step.row_version
     ]
     return Conflict(row_version, step, changes)
+
+
+def _put_on_record(
+    session: Session, actor: Actor, user_id: str, to_status: Status, attempt: int, conflict: Conflict
+) -> None:
+    """Keep the refusal, to be counted. Where just that fails, the refusal still is the answer."""
+    passed = [change.release.id for change in conflict.changes if change.release]
+    kept = insert(models.WriteConflict).values(
+        user_id=user_id,
+        step_id=conflict.current.step_id,
+        actor=actor.key,
+        source=actor.source,
+        attempt=attempt,
+        to_status=to_status,
+        row_version=conflict.attempted,
+        current_row_version=conflict.current.row_version,
+        release_id=max(passed, default=None),
+    )
+    try:
+        with session.begin_nested():
+            session.execute(kept)
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        log.warning("conflict not kept", error=str(error.orig))
 
 
 STEPS = """

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from flask import Blueprint
+from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import transaction
-from dashboard.onboarding import history, impact, releases, steps
-from dashboard.onboarding.carryover import UNDOES, Release
+from dashboard.database import Session, transaction
+from dashboard.onboarding import everybody, history, releases, steps
+from dashboard.onboarding.carryover import STATUSES, UNDOES, Release
+from dashboard.onboarding.steps import Definition
+from dashboard.onboarding.traffic import traffic
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
-from dashboard.web.rendering import render
+from dashboard.web.checklist import title_of
+from dashboard.web.export import Rows, csv_file
+from dashboard.web.rendering import render, wants_partial
 from dashboard.web.told import receipt_address, released
+from dashboard.web.writes import Writes, card, period_from
 
 blueprint = Blueprint("overview", __name__)
 
-BANDS = (*(f"{start}–{start + 9}" for start in range(0, 100, 10)), "100")
+BANDS = (*((start, start + 9) for start in range(0, 100, 10)), (100, 100))
 NEWEST = 4
-IDLE = timedelta(days=14)
 TAKES_BACK = (("restored", "given back"), ("keptLater", "kept later work"))
 COUNTED = (("copied", "copied"), ("reset", "reset"))
 
@@ -37,13 +40,30 @@ class Item:
     counts: list[tuple[int, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A live step as the table of those who are stuck has it; `people`: how many are in progress there."""
+
+    definition: Definition
+    people: int
+    stuck: everybody.Stuck
+
+    @property
+    def href(self) -> str:
+        """All of them, who waits longest first."""
+        return url_for("finding.index", step=self.definition.step_id, status="in_progress", sort="inactive")
+
+
 @blueprint.get("/")
 @require(Permission.VIEW)
 def show() -> ResponseReturnValue:
-    """Key figures, the funnel, how far people are, the newest releases."""
+    """Key figures, the funnel, how far people are, newest releases, saves and conflicts; htmx gets the last alone."""
     with transaction() as session:
         checklist = steps.checklist(session)
-        seen = impact.overview(session)
+        writes = _writes(session, {step.step_id: title_of(step) for step in checklist})
+        if wants_partial():
+            return render("overview/_writes.html", writes=writes)
+        seen = everybody.overview(session)
         newest = releases.newest_first(session, limit=NEWEST)
         names = history.who(session, [release.released_by for release in newest])
     titles = {step.step_id: step.latest.fields.title for step in checklist}
@@ -54,11 +74,34 @@ def show() -> ResponseReturnValue:
         seen=seen,
         live=live,
         points=sum(definition.fields.weight for definition in live),
-        bands=list(zip(BANDS, seen.spread.bands, strict=True)),
-        feed=[item(release, titles[release.step_id], names[release.released_by].name) for release in newest],
+        bands=_bands(seen.spread.bands),
+        feed=[
+            item(release, titles.get(release.step_id, release.step_id), names[release.released_by].name)
+            for release in newest
+        ],
         has_steps=bool(checklist),
-        idle_since=datetime.now(UTC) - IDLE,
+        writes=writes,
+        places=[_place(definition, seen) for definition in live],
     )
+
+
+def _writes(session: Session, titles: dict[str, str]) -> Writes:
+    period = period_from(request.args.get("period"))
+    return card(period, traffic(session, period), titles)
+
+
+def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
+    """Label, people, and where these are listed."""
+    named = ["-".join(map(str, dict.fromkeys(band))) for band in BANDS]
+    return [
+        (name.replace("-", "–"), count, url_for("finding.index", progress=name))
+        for name, count in zip(named, counts, strict=True)
+    ]
+
+
+def _place(definition: Definition, seen: everybody.Overview) -> Place:
+    step_id = definition.step_id
+    return Place(definition, seen.funnel[step_id]["in_progress"], seen.stuck.get(step_id) or everybody.Stuck())
 
 
 def item(release: Release, title: str, by: str) -> Item:
@@ -67,3 +110,22 @@ def item(release: Release, title: str, by: str) -> Item:
     told = TAKES_BACK if release.kind in UNDOES else COUNTED
     counts = [(counted[name], word) for name, word in told if counted.get(name)]
     return Item(title, receipt_address(release), release, released(release), by, counts)
+
+
+@blueprint.get("/overview.csv")
+@require(Permission.EXPORT)
+def as_csv() -> ResponseReturnValue:
+    """The live steps in checklist order, with people by status."""
+    return csv_file("overview.csv", _rows())
+
+
+def _rows() -> Rows:
+    with transaction() as session:
+        checklist = steps.checklist(session)
+        seen = everybody.overview(session)
+    yield ("step_id", "title", "version", "weight", *STATUSES, "in_progress_idle_14_days")
+    for definition in (step.live for step in checklist if step.live):
+        place = _place(definition, seen)
+        counts = [seen.funnel[definition.step_id][status] for status in STATUSES]
+        fields = definition.fields
+        yield (definition.step_id, fields.title, definition.version, fields.weight, *counts, place.stuck.idle)

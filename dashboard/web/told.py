@@ -78,6 +78,19 @@ def released(release: Release) -> str:
             return f"Version {release.version} released"
 
 
+def came_about(release: Release, title: str) -> str:
+    """What the release did to the step, to be followed by when: version 2 of Set up payments went live."""
+    match release.kind:
+        case "rollback":
+            return f"{title} was rolled back to version {release.version}"
+        case "withdraw":
+            return f"{title} was withdrawn"
+        case "restore":
+            return f"{title} was restored in version {release.version}"
+        case _:
+            return f"version {release.version} of {title} went live"
+
+
 def receipt_address(release: Release) -> str:
     """Where the receipt of a release is shown."""
     return f"/steps/{quote(release.step_id)}/releases/{release.number}"

@@ -125,6 +125,23 @@ def test_a_stale_save_is_a_conflict_with_every_change_since(patch: Patch, world:
     assert len(events(world)) == 1
 
 
+def kept_conflicts(session: Session) -> list[Any]:
+    session.rollback()
+    found = session.execute(
+        text("SELECT actor, source, attempt, row_version, current_row_version FROM write_conflicts ORDER BY id")
+    )
+    return [tuple(row) for row in found]
+
+
+def test_each_conflict_is_kept_with_its_attempt(patch: Patch, world: Session) -> None:
+    patch("in_progress", 1)
+    assert patch("done", 1).status_code == 409
+    assert patch("done", None, headers={"If-Match": '"1"', "X-Retry-Attempt": "1"}).status_code == 412
+    assert patch("done", 3).status_code == 422
+    assert kept_conflicts(world) == [("token:host", "api", 0, 1, 2), ("token:host", "api", 1, 1, 2)]
+    assert len(events(world)) == 1
+
+
 def test_if_match_may_stand_in_and_is_then_412(patch: Patch) -> None:
     assert patch("in_progress", None, headers={"If-Match": '"1"'}).headers["ETag"] == '"2"'
     stale = patch("done", None, headers={"If-Match": '"1"'})
@@ -190,6 +207,18 @@ def test_create_makes_a_person_once_and_never_touches_their_name(api: Caller, wo
         "Ben",
         "ben@example.com",
     )
+
+
+def test_a_person_made_for_a_save_alone_is_not_kept_without_it(api: Caller, world: Session) -> None:
+    a_release(world)
+    world.commit()
+    body = {"user_id": BEN, "status": "done", "row_version": 1}
+    stale = api("PATCH", f"{STEPS}/{STEP}?create=true", body)
+    assert (stale.status_code, stale.json["currentVersion"]) == (409, 2)
+    assert kept_conflicts(world) == []
+    of_ben = text("SELECT count(*) FROM audit_log WHERE user_id = 'ben'")
+    assert (api("GET", f"{STEPS}?user_id={BEN}").status_code, world.scalar(of_ben)) == (404, 0)
+    assert api("PATCH", f"{STEPS}/{STEP}?create=true", body | {"row_version": 2}).status_code == 200
 
 
 def test_a_save_sent_again_is_told_as_done(patch: Patch) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page, expect
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from tests.browser.conftest import Enter
 from tests.browser.pages import (
@@ -81,6 +83,7 @@ def dark_as_the_system(page: Page) -> Iterator[None]:
 
 ADDRESSES = {
     "overview": "/",
+    "overview of a week": "/?period=7d",
     "steps": "/steps",
     "new step": "/steps/new",
     "step": f"/steps/{PAYMENTS}",
@@ -110,6 +113,17 @@ ADDRESSES = {
 def test_a_page(enter: Enter, path: str) -> None:
     ada = enter("admin")
     ada.goto(path)
+    check(ada)
+
+
+def test_the_overview_where_nobody_saved_and_nobody_is_stuck(enter: Enter, session: Session) -> None:
+    session.execute(text("TRUNCATE user_step_events, write_conflicts"))
+    session.execute(text("UPDATE onboarding_users SET in_progress_releases = '{}'"))
+    session.commit()
+    ada = enter("admin")
+    ada.goto("/")
+    expect(ada.get_by_test_id("no-writes")).to_be_visible()
+    expect(ada.get_by_test_id("stuck")).to_contain_text("Nobody")
     check(ada)
 
 

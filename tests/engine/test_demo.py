@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from dashboard import demo
 from dashboard.database import Database
 from dashboard.models import AuditEntry, Installation, StaffAccount, User
-from dashboard.onboarding import history, impact, invariants, people, progress, releases, steps
-from dashboard.onboarding.errors import Refused
+from dashboard.onboarding import everybody, history, invariants, people, progress, releases, steps
+from dashboard.onboarding.errors import Conflict, Refused
+from dashboard.onboarding.traffic import traffic
 from dashboard.staff.accounts import password_matches
 from tests.factories import MAYA, a_save, a_step, snapshot
 
@@ -70,7 +71,7 @@ def test_releases_tell_the_story_with_the_counts_of_their_time(filled: Session) 
 
 
 def test_progress_follows_a_funnel(filled: Session) -> None:
-    overview = impact.overview(filled)
+    overview = everybody.overview(filled)
     assert overview.everybody == demo.PEOPLE == 2_000
     through = [counts["done"] + counts["skipped"] for counts in overview.funnel.values()]
     assert max(through) > 1_700
@@ -104,6 +105,60 @@ def test_nothing_happens_in_the_future_or_before_someone_joined(filled: Session)
     assert filled.scalar(late) == filled.scalar(early) == 0
     recent = text("SELECT count(*) FROM user_step_events WHERE at > now() - interval '30 days'")
     assert (filled.scalar(recent) or 0) > 2_000
+
+
+def test_the_newest_release_met_open_pages(filled: Session) -> None:
+    today, week = traffic(filled, "24h"), traffic(filled, "7d")
+    # the present hour is part of the 24, so the first of them is cut short
+    assert 30 <= today.refused <= 37
+    assert 350 < today.writes < week.writes / 4
+    assert today.cause
+    assert (today.cause.release.step_id, today.cause.release.version) == ("connect-data-source", 2)
+    assert today.cause.conflicts == 25
+    assert week.refused > 1.5 * today.refused
+    for period in (today, week):
+        assert 0.75 < period.first_retries_kept / period.first_retries < 1
+        assert period.retries > period.first_retries
+
+
+def test_each_refused_save_is_one_that_would_have_been(filled: Session) -> None:
+    """Somebody's save over the version before the newest of that moment, after a release where it names one."""
+    strange = text("""
+    SELECT c.* FROM write_conflicts c JOIN onboarding_users u USING (user_id) LEFT JOIN step_releases r ON r.id = c.release_id
+     WHERE c.at NOT BETWEEN u.created_at AND now() OR c.current_row_version != c.row_version + 1 OR c.row_version < 1
+        OR c.actor != 'user:' || c.user_id OR r.step_id != c.step_id OR r.released_at > c.at
+        OR c.current_row_version != coalesce(
+           (SELECT max(e.row_version) FROM user_step_events e
+             WHERE e.user_id = c.user_id AND e.step_id = c.step_id AND e.at < c.at), 1)
+           + (SELECT count(*) FROM step_releases r
+               WHERE r.step_id = c.step_id AND r.released_at < c.at AND r.released_at >
+                     coalesce((SELECT max(e.at) FROM user_step_events e
+                                WHERE e.user_id = c.user_id AND e.step_id = c.step_id AND e.at < c.at), '-infinity'))
+    """)
+    assert filled.execute(strange).all() == []
+
+
+def test_each_retry_was_refused_as_often_as_it_says(filled: Session) -> None:
+    retries = filled.execute(text("SELECT * FROM user_step_events WHERE attempt > 0")).all()
+    assert retries
+    refused = text("""
+    SELECT attempt FROM write_conflicts
+     WHERE user_id = :user_id AND step_id = :step_id AND current_row_version = :row_version AND at < :at ORDER BY attempt
+    """)
+    for retry in retries:
+        of_it = {
+            "user_id": retry.user_id,
+            "step_id": retry.step_id,
+            "row_version": retry.row_version - 1,
+            "at": retry.at,
+        }
+        assert list(filled.scalars(refused, of_it)) == list(range(retry.attempt))
+
+
+def test_somebody_is_stuck_at_most_steps(filled: Session) -> None:
+    found = everybody.overview(filled).stuck
+    assert sum(stuck.idle > 10 for stuck in found.values()) > 4
+    assert all(len(stuck.longest) == 3 for stuck in found.values())
 
 
 def test_the_log_is_dated_as_the_releases_are(filled: Session) -> None:
@@ -157,7 +212,8 @@ def test_a_database_that_is_not_a_demo_is_not_reset(session: Session) -> None:
 STATE = {
     "people": "SELECT user_id, name, email, done_releases, skipped_releases, in_progress_releases FROM onboarding_users",
     "steps": "SELECT user_id, step_id, status, release_id, row_version, updated_by FROM user_steps",
-    "events": "SELECT user_id, step_id, row_version, actor, from_status, to_status, comment FROM user_step_events",
+    "events": "SELECT user_id, step_id, row_version, actor, from_status, to_status, comment, attempt FROM user_step_events",
+    "conflicts": "SELECT id, user_id, step_id, attempt, to_status, row_version, release_id FROM write_conflicts",
     "releases": "SELECT id, step_id, number, version, kind, undone_by, receipt -> 'impact' ->> 'reset' FROM step_releases",
     "accounts": "SELECT id, email, role, password_hash FROM staff_accounts",
     "log": "SELECT id, actor, action, step_id, subject, changes::text, note FROM audit_log",
@@ -172,6 +228,8 @@ def test_a_reset_brings_back_the_same_state_ids_included(filled: Session) -> Non
     before = state(filled)
     a_save(filled, "done", AMARA, "book-kickoff-call")
     releases.release(filled, MAYA, "setup-payments")
+    with pytest.raises(Conflict):
+        progress.save(filled, MAYA, AMARA, "setup-payments", "done", 1)
     a_step(filled, "something-new")
     filled.execute(text("UPDATE staff_accounts SET password_hash = 'changed', role = 'viewer'"))
     filled.commit()

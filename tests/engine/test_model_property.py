@@ -28,7 +28,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import history, impact, past, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, impact, past, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, Refused, StalePlan, Withdrawn
@@ -216,10 +216,13 @@ class Histories(RuleBasedStateMachine):
             assert (found.progress, found.finished) == (self.truth.percent(person), self.truth.finished(person))
             percents[found.progress] += 1
             finished += found.finished
-        overview = impact.overview(self.session)
+        overview = everybody.overview(self.session)
         assert (overview.spread.people, overview.spread.finished) == (percents, finished)
         for step_id, step in self.truth.steps.items():
-            assert Counter(overview.funnel[step_id]) == Counter(row.status for row in step.rows.values())
+            counts = Counter(row.status for row in step.rows.values())
+            assert Counter(overview.funnel[step_id]) == counts
+            if step_id in overview.stuck:
+                assert len(overview.stuck[step_id].longest) == min(3, counts["in_progress"])
 
     def same_report(self, outcome: Outcome, told: oracle.Report) -> None:
         report = outcome.impact
@@ -284,11 +287,13 @@ class Histories(RuleBasedStateMachine):
 
     @contextmanager
     def refusal(self, why: type[Exception]) -> Iterator[pytest.ExceptionInfo[Exception]]:
-        """What is done inside is refused, and leaves everything as it was."""
+        """What is done inside is refused, and leaves everything as it was; a conflict is put on record."""
         before = factories.snapshot(self.session)
         with pytest.raises(why) as refused:
             yield refused
-        assert factories.snapshot(self.session) == before
+        after = factories.snapshot(self.session)
+        assert len(after.pop("write_conflicts")) - len(before.pop("write_conflicts")) == (why is Conflict)
+        assert after == before
 
     # Small helpers -----------------------------------------------------------------------------------------------
 

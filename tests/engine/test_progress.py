@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
+from dashboard.models import WriteConflict
 from dashboard.onboarding import history, people, progress, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
-from dashboard.onboarding.errors import Conflict, Invalid, NotFound
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from tests.factories import (
     ANNA,
     HOST,
@@ -103,7 +105,66 @@ def test_a_stale_save_is_told_every_change_since_and_by_whom(session: Session) -
         (3, "release", release.released_by, "in_progress", "todo"),
     ]
     assert told.changes[0].comment == "started"
-    assert snapshot(session) == before
+    after = snapshot(session)
+    assert len(after.pop("write_conflicts")) == 1
+    assert after == {name: rows for name, rows in before.items() if name != "write_conflicts"}
+
+
+def test_a_save_that_goes_through_is_one_statement(session: Session) -> None:
+    a_step(session, OTHER)
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(session.connection(), "before_cursor_execute", note)
+    progress.save(session, SAM, ANNA, STEP, "done", 1)
+    event.remove(session.connection(), "before_cursor_execute", note)
+    assert len(seen) == 1
+
+
+def conflicts(session: Session) -> list[WriteConflict]:
+    return list(session.scalars(select(WriteConflict).order_by(WriteConflict.id)))
+
+
+def test_a_conflict_is_kept_with_what_was_tried_and_the_newest_release_before_it(session: Session) -> None:
+    a_release(session, title="In other words")
+    newest = a_release(session, title="In other words again").release
+    progress.save(session, SAM, ANNA, STEP, "in_progress", 3)
+    with pytest.raises(Conflict):
+        progress.save(session, HOST, ANNA, STEP, "done", 1, comment="not kept", attempt=2)
+    (kept,) = conflicts(session)
+    assert (kept.user_id, kept.step_id, kept.actor, kept.source) == (ANNA, STEP, HOST.key, "api")
+    assert (kept.to_status, kept.attempt, kept.row_version, kept.current_row_version) == ("done", 2, 1, 4)
+    assert kept.release_id == newest.id
+
+
+def test_a_conflict_that_no_release_came_before_names_none(session: Session) -> None:
+    progress.save(session, SAM, ANNA, STEP, "in_progress", 1)
+    with pytest.raises(Conflict):
+        progress.save(session, SAM, ANNA, STEP, "done", 1, attempt=-3)
+    (kept,) = conflicts(session)
+    assert (kept.source, kept.attempt, kept.release_id) == ("web", 0, None)
+
+
+def test_what_is_refused_for_another_reason_is_no_conflict(session: Session) -> None:
+    for row_version, error in ((0, Invalid), (2, Invalid)):
+        with pytest.raises(error):
+            progress.save(session, SAM, ANNA, STEP, "done", row_version)
+    with pytest.raises(NotFound):
+        progress.save(session, SAM, "nobody", STEP, "done", 1)
+    releases.withdraw(session, SAM, STEP)
+    with pytest.raises(Withdrawn):
+        progress.save(session, SAM, ANNA, STEP, "done", 1)
+    assert conflicts(session) == []
+
+
+def test_a_conflict_that_cannot_be_kept_still_is_one(session: Session) -> None:
+    progress.save(session, SAM, ANNA, STEP, "in_progress", 1)
+    session.execute(text("ALTER TABLE write_conflicts ADD CHECK (false)"))
+    with pytest.raises(Conflict):
+        progress.save(session, SAM, ANNA, STEP, "done", 1)
+    assert progress.step_of(session, ANNA, STEP).status == "in_progress"
 
 
 def test_a_page_from_before_a_release_conflicts_even_for_who_never_started(session: Session) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from threading import Barrier, Thread
 from typing import TypeVar
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.onboarding import history, impact, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
@@ -114,6 +115,24 @@ def test_of_ten_writers_of_one_row_version_one_succeeds_and_nine_conflict(wide: 
         step = progress.step_of(session, ANNA, STEP)
         assert (step.status, step.row_version) == (saved.status, seen + 1)
         assert factories.people_with_wrong_arrays(session) == []
+        kept = session.scalars(text("SELECT row_version || ' to ' || current_row_version FROM write_conflicts")).all()
+        assert kept == [f"{seen} to {seen + 1}"] * 9
+
+
+def test_of_several_saves_in_one_transaction_the_refused_are_kept_with_the_others(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        for user_id in (ANNA, "ben", "cleo"):
+            a_person(session, user_id)
+        a_save(session, "in_progress", "ben")
+    with wide.transaction() as session:
+        for user_id in (ANNA, "ben", "cleo"):
+            with suppress(Conflict):
+                progress.save(session, SAM, user_id, STEP, "done", 1)
+    with wide.transaction() as session:
+        told = [factories.status_of(session, user_id) for user_id in (ANNA, "ben", "cleo")]
+        assert told == ["done", "in_progress", "done"]
+        assert session.scalars(text("SELECT user_id FROM write_conflicts")).all() == ["ben"]
 
 
 def test_ten_writers_of_ten_steps_of_one_person_all_succeed(wide: Database) -> None:
@@ -378,7 +397,7 @@ def a_release_that_moves_nobody(session: Session) -> None:
 
 
 def an_overview(session: Session) -> None:
-    assert impact.overview(session).everybody == 1
+    assert everybody.overview(session).everybody == 1
 
 
 def a_timeline(session: Session) -> None:
@@ -423,7 +442,7 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
             a_person(session, user_id)
     until = time.monotonic() + SECONDS
     acknowledged: list[progress.Saved] = []
-    conflicts: list[Conflict] = []
+    conflicts: list[tuple[str, Conflict]] = []
     broken: list[BaseException] = []
 
     def write(seed: int) -> None:
@@ -437,7 +456,7 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
                     saved = progress.save(session, SAM, user_id, step_id, status, seen)
                 acknowledged.append(saved)
             except Conflict as conflict:
-                conflicts.append(conflict)
+                conflicts.append((user_id, conflict))
                 told = [change.row_version for change in conflict.changes]
                 assert told == list(range(conflict.attempted + 1, conflict.current.row_version + 1))
                 assert conflict.changes[-1].to_status == conflict.current.status
@@ -457,7 +476,7 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
     def look() -> None:
         while time.monotonic() < until:
             with wide.transaction() as session:
-                assert impact.overview(session).everybody == len(crowd)
+                assert everybody.overview(session).everybody == len(crowd)
                 history.timeline(session, crowd[0], since=people.find(session, crowd[0]).created_at)
 
     def guarded(work: Callable[..., None], *arguments: object) -> None:
@@ -477,6 +496,11 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
     assert len(acknowledged) > 50
     with wide.transaction() as session:
         is_explained(session, crowd, acknowledged)
+        kept = session.execute(text("SELECT user_id, step_id, row_version, current_row_version FROM write_conflicts"))
+        assert Counter(map(tuple, kept)) == Counter(
+            (whose, conflict.current.step_id, conflict.attempted, conflict.current.row_version)
+            for whose, conflict in conflicts
+        )
 
 
 def is_explained(session: Session, crowd: list[str], acknowledged: list[progress.Saved]) -> None:

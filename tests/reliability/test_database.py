@@ -15,6 +15,8 @@ from sqlalchemy.exc import OperationalError
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database, schema_is_current
 from dashboard.embedded import running
+from dashboard.onboarding import errors
+from dashboard.onboarding.errors import OnboardingError, Recorded
 from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate
 
 
@@ -36,6 +38,28 @@ def test_an_error_undoes_all_of_it(database: Database) -> None:
         fail_late()
     with database.transaction() as session:
         assert session.scalar(text("SELECT to_regclass('notes')")) is None
+
+
+def test_an_error_of_record_keeps_what_was_written_and_goes_on(database: Database) -> None:
+    with pytest.raises(Recorded, match="refused"), database.transaction() as session:
+        session.execute(text("CREATE TABLE notes (note text)"))
+        raise Recorded("refused")
+    with database.transaction() as session:
+        assert session.scalar(text("SELECT to_regclass('notes')")) is not None
+
+
+def test_after_a_rollback_there_is_nothing_left_to_keep(database: Database) -> None:
+    with pytest.raises(Recorded), database.transaction() as session:
+        session.execute(text("CREATE TABLE notes (note text)"))
+        session.rollback()
+        raise Recorded("refused")
+    with database.transaction() as session:
+        assert session.scalar(text("SELECT to_regclass('notes')")) is None
+
+
+def test_of_the_refusals_only_a_conflict_is_of_record() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OnboardingError)]
+    assert [kind.__name__ for kind in kinds if issubclass(kind, Recorded)] == ["Recorded", "Conflict"]
 
 
 def test_every_connection_has_the_time_outs_of_the_settings(settings: Settings) -> None:

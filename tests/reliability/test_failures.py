@@ -8,14 +8,14 @@ from itertools import count
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
 from dashboard.database import Database
 from dashboard.onboarding import cutover, erasure, progress, releases, steps
-from dashboard.onboarding.errors import BrokenInvariant
+from dashboard.onboarding.errors import BrokenInvariant, Conflict
 from dashboard.onboarding.progress import Wanted
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step, snapshot
 
@@ -75,25 +75,25 @@ def everything(database: Database) -> dict[str, list[str]]:
         return snapshot(session)
 
 
-def cut_at(database: Database, n: int, work: Work, cut: Callable[[Session], None]) -> bool:
+def cut_at(database: Database, n: int, work: Work, cut: Callable[[Connection], None]) -> bool:
     """Whether the work got to its n-th statement (or, past the last one, to its commit), where it was cut off."""
     with database.transaction() as session:
-        seen = count()
+        seen, connection = count(), session.connection()
 
-        @event.listens_for(session.connection(), "before_cursor_execute")
+        @event.listens_for(connection, "before_cursor_execute")
         def maybe(*_: object) -> None:
             if next(seen) == n:
-                cut(session)
+                cut(connection)
 
         work(session)
         if next(seen) == n:
-            cut(session)
+            cut(connection)
             return True
         session.rollback()
         return False
 
 
-def power_cut(_: Session) -> None:
+def power_cut(_: Connection) -> None:
     raise PowerCut
 
 
@@ -111,12 +111,32 @@ def test_a_failure_at_any_statement_leaves_nothing_changed(database: Database, n
     assert everything(database) != before
 
 
-@pytest.mark.parametrize("name", ["release", "rollback", "first save", "save over a row", "erase"])
+def a_stale_save(session: Session) -> None:
+    with pytest.raises(Conflict):
+        progress.save(session, SAM, ANNA, STEP, "skipped", 1)
+
+
+def test_a_stale_save_that_is_cut_off_leaves_nothing_and_else_the_one_row_of_its_record(database: Database) -> None:
+    before = everything(database)
+    for n in count():
+        with suppress(PowerCut):
+            if not cut_at(database, n, a_stale_save, power_cut):
+                break
+        assert everything(database) == before, f"cut off at statement {n}"
+    assert n > 4
+    with database.transaction() as session:
+        a_stale_save(session)
+    after = everything(database)
+    assert [name for name in after if after[name] != before[name]] == ["write_conflicts"]
+
+
+@pytest.mark.parametrize("name", ["release", "rollback", "first save", "save over a row", "stale save", "erase"])
 def test_a_connection_that_dies_at_any_statement_leaves_nothing_changed(database: Database, name: str) -> None:
     before = everything(database)
+    work = (CUT_OFF | {"stale save": a_stale_save})[name]
 
-    def terminate(session: Session) -> None:
-        connection = session.connection().connection.driver_connection
+    def terminate(cut: Connection) -> None:
+        connection = cut.connection.driver_connection
         assert isinstance(connection, psycopg.Connection)
         url = libpq_url(database.engine.url.render_as_string(hide_password=False))
         with psycopg.connect(url, autocommit=True) as killer:
@@ -125,7 +145,7 @@ def test_a_connection_that_dies_at_any_statement_leaves_nothing_changed(database
     died = 0
     for n in count():
         try:
-            if not cut_at(database, n, CUT_OFF[name], terminate):
+            if not cut_at(database, n, work, terminate):
                 break
         except DBAPIError as error:
             assert error.connection_invalidated
@@ -133,7 +153,7 @@ def test_a_connection_that_dies_at_any_statement_leaves_nothing_changed(database
         assert everything(database) == before, f"died at statement {n}"
     assert died == n > 1
     with database.transaction() as session:
-        CUT_OFF[name](session)
+        work(session)
     assert everything(database) != before
 
 

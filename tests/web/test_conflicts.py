@@ -6,16 +6,29 @@ from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
+from dashboard.models import WriteConflict
 from dashboard.onboarding import erasure, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.history import changes_since, still_holds
 from dashboard.staff.permissions import Role
-from tests.factories import ANNA, MAYA, SAM, STEP, a_person, a_release, a_save, a_step, row_version_of, status_of
+from tests.factories import (
+    ANNA,
+    MAYA,
+    SAM,
+    STEP,
+    a_person,
+    a_release,
+    a_save,
+    a_step,
+    row_version_of,
+    snapshot,
+    status_of,
+)
 from tests.staff.signed_in import make_account, sign_in_as
 from tests.web.desk import asked_of, form_of
 from tests.web.person import HOSTILE, Send, chosen, hidden, panel, part, row, save, save_live, words
@@ -249,6 +262,20 @@ def test_without_htmx_the_whole_page_has_the_panel_in_the_rows_place(agent: Flas
     assert 'data-testid="conflict-panel"' in row(response)
     assert 'data-testid="save-another"' in row(response, "another")
     assert f"save-{STEP}" not in response.text
+
+
+@pytest.mark.parametrize("by", [save, save_live])
+def test_it_is_kept_to_be_counted_and_nothing_else_is(agent: FlaskClient, anna: Session, by: Send) -> None:
+    release = a_release(anna, STEP, KEEPS).release
+    anna.commit()
+    before = snapshot(anna)
+    anna.rollback()
+    assert by(agent, 2, "skipped", comment="Ticket 4821").status_code == 409
+    (kept,) = anna.scalars(select(WriteConflict))
+    assert (kept.source, kept.to_status, kept.row_version, kept.current_row_version) == ("web", "skipped", 2, 3)
+    assert kept.release_id == release.id
+    after = snapshot(anna)
+    assert {name for name in after if after[name] != before[name]} - {"staff_sessions"} == {"write_conflicts"}
 
 
 def test_a_conflict_takes_few_queries(agent: FlaskClient, anna: Session) -> None:
