@@ -118,6 +118,17 @@ def comment_field(page: Page, step_id: str) -> Locator:
     return field
 
 
+def choose_status(page: Page, step_id: str, status: str) -> None:
+    """Chooses a status without saving it."""
+    page.get_by_test_id(f"status-{step_id}").select_option(label=status)
+
+
+def look_again(page: Page) -> None:
+    """Has the open page ask what has moved, as it does by itself every few seconds, or when one comes back to it."""
+    with page.expect_response(lambda response: "/moved?" in response.url):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def see_status(page: Page, step_id: str, status: str) -> None:
     """Waits until the row shows the status."""
     expect(page.get_by_test_id(f"now-{step_id}")).to_have_text(status)

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from dashboard.database import Database
+from dashboard.onboarding import progress
+from dashboard.onboarding.actor import Actor
 from tests.browser.conftest import Enter, both_ways
 from tests.browser.pages import (
+    AMARA,
     DATA_SOURCE,
+    MOBILE,
     PAYMENTS,
+    choose_status,
     comment_field,
     confirm,
     open_person,
@@ -146,6 +152,68 @@ def test_a_release_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
 
 
 @both_ways
+def test_a_rollback_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    open_preview(ada, deed="rollback")
+    confirm(ada, "The bank check is down.")
+
+    save(tomas, PAYMENTS, "Done")
+    found = see_panel(tomas, "Payment set-up changed while you had it open")
+    expect(found.get_by_test_id("conflict-changes")).to_contain_text("by the rollback to version 1")
+    expect(found.get_by_test_id("conflict-changes")).to_contain_text("The bank check is down.")
+    take(tomas, MINE)
+    see_saved(tomas, PAYMENTS, "Done")
+
+
+@both_ways
+def test_the_person_themselves_was_faster(enter: Enter, database: Database) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    with database.transaction() as session:
+        seen = progress.step_of(session, AMARA, PAYMENTS).row_version
+        progress.save(session, Actor(f"user:{AMARA}", "api"), AMARA, PAYMENTS, "done", seen)
+
+    save(tomas, PAYMENTS, "Skipped")
+    found = see_panel(tomas, "Set up payments changed while you had it open")
+    expect(found.get_by_test_id("conflict-changes")).to_contain_text("Amara Okafor, API")
+    take(tomas, KEEP)
+    see_status(tomas, PAYMENTS, "Done")
+
+
+@both_ways
+def test_a_person_erased_meanwhile_is_no_longer_here(enter: Enter, ada: Page) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    choose_status(tomas, MOBILE, "Done")
+    ada.goto(f"/people/{AMARA}/erase")
+    ada.get_by_label("Their id, to be sure").fill(AMARA)
+    ada.get_by_role("button", name="Erase for good").click()
+    expect(ada.get_by_test_id("flash")).to_contain_text("The person was erased.")
+
+    save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
+    found = tomas.get_by_test_id("gone-panel")
+    expect(found).to_be_focused()
+    expect(found.get_by_role("heading", level=1)).to_have_text("This person is no longer here")
+    expect(found).to_contain_text("The bank has confirmed it.")
+    expect(found).to_contain_text("Install the mobile app")
+    expect(tomas.get_by_text("Amara Okafor")).to_have_count(0)
+
+
+@both_ways
+def test_of_several_rows_those_that_moved_are_told_and_the_others_saved(tomas: Page) -> None:
+    choose_status(tomas, DATA_SOURCE, "Done")
+    choose_status(tomas, PAYMENTS, "Done")
+    comment_field(tomas, PAYMENTS).fill("The bank has confirmed it.")
+    tomas.get_by_role("button", name="Save all changes").click()
+    found = see_panel(tomas, "Set up payments changed while you had it open")
+    expect(found.get_by_test_id("conflict-yours")).to_contain_text("The bank has confirmed it.")
+    see_saved(tomas, DATA_SOURCE, "Done")
+    take(tomas, MINE)
+    see_saved(tomas, PAYMENTS, "Done")
+
+
+@both_ways
 def test_a_step_withdrawn_meanwhile_has_nothing_to_save(enter: Enter, ada: Page) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -170,6 +238,7 @@ def test_a_conflict_is_resolved_by_keyboard_alone(tomas: Page) -> None:
     expect(row(tomas, PAYMENTS)).to_be_focused()
 
 
+@both_ways
 def test_an_undo_can_conflict_too(enter: Enter, ada: Page) -> None:
     tomas = enter("support")
     open_person(tomas)

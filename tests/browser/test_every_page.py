@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
@@ -15,9 +16,13 @@ from sqlalchemy.orm import Session
 from tests.browser.conftest import Enter
 from tests.browser.pages import (
     AMARA,
+    DATA_SOURCE,
+    MOBILE,
     PAYMENTS,
+    choose_status,
     comment_field,
     confirm,
+    look_again,
     open_draft,
     open_person,
     open_preview,
@@ -105,6 +110,9 @@ ADDRESSES = {
     "no activity": "/activity?what=imports",
     "activity, a broken filter": "/activity?who=x&what=x&step=x&person=x&from=2026-02-30&to=x",
     "activity, a broken page": "/activity?cursor=x",
+    "person as of an earlier day": f"/people/{AMARA}?as_of={(datetime.now(UTC) - timedelta(days=8)).date()}",
+    "person before they joined": f"/people/{AMARA}?as_of=2020-01-01",
+    "erase a person": f"/people/{AMARA}/erase",
     "not found": "/people/nobody",
 }
 
@@ -311,6 +319,87 @@ def withdrawn_meanwhile(tomas: Page, ada: Page) -> None:
     expect(panel(tomas, PAYMENTS)).to_be_focused()
 
 
+def several_changed(tomas: Page, _ada: Page) -> None:
+    open_person(tomas)
+    choose_status(tomas, PAYMENTS, "Done")
+    choose_status(tomas, MOBILE, "Done")
+    expect(tomas.get_by_test_id("save-all-bar")).to_contain_text("2 steps changed")
+
+
+def several_saved_and_refused(tomas: Page, ada: Page) -> None:
+    open_person(tomas)
+    open_person(ada)
+    for step_id in (PAYMENTS, DATA_SOURCE):
+        choose_status(ada, step_id, "Skipped")
+    ada.get_by_test_id("save-all").click()
+    see_saved(ada, PAYMENTS, "Skipped")
+    for step_id in (PAYMENTS, DATA_SOURCE, MOBILE):
+        choose_status(tomas, step_id, "Done")
+    tomas.get_by_test_id("save-all").click()
+    expect(panel(tomas, DATA_SOURCE)).to_be_focused()
+
+
+def row_moved_meanwhile(tomas: Page, ada: Page) -> None:
+    open_person(tomas)
+    open_preview(ada)
+    confirm(ada, "Payouts are part of it now.")
+    look_again(tomas)
+    expect(tomas.get_by_test_id(f"moved-{PAYMENTS}")).to_be_visible()
+
+
+def moved_beside_a_panel(tomas: Page, ada: Page) -> None:
+    conflict(tomas, ada)
+    save(ada, PAYMENTS, "To do")
+    see_saved(ada, PAYMENTS, "To do")
+    look_again(tomas)
+    expect(tomas.get_by_test_id(f"moved-{PAYMENTS}")).to_be_visible()
+
+
+def reset_by_a_release(tomas: Page, ada: Page) -> None:
+    open_preview(ada)
+    confirm(ada, "Payouts are part of it now.")
+    open_person(tomas)
+    expect(tomas.get_by_test_id(f"step-row-{PAYMENTS}")).to_contain_text("Reset by the release of version 4")
+
+
+def new_on_the_checklist(tomas: Page, ada: Page) -> None:
+    open_preview(ada, deed="withdraw")
+    confirm(ada)
+    open_person(tomas)
+    open_preview(ada, deed="restore")
+    confirm(ada)
+    look_again(tomas)
+    expect(tomas.get_by_test_id("new-steps")).to_be_visible()
+
+
+def erased(ada: Page) -> None:
+    ada.goto(f"/people/{AMARA}/erase")
+    ada.get_by_label("Their id, to be sure").fill(AMARA)
+    ada.get_by_test_id("erase").click()
+    expect(ada.get_by_test_id("flash")).to_be_visible()
+
+
+def erased_meanwhile(tomas: Page, ada: Page) -> None:
+    open_person(tomas)
+    erased(ada)
+    look_again(tomas)
+    expect(tomas.get_by_test_id("person-gone")).to_be_visible()
+
+
+def saved_of_nobody(tomas: Page, ada: Page) -> None:
+    open_person(tomas)
+    erased(ada)
+    save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
+    expect(tomas.get_by_test_id("gone-panel")).to_be_focused()
+
+
+def another_id_was_typed(tomas: Page, _ada: Page) -> None:
+    tomas.goto(f"/people/{AMARA}/erase")
+    tomas.get_by_label("Their id, to be sure").fill("amara")
+    tomas.get_by_test_id("erase").click()
+    expect(tomas.get_by_test_id("typed-error")).to_be_visible()
+
+
 def refused_row(tomas: Page, _ada: Page) -> None:
     open_person(tomas)
     comment_field(tomas, PAYMENTS).evaluate("field => { field.maxLength = 9000; }")
@@ -327,7 +416,24 @@ def row_not_sent(tomas: Page, _ada: Page) -> None:
 
 @pytest.mark.parametrize(
     "way",
-    [saved_row, conflict, same_value, released_meanwhile, withdrawn_meanwhile, refused_row, row_not_sent],
+    [
+        saved_row,
+        conflict,
+        same_value,
+        released_meanwhile,
+        withdrawn_meanwhile,
+        several_changed,
+        several_saved_and_refused,
+        row_moved_meanwhile,
+        moved_beside_a_panel,
+        reset_by_a_release,
+        new_on_the_checklist,
+        erased_meanwhile,
+        saved_of_nobody,
+        another_id_was_typed,
+        refused_row,
+        row_not_sent,
+    ],
     ids=lambda way: way.__name__,
 )
 def test_what_a_support_agent_meets(enter: Enter, way: Way) -> None:
