@@ -27,7 +27,7 @@ ACTIONS: Mapping[What, tuple[str, ...]] = {
     "statuses": (CHANGED,),
     "releases": ("release.publish", "release.migrate", "release.rollback", "release.withdraw", "release.restore"),
     "drafts": ("step.create", "steps.reorder", "draft.start", "draft.save", "draft.discard"),
-    "people": ("person.create", "person.update", "person.erase"),
+    "people": ("person.create", "person.update", "person.erase", "people.bulk"),
     "imports": ("people.import", "people.adopt"),
     "staff": (
         *("staff.created", "staff.role_changed", "staff.password_reset", "staff.disabled", "staff.enabled"),

@@ -42,6 +42,7 @@ SENTENCES: Mapping[str, str] = {
     "person.update": "Updated the person",
     "person.erase": "Erased a person",
     "people.import": "Imported {subject}",
+    "people.bulk": "Changed many people at once",
     "people.adopt": "Took over {subject} from another database",
     "staff.created": "Created the account {subject}",
     "staff.role_changed": "Changed the role of {subject}",

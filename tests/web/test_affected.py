@@ -208,9 +208,9 @@ def test_pages_visit_everybody_once_and_lead_back(manager: FlaskClient, database
 
 
 def test_a_page_behind_the_last_leads_to_the_first(manager: FlaskClient, drafted: None) -> None:
-    from dashboard.onboarding.paging import write_cursor
+    from dashboard.onboarding.paging import BY_NAME, pack
 
-    page = manager.get(f"{PREVIEW}?who=all&cursor={write_cursor('after', 'zzz', 'zzz')}").text
+    page = manager.get(f"{PREVIEW}?who=all&cursor={pack('after', BY_NAME.name, 'zzz', 'zzz')}").text
     assert "There is nobody on this page any more" in page
     assert "Start from the first page" in page
 
