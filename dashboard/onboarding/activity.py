@@ -6,9 +6,7 @@ that page 1,000 costs what page 1 does. At one moment the audit log comes first,
 
 from __future__ import annotations
 
-import base64
 import heapq
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,6 +17,7 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from dashboard import models
+from dashboard.onboarding import paging, people
 from dashboard.onboarding.activity_filter import ACTIONS, CHANGED, PEOPLE, SYSTEM, SYSTEM_ACTORS, Filter
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
@@ -216,7 +215,7 @@ def _people(session: Session, user_ids: set[str]) -> dict[str, str]:
         return {}
     u = models.User
     found = session.execute(select(u.user_id, u.name, u.email).where(u.user_id.in_(user_ids)))
-    return {user_id: name or email or user_id for user_id, name, email in found}
+    return {user_id: people.called(name, email, user_id) for user_id, name, email in found}
 
 
 def stream(session: Session, asked: Filter) -> Iterator[Entry]:
@@ -253,15 +252,14 @@ def _moment(entry: Entry) -> tuple[datetime, bool]:
 
 def _cursor(direction: Direction, entry: Entry) -> str:
     key = [entry.id] if entry.id is not None else [entry.user_id, entry.step_id, entry.row_version]
-    packed = json.dumps([direction, entry.at.isoformat(), *key], ensure_ascii=False).encode()
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return paging.pack(direction, entry.at.isoformat(), *key)
 
 
 def _position(cursor: str) -> _Position:
     try:
-        direction, at, *key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        direction, at, *key = paging.unpack(cursor)
         moment = datetime.fromisoformat(at)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         raise Invalid(BROKEN) from None
     if direction not in ("older", "newer") or moment.tzinfo is None or not _is_key(key):
         raise Invalid(BROKEN)

@@ -18,6 +18,7 @@ from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import Counted, Group, Move
 from dashboard.onboarding.paging import BY_NAME
+from dashboard.onboarding.people import called
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
@@ -38,7 +39,7 @@ class Affected:
     @property
     def label(self) -> str:
         """What to call them: the name, else the email, else the id."""
-        return self.name or self.email or self.user_id
+        return called(self.name, self.email, self.user_id)
 
     @property
     def points(self) -> int:

@@ -6,22 +6,23 @@ The preview remembers each person's row_version. Whoever moved on since is left 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import finding, many
+from dashboard.onboarding import finding, many, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
+from dashboard.onboarding.people import called
 from dashboard.onboarding.progress import PERCENT, check_status
-from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
+from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
 MOST = 10_000
 BATCH = 1_000
@@ -86,7 +87,7 @@ class Member:
     @property
     def label(self) -> str:
         """What to call them: the name, else the email, else the id."""
-        return self.name or self.email or self.user_id
+        return called(self.name, self.email, self.user_id)
 
 
 CREATE = text("""
@@ -98,9 +99,6 @@ SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL
   FROM unnest(:people) AS chosen(user_id)
   LEFT JOIN effective_user_steps v ON v.user_id = chosen.user_id AND v.step_id = :step_id
 """).bindparams(bindparam("people", type_=ARRAY(Text)))
-LIVE = text("""
-SELECT c.version FROM steps s JOIN step_releases c ON c.id = s.current_release_id WHERE s.step_id = :step_id
-""")
 FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
 
 
@@ -112,11 +110,10 @@ def create(
     Raises Invalid (nobody, too many, a wrong status, comment or id), NotFound (the step) and Withdrawn.
     """
     wanted = check_status(status, 1, comment)
-    check_key("step", step_id)
-    live = session.execute(LIVE, {"step_id": step_id}).one_or_none()
-    if live is None:
+    step = steps.get(session, step_id)
+    if step.release_id is None:
         raise NotFound("step", step_id)
-    if live.version is None:
+    if step.withdrawn:
         raise Withdrawn(step_id)
     people = _chosen(session, chosen)
     run(session, FORGET)
@@ -253,8 +250,7 @@ def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -
     bulk = get(session, bulk_id)
     if bulk.finished_at:
         return bulk
-    live = session.execute(LIVE, {"step_id": bulk.step_id}).one()
-    if live.version is None:
+    if steps.get(session, bulk.step_id).withdrawn:
         raise Withdrawn(bulk.step_id)
     run(session, "UPDATE bulk_changes SET started_at = coalesce(started_at, now()) WHERE id = :id", {"id": bulk_id})
     people = list(session.scalars(TURN, {"id": bulk_id, "batch": batch}))
@@ -278,8 +274,9 @@ def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[st
 
 
 def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:
-    ended = text("UPDATE bulk_changes SET finished_at = now() WHERE id = :id AND finished_at IS NULL RETURNING id")
-    if session.scalar(ended, {"id": bulk.id}):
+    ended = text("""
+    UPDATE bulk_changes SET finished_at = now() WHERE id = :id AND finished_at IS NULL RETURNING finished_at""")
+    if finished_at := session.scalar(ended, {"id": bulk.id}):
         counts = {name: [None, bulk.outcomes[name]] for name in OUTCOMES if bulk.outcomes.get(name)}
         record(
             session,
@@ -290,4 +287,5 @@ def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:
             changes={"status": [None, bulk.status]} | counts,
             note=bulk.comment,
         )
+        return replace(bulk, finished_at=finished_at)
     return get(session, bulk.id)

@@ -198,7 +198,18 @@ def _details(source: str, wanted: Filter) -> str:
 
 def page(session: Session, wanted: Filter = EVERYBODY, *, cursor: str | None = None, limit: int = 50) -> Page:
     """One page of the people who match. Raises Invalid: a broken cursor, or one of another order."""
+    return _page(session, wanted, _choose(session, wanted), cursor, limit)
+
+
+def page_and_count(
+    session: Session, wanted: Filter, *, cursor: str | None = None, limit: int = 50
+) -> tuple[Page, Count]:
+    """One page, and how many match in all, with the filter worked out once. Raises as `page` does."""
     chosen = _choose(session, wanted)
+    return _page(session, wanted, chosen, cursor, limit), _count(session, chosen)
+
+
+def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Page:
     telling = _details("page", wanted)
     if wanted.q and wanted.sort == "name":
         telling = _details(SEARCHED_PAGE, wanted)
@@ -318,7 +329,10 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
 
 def count(session: Session, wanted: Filter) -> Count:
     """How many match: counted where they are few, else as the planner estimates it."""
-    chosen = _choose(session, replace(wanted, sort="name"))
+    return _count(session, _choose(session, replace(wanted, sort="name")))
+
+
+def _count(session: Session, chosen: Chosen) -> Count:
     estimate = chosen.estimate(session)
     if estimate > COUNTED:
         return Count(estimate, exact=False)

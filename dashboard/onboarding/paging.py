@@ -97,10 +97,20 @@ def write_cursor(direction: Direction, order: Order, row: Any) -> str:
     return pack(direction, order.name, value.isoformat() if isinstance(value, datetime) else value, row.user_id)
 
 
-def pack(direction: Direction, name: str, value: str, user_id: str) -> str:
+def pack(*members: object) -> str:
     """A cursor, from what it holds."""
-    packed = json.dumps([direction, name, value, user_id], ensure_ascii=False).encode()
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(members, ensure_ascii=False).encode()).decode().rstrip("=")
+
+
+def unpack(cursor: str) -> list[Any]:
+    """What a cursor holds. Raises ValueError: it is none."""
+    try:
+        members = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(cursor) from error
+    if not isinstance(members, list):
+        raise ValueError(cursor)
+    return members
 
 
 BROKEN = Invalid({"cursor": "is broken; start again from the first page"})
@@ -111,10 +121,8 @@ def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
     if cursor is None:
         return "after", None
     try:
-        direction, of_order, value, user_id = json.loads(
-            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)),
-        )
-    except (ValueError, TypeError, RecursionError):
+        direction, of_order, value, user_id = unpack(cursor)
+    except ValueError:
         raise BROKEN from None
     if direction not in ("after", "before") or of_order != name:
         raise BROKEN

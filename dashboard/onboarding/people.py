@@ -17,6 +17,11 @@ from dashboard.onboarding.progress import FINISHED, PERCENT
 from dashboard.onboarding.steps import check_key, text_problem
 
 
+def called(name: str, email: str, user_id: str) -> str:
+    """What to call somebody: the name, else the email, else the id."""
+    return name or email or user_id
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A person and where they stand: `progress` in percent; `next_step` is the title of the first step still open."""
@@ -34,7 +39,7 @@ class Person:
     @property
     def label(self) -> str:
         """What to call them: the name, else the email, else the id."""
-        return self.name or self.email or self.user_id
+        return called(self.name, self.email, self.user_id)
 
 
 def details(source: str = "onboarding_users", more: str = "") -> str:

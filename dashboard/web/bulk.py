@@ -75,7 +75,9 @@ def create() -> ResponseReturnValue:
     """Prepares the change that the list's form asks for, and leads to its preview."""
     form = request.form
     with transaction() as session:
-        asked = finding.ask(session, {name[7:]: form[name] for name in form if name.startswith("filter_")})
+        asked = finding.ask(
+            session, {name.removeprefix("filter_"): form[name] for name in form if name.startswith("filter_")}
+        )
         try:
             chosen: Filter | Sequence[str] = form.getlist("user_id")
             if form.get("everybody"):

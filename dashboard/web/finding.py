@@ -122,15 +122,8 @@ class Asked:
     @property
     def by(self) -> str:
         """The order, to follow a number of people."""
-        return {
-            "name": "by name",
-            "active": "last active first",
-            "inactive": "longest inactive first",
-            "furthest": "furthest first",
-            "least": "least far first",
-            "newest": "newest first",
-            "oldest": "longest here first",
-        }[self.wanted.sort if self.wanted else "name"]
+        sort = self.wanted.sort if self.wanted else "name"
+        return "by name" if sort == "name" else SORTED[sort].lower()
 
     @property
     def query(self) -> str:
@@ -150,12 +143,8 @@ def band_label(band: str) -> str:
 
 
 def how_many(count: Count) -> str:
-    """11 people; about 277,000 people where they are only estimated."""
-    return plural(count.people, "person", "people") if count.exact else f"About {number(_rounded(count.people))} people"
-
-
-def _rounded(people: int) -> int:
-    return round(people, 1 - len(str(people)) + 1)
+    """232, or about 277,000 where they are only estimated."""
+    return number(count.people) if count.exact else f"about {number(round(count.people, 2 - len(str(count.people))))}"
 
 
 def ask(session: Session, values: Mapping[str, str]) -> Asked:
@@ -192,8 +181,7 @@ def index() -> ResponseReturnValue:
             return redirect(asked.address(), 303)
         if asked.wanted:
             try:
-                found = finding.page(session, asked.wanted, cursor=cursor, limit=PAGE)
-                count = finding.count(session, asked.wanted)
+                found, count = finding.page_and_count(session, asked.wanted, cursor=cursor, limit=PAGE)
             except Invalid:
                 broken = True
     answer = render(
@@ -202,7 +190,8 @@ def index() -> ResponseReturnValue:
         status=422 if asked.problems or broken else 200,
         asked=asked,
         found=found,
-        count=how_many(count),
+        count=count,
+        how_many=how_many(count),
         cursor=cursor,
         broken=broken,
         sorts=list(SORTED.items()),
