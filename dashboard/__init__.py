@@ -26,7 +26,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     security.install(app)
     rendering.install(app)
     errors.install(app, unreachable=DATABASE_UNREACHABLE, unstorable=VALUE_UNSTORABLE)
-    open_doors(app)
+    open_doors(app, settings)
     return app
 
 
@@ -47,8 +47,8 @@ def configure(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
 
-def open_doors(app: Flask) -> None:
+def open_doors(app: Flask, settings: Settings) -> None:
     """The pages, then the API."""
     for blueprint in web.blueprints():
         app.register_blueprint(blueprint)
-    api.init_app(app)
+    api.init_app(app, settings)

@@ -5,10 +5,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+if TYPE_CHECKING:
+    from dashboard.staff.user_tokens import UserTokens
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
@@ -44,6 +47,12 @@ class Settings:
     drift_people: int = 10
     reason_required: bool = False
     trusted_proxies: int = 0
+    rate_limit: int = 6_000
+    user_rate_limit: int = 120
+    user_token_key: str = ""
+    user_token_algorithms: str = ""
+    user_token_audience: str = ""
+    user_token_issuer: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, secret_required: bool = True) -> "Settings":
@@ -74,7 +83,29 @@ class Settings:
             drift_people=reader.whole("drift_people", 0, 2**31 - 1),
             reason_required=reader.truth("reason_required"),
             trusted_proxies=reader.whole("trusted_proxies", 0, 10),
-        )
+            rate_limit=reader.whole("rate_limit", 0, 10**9),
+            user_rate_limit=reader.whole("user_rate_limit", 0, 10**9),
+            user_token_key=reader.text("user_token_key"),
+            user_token_algorithms=reader.text("user_token_algorithms"),
+            user_token_audience=reader.text("user_token_audience"),
+            user_token_issuer=reader.text("user_token_issuer"),
+        )._checked()
+
+    def _checked(self) -> "Settings":
+        self.user_tokens()
+        return self
+
+    def user_tokens(self) -> "UserTokens | None":
+        """How user tokens are read; None: there are none. Raises SettingsError: the key and the algorithms don't fit."""
+        from dashboard.staff.user_tokens import BadKey, UserTokens
+
+        if not self.user_token_key:
+            return None
+        algorithms = tuple(self.user_token_algorithms.replace(",", " ").split())
+        try:
+            return UserTokens(self.user_token_key, algorithms, self.user_token_audience, self.user_token_issuer)
+        except BadKey as error:
+            raise SettingsError(f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: {error}") from error
 
 
 def database_url_from(environ: Mapping[str, str]) -> str:
@@ -153,6 +184,9 @@ class _Reader:
 
     environ: Mapping[str, str]
     defaults: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        return self._given(name)
 
     def truth(self, name: str, default: bool | None = None) -> bool:
         given = self._given(name).lower()

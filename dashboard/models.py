@@ -412,6 +412,18 @@ class ApiToken(Base):
     last_used_at: Mapped[moment | None]
 
 
+class RateLimit(Base):
+    """A caller's bucket of permits, see staff/rate_limits.py. After a crash of the server every bucket is full."""
+
+    __tablename__ = "rate_limits"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    full_at: Mapped[moment]
+    granted: Mapped[int]
+
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+
 class Installation(Base):
     """Facts about this database itself, such as that it holds demo data."""
 

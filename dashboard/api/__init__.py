@@ -2,19 +2,22 @@
 
 from flask import Flask
 
+from dashboard.api import access
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
 from dashboard.api.problems import problem
 from dashboard.api.progress import blueprint as progress
 from dashboard.api.releases import blueprint as releases
+from dashboard.config import Settings
 from dashboard.web.security import csrf
 
 BLUEPRINTS = (progress, people, releases)
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
     """Puts the API into the app: its endpoints, its description, and problem documents for everything under /api/."""
     app.extensions["problem"] = problem
+    access.install(app, settings)
     for blueprint in BLUEPRINTS:
         # no cookie opens the API, so no other site can make a browser use it
         csrf.exempt(blueprint)

@@ -1,16 +1,25 @@
-"""Who is calling: a bearer token, and whether its scopes allow this."""
+"""Who is calling: an API token of the host's backend or a signed token of one user, and what it allows."""
 
 from __future__ import annotations
 
-from flask import request
-from werkzeug.exceptions import Forbidden, Unauthorized
+from dataclasses import dataclass
+from functools import partial
 
-from dashboard.database import transaction
-from dashboard.staff import tokens
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
+
+from dashboard.config import Settings
+from dashboard.database import Session, transaction
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import Invalid
+from dashboard.staff import rate_limits, tokens
 from dashboard.staff.permissions import Scope
-from dashboard.staff.tokens import Token
+from dashboard.staff.rate_limits import Allowance, RateLimit
+from dashboard.staff.user_tokens import UserTokens
 
 BEARER = 'Bearer realm="onboarding"'
+OF_A_USER = frozenset({Scope.PROGRESS_READ, Scope.PROGRESS_WRITE})
+"""What a user token is good for."""
 
 
 class TokenNeeded(Unauthorized):
@@ -21,24 +30,123 @@ class TokenNeeded(Unauthorized):
         super().__init__(description)
 
 
-class ScopeMissing(Forbidden):
-    """The token holds, but was not made for this."""
+class NotAllowed(Forbidden):
+    """The token holds, but was not made for this; `scope` is the one that it lacks, where that is the reason."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, description: str, scope: Scope | None = None) -> None:
         self.scope = scope
-        self.challenge = f'{BEARER}, error="insufficient_scope", scope="{scope}"'
-        super().__init__(f"This takes a token with the scope {scope}.")
+        self.challenge = f'{BEARER}, error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
+        super().__init__(description)
 
 
-def authorise(scope: Scope) -> Token:
-    """The caller's token. Raises TokenNeeded, ScopeMissing when it lacks `scope`."""
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What came as a token: one of ours, to be looked up, or a user's, whose signature holds."""
+
+    secret: str
+    user_id: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Under which its rate limit is counted: all tokens of a user have one between them."""
+        return tokens.digest(self.secret) if self.user_id is None else f"user:{self.user_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, under which name it is kept, and for what the token is good. `user_id`: the one user whom it may name."""
+
+    actor: Actor
+    scopes: frozenset[Scope]
+    user_id: str | None = None
+
+    def whom(self, *named: str | None) -> str:
+        """The user that the request is about. Raises Invalid: nobody; BadRequest: two people; NotAllowed: another."""
+        people = {user_id for user_id in (*named, self.user_id) if user_id is not None}
+        if not people:
+            raise Invalid({"user_id": "is needed"})
+        if self.user_id is not None and len(people) > 1:
+            raise NotAllowed("A user token is for its own user alone.")
+        if len(people) > 1:
+            raise BadRequest("user_id is one in the address and another in the body.")
+        return people.pop()
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Sets up what is asked of every caller, and tells each how much is left of its rate limit."""
+    app.extensions["user_tokens"] = settings.user_tokens()
+    app.extensions["rate_limits"] = {
+        is_user: RateLimit(per_minute) if per_minute else None
+        for is_user, per_minute in ((False, settings.rate_limit), (True, settings.user_rate_limit))
+    }
+    app.after_request(tell_allowance)
+
+
+def admit() -> Bearer:
+    """What the caller presents, with one permit of its rate limit taken. Raises TokenNeeded, TooManyRequests.
+
+    This comes before the transaction of the request: in it, whoever shares the token would wait for its end, and a
+    second connection for each request could leave all of them waiting for one.
+    """
+    bearer = _bearer()
+    limit: RateLimit | None = current_app.extensions["rate_limits"][bearer.user_id is not None]
+    if limit is not None:
+        g.allowance = limit.spend(bearer.key, partial(_draw, bearer))
+        if g.allowance.is_spent:
+            raise TooManyRequests(
+                f"This token may ask {limit.per_minute:,} times a minute. Wait {g.allowance.retry_after_s} s.",
+                retry_after=g.allowance.retry_after_s,
+            )
+    return bearer
+
+
+def _bearer() -> Bearer:
     given = request.authorization
     if given is None or given.type != "bearer" or not given.token:
         raise TokenNeeded("Send a token: Authorization: Bearer <token>.", BEARER)
+    user_tokens: UserTokens | None = current_app.extensions["user_tokens"]
+    if user_tokens is None or given.token.startswith(tokens.PREFIX):
+        return Bearer(given.token)
+    user_id = user_tokens.user_of(given.token)
+    if user_id is None:
+        raise _worthless()
+    return Bearer(given.token, user_id)
+
+
+def _draw(bearer: Bearer, key: str, cost: float) -> tuple[int, float]:
     with transaction() as session:
-        token = tokens.authenticate(session, given.token)
+        _caller(session, bearer)
+        return rate_limits.draw(session, key, cost)
+
+
+def authorise(session: Session, bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller:
+    """The caller. Raises TokenNeeded, and NotAllowed when its token is not good for this."""
+    caller = _caller(session, bearer)
+    if scope not in caller.scopes:
+        raise NotAllowed(f"This takes a token with the scope {scope}.", scope)
+    if backend_only and caller.user_id is not None:
+        raise NotAllowed("This takes an API token of the host's backend, not a user's.")
+    return caller
+
+
+def _caller(session: Session, bearer: Bearer) -> Caller:
+    if bearer.user_id is not None:
+        return Caller(Actor(f"user:{bearer.user_id}", "api"), OF_A_USER, bearer.user_id)
+    token = tokens.authenticate(session, bearer.secret)
     if token is None:
-        raise TokenNeeded("This token is unknown, expired or revoked.", f'{BEARER}, error="invalid_token"')
-    if scope not in token.scopes:
-        raise ScopeMissing(scope)
-    return token
+        raise _worthless()
+    return Caller(token.actor, token.scopes)
+
+
+def _worthless() -> TokenNeeded:
+    return TokenNeeded("This token is unknown, expired or revoked.", f'{BEARER}, error="invalid_token"')
+
+
+def tell_allowance(response: Response) -> Response:
+    """Adds what is left of the rate limit, where one was counted."""
+    allowance: Allowance | None = g.get("allowance")
+    if allowance is not None:
+        response.headers["RateLimit-Limit"] = str(allowance.limit)
+        response.headers["RateLimit-Remaining"] = str(allowance.remaining)
+        response.headers["RateLimit-Reset"] = str(allowance.full_in_s)
+    return response

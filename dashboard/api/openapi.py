@@ -16,7 +16,7 @@ from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 
-from dashboard.api.problems import Fault, MemberProblem, Problem, ScopeMissingProblem, Unprocessable
+from dashboard.api.problems import Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable
 from dashboard.staff.permissions import Public, Scope, declare
 
 ADDRESS = "/api/openapi.json"
@@ -31,16 +31,19 @@ A save names the `row_version` it was based on, in the body or as `If-Match`; a 
 EVERY_ENDPOINT: dict[int, type[Problem]] = {
     400: Problem,
     401: Problem,
-    403: ScopeMissingProblem,
+    403: NotAllowedProblem,
     422: Unprocessable,
+    429: Problem,
     500: Fault,
     503: Fault,
 }
 WITH_A_BODY: dict[int, type[Problem]] = {413: Problem, 415: Problem}
+RETRY_AFTER = {"Retry-After": "Seconds to wait."}
 HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "How to authenticate."},
     403: {"WWW-Authenticate": "The scope that is needed."},
-    503: {"Retry-After": "Seconds to wait."},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
 }
 
 _schemas: dict[str, Schema] = {}

@@ -10,12 +10,12 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
 from pydantic import ConfigDict, Field
 
+from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Query, reply
 from dashboard.api.routing import endpoint
-from dashboard.database import transaction
+from dashboard.database import Session
 from dashboard.onboarding import people
 from dashboard.staff.permissions import Scope
-from dashboard.staff.tokens import Token
 
 blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[Tag(name="People")])
 
@@ -52,11 +52,10 @@ class PersonKept(Answer):
     user: Person
 
 
-@endpoint(blueprint.put, "/<user_id>", Scope.PROGRESS_WRITE, PersonKept, {}, creates=True)
-def put_user(token: Token, path: UserPath, body: Details) -> Response:
+@endpoint(blueprint.put, "/<user_id>", Scope.PROGRESS_WRITE, PersonKept, {}, creates=True, backend_only=True)
+def put_user(session: Session, caller: Caller, path: UserPath, body: Details) -> Response:
     """Create a person, or replace what is known of them; their progress stays."""
-    with transaction() as session:
-        person, is_new = people.put(session, token.actor, path.user_id, name=body.name, email=body.email)
+    person, is_new = people.put(session, caller.actor, path.user_id, name=body.name, email=body.email)
     kept = Person(
         user_id=person.user_id,
         name=person.name,

@@ -11,7 +11,7 @@ from pydantic import Field, computed_field
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchAddress
 
-from dashboard.api.access import ScopeMissing, TokenNeeded
+from dashboard.api.access import NotAllowed, TokenNeeded
 from dashboard.api.messages import Answer, reply
 from dashboard.onboarding import errors
 from dashboard.onboarding.carryover import Status
@@ -51,10 +51,10 @@ class Unprocessable(Problem):
     errors: list[MemberProblem]
 
 
-class ScopeMissingProblem(Problem):
-    """The token was not made for this."""
+class NotAllowedProblem(Problem):
+    """The token was not made for this. `scope` is the one that it lacks; null: it has the scope, but is a user's."""
 
-    scope: str = Field(examples=["progress:write"])
+    scope: str | None = Field(examples=["progress:write"])
 
 
 class Fault(Problem):
@@ -102,7 +102,7 @@ def problem(fault: pages.Fault, error: Exception) -> Response:
     told = tell(error) or _as_a_page_would(fault)
     response = reply(told, told.status)
     response.mimetype = "application/problem+json"
-    if isinstance(error, TokenNeeded | ScopeMissing):
+    if isinstance(error, TokenNeeded | NotAllowed):
         response.headers["WWW-Authenticate"] = error.challenge
     return response
 
@@ -141,8 +141,8 @@ def _(error: RequestEntityTooLarge) -> Problem:
 
 
 @tell.register
-def _(error: ScopeMissing) -> Problem:
-    return ScopeMissingProblem(title=error.name, status=403, detail=error.description or "", scope=error.scope)
+def _(error: NotAllowed) -> Problem:
+    return NotAllowedProblem(title=error.name, status=403, detail=error.description or "", scope=error.scope)
 
 
 @tell.register

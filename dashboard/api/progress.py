@@ -12,16 +12,16 @@ from flask_openapi.models.tag import Tag
 from pydantic import Field
 from werkzeug.exceptions import BadRequest, PreconditionRequired
 
+from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Query, optional, reply
 from dashboard.api.problems import Problem, StepConflict
 from dashboard.api.routing import endpoint
-from dashboard.database import transaction
+from dashboard.database import Session
 from dashboard.onboarding import people, progress
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.progress import Saved, UserStep
 from dashboard.staff.permissions import Scope
-from dashboard.staff.tokens import Token
 
 blueprint = APIBlueprint("api_progress", __name__, url_prefix="/api/onboarding", abp_tags=[Tag(name="Progress")])
 
@@ -33,11 +33,11 @@ class StepPath(Query):
 
 
 class OfUser(Query):
-    user_id: Id = Field(description="Whose steps.", examples=["u-1042"])
+    user_id: Id | None = Field(None, description="Whose steps; a user token need not say so.", examples=["u-1042"])
 
 
 class Saving(Query):
-    user_id: Id | None = Field(None, description="Whose step, unless the body says so.")
+    user_id: Id | None = Field(None, description="Whose step, unless the body or a user token says so.")
     create: bool = Field(False, description="Make the person when they are not known yet.")
 
 
@@ -51,7 +51,7 @@ class Condition(Query):
 class StatusChange(Body):
     """A status, saved over the row_version that the caller saw."""
 
-    user_id: Id = optional("Whose step, unless the address says so.", examples=["u-1042"])
+    user_id: Id = optional("Whose step, unless the address or a user token says so.", examples=["u-1042"])
     status: str = Field(json_schema_extra={"enum": list(STATUSES)}, examples=["done"])
     row_version: int = optional("The row_version that was read. It may come as If-Match instead.", examples=[1])
 
@@ -98,20 +98,18 @@ class StepSaved(Answer):
 
 
 @endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: Problem})
-def list_steps(query: OfUser) -> Response:
+def list_steps(session: Session, caller: Caller, query: OfUser) -> Response:
     """The steps of a person, in checklist order."""
-    with transaction() as session:
-        person = people.find(session, query.user_id)
-        steps = progress.steps_of(session, query.user_id)
+    person = people.find(session, caller.whom(query.user_id))
+    steps = progress.steps_of(session, person.user_id)
     live = [_step(step, step.version) for step in steps if step.version is not None]
     return reply(Checklist(user_id=person.user_id, progress=person.progress, finished=person.finished, steps=live))
 
 
 @endpoint(blueprint.get, "/steps/<step_id>", Scope.PROGRESS_READ, Step, {404: Problem, 410: Problem}, tagged=True)
-def get_step(path: StepPath, query: OfUser) -> Response:
+def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) -> Response:
     """One step of a person, with its row_version as ETag."""
-    with transaction() as session:
-        step = progress.step_of(session, query.user_id, path.step_id)
+    step = progress.step_of(session, caller.whom(query.user_id), path.step_id)
     if step.version is None:
         raise Withdrawn(step.step_id)
     return reply(_step(step, step.version), row_version=step.row_version)
@@ -125,35 +123,26 @@ def get_step(path: StepPath, query: OfUser) -> Response:
     {404: Problem, 409: StepConflict, 410: Problem, 412: StepConflict, 428: Problem},
     tagged=True,
 )
-def save_step(token: Token, path: StepPath, query: Saving, header: Condition, body: StatusChange) -> Response:
+def save_step(
+    session: Session, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
+) -> Response:
     """Save the status of a person's step over the row_version that was read; a stale one is refused.
 
     A save cut off before its answer is safe to send again: it applies once, or is answered by a conflict whose
     currentState already is what was asked for.
     """
-    user_id, row_version = _one_user(query, body), _one_version(header, body)
-    with transaction() as session:
-        is_new = query.create and people.ensure(session, token.actor, user_id)
-        try:
-            saved = progress.save(
-                session, token.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
-            )
-        except Conflict:
-            # made for this save alone, they are not kept without it; and nobody else has saved a step of theirs
-            if is_new:
-                session.rollback()
-            raise
+    user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
+    is_new = query.create and people.ensure(session, caller.actor, user_id)
+    try:
+        saved = progress.save(
+            session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
+        )
+    except Conflict:
+        # made for this save alone, they are not kept without it; and nobody else has saved a step of theirs
+        if is_new:
+            session.rollback()
+        raise
     return reply(_saved(saved), row_version=saved.row_version)
-
-
-def _one_user(query: Saving, body: StatusChange) -> str:
-    """Whom the request names. Raises Invalid when nobody, BadRequest when two people."""
-    named = {user_id for user_id in (query.user_id, body.user_id) if user_id is not None}
-    if not named:
-        raise Invalid({"user_id": "is needed"})
-    if len(named) > 1:
-        raise BadRequest("user_id is one in the address and another in the body.")
-    return named.pop()
 
 
 def _one_version(header: Condition, body: StatusChange) -> int:

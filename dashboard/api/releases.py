@@ -12,10 +12,11 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
 from pydantic import ConfigDict, Field
 
+from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
 from dashboard.api.problems import Problem, ReleaseConflict
 from dashboard.api.routing import endpoint
-from dashboard.database import transaction
+from dashboard.database import Session
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
@@ -23,7 +24,6 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Definition, FieldChange, Fields
 from dashboard.staff.permissions import Scope
-from dashboard.staff.tokens import Token
 from dashboard.web.access import settings
 
 blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[Tag(name="Releases")])
@@ -204,24 +204,22 @@ class StepsOverview(Answer):
 
 
 @endpoint(blueprint.get, "/steps", Scope.STEPS_READ, StepsOverview, {})
-def list_definitions() -> Response:
+def list_definitions(session: Session) -> Response:
     """The checklist: what is live, and what waits as a draft."""
-    with transaction() as session:
-        found = steps.checklist(session)
-    return reply(StepsOverview(steps=[_overview(step) for step in found]))
+    return reply(StepsOverview(steps=[_overview(step) for step in steps.checklist(session)]))
 
 
 @endpoint(blueprint.post, "/migrate-version", Scope.STEPS_RELEASE, Migrated, REFUSALS)
-def migrate_version(token: Token, body: Migration) -> Response:
+def migrate_version(session: Session, caller: Caller, body: Migration) -> Response:
     """Make a new version of a step live for everybody at once, or see what that would do.
 
     All or nothing. Refused when fromVersion is not live, toVersion is not the next, somebody else's draft is open, or
     the effect is not what was expected.
     """
-    with transaction() as session, _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
+    with _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
         outcome = releases.migrate(
             session,
-            token.actor,
+            caller.actor,
             body.step_id,
             body.from_version,
             body.to_version,
@@ -236,13 +234,13 @@ def migrate_version(token: Token, body: Migration) -> Response:
 
 
 @endpoint(blueprint.post, "/rollback-version", Scope.STEPS_RELEASE, RolledBack, REFUSALS)
-def rollback_version(token: Token, body: Rollback) -> Response:
+def rollback_version(session: Session, caller: Caller, body: Rollback) -> Response:
     """Take back the newest release: people get back what it reset, unless they did something since.
 
     All or nothing. Refused when fromVersion is not live, or there is nothing to go back to.
     """
-    with transaction() as session, _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
-        outcome = releases.roll_back(session, token.actor, body.step_id, body.from_version, note=_reason(body))
+    with _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
+        outcome = releases.roll_back(session, caller.actor, body.step_id, body.from_version, note=_reason(body))
     restored, kept_later = outcome.impact.restored, outcome.impact.kept_later
     return reply(RolledBack(**_done(outcome, body.dry_run), restored=restored, kept_later=kept_later))
 

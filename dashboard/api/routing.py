@@ -10,11 +10,12 @@ from typing import Any, get_type_hints
 from flask import Response
 from pydantic import BaseModel
 
-from dashboard.api.access import authorise
+from dashboard.api.access import admit, authorise
 from dashboard.api.messages import NoQuery
 from dashboard.api.openapi import responses, security
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
+from dashboard.database import transaction
 from dashboard.staff.permissions import Scope, declare
 
 View = Callable[..., Response]
@@ -30,11 +31,13 @@ def endpoint(
     *,
     tagged: bool = False,
     creates: bool = False,
+    backend_only: bool = False,
 ) -> Callable[[View], View]:
-    """Serves the view to tokens with `scope`; `register` is `get`, `patch` ... of a blueprint.
+    """Serves the view to tokens with `scope`, but not to those of users where it is `backend_only`.
 
-    The view is given what it has an argument for: the token; path, query, header and body of the request. The rest is
-    for the description: `tagged` answers have an ETag, `creates` may answer 201.
+    `register` is `get`, `patch` ... of a blueprint. The view is given what it has an argument for: the caller; the
+    session, whose transaction ends with the view; path, query, header and body of the request. The rest is for the
+    description: `tagged` answers have an ETag, `creates` may answer 201.
     """
 
     def decorate(view: View) -> View:
@@ -45,8 +48,11 @@ def endpoint(
 
         @wraps(view)
         def guarded(**path: str) -> Response:
-            given = {"token": authorise(scope), **read(wanted, path)}
-            return view(**{name: value for name, value in given.items() if name in arguments})
+            bearer = admit()
+            with transaction() as session:
+                caller = authorise(session, bearer, scope, backend_only=backend_only)
+                given = {"caller": caller, "session": session, **read(wanted, path)}
+                return view(**{name: value for name, value in given.items() if name in arguments})
 
         declare(guarded, scope)
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.

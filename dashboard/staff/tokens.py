@@ -76,7 +76,7 @@ def create(
         raise Invalid(problems)
     secret = PREFIX + secrets.token_urlsafe(32)
     row = ApiToken(
-        name=name, token_hash=_digest(secret), scopes=list(wanted), created_by=actor.key, expires_at=expires_at
+        name=name, token_hash=digest(secret), scopes=list(wanted), created_by=actor.key, expires_at=expires_at
     )
     try:
         with session.begin_nested():
@@ -97,7 +97,7 @@ def authenticate(session: Session, bearer: str) -> Token | None:
     is_due = func.coalesce(ApiToken.last_used_at < func.now() - USE_NOTED_EVERY, True)
     found = session.execute(
         select(ApiToken.id, ApiToken.name, ApiToken.scopes, is_due).where(
-            ApiToken.token_hash == _digest(bearer),
+            ApiToken.token_hash == digest(bearer),
             ApiToken.revoked_at.is_(None),
             or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()),
         )
@@ -140,6 +140,11 @@ def parse_scopes(text: str) -> list[Scope]:
     return [Scope(word) for word in words]
 
 
+def digest(secret: str) -> str:
+    """SHA-256 of a secret: all that is kept of it."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _problems(name: str, scopes: list[Scope], expires_at: datetime | None) -> dict[str, str]:
     problems = {}
     if not _NAME.fullmatch(name):
@@ -160,10 +165,6 @@ def _note_use(session: Session, token_id: int) -> None:
         .values(last_used_at=func.now())
         .execution_options(synchronize_session=False)
     )
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _entry(row: ApiToken) -> TokenEntry:

@@ -1,0 +1,74 @@
+"""User tokens: JSON Web Tokens by which the host product says that the bearer is one of its users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jwt
+from jwt.exceptions import InvalidKeyError, InvalidTokenError
+
+from dashboard.onboarding.steps import text_problem
+
+SHARED = ("HS256", "HS384", "HS512")
+PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+LEEWAY_S = 10
+LONGEST = 8_192
+
+
+class BadKey(ValueError):
+    """The key and the algorithms do not go together; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTokens:
+    """How user tokens are read: with this key and none but these algorithms; `audience` and `issuer` where they are set."""
+
+    key: str
+    algorithms: tuple[str, ...]
+    audience: str = ""
+    issuer: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises BadKey. A public key that were taken for a shared secret would let anybody sign."""
+        _check(self.key, self.algorithms)
+
+    def user_of(self, token: str) -> str | None:
+        """The user's id, the claim `sub`; None: not signed with the key, expired, never expiring, or not for here."""
+        if len(token) > LONGEST:
+            return None
+        try:
+            claims = jwt.decode(
+                token,
+                self.key,
+                algorithms=list(self.algorithms),
+                audience=self.audience or None,
+                issuer=self.issuer or None,
+                leeway=LEEWAY_S,
+                options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
+            )
+        except (InvalidTokenError, ValueError):
+            return None
+        user_id: str = claims["sub"]
+        return user_id if user_id.strip() and not text_problem(user_id, 200) else None
+
+
+def _check(key: str, algorithms: Sequence[str]) -> None:
+    from jwt.algorithms import get_default_algorithms
+
+    known = (*SHARED, *PUBLIC)
+    if unknown := [name for name in algorithms if name not in known]:
+        raise BadKey(f"there is no algorithm {', '.join(unknown)}; there are {', '.join(known)}")
+    shared = [name for name in algorithms if name in SHARED]
+    if not algorithms or (shared and len(shared) < len(algorithms)):
+        raise BadKey("name either algorithms with a shared secret (HS...) or ones with a public key, not both")
+    if "PRIVATE KEY" in key:
+        raise BadKey("give the public key: the private one stays with whoever signs")
+    for name in algorithms:
+        algorithm = get_default_algorithms()[name]
+        try:
+            prepared = algorithm.prepare_key(key)
+        except (InvalidKeyError, ValueError, TypeError) as error:
+            raise BadKey(f"the key does not fit {name}") from error
+        if reason := algorithm.check_key_length(prepared):
+            raise BadKey(f"the key does not fit {name}: {reason}")
