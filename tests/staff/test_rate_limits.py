@@ -1,0 +1,175 @@
+"""A limit counts for all processes together, to the request; a process seldom has to ask for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from dashboard.config import Settings
+from dashboard.database import Database
+from dashboard.staff import rate_limits
+from dashboard.staff.rate_limits import MOST_AT_ONCE, WINDOW_S, Allowance, RateLimit
+
+CALLER = "token of the shop"
+Spend = Callable[[], Allowance]
+
+
+class Clock:
+    """A clock that stands until it is told to go; the database is told the same by `pass_`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.now = database, 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+        with self.database.transaction() as session:
+            earlier = text("UPDATE rate_limits SET full_at = full_at - make_interval(secs => :seconds)")
+            session.execute(earlier, {"seconds": seconds})
+
+
+@pytest.fixture
+def clock(database: Database) -> Clock:
+    return Clock(database)
+
+
+class Process:
+    """A process with its own memory of the limit; `draws` counts how often it had to ask the database."""
+
+    def __init__(self, database: Database, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.database, self.limit, self.draws = database, RateLimit(per_minute, clock), 0
+
+    def __call__(self, key: str = CALLER) -> Allowance:
+        return self.limit.spend(key, self._draw)
+
+    def _draw(self, key: str, cost: float) -> tuple[int, float]:
+        self.draws += 1
+        with self.database.transaction() as session:
+            return rate_limits.draw(session, key, cost)
+
+
+def granted(spend: Spend, asks: int) -> int:
+    return sum(not spend().is_spent for _ in range(asks))
+
+
+def test_ten_a_minute_are_ten(database: Database, clock: Clock) -> None:
+    process = Process(database, 10, clock)
+    told = [process() for _ in range(12)]
+    assert [one.remaining for one in told] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]
+    assert [one.is_spent for one in told] == [False] * 10 + [True] * 2
+    assert {one.limit for one in told} == {10}
+    assert told[0].full_in_s == 6
+    assert told[-1].retry_after_s == 6
+
+
+def test_what_was_spent_comes_back_bit_by_bit(database: Database, clock: Clock) -> None:
+    process = Process(database, 10, clock)
+    granted(process, 10)
+    clock.pass_(5)
+    assert process().retry_after_s == 1
+    clock.pass_(1.1)
+    assert granted(process, 3) == 1
+    clock.pass_(WINDOW_S)
+    assert granted(process, 15) == 10
+
+
+def test_who_is_refused_does_not_ask_the_database_again(database: Database, clock: Clock) -> None:
+    process = Process(database, 10, clock)
+    granted(process, 11)
+    before = process.draws
+    assert granted(process, 100) == 0
+    assert process.draws == before
+
+
+def test_callers_have_a_bucket_each(database: Database, clock: Clock) -> None:
+    process = Process(database, 3, clock)
+    assert granted(process, 5) == 3
+    assert granted(lambda: process("another"), 5) == 3
+
+
+def test_processes_share_a_bucket(database: Database, clock: Clock) -> None:
+    processes = [Process(database, 20, clock) for _ in range(4)]
+    assert sum(not processes[turn % 4]().is_spent for turn in range(60)) == 20
+
+
+def test_many_are_given_with_few_statements(database: Database, clock: Clock) -> None:
+    process, began = Process(database, 6_000, clock), time.monotonic()
+    # the database's own clock goes on meanwhile
+    assert 6_000 <= granted(process, 6_300) <= 6_000 + (time.monotonic() - began) * 6_000 / WINDOW_S
+    # 64 at a time while it is full, fewer and fewer near the end
+    assert process.draws < 6_000 / MOST_AT_ONCE + 100
+
+
+def test_permits_that_lay_about_for_a_minute_are_worth_nothing(database: Database, clock: Clock) -> None:
+    idle, busy = Process(database, 640, clock), Process(database, 640, clock)
+    idle()
+    idle()
+    clock.pass_(WINDOW_S + 1)
+    assert granted(busy, 1_000) + granted(idle, 1_000) == 640
+
+
+def test_a_clock_that_goes_on_gives_what_the_rate_says(database: Database, clock: Clock) -> None:
+    process = Process(database, 60, clock)
+    granted(process, 60)
+    given = 0
+    for _ in range(30):
+        clock.pass_(1)
+        given += granted(process, 3)
+    assert given == 30
+
+
+def test_threads_at_once_take_no_permit_twice(database: Database) -> None:
+    process = Process(database, 100)
+    start, began = threading.Barrier(8), time.monotonic()
+
+    def ask(_: int) -> int:
+        start.wait()
+        return granted(process, 30)
+
+    with ThreadPoolExecutor(8) as pool:
+        given = sum(pool.map(ask, range(8)))
+    # at most what the bucket held and what came back meanwhile; at least what it held
+    assert 100 <= given <= 100 + (time.monotonic() - began) * 100 / WINDOW_S
+
+
+def ask_from_a_process(settings: Settings, asks: int) -> int:
+    """Runs in a process of its own."""
+    database = Database(settings)
+    try:
+        return granted(Process(database, 40), asks)
+    finally:
+        database.dispose()
+
+
+def test_real_processes_share_a_bucket(settings: Settings) -> None:
+    began = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        given = sum(pool.starmap(ask_from_a_process, [(settings, 40)] * 3))
+    assert 40 <= given <= 40 + (time.monotonic() - began) * 40 / WINDOW_S
+
+
+def test_full_buckets_are_forgotten(database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "FORGET_ONE_IN", 1)
+    process = Process(database, 10, clock)
+    process("early")
+    clock.pass_(WINDOW_S)
+    process("late")
+    with database.transaction() as session:
+        assert session.scalars(text("SELECT key FROM rate_limits")).all() == ["late"]
+
+
+def test_a_process_remembers_only_so_many(database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "REMEMBERED", 3)
+    process = Process(database, 10, clock)
+    for number in range(5):
+        process(f"caller {number}")
+    assert len(process.limit._held) == 3
+    assert process("caller 0").remaining == 8

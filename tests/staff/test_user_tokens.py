@@ -1,0 +1,171 @@
+"""Which JSON Web Tokens say that their bearer is a user: signed with the key, by an algorithm that was chosen, not expired."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from dashboard.staff.user_tokens import BadKey, UserTokens
+
+SECRET = "a secret that host and dashboard share"
+SHARED = UserTokens(SECRET, ("HS256",))
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def private(key: Any) -> str:
+    return str(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+
+
+def public(key: Any) -> str:
+    return str(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    found = {"sub": "usr_7f3k2q", "exp": int(time.time()) + 300} | more
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def signed(algorithm: str = "HS256", key: str = SECRET, headers: dict[str, Any] | None = None, **more: Any) -> str:
+    return jwt.encode(claims(**more), key, algorithm, headers=headers)
+
+
+def by_hand(header: dict[str, Any], payload: object, key: bytes) -> str:
+    """A token that no library would make, with a right HMAC."""
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, payload)]
+    signature = hmac.new(key, b".".join(parts), hashlib.sha256).digest()
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "algorithm", "key"),
+    [
+        (SHARED, "HS256", SECRET),
+        (UserTokens(public(RSA_KEY), ("RS256", "PS256")), "RS256", private(RSA_KEY)),
+        (UserTokens(public(RSA_KEY), ("RS256", "PS256")), "PS256", private(RSA_KEY)),
+        (UserTokens(public(EC_KEY), ("ES256",)), "ES256", private(EC_KEY)),
+    ],
+    ids=["HS256", "RS256", "PS256", "ES256"],
+)
+def test_a_token_says_who_its_user_is(tokens: UserTokens, algorithm: str, key: str) -> None:
+    assert tokens.user_of(signed(algorithm, key)) == "usr_7f3k2q"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"exp": None},
+        {"exp": int(time.time()) - 60},
+        {"exp": "never"},
+        {"nbf": int(time.time()) + 300},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": "  "},
+        {"sub": "a\0b"},
+        {"sub": "x" * 201},
+    ],
+    ids=str,
+)
+def test_claims_that_do_not_hold(more: dict[str, Any]) -> None:
+    assert SHARED.user_of(signed(**more)) is None
+
+
+@pytest.mark.parametrize("sub", [1, True, ["usr_7f3k2q"], {"id": 1}])
+def test_a_subject_is_text(sub: object) -> None:
+    token = by_hand({"alg": "HS256", "typ": "JWT"}, claims(sub=sub), SECRET.encode())
+    assert SHARED.user_of(token) is None
+
+
+def test_the_hand_made_token_is_right_but_for_what_each_test_says() -> None:
+    assert SHARED.user_of(by_hand({"alg": "HS256"}, claims(), SECRET.encode())) == "usr_7f3k2q"
+
+
+def test_no_signature_is_no_token() -> None:
+    nothing = jwt.encode(claims(), None, "none")
+    head, payload, _ = signed().split(".")
+    for token in (nothing, f"{head}.{payload}.", f"{head}.{payload}", f"{nothing.split('.')[0]}.{payload}."):
+        assert SHARED.user_of(token) is None
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "NONE", "", "HS512", "RS256", None, 1, ["HS256"]])
+def test_an_algorithm_that_was_not_chosen(alg: object) -> None:
+    assert SHARED.user_of(by_hand({"alg": alg, "typ": "JWT"}, claims(), SECRET.encode())) is None
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """Algorithm confusion: an HMAC made with the public key, which everybody knows."""
+    key = public(RSA_KEY)
+    assert UserTokens(key, ("RS256",)).user_of(by_hand({"alg": "HS256"}, claims(), key.encode())) is None
+
+
+def test_another_key_did_not_sign_it() -> None:
+    assert SHARED.user_of(signed(key="another secret of the same length....")) is None
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    assert UserTokens(public(RSA_KEY), ("RS256",)).user_of(signed("RS256", private(other))) is None
+
+
+def test_a_key_that_the_token_brings_along_is_not_used() -> None:
+    theirs = "a key of whoever made this token up!!"
+    head = {"jwk": {"kty": "oct", "k": base64.urlsafe_b64encode(theirs.encode()).decode()}, "kid": "../../dev/null"}
+    assert SHARED.user_of(signed(key=theirs, headers=head)) is None
+
+
+def test_a_changed_token_is_worthless() -> None:
+    head, payload, signature = signed().split(".")
+    other = base64.urlsafe_b64encode(json.dumps(claims(sub="usr_other")).encode()).decode().rstrip("=")
+    for token in (
+        f"{head}.{other}.{signature}",
+        f"{head}.{payload}.{signature[:-4]}AAAA",
+        "a.b.c",
+        "..",
+        "",
+        "x" * 9000,
+    ):
+        assert SHARED.user_of(token) is None
+
+
+@pytest.mark.parametrize("payload", ["text", ["a"], 1, None])
+def test_claims_are_an_object(payload: object) -> None:
+    assert SHARED.user_of(by_hand({"alg": "HS256"}, payload, SECRET.encode())) is None
+
+
+def test_audience_and_issuer_count_where_they_are_set() -> None:
+    strict = UserTokens(SECRET, ("HS256",), "onboarding", "https://shop.example")
+    right = {"aud": "onboarding", "iss": "https://shop.example"}
+    assert strict.user_of(signed(**right)) == "usr_7f3k2q"
+    assert strict.user_of(signed(**right | {"aud": ["onboarding", "billing"]})) == "usr_7f3k2q"
+    for wrong in ({"aud": "billing"}, {"aud": None}, {"iss": "https://evil.example"}, {"iss": None}):
+        assert strict.user_of(signed(**right | wrong)) is None, wrong
+    # where none is expected, one does no harm
+    assert SHARED.user_of(signed(**right)) == "usr_7f3k2q"
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithms", "reason"),
+    [
+        (SECRET, (), "either algorithms with a shared secret"),
+        (SECRET, ("none",), "there is no algorithm none"),
+        (SECRET, ("HS256", "RS256"), "not both"),
+        ("too short", ("HS256",), "the key does not fit HS256"),
+        (public(RSA_KEY), ("HS256",), "the key does not fit HS256"),
+        (public(RSA_KEY), ("ES256",), "the key does not fit ES256"),
+        (public(EC_KEY), ("RS256",), "the key does not fit RS256"),
+        (public(EC_KEY), ("ES256", "ES384"), "the key does not fit ES384"),
+        (SECRET, ("RS256",), "the key does not fit RS256"),
+        (private(RSA_KEY), ("RS256",), "give the public key"),
+    ],
+)
+def test_a_key_and_algorithms_that_do_not_fit_are_refused_at_the_start(
+    key: str, algorithms: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(BadKey, match=reason):
+        UserTokens(key, algorithms)
