@@ -25,7 +25,7 @@ from dashboard.onboarding.progress import PERCENT, check_status
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
 MOST = 10_000
-BATCH = 1_000
+BATCH = 2_000
 Outcome = Literal["changed", "same", "moved", "gone"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """changed: has the status now; same: had it already; moved: changed since the preview; gone: there is no such person."""

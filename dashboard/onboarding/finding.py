@@ -39,6 +39,9 @@ BY_WORDS = Order("words", "u.first_words", ":start", "first_words")
 COUNTED = 10_000
 """Up to so many people are counted; more are estimated."""
 
+CHEAP = 25_000
+"""What counting may cost at most, in the planner's units: some 50 ms. Where it would cost more it is not done."""
+
 FEW = 60_000
 """So few matches are all looked up and then sorted; of more, enough turn up soon on a walk through an index in order."""
 
@@ -135,10 +138,11 @@ class Chosen:
         """The conditions as a WHERE."""
         return f"WHERE {' AND '.join(self.where)}" if self.where else ""
 
-    def estimate(self, session: Session) -> int:
-        """How many match, as the planner expects."""
+    def estimate(self, session: Session) -> tuple[int, float]:
+        """How many match, as the planner expects, and what it would cost to look at all of them."""
         explain = text(f"EXPLAIN (FORMAT JSON) SELECT FROM {self.source} u {self.filtered}").bindparams(*self.types)
-        return int(session.execute(explain, self.values).scalar_one()[0]["Plan"]["Plan Rows"])
+        plan = session.execute(explain, self.values).scalar_one()[0]["Plan"]
+        return int(plan["Plan Rows"]), float(plan["Total Cost"])
 
 
 def _choose(session: Session, wanted: Filter) -> Chosen:
@@ -236,7 +240,7 @@ def _order(session: Session, wanted: Filter, chosen: Chosen) -> Order:
     """How the list is ordered. Those who are searched for stand close together by name: a walk could pass all others."""
     if not wanted.q or wanted.sort != "name":
         return ORDERS[wanted.sort]
-    return replace(BY_WORDS, by=f"{BY_WORDS.by} || ''") if chosen.estimate(session) < FEW else BY_WORDS
+    return replace(BY_WORDS, by=f"{BY_WORDS.by} || ''") if chosen.estimate(session)[0] < FEW else BY_WORDS
 
 
 # People of one percent are in the order of their standings, then of their ids: as the index of standings has them. The
@@ -279,7 +283,7 @@ def _page_by_progress(
         standings = [one for one in standings if (one > key if is_later else one < key)]
     also = " ".join(f"AND {condition}" for condition in chosen.where)
     down = "DESC" if backwards else ""
-    following = MANY_MATCH if not chosen.where or chosen.estimate(session) >= FEW else FEW_MATCH
+    following = MANY_MATCH if not chosen.where or chosen.estimate(session)[0] >= FEW else FEW_MATCH
     parts = {"source": chosen.source, "also": also, "down": down}
     statement = text(
         BY_PROGRESS.format(sign="<" if backwards else ">", following=following.format(**parts), **parts)
@@ -328,13 +332,13 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
 
 
 def count(session: Session, wanted: Filter) -> Count:
-    """How many match: counted where they are few, else as the planner estimates it."""
+    """How many match: counted where they are few and soon found, else as the planner estimates it."""
     return _count(session, _choose(session, replace(wanted, sort="name")))
 
 
 def _count(session: Session, chosen: Chosen) -> Count:
-    estimate = chosen.estimate(session)
-    if estimate > COUNTED:
+    estimate, cost = chosen.estimate(session)
+    if estimate > COUNTED or cost > CHEAP:
         return Count(estimate, exact=False)
     counted = text(
         f"SELECT count(*) FROM (SELECT FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"

@@ -62,10 +62,13 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
 """
 
 
+ONE = text(details() + "WHERE u.user_id = :user_id")
+
+
 def find(session: Session, user_id: str) -> Person:
     """One person. Raises NotFound."""
     check_key("person", user_id)
-    row = session.execute(text(details() + "WHERE u.user_id = :user_id"), {"user_id": user_id}).one_or_none()
+    row = session.execute(ONE, {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("person", user_id)
     return Person(**row._mapping)

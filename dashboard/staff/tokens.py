@@ -7,9 +7,9 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,7 +21,19 @@ from dashboard.staff.permissions import Scope
 
 PREFIX = "obd_"
 MAX_NAME = 100
-USE_NOTED_EVERY = timedelta(minutes=1)
+
+KNOWN = frozenset(Scope)
+
+# asked by every request: as text, which costs a tenth of what putting the same together anew does
+HOLDS = text("""
+SELECT id, name, scopes, coalesce(last_used_at < now() - interval '1 minute', true) AS is_due FROM api_tokens
+ WHERE token_hash = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+""")
+# requests at once: one writes, the others go on instead of waiting for its transaction
+NOTE_USE = text("""
+UPDATE api_tokens SET last_used_at = now()
+ WHERE id = (SELECT id FROM api_tokens WHERE id = :id FOR UPDATE SKIP LOCKED)
+""")
 
 _NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{MAX_NAME}}}")
 
@@ -94,20 +106,12 @@ def authenticate(session: Session, bearer: str) -> Token | None:
     """The token with this secret; None when it is unknown, expired or revoked. Notes its use once a minute."""
     if not bearer.startswith(PREFIX):
         return None
-    is_due = func.coalesce(ApiToken.last_used_at < func.now() - USE_NOTED_EVERY, True)
-    found = session.execute(
-        select(ApiToken.id, ApiToken.name, ApiToken.scopes, is_due).where(
-            ApiToken.token_hash == digest(bearer),
-            ApiToken.revoked_at.is_(None),
-            or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()),
-        )
-    ).one_or_none()
+    found = session.execute(HOLDS, {"digest": digest(bearer)}).one_or_none()
     if found is None:
         return None
-    token_id, name, scopes, due = found
-    if due:
-        _note_use(session, token_id)
-    return Token(name, frozenset(scope for scope in Scope if scope in scopes))
+    if found.is_due:
+        session.execute(NOTE_USE, {"id": found.id})
+    return Token(found.name, frozenset(found.scopes) & KNOWN)
 
 
 def revoke(session: Session, actor: Actor, name: str) -> TokenEntry:
@@ -154,17 +158,6 @@ def _problems(name: str, scopes: list[Scope], expires_at: datetime | None) -> di
     if expires_at is not None and expires_at <= datetime.now(UTC):
         problems["expires_at"] = "Choose a time that is still to come."
     return problems
-
-
-def _note_use(session: Session, token_id: int) -> None:
-    # requests at once: one writes, the others go on instead of waiting for its transaction
-    free = select(ApiToken.id).where(ApiToken.id == token_id).with_for_update(skip_locked=True)
-    session.execute(
-        update(ApiToken)
-        .where(ApiToken.id.in_(free))
-        .values(last_used_at=func.now())
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _entry(row: ApiToken) -> TokenEntry:

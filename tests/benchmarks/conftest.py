@@ -6,12 +6,19 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from dashboard.database import Database
 from dashboard.embedded import running
 from dashboard.onboarding import steps
 from tests.benchmarks import data
 from tests.benchmarks.servers import databases_of, readable_by_the_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """A line for each of thousands of requests would hide the figures."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
 
 
 @pytest.fixture(scope="session")

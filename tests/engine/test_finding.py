@@ -416,3 +416,9 @@ def test_more_than_are_counted_are_estimated(session: Session, monkeypatch: pyte
     session.execute(text("ANALYZE onboarding_users"))
     assert finding.count(session, Filter()) == finding.Count(60, exact=False)
     assert finding.count(session, Filter(q="user-000")) == finding.Count(10, exact=True)
+
+
+def test_what_would_cost_much_to_count_is_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    factories.people(session, 60)
+    monkeypatch.setattr(finding, "CHEAP", 0)
+    assert not finding.count(session, Filter(q="user-000")).exact

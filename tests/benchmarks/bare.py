@@ -1,0 +1,44 @@
+"""What the API is measured against: bare Flask views over a raw psycopg pool. They check nothing and record nothing."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask, jsonify, request
+from flask.typing import ResponseReturnValue
+from psycopg_pool import ConnectionPool
+
+UPDATE = """
+UPDATE user_steps SET status = %s, updated_at = now(), updated_by = 'bare' WHERE user_id = %s AND step_id = %s
+"""
+SELECT = """
+SELECT us.step_id AS id, d.title, d.description, d.weight, d.action_url, d.version, us.status, us.updated_at
+  FROM user_steps us
+  JOIN steps s ON s.step_id = us.step_id
+  JOIN step_releases r ON r.id = s.current_release_id
+  JOIN onboarding_step_definitions d ON d.step_id = us.step_id AND d.version = r.version
+ WHERE us.user_id = %s ORDER BY s.position
+"""
+
+
+def bare_app() -> Flask:
+    """Serves PATCH of one step and GET of all, as a first version of them might be written."""
+    app = Flask("bare")
+    pool = ConnectionPool(os.environ["BARE_DATABASE_URL"], min_size=8, max_size=8, open=True)
+
+    @app.patch("/api/onboarding/steps/<step_id>")
+    def save(step_id: str) -> ResponseReturnValue:
+        body = request.get_json()
+        with pool.connection() as connection:
+            connection.execute(UPDATE, (body["status"], body["user_id"], step_id))
+        return jsonify(success=True, step={"id": step_id, "status": body["status"]})
+
+    @app.get("/api/onboarding/steps")
+    def steps() -> ResponseReturnValue:
+        with pool.connection() as connection:
+            cursor = connection.execute(SELECT, (request.args["user_id"],))
+            names = [column.name for column in cursor.description or ()]
+            found = [dict(zip(names, row, strict=True)) for row in cursor]
+        return jsonify(user_id=request.args["user_id"], steps=found)
+
+    return app
