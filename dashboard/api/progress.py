@@ -100,10 +100,10 @@ class StepSaved(Answer):
 @endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: Problem})
 def list_steps(session: Session, caller: Caller, query: OfUser) -> Response:
     """The steps of a person, in checklist order."""
-    person = people.find(session, caller.whom(query.user_id))
-    steps = progress.steps_of(session, person.user_id)
-    live = [_step(step, step.version) for step in steps if step.version is not None]
-    return reply(Checklist(user_id=person.user_id, progress=person.progress, finished=person.finished, steps=live))
+    user_id = caller.whom(query.user_id)
+    found = progress.checklist_of(session, user_id)
+    steps = [_step(step, step.version) for step in found.steps if step.version is not None]
+    return reply(Checklist(user_id=user_id, progress=found.progress, finished=found.finished, steps=steps))
 
 
 @endpoint(blueprint.get, "/steps/<step_id>", Scope.PROGRESS_READ, Step, {404: Problem, 410: Problem}, tagged=True)

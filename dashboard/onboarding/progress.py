@@ -47,6 +47,15 @@ class UserStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Checklist:
+    """A person's live steps in checklist order, and how far they are: percent (0 to 100), and whether they finished."""
+
+    progress: int
+    finished: bool
+    steps: Sequence[UserStep]
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """An acknowledged write: the row as it is now, what it was before, and the person's percent after it (0 to 100)."""
 
@@ -318,6 +327,14 @@ SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.
         WHERE r.step_id = v.step_id AND r.version IS NOT NULL ORDER BY r.number DESC LIMIT 1))
  WHERE v.user_id = :user_id
 """
+CHECKLIST = text(f"""
+SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_person.*
+  FROM onboarding_users u
+ CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+  LEFT JOIN LATERAL ({STEPS} AND v.step_version IS NOT NULL) of_person ON true
+ WHERE u.user_id = :user_id
+ ORDER BY of_person.position, of_person.step_id
+""")
 ALL_STEPS = text(STEPS + "ORDER BY s.position, s.step_id")
 ONE_STEP = text(STEPS + "AND v.step_id = :step_id")
 
@@ -327,6 +344,16 @@ def steps_of(session: Session, user_id: str) -> list[UserStep]:
     if text_problem(user_id, 200):
         return []
     return [UserStep(*row) for row in session.execute(ALL_STEPS, {"user_id": user_id})]
+
+
+def checklist_of(session: Session, user_id: str) -> Checklist:
+    """All that the host's front end shows of a person, in one query. Raises NotFound."""
+    check_key("person", user_id)
+    rows = session.execute(CHECKLIST, {"user_id": user_id}).all()
+    if not rows:
+        raise NotFound("person", user_id)
+    first = rows[0]
+    return Checklist(first.progress, first.finished, [UserStep(*row[2:]) for row in rows if row.step_id is not None])
 
 
 def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
