@@ -1,4 +1,4 @@
-"""One PostgreSQL server for a whole run, shared by its workers; a fresh database for each test that asks for one."""
+"""One PostgreSQL server for a whole run, shared by its workers; an empty database for each test that asks for one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url, sqlalchemy_url
 from dashboard.database import Database
+from tests.databases import Databases
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -31,7 +31,6 @@ Connect = Callable[[], psycopg.Connection[Any]]
 # how the process that started the run tells its workers; set TEST_DATABASE_URL to use a server of your own
 SERVER, PREFIX = "TEST_DATABASE_URL", "TEST_DATABASE_PREFIX"
 _cleanup = ExitStack()
-_numbers = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -108,14 +107,21 @@ def server() -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-@pytest.fixture
-def database_url(server: psycopg.Connection[Any]) -> Iterator[str]:
-    """The address of a migrated, empty database of this test's own."""
+@pytest.fixture(scope="session")
+def databases(server: psycopg.Connection[Any]) -> Iterator[Databases]:
+    """This worker's databases, one after the other."""
     prefix = os.environ[PREFIX]
-    name = f"{prefix}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {prefix}_template")
-    yield url_of(name)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    made = Databases(server, f"{prefix}_{worker}", f"{prefix}_template", url_of)
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """The address of a migrated database that is this test's own while it runs, and empty."""
+    yield databases.take()
+    databases.give_back()
 
 
 @pytest.fixture
@@ -174,14 +180,38 @@ class _CompiledTemplates(BytecodeCache):
 _compiled = _CompiledTemplates()
 
 
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    """The web application on this test's database."""
+def _made(settings: Settings) -> Flask:
     from dashboard import create_app
 
     made = create_app(settings)
     made.testing = True
     made.jinja_env.bytecode_cache = _compiled
+    return made
+
+
+_apps: dict[str, Flask] = {}
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The web application on this test's database; one serves many tests, each of which finds it as it was made."""
+    kept = _apps.get(settings.database_url)
+    if kept is None:
+        _apps.clear()
+        kept = _apps[settings.database_url] = _made(settings)
+    config, extensions = dict(kept.config), dict(kept.extensions)
+    kept.extensions["settings"] = settings
+    yield kept
+    kept.extensions["database"].dispose()
+    for of_app, was in ((kept.config, config), (kept.extensions, extensions)):
+        of_app.clear()
+        of_app.update(was)
+
+
+@pytest.fixture
+def new_app(settings: Settings) -> Iterator[Flask]:
+    """An app of this test's own, to which it may add routes."""
+    made = _made(settings)
     yield made
     made.extensions["database"].dispose()
 

