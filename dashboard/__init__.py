@@ -34,6 +34,9 @@ def configure(app: Flask, settings: Settings) -> None:
     """Flask's own options from the settings."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.old_secret_keys),
+        # the last one signs, and all are read
+        WTF_CSRF_SECRET_KEY=[*settings.old_secret_keys, settings.secret_key],
         DEMO=settings.demo,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,

@@ -47,6 +47,8 @@ class Settings:
     drift_people: int = 10
     reason_required: bool = False
     trusted_proxies: int = 0
+    old_secret_keys: tuple[str, ...] = ()
+    embedded_database: bool = False
     rate_limit: int = 6_000
     user_rate_limit: int = 120
     user_token_key: str = ""
@@ -83,6 +85,8 @@ class Settings:
             drift_people=reader.whole("drift_people", 0, 2**31 - 1),
             reason_required=reader.truth("reason_required"),
             trusted_proxies=reader.whole("trusted_proxies", 0, 10),
+            old_secret_keys=_old_secret_keys(environ),
+            embedded_database=reader.truth("embedded_database"),
             rate_limit=reader.whole("rate_limit", 0, 10**9),
             user_rate_limit=reader.whole("user_rate_limit", 0, 10**9),
             user_token_key=reader.text("user_token_key"),
@@ -94,6 +98,17 @@ class Settings:
     def _checked(self) -> "Settings":
         self.user_tokens()
         return self
+
+    def refuse_unsafe(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Raises SettingsError where a server that is no demo would be one that nobody should rely on."""
+        if self.demo:
+            return
+        if not self.database_url and not self.embedded_database:
+            raise SettingsError(
+                "DATABASE_URL must be set, for this is no demo; EMBEDDED_DATABASE=1 says that the database in DATA_DIR is meant"
+            )
+        if environ.get("FLASK_DEBUG", "").strip().lower() not in FALSE_WORDS | {""}:
+            raise SettingsError("FLASK_DEBUG must not be set, for this is no demo: it would show the program's insides")
 
     def user_tokens(self) -> "UserTokens | None":
         """How user tokens are read; None: there are none. Raises SettingsError: the key and the algorithms don't fit."""
@@ -147,6 +162,14 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path, *, embedded: bool) -
             "SECRET_KEY must be set when DATABASE_URL is: a long random text, the same for every worker"
         )
     return _generated_secret(data_dir)
+
+
+def _old_secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Keys that signed until lately: what they signed is still read, nothing new is signed with them."""
+    keys = tuple(environ.get("OLD_SECRET_KEYS", "").replace(",", " ").split())
+    if any(len(key) < MIN_SECRET_LENGTH for key in keys):
+        raise SettingsError(f"OLD_SECRET_KEYS must have at least {MIN_SECRET_LENGTH} characters each")
+    return keys
 
 
 def _generated_secret(data_dir: Path) -> str:

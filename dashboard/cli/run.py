@@ -27,6 +27,7 @@ def run() -> None:
     from dashboard.serving import port_problem, serve
 
     settings = Settings.from_environment(os.environ)
+    settings.refuse_unsafe()
     _check_assets()
     with _database_of(settings) as running:
         # after the data folder: for two starts in one folder, that is the clearer thing to say

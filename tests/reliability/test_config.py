@@ -99,3 +99,41 @@ def test_an_emptied_secret_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("")
     with pytest.raises(SettingsError, match="secret_key"):
         settings(tmp_path)
+
+
+def test_a_server_that_is_no_demo_needs_a_database_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL must be set"):
+        settings(tmp_path, DEMO="0").refuse_unsafe({})
+    settings(tmp_path, DEMO="0", EMBEDDED_DATABASE="1").refuse_unsafe({})
+    settings(tmp_path, **OWN_DATABASE).refuse_unsafe({})
+    settings(tmp_path).refuse_unsafe({})
+
+
+@pytest.mark.parametrize("flag", ["1", "true", "Yes"])
+def test_a_server_that_is_no_demo_does_not_debug(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(SettingsError, match="FLASK_DEBUG must not be set"):
+        settings(tmp_path, **OWN_DATABASE).refuse_unsafe({"FLASK_DEBUG": flag})
+    settings(tmp_path, **OWN_DATABASE).refuse_unsafe({"FLASK_DEBUG": "0"})
+
+
+def test_old_keys_are_as_long_as_new_ones(tmp_path: Path) -> None:
+    found = settings(tmp_path, OLD_SECRET_KEYS=f"{'a' * 16}, {'b' * 20}")
+    assert found.old_secret_keys == ("a" * 16, "b" * 20)
+    assert settings(tmp_path).old_secret_keys == ()
+    with pytest.raises(SettingsError, match="OLD_SECRET_KEYS"):
+        settings(tmp_path, OLD_SECRET_KEYS=f"{'a' * 16},short")
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"USER_TOKEN_KEY": "k" * 32}, "either algorithms with a shared secret"),
+        ({"USER_TOKEN_KEY": "k" * 32, "USER_TOKEN_ALGORITHMS": "none"}, "no algorithm none"),
+        ({"USER_TOKEN_KEY": "short", "USER_TOKEN_ALGORITHMS": "HS256"}, "does not fit HS256"),
+    ],
+)
+def test_a_key_of_user_tokens_that_does_not_fit_is_refused_at_the_start(
+    tmp_path: Path, variables: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: .*{reason}"):
+        settings(tmp_path, **variables)

@@ -38,7 +38,15 @@ def free_port() -> int:
 
 def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "SECRET_KEY"}}
-    return {**kept, "DATA_DIR": str(folder), "PORT": str(port), "WORKERS": "1", "DEMO": "0", **more}
+    return {
+        **kept,
+        "DATA_DIR": str(folder),
+        "PORT": str(port),
+        "WORKERS": "1",
+        "DEMO": "0",
+        "EMBEDDED_DATABASE": "1",
+        **more,
+    }
 
 
 def command(folder: Path, *arguments: str, port: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
