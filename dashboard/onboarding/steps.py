@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from dashboard import models
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
 
 MEMBERS = ("title", "description", "weight", "action_url")
@@ -184,6 +184,16 @@ def get(session: Session, step_id: str) -> Step:
     for step in _steps(session, step_id):
         return step
     raise NotFound("step", step_id)
+
+
+def get_live(session: Session, step_id: str) -> Step:
+    """One step that people have. Raises NotFound, also for one that was never released, and Withdrawn."""
+    step = get(session, step_id)
+    if step.release_id is None:
+        raise NotFound("step", step_id)
+    if step.withdrawn:
+        raise Withdrawn(step_id)
+    return step
 
 
 def _steps(session: Session, step_id: str | None) -> list[Step]:
