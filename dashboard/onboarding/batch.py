@@ -64,8 +64,8 @@ def save(
     if not written:
         steps.get_live(session, step_id)
     found: dict[str, Saved | Refusal] = dict(_saved(session, step_id, checked, {one: seen[one] for one in written}))
-    if rest := {user_id: row_version for user_id, row_version in seen.items() if user_id not in found}:
-        found |= many.refuse(session, actor, step_id, checked, rest, attempt)
+    rest = {user_id: row_version for user_id, row_version in seen.items() if user_id not in found}
+    found |= many.refuse(session, actor, step_id, checked, rest, attempt)
     return [found[user_id] for user_id in seen]
 
 

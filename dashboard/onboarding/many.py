@@ -124,6 +124,8 @@ def refuse(
     session: Session, actor: Actor, step_id: str, status: Status, attempted: Mapping[str, int], attempt: int = 0
 ) -> dict[str, Refusal]:
     """Why these people were not written over the row_version `attempted`. Conflicts among that are put on record."""
+    if not attempted:
+        return {}
     now = progress.step_of_people(session, step_id, list(attempted))
     changes = changes_of_people(session, step_id, {user_id: attempted[user_id] for user_id in now})
     refused: dict[str, Refusal] = {user_id: NotFound("person", user_id) for user_id in attempted}

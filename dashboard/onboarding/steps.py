@@ -230,13 +230,18 @@ def _step(rows: list[Row[Any]]) -> Step:
     return Step(first.step_id, first.position, live, draft, latest, first.current_release_id, first.number)
 
 
-def versions(session: Session, step_id: str) -> list[Definition]:
-    """Every version of the step, the draft too, newest first. Raises NotFound."""
+def versions(
+    session: Session, step_id: str, *, before: int | None = None, limit: int | None = None
+) -> list[Definition]:
+    """Every version of the step, the draft too, newest first; or up to `limit` of those before one. Raises NotFound."""
     check_key("step", step_id)
-    rows = session.scalars(_definitions(step_id).order_by(models.Definition.version.desc()))
-    found = [definition_from(row) for row in rows]
+    d = models.Definition
+    query = _definitions(step_id).order_by(d.version.desc()).limit(limit)
+    if before is not None:
+        query = query.where(d.version < before)
+    found = [definition_from(row) for row in session.scalars(query)]
     if not found:
-        raise NotFound("step", step_id)
+        get(session, step_id)
     return found
 
 
