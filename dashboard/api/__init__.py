@@ -3,15 +3,17 @@
 from flask import Flask
 
 from dashboard.api import access
+from dashboard.api.batch import blueprint as progress
+from dashboard.api.history import blueprint as history
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
 from dashboard.api.problems import problem
-from dashboard.api.progress import blueprint as progress
 from dashboard.api.releases import blueprint as releases
 from dashboard.config import Settings
 from dashboard.web.security import csrf
 
-BLUEPRINTS = (progress, people, releases)
+# that of progress comes from batch.py, the last one to add to it: one blueprint, because the two share an address
+BLUEPRINTS = (progress, people, releases, history)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -36,7 +36,7 @@ class Query(BaseModel):
 
 
 class NoQuery(Query):
-    """No parameters: one that comes with a body is refused by name, for a `?dryRun=true` would not be heeded."""
+    """No parameters: one that comes with a write is refused by name, for a `?dryRun=true` would not be heeded."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -11,17 +11,22 @@ from flask_openapi.models.tag import Tag
 from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Query, reply
+from dashboard.api.messages import Answer, Body, CamelAnswer, Id, Query, reply
+from dashboard.api.problems import Problem
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
-from dashboard.onboarding import people
+from dashboard.onboarding import erasure, people
 from dashboard.staff.permissions import Scope
+from dashboard.web import addresses
 
 blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[Tag(name="People")])
+blueprint.record_once(addresses.install)
 
 
 class UserPath(Query):
-    user_id: Id = Field(examples=["u-1042"])
+    user_id: Id = Field(
+        description="Slashes and all; an id that no address can hold comes as ~ and its base64url.", examples=["u-1042"]
+    )
 
 
 class Details(Body):
@@ -52,7 +57,29 @@ class PersonKept(Answer):
     user: Person
 
 
-@endpoint(blueprint.put, "/<user_id>", Scope.PROGRESS_WRITE, PersonKept, {}, creates=True, backend_only=True)
+class Gone(Answer):
+    """What was deleted with the person."""
+
+    steps: int
+
+
+class Anonymised(CamelAnswer):
+    """What stays, because it was counted: without anything that tells whose it was."""
+
+    events: int
+    conflicts: int
+    log_entries: int
+
+
+class PersonErased(Answer):
+    """The person is gone. The name that is left of them in the history is not told: it would say whose it was."""
+
+    success: Literal[True] = True
+    erased: Gone
+    anonymised: Anonymised
+
+
+@endpoint(blueprint.put, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonKept, {}, creates=True, backend_only=True)
 def put_user(session: Session, caller: Caller, path: UserPath, body: Details) -> Response:
     """Create a person, or replace what is known of them; their progress stays."""
     person, is_new = people.put(session, caller.actor, path.user_id, name=body.name, email=body.email)
@@ -65,3 +92,14 @@ def put_user(session: Session, caller: Caller, path: UserPath, body: Details) ->
         finished=person.finished,
     )
     return reply(PersonKept(user=kept), 201 if is_new else 200)
+
+
+@endpoint(blueprint.delete, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonErased, {404: Problem}, backend_only=True)
+def delete_user(session: Session, caller: Caller, path: UserPath) -> Response:
+    """Erase a person and their progress; what was counted stays, without telling whose it was.
+
+    A save at the same time is erased with them, or finds nobody. The same id can be created anew, as a new person.
+    """
+    stored = erasure.erase(session, caller.actor, path.user_id, typed=path.user_id).stored
+    anonymised = Anonymised(events=stored.events, conflicts=stored.conflicts, log_entries=stored.audit)
+    return reply(PersonErased(erased=Gone(steps=stored.steps), anonymised=anonymised))

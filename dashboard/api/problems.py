@@ -8,7 +8,7 @@ from typing import Literal
 
 from flask import Response, request
 from pydantic import Field, computed_field
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoSuchAddress
 
 from dashboard.api.access import NotAllowed, TokenNeeded
@@ -100,6 +100,9 @@ class ReleaseConflict(Problem):
 def problem(fault: pages.Fault, error: Exception) -> Response:
     """The error as the API tells it; `fault` is how a page would."""
     told = tell(error) or _as_a_page_would(fault)
+    if isinstance(told, StepConflict) and "If-Match" in request.headers:
+        # RFC 9110, 13.1.1: a condition in a header that does not hold is answered by 412
+        told.status = 412
     response = reply(told, told.status)
     response.mimetype = "application/problem+json"
     if isinstance(error, TokenNeeded | NotAllowed):
@@ -136,22 +139,19 @@ def _(error: MethodNotAllowed) -> Problem:
 
 
 @tell.register
-def _(error: RequestEntityTooLarge) -> Problem:
-    return Problem(title=error.name, status=413, detail="The body may have at most 64 KiB.")
-
-
-@tell.register
 def _(error: NotAllowed) -> Problem:
     return NotAllowedProblem(title=error.name, status=403, detail=error.description or "", scope=error.scope)
 
 
 @tell.register
-def _(error: errors.NotFound) -> Problem:
+def tell_missing(error: errors.NotFound) -> Problem:
+    """Something that is named is not there."""
     return Problem(type=_type("not-found"), title="Not Found", status=404, detail=str(error))
 
 
 @tell.register
-def _(error: errors.Invalid) -> Problem:
+def tell_invalid(error: errors.Invalid) -> Unprocessable:
+    """Members that break a rule."""
     members = [MemberProblem(member=name, reason=reason) for name, reason in error.problems.items()]
     return Unprocessable(
         type=_type("invalid"), title="Unprocessable Content", status=422, detail=f"{error}.", errors=members
@@ -164,12 +164,12 @@ def _(error: errors.Withdrawn) -> Problem:
 
 
 @tell.register
-def _(error: errors.Conflict) -> Problem:
+def tell_conflict(error: errors.Conflict) -> StepConflict:
+    """A stale save, with what changed since."""
     return StepConflict(
         type=_type("step-conflict"),
         title="Conflict",
-        # RFC 9110, 13.1.1: a condition in a header that does not hold is answered by 412
-        status=412 if "If-Match" in request.headers else 409,
+        status=409,
         detail=str(error),
         attempted=error.attempted,
         current=error.current.row_version,

@@ -41,11 +41,14 @@ class Saving(Query):
     create: bool = Field(False, description="Make the person when they are not known yet.")
 
 
-class Condition(Query):
+class Attempt(Query):
+    attempt: int = Field(0, alias="X-Retry-Attempt", ge=0, description="How often this was tried before.")
+
+
+class Condition(Attempt):
     if_match: str | None = Field(
         None, alias="If-Match", description="The ETag, in place of row_version.", examples=['"1"']
     )
-    attempt: int = Field(0, alias="X-Retry-Attempt", ge=0, description="How often this was tried before.")
 
 
 class StatusChange(Body):
@@ -142,7 +145,8 @@ def save_step(
         if is_new:
             session.rollback()
         raise
-    return reply(_saved(saved), row_version=saved.row_version)
+    answer = StepSaved(step=saved_step(saved), progress=saved.progress, finished=saved.finished)
+    return reply(answer, row_version=saved.row_version)
 
 
 def _one_version(header: Condition, body: StatusChange) -> int:
@@ -153,7 +157,7 @@ def _one_version(header: Condition, body: StatusChange) -> int:
         return body.row_version
     tag = ETAG.fullmatch(header.if_match.strip())
     if tag is None:
-        raise Invalid({"If-Match": 'must be one ETag as it was sent, like "3"'})
+        raise Invalid({"If-Match": 'must be the one ETag that was read, like "3": not *, not W/"3", not several'})
     if body.row_version not in (None, int(tag[1])):
         raise BadRequest(f"row_version is {body.row_version}, but If-Match is {header.if_match}.")
     return int(tag[1])
@@ -173,6 +177,6 @@ def _step(step: UserStep, version: int) -> Step:
     )
 
 
-def _saved(saved: Saved) -> StepSaved:
-    step = SavedStep(id=saved.step_id, status=saved.status, row_version=saved.row_version, updated_at=saved.updated_at)
-    return StepSaved(step=step, progress=saved.progress, finished=saved.finished)
+def saved_step(saved: Saved) -> SavedStep:
+    """The row of an acknowledged save."""
+    return SavedStep(id=saved.step_id, status=saved.status, row_version=saved.row_version, updated_at=saved.updated_at)

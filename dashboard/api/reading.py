@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import request
@@ -14,6 +15,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from dashboard.onboarding.errors import Invalid
 
 MAX_BODY_BYTES = 64 * 1024
+"""How long a body may be, where its model names no other `max_bytes`."""
 LONGEST_WHOLE_NUMBER = 19
 LARGEST_EXACT = 2**53
 """Up to here every whole number has a float of its own."""
@@ -34,6 +36,10 @@ REASONS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "too_short": "must have at least {min_length:,}",
+    "too_long": "must have at most {max_length:,}",
     "literal_error": "must be {expected}",
     "model_type": "must be an object",
     "string_unicode": "has a character that can't be kept",
@@ -83,16 +89,18 @@ def _header(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
     return {name: request.headers[name] for name in names if name in request.headers}
 
 
-def _body(_: type[BaseModel], __: Mapping[str, str]) -> Mapping[str, Any]:
+def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
     if not request.is_json:
         raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body of no type'}.")
+    most: int = getattr(model, "max_bytes", MAX_BODY_BYTES)
     # also where forms may be larger; and werkzeug cuts a body that comes in chunks off at its limit, without a word
-    limit = min(MAX_BODY_BYTES, request.max_content_length or MAX_BODY_BYTES)
+    limit = min(most, request.max_content_length or most)
     request.max_content_length = limit + 1
-    raw = request.get_data(cache=False)
-    if len(raw) > limit:
-        raise RequestEntityTooLarge
-    return parse(raw)
+    with suppress(RequestEntityTooLarge):
+        raw = request.get_data(cache=False)
+        if len(raw) <= limit:
+            return parse(raw)
+    raise RequestEntityTooLarge(f"The body may have at most {limit:,} bytes.")
 
 
 PARTS: Mapping[str, Part] = {"path": _path, "query": _query, "header": _header, "body": _body}

@@ -283,7 +283,7 @@ def _overview(step: steps.Step) -> StepOverview:
     says = step.latest.fields
     return StepOverview(
         id=step.step_id,
-        **_says(says),
+        **told(says),
         position=step.position,
         version=step.live.version if step.live else None,
         release=step.release_number,
@@ -296,12 +296,13 @@ def _draft(draft: Definition) -> Draft:
     return Draft(
         version=draft.version,
         row_version=draft.row_version,
-        **_says(draft.fields),
+        **told(draft.fields),
         based_on=draft.based_on,
         edited_at=draft.edited_at,
         edited_by=draft.edited_by,
     )
 
 
-def _says(fields: Fields) -> dict[str, Any]:
+def told(fields: Fields) -> dict[str, Any]:
+    """The members of a step, as answers have them."""
     return {member: getattr(fields, member) for member in MEMBERS}

@@ -43,7 +43,7 @@ def endpoint(
     def decorate(view: View) -> View:
         arguments = get_type_hints(view)
         wanted = {name: model for name, model in arguments.items() if name in PARTS}
-        if "body" in wanted:
+        if register.__name__ != "get":
             wanted.setdefault("query", NoQuery)
 
         @wraps(view)

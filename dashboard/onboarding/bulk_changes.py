@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding import finding, many, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
-from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
+from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
@@ -110,11 +110,7 @@ def create(
     Raises Invalid (nobody, too many, a wrong status, comment or id), NotFound (the step) and Withdrawn.
     """
     wanted = check_status(status, 1, comment)
-    step = steps.get(session, step_id)
-    if step.release_id is None:
-        raise NotFound("step", step_id)
-    if step.withdrawn:
-        raise Withdrawn(step_id)
+    steps.get_live(session, step_id)
     people = _chosen(session, chosen)
     run(session, FORGET)
     values = {"step_id": step_id, "status": wanted, "comment": comment.strip(), "actor": actor.key}
@@ -208,22 +204,17 @@ def members(
 
 # Carrying it out ------------------------------------------------------------------------------------------------------
 
-PEOPLE = bindparam("people", type_=ARRAY(Text))
 TURN = text("""
 SELECT user_id FROM bulk_change_people
  WHERE bulk_id = :id AND outcome IS NULL ORDER BY user_id LIMIT :batch FOR UPDATE
 """)
-LOCKED = text("""
-SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
-""").bindparams(PEOPLE)
 WRITE = many.write("""(
     SELECT p.user_id, b.step_id, b.status, p.row_version
       FROM bulk_change_people p JOIN bulk_changes b ON b.id = p.bulk_id
-     WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""").bindparams(PEOPLE)
-FINISH = text(many.finish("(SELECT unnest(:people) AS user_id)")).bindparams(PEOPLE)
+     WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""").bindparams(many.PEOPLE)
 CHANGED = text("""
 UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
-""").bindparams(PEOPLE)
+""").bindparams(many.PEOPLE)
 ACCOUNT = text("""
 UPDATE bulk_change_people p
    SET outcome = CASE WHEN v.user_id IS NULL THEN 'gone' WHEN v.status = b.status THEN 'same' ELSE 'moved' END
@@ -231,15 +222,8 @@ UPDATE bulk_change_people p
   LEFT JOIN effective_user_steps v ON v.user_id = turn.user_id
        AND v.step_id = (SELECT step_id FROM bulk_changes WHERE id = :id)
  WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = turn.user_id
-""").bindparams(PEOPLE)
-CONFLICTS = text("""
-INSERT INTO write_conflicts (user_id, step_id, actor, source, to_status, row_version, current_row_version)
-SELECT p.user_id, b.step_id, :actor, 'bulk', b.status, p.row_version, v.row_version
-  FROM bulk_change_people p
-  JOIN bulk_changes b ON b.id = p.bulk_id
-  JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = b.step_id
- WHERE p.bulk_id = :id AND p.user_id = ANY(:people) AND p.outcome = 'moved'
-""").bindparams(PEOPLE)
+RETURNING p.user_id, p.row_version, p.outcome
+""").bindparams(many.PEOPLE)
 
 
 def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -> BulkChange:
@@ -250,8 +234,7 @@ def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -
     bulk = get(session, bulk_id)
     if bulk.finished_at:
         return bulk
-    if steps.get(session, bulk.step_id).withdrawn:
-        raise Withdrawn(bulk.step_id)
+    steps.get_live(session, bulk.step_id)
     run(session, "UPDATE bulk_changes SET started_at = coalesce(started_at, now()) WHERE id = :id", {"id": bulk_id})
     people = list(session.scalars(TURN, {"id": bulk_id, "batch": batch}))
     if people:
@@ -261,16 +244,13 @@ def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -
 
 
 def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[str]) -> None:
-    turn: dict[str, Any] = {"id": bulk.id, "people": people}
-    session.execute(LOCKED, {"people": people})
     said = {"actor": actor.key, "source": "bulk", "comment": bulk.comment}
-    written = session.execute(WRITE, turn | said).one().people
-    if bulk.status in ("done", "skipped"):
-        session.execute(FINISH, {"people": written})
+    written = many.save(session, WRITE, people, bulk.status, {"id": bulk.id, "people": people, **said})
     session.execute(CHANGED, {"id": bulk.id, "people": written})
     if rest := sorted(set(people).difference(written)):
-        session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
-        session.execute(CONFLICTS, {"id": bulk.id, "people": rest, "actor": actor.key})
+        told = session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
+        moved = {row.user_id: row.row_version for row in told if row.outcome == "moved"}
+        many.refuse(session, replace(actor, source="bulk"), bulk.step_id, bulk.status, moved)
 
 
 def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import accumulate, pairwise
 from typing import Any, Literal
@@ -29,6 +29,9 @@ class Event:
     row_version: int
     release_id: int
     comment: str
+
+
+EVENT = [getattr(models.UserStepEvent, field.name) for field in fields(Event)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,7 @@ def release_from(row: Any, receipt: dict[str, Any] | None = None) -> Release:
 def events_of(session: Session, user_id: str, step_id: str | None = None, after: int = 0) -> list[Event]:
     """The person's events (of one step: those that made a row_version over `after`), oldest first within a step."""
     e = models.UserStepEvent
-    query = select(
-        e.step_id, e.at, e.actor, e.source, e.from_status, e.to_status, e.row_version, e.release_id, e.comment
-    ).where(e.user_id == user_id)
+    query = select(*EVENT).where(e.user_id == user_id)
     if step_id is not None:
         query = query.where(e.step_id == step_id, e.row_version > after)
     return [Event(**row._mapping) for row in session.execute(query.order_by(e.step_id, e.row_version))]
@@ -215,6 +216,21 @@ def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[
         ]
         for step_id, row_version in seen.items()
         if step_id in releases
+    }
+
+
+def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
+    """The same for one step of several people, in two queries; `seen` maps each to the row_version to begin after."""
+    events: dict[str, list[Event]] = {user_id: [] for user_id in seen}
+    rows = select(models.UserStepEvent.user_id, *EVENT).where(
+        models.UserStepEvent.step_id == step_id, models.UserStepEvent.user_id.in_(seen)
+    )
+    for user_id, *event in session.execute(rows.order_by(models.UserStepEvent.row_version)):
+        events[user_id].append(Event(*event))
+    releases = releases_of(session, [step_id]).get(step_id, [])
+    return {
+        user_id: [change for change in explain(events[user_id], releases) if change.row_version > row_version]
+        for user_id, row_version in seen.items()
     }
 
 

@@ -1,30 +1,43 @@
-"""The checked write of progress.py for many rows in one statement: what imports and bulk changes share.
+"""The checked write of progress.py for many rows in one statement: what imports, bulk changes and batches share.
 
 Whoever calls it has locked the people (or the rows) in the order of their ids, so that two at once cannot deadlock.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import TextClause, bindparam, text
-from sqlalchemy.types import Text
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from sqlalchemy import ARRAY, TextClause, bindparam, text
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Integer, Text
+
+from dashboard.onboarding import progress
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound
+from dashboard.onboarding.history import changes_of_people
 from dashboard.onboarding.progress import PERCENT, REOPENED_AT
 
 ARRAYS = ("done", "skipped", "in_progress")
+PEOPLE = bindparam("people", type_=ARRAY(Text))
+
+Refusal = Conflict | Invalid | NotFound
 
 
-def write(wanted: str) -> TextClause:
+def write(wanted: str, *, also_same: bool = False) -> TextClause:
     """Gives each row of `wanted` (user_id, step_id, status, row_version; null: whichever it is) its status.
 
-    It writes those that are at that row_version and have another status, with their events, and answers with how many
-    these are (`differed`) and how many of them were written: fewer, where somebody else wrote since it began. Binds
-    :actor, :source and :comment.
+    It writes those that are at that row_version and have another status (`also_same`: or that one), with their events,
+    and answers with how many these are (`differed`) and how many of them were written: fewer, where somebody else wrote
+    since it began. Binds :actor, :source, :comment and :attempt (0 unless given).
     """
+    another = "" if also_same else "AND v.status <> w.status"
     return text(f"""
 WITH before AS MATERIALIZED (
     SELECT v.*, w.status AS wanted
       FROM {wanted} w JOIN effective_user_steps v USING (user_id, step_id)
-     WHERE v.step_version IS NOT NULL AND v.status <> w.status
+     WHERE v.step_version IS NOT NULL {another}
        AND v.row_version = coalesce(w.row_version, v.row_version)
 ), updated AS (
     UPDATE user_steps us
@@ -56,13 +69,16 @@ WITH before AS MATERIALIZED (
       FROM moved m WHERE u.user_id = m.user_id
 ), event AS (
     INSERT INTO user_step_events
-           (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id, comment)
-    SELECT user_id, step_id, now(), :actor, :source, status, wanted, row_version + 1, current_release_id, :comment
+           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+    SELECT user_id, step_id, now(), :actor, :source, :attempt, status, wanted, row_version + 1, current_release_id,
+           :comment
       FROM written
 )
 SELECT (SELECT count(*) FROM before) AS differed, (SELECT count(*) FROM written) AS written,
        ARRAY(SELECT user_id FROM written) AS people
-""").bindparams(*(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")))
+""").bindparams(
+        *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")), bindparam("attempt", 0, Integer())
+    )
 
 
 def _array(status: str) -> str:
@@ -83,3 +99,37 @@ UPDATE onboarding_users u SET finished_at = now()
   FROM {people} k
  WHERE u.user_id = k.user_id AND coalesce(u.finished_at <= {REOPENED_AT}, true) AND {PERCENT} = 100
 """
+
+
+# Saves of chosen people ----------------------------------------------------------------------------------------------
+
+LOCK = text("""
+SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
+""").bindparams(PEOPLE)
+FINISH = text(finish("(SELECT unnest(:people) AS user_id)")).bindparams(PEOPLE)
+
+
+def save(
+    session: Session, statement: TextClause, people: Sequence[str], status: Status, values: Mapping[str, Any]
+) -> list[str]:
+    """Locks these people, carries out a `write` that gives them `status`, and answers with who was written."""
+    session.execute(LOCK, {"people": people})
+    written: list[str] = session.execute(statement, values).one().people
+    if status in ("done", "skipped"):
+        session.execute(FINISH, {"people": written})
+    return written
+
+
+def refuse(
+    session: Session, actor: Actor, step_id: str, status: Status, attempted: Mapping[str, int], attempt: int = 0
+) -> dict[str, Refusal]:
+    """Why these people were not written over the row_version `attempted`. Conflicts among that are put on record."""
+    if not attempted:
+        return {}
+    now = progress.step_of_people(session, step_id, list(attempted))
+    changes = changes_of_people(session, step_id, {user_id: attempted[user_id] for user_id in now})
+    refused: dict[str, Refusal] = {user_id: NotFound("person", user_id) for user_id in attempted}
+    refused |= {user_id: progress.why_not(attempted[user_id], now[user_id], changes[user_id]) for user_id in now}
+    conflicts = {user_id: why for user_id, why in refused.items() if isinstance(why, Conflict)}
+    progress.put_on_record(session, actor, status, attempt, conflicts)
+    return refused

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy import ARRAY, bindparam, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
@@ -16,7 +16,7 @@ from dashboard import models
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
-from dashboard.onboarding.history import changes_since
+from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
 
 log = structlog.get_logger("dashboard.progress")
@@ -198,7 +198,7 @@ def save(
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
     check_key("step", step_id)
-    attempt = max(0, min(attempt, MAX_INTEGER))
+    attempt = countable(attempt)
     saved = session.execute(
         WRITE,
         {
@@ -214,9 +214,12 @@ def save(
         },
     ).one_or_none()
     if saved is None:
-        refusal = _why_not(session, user_id, step_id, row_version)
+        step = step_of(session, user_id, step_id)
+        if step.version is None:
+            raise Withdrawn(step_id)
+        refusal = why_not(row_version, step, changes_since(session, user_id, step_id, row_version))
         if isinstance(refusal, Conflict):
-            _put_on_record(session, actor, user_id, checked, attempt, refusal)
+            put_on_record(session, actor, checked, attempt, {user_id: refusal})
         raise refusal
     finished: bool = saved.finished
     if saved.progress == 100 and not finished:
@@ -267,8 +270,8 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
     known = next((one for one in STATUSES if one == status), None)
     if known is None:
         problems["status"] = f"must be one of {STATUS_NAMES}"
-    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
-        problems["row_version"] = "must be a whole number from 1"
+    if reason := version_problem(row_version):
+        problems["row_version"] = reason
     if reason := text_problem(comment, 2000):
         problems["comment"] = reason
     if problems or known is None:
@@ -276,41 +279,61 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
     return known
 
 
-def _why_not(session: Session, user_id: str, step_id: str, row_version: int) -> Exception:
-    """Nothing was written: say which rule it was."""
-    step = step_of(session, user_id, step_id)
-    if step.version is None:
-        return Withdrawn(step_id)
-    if row_version > step.row_version:
-        return Invalid({"row_version": f"is {row_version}, but the newest is {step.row_version}"})
-    # What moved on after `step` was read is left out, so that the last change is what made it what it is.
-    changes = [
-        change
-        for change in changes_since(session, user_id, step_id, row_version)
-        if change.row_version <= step.row_version
-    ]
-    return Conflict(row_version, step, changes)
+def version_problem(row_version: object) -> str | None:
+    """Why nothing can be saved over this row_version, whatever there is; None: it may be one."""
+    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
+        return "must be a whole number from 1"
+    return None
 
 
-def _put_on_record(
-    session: Session, actor: Actor, user_id: str, to_status: Status, attempt: int, conflict: Conflict
+def countable(attempt: int) -> int:
+    """How often the caller tried before, as it can be kept."""
+    return max(0, min(attempt, MAX_INTEGER))
+
+
+def why_not(attempted: int, now: UserStep, changes: Sequence[Change]) -> Conflict | Invalid:
+    """Why nothing was written over the row_version `attempted` of a step that is as `now`; `changes`: all since then."""
+    if attempted > now.row_version:
+        return Invalid({"row_version": f"is {attempted}, but the newest is {now.row_version}"})
+    # What moved on after `now` was read is left out, so that the last change is what made it what it is.
+    return Conflict(attempted, now, [change for change in changes if change.row_version <= now.row_version])
+
+
+RECORD = text("""
+INSERT INTO write_conflicts
+       (user_id, step_id, actor, source, attempt, to_status, row_version, current_row_version, release_id)
+SELECT c.user_id, c.step_id, :actor, :source, :attempt, :to_status, c.row_version, c.current, c.release_id
+  FROM unnest(:people, :steps, :row_versions, :currents, :releases)
+       AS c (user_id, step_id, row_version, current, release_id)
+""").bindparams(
+    *(bindparam(name, type_=ARRAY(Text)) for name in ("people", "steps")),
+    *(bindparam(name, type_=ARRAY(Integer)) for name in ("row_versions", "currents", "releases")),
+)
+
+
+def put_on_record(
+    session: Session, actor: Actor, to_status: Status, attempt: int, conflicts: Mapping[str, Conflict]
 ) -> None:
-    """Keep the refusal, to be counted. Where just that fails, the refusal still is the answer."""
-    passed = [change.release.id for change in conflict.changes if change.release]
-    kept = insert(models.WriteConflict).values(
-        user_id=user_id,
-        step_id=conflict.current.step_id,
-        actor=actor.key,
-        source=actor.source,
-        attempt=attempt,
-        to_status=to_status,
-        row_version=conflict.attempted,
-        current_row_version=conflict.current.row_version,
-        release_id=max(passed, default=None),
-    )
+    """Keep refusals of people's saves, to be counted. Where just that fails, the refusal still is the answer."""
+    if not conflicts:
+        return
+    refused = conflicts.values()
+    values = {
+        "actor": actor.key,
+        "source": actor.source,
+        "attempt": attempt,
+        "to_status": to_status,
+        "people": list(conflicts),
+        "steps": [one.current.step_id for one in refused],
+        "row_versions": [one.attempted for one in refused],
+        "currents": [one.current.row_version for one in refused],
+        "releases": [
+            max((change.release.id for change in one.changes if change.release), default=None) for one in refused
+        ],
+    }
     try:
         with session.begin_nested():
-            session.execute(kept)
+            session.execute(RECORD, values)
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
@@ -319,24 +342,27 @@ def _put_on_record(
 
 STEPS = """
 SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.step_version AS version,
-       v.status, v.row_version, v.updated_at, v.updated_by, v.reset_by_release_id
+       v.status, v.row_version, v.updated_at, v.updated_by, v.reset_by_release_id{more}
   FROM effective_user_steps v
   JOIN steps s ON s.step_id = v.step_id
   JOIN onboarding_step_definitions d ON d.step_id = v.step_id AND d.version = coalesce(v.step_version, (
        SELECT r.version FROM step_releases r
         WHERE r.step_id = v.step_id AND r.version IS NOT NULL ORDER BY r.number DESC LIMIT 1))
- WHERE v.user_id = :user_id
 """
+OF_PERSON = STEPS.format(more="") + "WHERE v.user_id = :user_id"
+ALL_STEPS = text(f"{OF_PERSON} ORDER BY s.position, s.step_id")
+ONE_STEP = text(f"{OF_PERSON} AND v.step_id = :step_id")
+OF_PEOPLE = text(
+    STEPS.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
+).bindparams(bindparam("people", type_=ARRAY(Text)))
 CHECKLIST = text(f"""
 SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_person.*
   FROM onboarding_users u
  CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
-  LEFT JOIN LATERAL ({STEPS} AND v.step_version IS NOT NULL) of_person ON true
+  LEFT JOIN LATERAL ({OF_PERSON} AND v.step_version IS NOT NULL) of_person ON true
  WHERE u.user_id = :user_id
  ORDER BY of_person.position, of_person.step_id
 """)
-ALL_STEPS = text(STEPS + "ORDER BY s.position, s.step_id")
-ONE_STEP = text(STEPS + "AND v.step_id = :step_id")
 
 
 def steps_of(session: Session, user_id: str) -> list[UserStep]:
@@ -366,6 +392,12 @@ def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
     if session.scalar(select(models.User.user_id).where(models.User.user_id == user_id)) is None:
         raise NotFound("person", user_id)
     raise NotFound("step", step_id)
+
+
+def step_of_people(session: Session, step_id: str, people: Sequence[str]) -> dict[str, UserStep]:
+    """One step of each of these people; who is not there is left out."""
+    rows = session.execute(OF_PEOPLE, {"people": people, "step_id": step_id})
+    return {row.user_id: UserStep(*row[:-1]) for row in rows}
 
 
 # What an open page asks for every few seconds: one look-up by key in each of a few small tables.

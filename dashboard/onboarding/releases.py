@@ -35,6 +35,19 @@ def newest_first(session: Session, step_id: str | None = None, limit: int = 100)
     return [release_from(row, row.receipt) for row in session.execute(query)]
 
 
+def of_step(session: Session, step_id: str, *, before: int | None = None, limit: int) -> list[Release]:
+    """Up to `limit` releases of the step, newest first, before the one of that number. Raises NotFound (the step)."""
+    steps.check_key("step", step_id)
+    r = models.Release
+    query = select(r.__table__).where(r.step_id == step_id).order_by(r.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(r.number < before)
+    found = [release_from(row, row.receipt) for row in session.execute(query)]
+    if not found:
+        steps.get(session, step_id)
+    return found
+
+
 def get(session: Session, step_id: str, number: int) -> Release:
     """One release of the step with its receipt, by its number. Raises NotFound."""
     steps.check_key("step", step_id)

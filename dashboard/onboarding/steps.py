@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from dashboard import models
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan
+from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
 
 MEMBERS = ("title", "description", "weight", "action_url")
@@ -186,6 +186,16 @@ def get(session: Session, step_id: str) -> Step:
     raise NotFound("step", step_id)
 
 
+def get_live(session: Session, step_id: str) -> Step:
+    """One step that people have. Raises NotFound, also for one that was never released, and Withdrawn."""
+    step = get(session, step_id)
+    if step.release_id is None:
+        raise NotFound("step", step_id)
+    if step.withdrawn:
+        raise Withdrawn(step_id)
+    return step
+
+
 def _steps(session: Session, step_id: str | None) -> list[Step]:
     d, s, r, past = models.Definition, models.Step, CURRENT, PAST
     # Of each step only two definitions matter here, however many versions it has had: the live or last one, the draft.
@@ -220,13 +230,18 @@ def _step(rows: list[Row[Any]]) -> Step:
     return Step(first.step_id, first.position, live, draft, latest, first.current_release_id, first.number)
 
 
-def versions(session: Session, step_id: str) -> list[Definition]:
-    """Every version of the step, the draft too, newest first. Raises NotFound."""
+def versions(
+    session: Session, step_id: str, *, before: int | None = None, limit: int | None = None
+) -> list[Definition]:
+    """Every version of the step, the draft too, newest first; or up to `limit` of those before one. Raises NotFound."""
     check_key("step", step_id)
-    rows = session.scalars(_definitions(step_id).order_by(models.Definition.version.desc()))
-    found = [definition_from(row) for row in rows]
+    d = models.Definition
+    query = _definitions(step_id).order_by(d.version.desc()).limit(limit)
+    if before is not None:
+        query = query.where(d.version < before)
+    found = [definition_from(row) for row in session.scalars(query)]
     if not found:
-        raise NotFound("step", step_id)
+        get(session, step_id)
     return found
 
 

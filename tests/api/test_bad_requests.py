@@ -9,7 +9,6 @@ from flask import Flask
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from dashboard.api.reading import MAX_BODY_BYTES
 from tests.api.conftest import Caller
 from tests.api.test_ladder import ENDPOINTS, Endpoint, unused
 from tests.factories import ANNA, STEP, snapshot
@@ -83,8 +82,10 @@ def test_json_by_another_name_is_taken(endpoint: Endpoint, api: Caller, world: S
 
 @with_a_body
 def test_a_large_body_is_413(endpoint: Endpoint, api: Caller, world: Session) -> None:
-    whole = b'{"a": "' + b"x" * MAX_BODY_BYTES + b'"}'
-    assert send(api, endpoint, whole).status_code == 413
+    whole = b'{"a": "' + b"x" * endpoint.max_bytes + b'"}'
+    answer = send(api, endpoint, whole)
+    assert answer.status_code == 413
+    assert answer.json["detail"] == f"The body may have at most {endpoint.max_bytes:,} bytes."
     in_chunks = send(api, endpoint, whole, environ_overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True})
     assert in_chunks.status_code == in_chunks.json["status"] == 413
 
@@ -93,9 +94,18 @@ def test_a_large_body_is_413(endpoint: Endpoint, api: Caller, world: Session) ->
 def test_a_large_body_is_413_also_where_forms_may_be_larger(
     endpoint: Endpoint, app: Flask, api: Caller, world: Session
 ) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = 10 * MAX_BODY_BYTES
-    assert send(api, endpoint, b" " * (MAX_BODY_BYTES + 1)).status_code == 413
-    assert send(api, endpoint, b" " * MAX_BODY_BYTES).status_code == 400
+    app.config["MAX_CONTENT_LENGTH"] = 10 * endpoint.max_bytes
+    assert send(api, endpoint, b" " * (endpoint.max_bytes + 1)).status_code == 413
+    assert send(api, endpoint, b" " * endpoint.max_bytes).status_code == 400
+
+
+@with_a_body
+def test_a_body_is_413_where_the_installation_takes_less(
+    endpoint: Endpoint, app: Flask, api: Caller, world: Session
+) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 2_000
+    assert send(api, endpoint, b" " * 2_001).status_code == 413
+    assert send(api, endpoint, b" " * 2_000).status_code == 400
 
 
 @with_a_body

@@ -12,6 +12,8 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.api.batch import Batch
+from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope, declared
@@ -22,13 +24,21 @@ Body = Mapping[str, Any]
 
 PROGRESS, ADMIN = "/api/onboarding", "/api/admin/onboarding"
 SAVE = {"user_id": ANNA, "status": "done", "row_version": 1}
+SAVE_MANY: dict[str, Any] = {
+    "step_id": STEP,
+    "status": "done",
+    "updates": [{"user_id": ANNA, "row_version": 1}],
+}
 MIGRATE = {"stepId": STEP, "fromVersion": 1, "toVersion": 2, "newStepData": {"title": "Take payments"}}
 ROLL_BACK = {"stepId": STEP, "fromVersion": 1, "dryRun": True}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint with a request that works; `missing` are requests for what is not there, `wrong` name the member."""
+    """One endpoint with a request that works; `missing` are requests for what is not there, `wrong` name the member.
+
+    `of_users`: it also takes the token of a user; `max_bytes` is how long a body may be.
+    """
 
     method: str
     path: str
@@ -38,6 +48,8 @@ class Endpoint:
     missing: list[tuple[str, Body | None]] = field(default_factory=list)
     wrong: list[tuple[str, Body | None, str]] = field(default_factory=list)
     works: int = 200
+    of_users: bool = False
+    max_bytes: int = MAX_BODY_BYTES
 
     def __str__(self) -> str:
         return f"{self.method} {self.rule}"
@@ -68,6 +80,7 @@ ENDPOINTS = [
             (f"{PROGRESS}/steps?user_id=", None, "user_id"),
             (f"{PROGRESS}/steps?user_id={'x' * 201}", None, "user_id"),
         ],
+        of_users=True,
     ),
     Endpoint(
         "GET",
@@ -81,6 +94,7 @@ ENDPOINTS = [
             (f"{PROGRESS}/steps/{'x' * 5000}?user_id={ANNA}", None),
         ],
         wrong=[(f"{PROGRESS}/steps/{STEP}", None, "user_id")],
+        of_users=True,
     ),
     Endpoint(
         "PATCH",
@@ -108,11 +122,46 @@ ENDPOINTS = [
                 },
             ),
         ],
+        of_users=True,
+    ),
+    Endpoint(
+        "PATCH",
+        f"{PROGRESS}/steps",
+        f"{PROGRESS}/steps",
+        Scope.PROGRESS_WRITE,
+        SAVE_MANY,
+        missing=[(f"{PROGRESS}/steps", {**SAVE_MANY, "step_id": step_id}) for step_id in ("no-such-step", "No; --")],
+        wrong=[
+            *((f"{PROGRESS}/steps", without(SAVE_MANY, name), name) for name in SAVE_MANY),
+            (f"{PROGRESS}/steps?create=true", SAVE_MANY, "create"),
+            *wrong_values(
+                f"{PROGRESS}/steps",
+                SAVE_MANY,
+                {
+                    "step_id": NOT_ID,
+                    "status": [*NOT_TEXT, "", "Done", "finished"],
+                    "updates": [None, 1, "anna", {}, [], [{"user_id": "x", "row_version": 1}] * 1001],
+                    "user_id": [ANNA],
+                },
+            ),
+            *(
+                (f"{PROGRESS}/steps", {**SAVE_MANY, "updates": [*SAVE_MANY["updates"], update]}, f"updates.1{name}")
+                for update, name in [
+                    *((wrong, "") for wrong in (None, 1, "ben", [])),
+                    *(({"user_id": wrong, "row_version": 1}, ".user_id") for wrong in [*NOT_ID, ANNA]),
+                    *(({"user_id": "ben", "row_version": wrong}, ".row_version") for wrong in [*NOT_WHOLE, 0, 2**31]),
+                    ({"row_version": 1}, ".user_id"),
+                    ({"user_id": "ben"}, ".row_version"),
+                    ({"user_id": "ben", "row_version": 1, "status": "todo"}, ".status"),
+                ]
+            ),
+        ],
+        max_bytes=Batch.max_bytes,
     ),
     Endpoint(
         "PUT",
         f"{PROGRESS}/users/{ANNA}",
-        f"{PROGRESS}/users/<user_id>",
+        f"{PROGRESS}/users/<user_id:user_id>",
         Scope.PROGRESS_WRITE,
         {"name": "Anna", "email": "anna@example.com"},
         wrong=[
@@ -129,7 +178,37 @@ ENDPOINTS = [
             ),
         ],
     ),
+    Endpoint(
+        "DELETE",
+        f"{PROGRESS}/users/{ANNA}",
+        f"{PROGRESS}/users/<user_id:user_id>",
+        Scope.PROGRESS_WRITE,
+        missing=[(f"{PROGRESS}/users/{user_id}", None) for user_id in ("nobody", "Anna", "%20", "anna%20", "a%2Fb")],
+        wrong=[
+            (f"{PROGRESS}/users/{'x' * 201}", None, "user_id"),
+            (f"{PROGRESS}/users/{ANNA}?dryRun=true", None, "dryRun"),
+        ],
+    ),
     Endpoint("GET", f"{ADMIN}/steps", f"{ADMIN}/steps", Scope.STEPS_READ),
+    *(
+        Endpoint(
+            "GET",
+            f"{ADMIN}/steps/{STEP}/{what}",
+            f"{ADMIN}/steps/<step_id>/{what}",
+            Scope.STEPS_READ,
+            missing=[
+                (f"{ADMIN}/steps/{step_id}/{what}{query}", None)
+                for step_id in ("no-such-step", "No%20Step;%27--", "x" * 5000)
+                for query in ("", "?before=1")
+            ],
+            wrong=[
+                (f"{ADMIN}/steps/{STEP}/{what}?{name}={wrong}", None, name)
+                for name, most in (("limit", 200), ("before", 2**31 - 1))
+                for wrong in ("", "0", "-1", "one", "1.5", most + 1, 10**30)
+            ],
+        )
+        for what in ("versions", "releases")
+    ),
     Endpoint(
         "POST",
         f"{ADMIN}/migrate-version",

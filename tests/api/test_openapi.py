@@ -27,8 +27,12 @@ def document(app: Flask) -> Document:
     return found
 
 
+def described_as(rule: str) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
+
+
 def operation(document: Document, endpoint: Endpoint) -> Document:
-    found: Document = document["paths"][re.sub(r"<(\w+)>", r"{\1}", endpoint.rule)][endpoint.method.lower()]
+    found: Document = document["paths"][described_as(endpoint.rule)][endpoint.method.lower()]
     return found
 
 
@@ -46,7 +50,7 @@ def test_every_reference_leads_somewhere(document: Document) -> None:
 
 def test_it_has_every_route_with_its_scope(app: Flask, document: Document) -> None:
     served = {
-        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower(), str(declared(app.view_functions[rule.endpoint])))
+        (described_as(rule.rule), method.lower(), str(declared(app.view_functions[rule.endpoint])))
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/api/") and isinstance(declared(app.view_functions[rule.endpoint]), Scope)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

@@ -163,6 +163,10 @@ def test_both_must_say_the_same(patch: Patch, world: Session) -> None:
 def test_an_etag_that_is_none_of_ours_is_refused_by_name(patch: Patch, world: Session, tag: str) -> None:
     answer = patch("done", None, headers={"If-Match": tag})
     assert (answer.status_code, answer.json["errors"][0]["member"]) == (422, "If-Match")
+    assert (
+        answer.json["errors"][0]["reason"]
+        == 'must be the one ETag that was read, like "3": not *, not W/"3", not several'
+    )
     assert events(world) == []
 
 

@@ -123,13 +123,17 @@ def test_who_moved_since_the_preview_is_left_alone_listed_and_counted_as_a_confl
     assert (moved.user_id, moved.from_status, moved.status, following) == (CLEO, "todo", "skipped", None)
     kept = three.execute(text("SELECT * FROM write_conflicts")).one()
     assert (kept.user_id, kept.actor, kept.source, kept.to_status) == (CLEO, SAM.key, "bulk", "done")
-    assert (kept.row_version, kept.current_row_version) == (1, 2)
+    assert (kept.row_version, kept.current_row_version, kept.release_id) == (1, 2, None)
 
 
-def test_a_release_since_the_preview_moves_everybody(three: Session) -> None:
-    bulk_id = prepared(three)
+def test_a_release_since_the_preview_moves_everybody_and_is_named_in_the_conflicts(three: Session) -> None:
     a_release(three)
+    bulk_id = prepared(three)
+    newest = [a_release(three).release.id for _ in range(2)][-1]
+    a_save(three, "skipped", CLEO)
     assert carried_out(three, bulk_id).outcomes == {"same": 1, "moved": 2}
+    kept = three.execute(text("SELECT user_id, source, release_id FROM write_conflicts ORDER BY user_id")).all()
+    assert kept == [(BEN, "bulk", newest), (CLEO, "bulk", newest)]
 
 
 def test_who_moved_to_just_that_status_needs_nothing(three: Session) -> None:

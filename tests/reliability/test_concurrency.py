@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.onboarding import everybody, history, people, progress, releases, steps
+from dashboard.onboarding import batch, everybody, history, people, progress, releases, steps
+from dashboard.onboarding.batch import Update
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
@@ -174,6 +175,69 @@ def test_two_who_save_several_steps_of_one_person_in_any_order_do_not_deadlock(w
         )
         assert all(result == 4 or isinstance(result, Conflict) for result in results), results
         assert 4 in results
+
+
+def test_batches_over_the_same_people_in_any_order_do_not_deadlock_and_write_each_version_once(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        crowd = factories.people(session, 300)
+    orders = [crowd, crowd[::-1], crowd[1::2] + crowd[::2], random.Random(7).sample(crowd, 300)]
+    for row_version in range(1, 4):
+        results = at_once(
+            wide,
+            *(
+                lambda session, order=order, status=status, row_version=row_version: batch.save(
+                    session, HOST, STEP, status, [Update(user_id, row_version) for user_id in order]
+                )
+                for order, status in zip(orders, STATUSES, strict=True)
+            ),
+        )
+        answered = [one for result in results if isinstance(result, list) for one in result]
+        assert len(answered) == 4 * len(crowd), results
+        assert sorted(saved.user_id for saved in of_kind(progress.Saved, answered)) == crowd
+        conflicts = of_kind(Conflict, answered)
+        assert len(conflicts) == 3 * len(crowd)
+        assert {one.current.row_version for one in conflicts} == {row_version + 1}
+        assert {len(one.changes) for one in conflicts} == {1}
+    with wide.transaction() as session:
+        events = text("SELECT count(*), count(DISTINCT (user_id, row_version)) FROM user_step_events")
+        assert session.execute(events).one() == (3 * len(crowd), 3 * len(crowd))
+        assert session.scalar(text("SELECT count(*) FROM write_conflicts")) == 9 * len(crowd)
+        assert factories.people_with_wrong_arrays(session) == []
+
+
+def test_a_batch_among_single_saves_and_releases_loses_nothing(wide: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        crowd = factories.people(session, 40)
+
+    def singly(session: Session, user_id: str) -> list[progress.Saved]:
+        try:
+            return [progress.save(session, SAM, user_id, STEP, "skipped", 1)]
+        except Conflict:
+            return []
+
+    def together(session: Session) -> list[progress.Saved]:
+        return of_kind(progress.Saved, batch.save(session, HOST, STEP, "done", [Update(one, 1) for one in crowd[::-1]]))
+
+    def one_release(session: Session) -> list[progress.Saved]:
+        a_release(session)
+        return []
+
+    # each of the single ones in a transaction of its own, as requests are: nobody holds several people out of order
+    single = [lambda session, one=one: singly(session, one) for one in crowd[::5]]
+    results = at_once(wide, together, *single, one_release, together)
+    saved = [one for result in results if isinstance(result, list) for one in result]
+    assert not [result for result in results if not isinstance(result, list)], results
+    with wide.transaction() as session:
+        written = session.execute(text("SELECT user_id, row_version FROM user_step_events ORDER BY 1, 2")).all()
+        assert sorted((one.user_id, one.row_version) for one in saved) == [tuple(row) for row in written]
+        for user_id in crowd:
+            now = progress.step_of(session, user_id, STEP)
+            told = history.changes_since(session, user_id, STEP, 1)
+            assert [change.row_version for change in told] == list(range(2, now.row_version + 1))
+        assert factories.people_with_wrong_arrays(session) == []
 
 
 def test_one_person_is_created_once(wide: Database) -> None:

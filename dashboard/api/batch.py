@@ -1,0 +1,124 @@
+"""One status saved for one step of many people, in one request."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from flask import Response, request
+from pydantic import ConfigDict, Field
+
+from dashboard.api.access import Caller
+from dashboard.api.messages import Answer, Body, Id, Whole, reply
+from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_missing
+from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
+from dashboard.api.routing import endpoint
+from dashboard.database import Session
+from dashboard.onboarding import batch
+from dashboard.onboarding.batch import MOST, Update
+from dashboard.onboarding.carryover import STATUSES
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound
+from dashboard.onboarding.many import Refusal
+from dashboard.onboarding.progress import Saved
+from dashboard.staff.permissions import Scope
+
+__all__ = ["blueprint"]
+
+
+class OneUpdate(Body):
+    """A person, and the row_version of their step that was read."""
+
+    # a status of their own would not be heeded
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Id = Field(examples=["u-1042"])
+    row_version: Whole = Field(examples=[1])
+
+
+class Batch(Body):
+    """One status for one step of many people, each saved over the row_version that was read."""
+
+    model_config = ConfigDict(extra="forbid")
+    max_bytes: ClassVar[int] = 256 * 1024
+
+    step_id: Id = Field(examples=["set-up-payments"])
+    status: str = Field(json_schema_extra={"enum": list(STATUSES)}, examples=["done"])
+    updates: list[OneUpdate] = Field(min_length=1, max_length=MOST, description="Each person once.")
+
+
+class SavedUpdate(Answer):
+    """The save of one person is kept. `status` is that of a save of its own; that of the step is in `step`."""
+
+    user_id: str
+    status: Literal[200] = 200
+    step: SavedStep
+    progress: int
+    finished: bool
+
+
+class UnknownPerson(Problem):
+    """There is no such person."""
+
+    user_id: str
+    status: Literal[404] = 404
+
+
+class StaleUpdate(StepConflict):
+    """This person's step changed since its row_version was read."""
+
+    user_id: str
+    status: Literal[409] = 409
+
+
+class NewerThanThereIs(Unprocessable):
+    """This person's row_version is a newer one than there is."""
+
+    user_id: str
+    status: Literal[422] = 422
+
+
+Result = SavedUpdate | StaleUpdate | NewerThanThereIs | UnknownPerson
+
+
+class BatchSaved(Answer):
+    """What came of each person, in the order of `updates`: what a save of their own would have been answered with.
+
+    `status` of the whole is the one that was asked for, in each result it is 200, 404, 409 or 422.
+    """
+
+    step_id: str
+    status: str
+    results: list[Result]
+
+
+@endpoint(
+    blueprint.patch,
+    "/steps",
+    Scope.PROGRESS_WRITE,
+    BatchSaved,
+    {404: Problem, 410: Problem},
+    backend_only=True,
+)
+def save_batch(session: Session, caller: Caller, header: Attempt, body: Batch) -> Response:
+    """Save one status for one step of up to 1,000 people, each over the row_version that was read.
+
+    A refused person holds up nobody else. What refuses the request as a whole (an unknown or withdrawn step, a member
+    that breaks a rule, a person twice) saves nobody. Sent again after it was cut off, it is as safe as a single save.
+    """
+    if "If-Match" in request.headers:
+        raise Invalid({"If-Match": "is for one person's step: here each update has a row_version"})
+    updates = [Update(one.user_id, one.row_version) for one in body.updates]
+    found = batch.save(session, caller.actor, body.step_id, body.status, updates, attempt=header.attempt)
+    results = [_result(update.user_id, one) for update, one in zip(updates, found, strict=True)]
+    return reply(BatchSaved(step_id=body.step_id, status=body.status, results=results))
+
+
+def _result(user_id: str, one: Saved | Refusal) -> Result:
+    match one:
+        case Saved():
+            return SavedUpdate(user_id=user_id, step=saved_step(one), progress=one.progress, finished=one.finished)
+        case Conflict():
+            return StaleUpdate(user_id=user_id, **dict(tell_conflict(one)))
+        case Invalid():
+            return NewerThanThereIs(user_id=user_id, **dict(tell_invalid(one)))
+        case NotFound():
+            return UnknownPerson(user_id=user_id, **dict(tell_missing(one)))

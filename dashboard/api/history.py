@@ -1,0 +1,146 @@
+"""How a step came to be what it is: its versions and its releases, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
+from pydantic import Field
+
+from dashboard.api.messages import CamelAnswer, Query, reply
+from dashboard.api.problems import Problem
+from dashboard.api.progress import StepPath
+from dashboard.api.releases import told
+from dashboard.api.routing import endpoint
+from dashboard.database import Session
+from dashboard.onboarding import releases, steps
+from dashboard.onboarding.carryover import Kind, Policy, Release
+from dashboard.onboarding.steps import MAX_INTEGER, Definition
+from dashboard.staff.permissions import Scope
+
+blueprint = APIBlueprint("api_history", __name__, url_prefix="/api/admin/onboarding", abp_tags=[Tag(name="Releases")])
+
+Item = TypeVar("Item")
+
+
+class Page(Query):
+    limit: int = Field(50, ge=1, le=200, description="How many at most.")
+    before: int | None = Field(None, ge=1, le=MAX_INTEGER, description="Where to go on: `next` of the page before.")
+
+
+class StepVersion(CamelAnswer):
+    """What a step says in one version. `live` is what people see, `draft` what nobody sees yet, and the rest `past`."""
+
+    version: int
+    state: Literal["live", "draft", "past"]
+    title: str
+    description: str
+    weight: int
+    action_url: str
+    based_on: int | None = Field(description="The version that its draft was begun from.")
+    edited_at: datetime
+    edited_by: str = Field(examples=["staff:maya@example.com"])
+
+
+class StepVersions(CamelAnswer):
+    """The versions of a step, newest first. `next` is the `before` of the next page; null: this was the last one."""
+
+    id: str
+    versions: list[StepVersion]
+    next: int | None
+
+
+class CarriedOver(CamelAnswer):
+    """Which statuses the release kept."""
+
+    done: Literal["keep", "redo"]
+    skipped: Literal["keep", "reset"]
+    in_progress: Literal["reset", "keep"]
+
+
+class StepRelease(CamelAnswer):
+    """One moment at which a version went live; `version` is null where the step was withdrawn.
+
+    `undoneBy` is the id of the release that took it back. `receipt` is what was counted in its own transaction.
+    """
+
+    id: int
+    number: int
+    kind: Kind
+    version: int | None
+    released_at: datetime
+    by: str = Field(examples=["token:shop"])
+    note: str
+    policy: CarriedOver
+    reopen_finished: bool
+    undone: bool
+    undone_by: int | None
+    receipt: dict[str, Any] | None
+
+
+class StepReleases(CamelAnswer):
+    """The releases of a step, newest first. `next` is the `before` of the next page; null: this was the last one."""
+
+    id: str
+    releases: list[StepRelease]
+    next: int | None
+
+
+@endpoint(blueprint.get, "/steps/<step_id>/versions", Scope.STEPS_READ, StepVersions, {404: Problem})
+def list_versions(session: Session, path: StepPath, query: Page) -> Response:
+    """The versions of a step, its draft too, newest first."""
+    found, more = _page(steps.versions(session, path.step_id, before=query.before, limit=query.limit + 1), query)
+    following = found[-1].version if more else None
+    return reply(StepVersions(id=path.step_id, versions=[_version(one) for one in found], next=following))
+
+
+@endpoint(blueprint.get, "/steps/<step_id>/releases", Scope.STEPS_READ, StepReleases, {404: Problem})
+def list_releases(session: Session, path: StepPath, query: Page) -> Response:
+    """The releases of a step with their receipts, newest first."""
+    found, more = _page(releases.of_step(session, path.step_id, before=query.before, limit=query.limit + 1), query)
+    following = found[-1].number if more else None
+    return reply(StepReleases(id=path.step_id, releases=[_release(one) for one in found], next=following))
+
+
+def _page(found: Sequence[Item], query: Page) -> tuple[Sequence[Item], bool]:
+    return found[: query.limit], len(found) > query.limit
+
+
+def _version(one: Definition) -> StepVersion:
+    return StepVersion(
+        version=one.version,
+        state="live" if one.is_active else "draft" if one.state == "draft" else "past",
+        **told(one.fields),
+        based_on=one.based_on,
+        edited_at=one.edited_at,
+        edited_by=one.edited_by,
+    )
+
+
+def _release(one: Release) -> StepRelease:
+    return StepRelease(
+        id=one.id,
+        number=one.number,
+        kind=one.kind,
+        version=one.version,
+        released_at=one.released_at,
+        by=one.released_by,
+        note=one.note,
+        policy=_policy(one.policy),
+        reopen_finished=one.reopens_finished,
+        undone=one.undone_by is not None,
+        undone_by=one.undone_by,
+        receipt=one.receipt,
+    )
+
+
+def _policy(policy: Policy) -> CarriedOver:
+    return CarriedOver(
+        done="keep" if policy.done else "redo",
+        skipped="keep" if policy.skipped else "reset",
+        in_progress="keep" if policy.in_progress else "reset",
+    )
