@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from dashboard.api import cors
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
 from dashboard.api.problems import problem
@@ -15,6 +16,7 @@ BLUEPRINTS = (progress, people, releases)
 def init_app(app: Flask) -> None:
     """Puts the API into the app: its endpoints, its description, and problem documents for everything under /api/."""
     app.extensions["problem"] = problem
+    cors.install(app, app.extensions["settings"].cors_origins)
     for blueprint in BLUEPRINTS:
         # no cookie opens the API, so no other site can make a browser use it
         csrf.exempt(blueprint)
