@@ -17,6 +17,8 @@ const TITLES = {
 const SLOW_MS = 1_500;
 
 const titleOf = (error) => TITLES[error.status] ?? "This did not work";
+// what the browser says of a connection is not for people
+const textOf = (error) => (error.status ? error.message : "Look at your connection, then try again.");
 
 const $ = (id) => document.getElementById(id);
 const make = (tag, properties = {}, ...children) => {
@@ -38,6 +40,7 @@ function draw() {
   const { progress, finished, steps } = checklist;
   const focused = document.activeElement?.id;
   const over = steps.filter(({ status }) => OVER.includes(status)).length;
+  $("how-far").hidden = !steps.length;
   $("percent").textContent = `${progress} %`;
   $("progress").value = progress;
   $("how-many").textContent = finished ? "Everything is set up" : `${over} of ${steps.length} steps behind you`;
@@ -100,7 +103,7 @@ function close(step) {
 }
 
 function tellProblem(place, error) {
-  place.replaceChildren(make("div", {}, make("b", {}, titleOf(error)), make("p", {}, error.message)));
+  place.replaceChildren(make("div", {}, make("b", {}, titleOf(error)), make("p", {}, textOf(error))));
   place.hidden = false;
 }
 
@@ -136,7 +139,7 @@ function refused(step, status, { changes }) {
 }
 
 function failed(step, status, error) {
-  const lead = `${WORDS[status]} was not saved. ${error.message}`;
+  const lead = `${WORDS[status]} was not saved. ${textOf(error)}`;
   return panel(step, titleOf(error), lead, [], [
     ["Try again", () => save(step, status)],
     ["Leave it", () => close(step)],
