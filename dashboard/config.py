@@ -1,6 +1,7 @@
 """The settings, read once from the environment. There is no default secret."""
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +19,9 @@ FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 MIN_SECRET_LENGTH = 16
 MAX_DIGITS = 12
 LONGEST_TIMEOUT_MS = 3_600_000
+LARGEST_PORT = 65_535
+ORIGIN = re.compile(r"(https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class SettingsError(Exception):
@@ -55,6 +59,7 @@ class Settings:
     user_token_algorithms: str = ""
     user_token_audience: str = ""
     user_token_issuer: str = ""
+    cors_origins: frozenset[str] = frozenset()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, secret_required: bool = True) -> "Settings":
@@ -71,7 +76,7 @@ class Settings:
             demo=reader.truth("demo", not database_url),
             data_dir=data_dir,
             host=environ.get("HOST") or str(reader.defaults["host"]),
-            port=reader.whole("port", 1, 65_535),
+            port=reader.whole("port", 1, LARGEST_PORT),
             secure_cookies=reader.truth("secure_cookies"),
             max_body_bytes=reader.whole("max_body_bytes", 1024, 2**30),
             statement_timeout_ms=reader.whole("statement_timeout_ms", 1, LONGEST_TIMEOUT_MS),
@@ -93,6 +98,7 @@ class Settings:
             user_token_algorithms=reader.text("user_token_algorithms"),
             user_token_audience=reader.text("user_token_audience"),
             user_token_issuer=reader.text("user_token_issuer"),
+            cors_origins=reader.origins("cors_origins"),
         )._checked()
 
     def _checked(self) -> "Settings":
@@ -241,5 +247,20 @@ class _Reader:
             raise SettingsError(f"{name.upper()} must be a number from {low:g} to {high:g}, not {given!r}")
         return value
 
+    def origins(self, name: str) -> frozenset[str]:
+        """Origins as browsers send them: lower case, the default port left out."""
+        given = self._given(name).replace(",", " ").split()
+        if wrong := [text for text in given if not _is_origin(text)]:
+            raise SettingsError(
+                f"{name.upper()} must be exact origins such as https://app.example, in lower case, with no path and no "
+                f"default port, not {wrong[0]!r}"
+            )
+        return frozenset(given)
+
     def _given(self, name: str) -> str:
         return self.environ.get(name.upper(), "").strip()
+
+
+def _is_origin(text: str) -> bool:
+    found = ORIGIN.fullmatch(text)
+    return found is not None and found[2] != DEFAULT_PORTS[found[1]] and int(found[2] or 0) <= LARGEST_PORT

@@ -5,6 +5,7 @@ from flask import Flask
 from dashboard.api import access
 from dashboard.api.batch import blueprint as progress
 from dashboard.api.history import blueprint as history
+from dashboard.api import cors
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
 from dashboard.api.problems import problem
@@ -20,6 +21,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Puts the API into the app: its endpoints, its description, and problem documents for everything under /api/."""
     app.extensions["problem"] = problem
     access.install(app, settings)
+    cors.install(app, settings.cors_origins)
     for blueprint in BLUEPRINTS:
         # no cookie opens the API, so no other site can make a browser use it
         csrf.exempt(blueprint)

@@ -1,4 +1,4 @@
-"""Static files under one fingerprint of the whole folder, so that browsers keep them for a year."""
+"""Static files under one fingerprint of the whole folder, so that browsers keep them for a year; or under their names."""
 
 import hashlib
 from pathlib import Path
@@ -8,6 +8,7 @@ from flask import Flask, Response, current_app, send_from_directory, url_for
 from dashboard import paths
 
 YEAR_S = 31_536_000
+FINGERPRINT_LENGTH = 16
 
 
 class MissingAssetsError(RuntimeError):
@@ -15,14 +16,16 @@ class MissingAssetsError(RuntimeError):
 
 
 def install(app: Flask) -> None:
-    """Serves the static folder at /static/<fingerprint>/ and gives templates `static_url`."""
+    """Serves the static folder at /static/<fingerprint>/ and at /static/, and gives templates `static_url`."""
     missing = paths.missing_assets()
     if missing:
         raise MissingAssetsError(
             f"Front-end files are missing from {paths.VENDOR}: {', '.join(missing)}. Run `python build_assets.py`."
         )
     app.config["STATIC_FINGERPRINT"] = fingerprint(paths.STATIC)
-    app.add_url_rule("/static/<version>/<path:filename>", "static", send)
+    app.add_url_rule(f"/static/<string(length={FINGERPRINT_LENGTH}):version>/<path:filename>", "static", send)
+    # for pages of other sites, which know no fingerprint
+    app.add_url_rule("/static/<path:filename>", "static", send)
     app.jinja_env.globals["static_url"] = static_url
 
 
@@ -32,7 +35,7 @@ def fingerprint(folder: Path) -> str:
     for file in sorted(found for found in folder.rglob("*") if found.is_file()):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def static_url(filename: str) -> str:
@@ -40,8 +43,8 @@ def static_url(filename: str) -> str:
     return url_for("static", version=current_app.config["STATIC_FINGERPRINT"], filename=filename)
 
 
-def send(version: str, filename: str) -> Response:
-    """A static file; kept for ever under the present fingerprint, checked again under any other."""
+def send(filename: str, version: str = "") -> Response:
+    """A static file; kept for ever under the present fingerprint, checked again under any other and under none."""
     response = send_from_directory(paths.STATIC, filename, conditional=True, max_age=0)
     if version == current_app.config["STATIC_FINGERPRINT"] and not current_app.debug:
         response.headers["Cache-Control"] = f"public, max-age={YEAR_S}, immutable"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from itertools import count
@@ -30,6 +31,7 @@ from tests.browser import chromium
 from tests.conftest import PREFIX, test_settings, url_of
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
     from flask import Flask
     from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page
     from pytest_playwright import CreateContextCallback
@@ -121,7 +123,14 @@ def site(demo_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="session")
 def address(site: Flask) -> Iterator[str]:
     """Where the application of this worker is served."""
-    server = make_server("127.0.0.1", 0, site, threaded=True, request_handler=_SilentHandler)
+    with served(site) as address:
+        yield address
+
+
+@contextmanager
+def served(app: WSGIApplication) -> Iterator[str]:
+    """Serves the application on a port of its own meanwhile; the address has no slash at its end."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_SilentHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -67,6 +67,20 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("DRIFT_PERCENT", "nan"),
         ("DRIFT_PERCENT", "101"),
         ("DRIFT_PEOPLE", "ten"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://*.example"),
+        ("CORS_ORIGINS", "app.example"),
+        ("CORS_ORIGINS", "https://app.example/"),
+        ("CORS_ORIGINS", "https://app.example/page"),
+        ("CORS_ORIGINS", "https://App.example"),
+        ("CORS_ORIGINS", "https://äpp.example"),
+        ("CORS_ORIGINS", "https://me@app.example"),
+        ("CORS_ORIGINS", "https://app.example:443"),
+        ("CORS_ORIGINS", "http://localhost:80"),
+        ("CORS_ORIGINS", "http://localhost:65536"),
+        ("CORS_ORIGINS", "http://localhost:05173"),
+        ("CORS_ORIGINS", "https://app.example; https://shop.example"),
+        ("CORS_ORIGINS", "https://app.example, null"),
         ("SECRET_KEY", "short"),
         ("DATABASE_URL", "mysql://me@db/name"),
         ("DATABASE_URL", "not an address"),
@@ -76,6 +90,20 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
 def test_a_bad_value_is_refused_by_the_variables_name(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         settings(tmp_path, **{"SECRET_KEY": SECRET, name: value})
+
+
+def test_origins_come_with_commas_or_blanks_between_them(tmp_path: Path) -> None:
+    given = "https://app.example,https://shop.example:8443, http://localhost:5173\nhttp://[::1]:8080,"
+    assert settings(tmp_path, CORS_ORIGINS=given).cors_origins == {
+        "https://app.example",
+        "https://shop.example:8443",
+        "http://localhost:5173",
+        "http://[::1]:8080",
+    }
+
+
+def test_without_any_origin_nobody_is_let_in(tmp_path: Path) -> None:
+    assert settings(tmp_path).cors_origins == settings(tmp_path, CORS_ORIGINS=" , ").cors_origins == frozenset()
 
 
 def test_an_own_database_needs_a_secret(tmp_path: Path) -> None:

@@ -105,8 +105,17 @@ def test_files_under_an_old_fingerprint_are_served_but_checked_again(client: Fla
     response.close()
 
 
+def test_files_have_an_address_that_stays_too(client: FlaskClient) -> None:
+    with client.get("/static/css/app.css") as response:
+        assert response.status_code == HTTPStatus.OK
+        assert response.headers["Cache-Control"] == "no-cache"
+        tag = response.headers["ETag"]
+    assert client.get("/static/css/app.css", headers={"If-None-Match": tag}).status_code == HTTPStatus.NOT_MODIFIED
+
+
 def test_nothing_outside_the_static_folder_is_served(client: FlaskClient) -> None:
-    for address in ("/static/x/../../pyproject.toml", "/static/x/..%2f..%2fpyproject.toml", "/static/x//etc/passwd"):
+    outside = ("../../pyproject.toml", "..%2f..%2fpyproject.toml", "/etc/passwd")
+    for address in (f"/static/{under}{path}" for path in outside for under in ("", "x/", "0123456789abcdef/")):
         assert client.get(address).status_code in {308, 404}
 
 
