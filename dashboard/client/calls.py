@@ -130,7 +130,7 @@ class Client:
             batch = self._connection.ask(tries, answers.Batch, Request("PATCH", STEPS, body=body))
             try:
                 return [one_of_many(one, step_id, status, tries) for one in batch.results]
-            except (KeyError, ValueError) as error:
+            except (KeyError, TypeError, ValueError) as error:
                 raise Unreadable(LACKING, unsure=True) from error
 
         return self._retry.run(once)

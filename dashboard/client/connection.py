@@ -71,25 +71,30 @@ class Connection:
         except BROKEN as error:
             sent = not isinstance(error, NEVER_SENT)
             raise Unanswered(str(error) or type(error).__name__, unsure=sent) from error
+        found = _read(response)
         if not response.is_success:
-            raise _refused(response)
+            raise _refused(response, found)
         try:
-            return kind.model_validate(response.json())
+            return kind.model_validate(found)
         except ValidationError as error:
             raise Unreadable(LACKING, unsure=True) from error
-        except ValueError as error:
-            # whoever passed it on may have been cut off, and left its end away
-            raise Unanswered("the answer is not whole", unsure=True) from error
 
 
-def _refused(response: httpx.Response) -> ClientError:
+def _read(response: httpx.Response) -> Any:
+    """The JSON of the answer; None when it is none. Raises Unanswered when it ought to be some."""
     try:
-        found = response.json()
-    except ValueError:
-        found = None
+        return response.json()
+    except ValueError as error:
+        if not response.is_success and "json" not in response.headers.get("Content-Type", ""):
+            return None
+        # whoever passed it on may have been cut off, and left its end away
+        raise Unanswered("the answer is not whole", unsure=True) from error
+
+
+def _refused(response: httpx.Response, found: object) -> ClientError:
     try:
         error = refusal(response.status_code, found if isinstance(found, dict) else {})
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return Unreadable(LACKING)
     # who stands between may give up on a server that goes on, and a database may be lost in the middle of a commit
     error.unsure = response.status_code >= 500

@@ -111,8 +111,8 @@ class ReleaseConflict(Refusal):
 
     @property
     def reasons(self) -> list[str]:
-        """At least one."""
-        return list(self.problem.get("reasons") or [self.detail])
+        """Such as: Version 1 is not live: version 2 is."""
+        return list(self.problem["reasons"])
 
 
 class RateLimited(Refusal):
@@ -151,7 +151,6 @@ KINDS: Mapping[int, type[Refusal]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
-    409: ReleaseConflict,
     410: Withdrawn,
     422: Invalid,
     429: RateLimited,
@@ -166,6 +165,8 @@ def refusal(status: int, problem: Mapping[str, Any]) -> Refusal:
     """The typed refusal of a problem document. Raises KeyError or ValueError when a conflict lacks its members."""
     if status in (409, 412) and "attemptedVersion" in problem:
         return Conflict(status, problem)
+    if status == 409 and "reasons" in problem:
+        return ReleaseConflict(status, problem)
     return KINDS.get(status, Refusal)(status, problem)
 
 
