@@ -147,46 +147,57 @@ class Definition(Says):
     draft: Draft | None
 
 
-class Version(Says):
-    """One version of a step; `state` is draft or released."""
-
-    version: int
-    state: str | None = None
-    based_on: int | None = None
-    edited_at: datetime | None = None
-    edited_by: str | None = None
-
-
 class Definitions(Answer):
     """The checklist in order."""
 
     steps: list[Definition]
 
 
-class Versions(Answer):
+class Page(Answer):
+    """Some of a list; `next` is where to go on, None at its end."""
+
+    next: int | None
+
+
+class Version(Says):
+    """One version of a step; `state` is live, draft or past."""
+
+    version: int
+    state: str
+    based_on: int | None
+    edited_at: datetime
+    edited_by: str
+
+
+class Versions(Page):
     """Newest first."""
 
     versions: list[Version]
 
 
-class Releases(Answer):
+class Release(Answer):
+    """A moment at which a version of a step went live, or (`version` None) the step was withdrawn.
+
+    `policy` says by status whether it was kept; `undone_by` is the id of the release that took this one back.
+    """
+
+    id: int
+    number: int
+    kind: str
+    version: int | None
+    released_at: datetime
+    by: str
+    note: str
+    policy: dict[str, str]
+    reopen_finished: bool
+    undone_by: int | None
+    receipt: dict[str, Any] | None
+
+
+class Releases(Page):
     """Newest first."""
 
     releases: list[Release]
-
-
-class Release(Answer):
-    """A moment at which a version of a step went live, or (`version` None) the step was withdrawn."""
-
-    number: int
-    version: int | None
-    kind: str
-    id: int | None = None
-    note: str = ""
-    released_at: datetime | None = None
-    released_by: str | None = None
-    undone_by: int | None = None
-    receipt: dict[str, Any] | None = None
 
 
 class Released(Answer):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 
@@ -28,8 +30,11 @@ from dashboard.client.saving import (
 )
 
 A = TypeVar("A", bound=BaseModel)
+P = TypeVar("P", bound=answers.Page)
 
 USERS, ADMIN = "/api/onboarding/users", "/api/admin/onboarding"
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@+-]*")
+DEFINITIONS = f"{ADMIN}/steps"
 
 
 class StepData(TypedDict, total=False):
@@ -140,12 +145,12 @@ class Client:
     def put_user(self, user_id: str, *, name: str = "", email: str = "") -> Person:
         """Make a person, or replace what is known of them; their progress stays."""
         body = {"name": name, "email": email}
-        return self._call(answers.PersonKept, Request("PUT", address(USERS, user_id), body=body)).user
+        return self._call(answers.PersonKept, Request("PUT", address(USERS, packed(user_id)), body=body)).user
 
     def erase_user(self, user_id: str) -> None:
         """Erase everything stored about a person, for good. Raises NotFound."""
         try:
-            self._call(answers.Success, Request("DELETE", address(USERS, user_id)))
+            self._call(answers.Success, Request("DELETE", address(USERS, packed(user_id))))
         except NotFound as error:
             # gone, after a try of ours that got no answer
             if not error.unsure:
@@ -155,15 +160,17 @@ class Client:
 
     def definitions(self) -> list[Definition]:
         """The checklist as staff see it, withdrawn and unreleased steps too."""
-        return self._get(answers.Definitions, f"{ADMIN}/steps").steps
+        return self._get(answers.Definitions, DEFINITIONS).steps
 
-    def versions(self, step_id: str) -> list[Version]:
-        """Every version of a step, newest first. Raises NotFound."""
-        return self._get(answers.Versions, address(f"{ADMIN}/steps", step_id) + "/versions").versions
+    def versions(self, step_id: str) -> Iterator[Version]:
+        """Every version of a step, newest first, asked for as they are taken. Raises NotFound."""
+        for page in self._pages(answers.Versions, f"{address(DEFINITIONS, step_id)}/versions"):
+            yield from page.versions
 
-    def releases(self, step_id: str) -> list[Release]:
-        """Every release of a step, newest first. Raises NotFound."""
-        return self._get(answers.Releases, address(f"{ADMIN}/steps", step_id) + "/releases").releases
+    def releases(self, step_id: str) -> Iterator[Release]:
+        """Every release of a step, newest first, asked for as they are taken. Raises NotFound."""
+        for page in self._pages(answers.Releases, f"{address(DEFINITIONS, step_id)}/releases"):
+            yield from page.releases
 
     def migrate(
         self,
@@ -213,8 +220,22 @@ class Client:
     def _get(self, kind: type[A], path: str, params: Mapping[str, str] | None = None) -> A:
         return self._call(kind, Request("GET", path, params, harmless=True))
 
+    def _pages(self, kind: type[P], path: str) -> Iterator[P]:
+        page = self._get(kind, path)
+        yield page
+        while page.next is not None:
+            page = self._get(kind, path, {"before": str(page.next)})
+            yield page
+
     def _call(self, kind: type[A], request: Request) -> A:
         return self._retry.run(lambda tries: self._connection.ask(tries, kind, request))
+
+
+def packed(user_id: str) -> str:
+    """The id as an address holds it: what may get lost on the way (slashes, dots, line ends) goes as ~ and base64url."""
+    if PLAIN.fullmatch(user_id):
+        return user_id
+    return "~" + urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
 
 
 def _camel(members: Mapping[str, Any]) -> dict[str, Any]:

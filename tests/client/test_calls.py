@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -84,9 +85,26 @@ def test_reading_is_tried_again(client: Client, script: Script) -> None:
 @pytest.mark.parametrize("status", [200, 201])
 def test_putting_a_person(client: Client, script: Script, status: int) -> None:
     script.answers = [CUT, ok({"success": True, "user": PERSON | NEWER}, status)]
-    assert client.put_user("a/b", name="Anna").progress == 5
-    assert script.told == [("PUT", "/api/onboarding/users/a%2Fb")] * 2
+    assert client.put_user(ANNA, name="Anna").progress == 5
+    assert script.told == [("PUT", "/api/onboarding/users/anna")] * 2
     assert script.bodies[0] == {"name": "Anna", "email": ""}
+
+
+@pytest.mark.parametrize(
+    ("user_id", "held"),
+    [
+        ("a.b_c-d:e@f+1", "a.b_c-d:e@f+1"),
+        ("..", "~Li4"),
+        ("a/b", "~YS9i"),
+        ("~x", "~fng"),
+        ("ü", "~w7w"),
+        ("a\n", "~YQo"),
+    ],
+)
+def test_an_id_that_an_address_would_lose_is_packed(client: Client, script: Script, user_id: str, held: str) -> None:
+    script.answers = [ok({"success": True})]
+    client.erase_user(user_id)
+    assert script.told == [("DELETE", f"/api/onboarding/users/{quote(held, safe='~')}")]
 
 
 def test_erasing_a_person(client: Client, script: Script) -> None:
@@ -175,24 +193,41 @@ def test_a_result_without_its_members_is_unreadable(client: Client, script: Scri
 # Releases -------------------------------------------------------------------------------------------------------------
 
 
-def test_definitions_versions_and_releases(client: Client, script: Script) -> None:
+def test_the_checklist_as_staff_see_it(client: Client, script: Script) -> None:
     draft = {**SAYS, "version": 3, "row_version": 2, "basedOn": 2, "editedAt": AT, "editedBy": "staff:maya"}
     step = {**SAYS, "id": STEP, "position": 1, "version": 2, "release": 2, "withdrawn": False}
-    script.answers = [
-        ok({"steps": [step | {"draft": draft} | NEWER, step | {"draft": None}], **NEWER}),
-        ok({"versions": [{**SAYS, "version": 2, "state": "released", **NEWER}, {**SAYS, "version": 1}]}),
-        ok(
-            {"releases": [{"number": 2, "version": 2, "kind": "migrate", "releasedAt": AT, "releasedBy": "x", **NEWER}]}
-        ),
-    ]
+    script.answers = [ok({"steps": [step | {"draft": draft} | NEWER, step | {"draft": None}], **NEWER})]
     first, second = client.definitions()
     assert first.draft
     assert (first.draft.based_on, first.draft.row_version, second.draft) == (2, 2, None)
-    assert [one.version for one in client.versions(STEP)] == [2, 1]
-    (release,) = client.releases(STEP)
-    assert (release.kind, release.released_by, release.undone_by) == ("migrate", "x", None)
-    steps = f"{ADMIN}/steps"
-    assert [path for _, path in script.told] == [steps, f"{steps}/{STEP}/versions", f"{steps}/{STEP}/releases"]
+    assert script.told == [("GET", f"{ADMIN}/steps")]
+
+
+def a_version(number: int) -> dict[str, Any]:
+    return {**SAYS, "version": number, "state": "past", "basedOn": None, "editedAt": AT, "editedBy": "x", **NEWER}
+
+
+def a_release(number: int) -> dict[str, Any]:
+    policy = {"done": "keep", "skipped": "keep", "inProgress": "reset"}
+    made = {"releasedAt": AT, "by": "staff:maya", "note": "", "policy": policy, "reopenFinished": False}
+    undone = {"undone": False, "undoneBy": None, "receipt": None}
+    return {"id": 10 + number, "number": number, "kind": "migrate", "version": number, **made, **undone, **NEWER}
+
+
+def test_versions_and_releases_come_page_by_page_as_they_are_taken(client: Client, script: Script) -> None:
+    versions, releases = f"{ADMIN}/steps/{STEP}/versions", f"{ADMIN}/steps/{STEP}/releases"
+    script.answers = [ok({"id": STEP, "versions": [a_version(3), a_version(2)], "next": 2})]
+    taken = client.versions(STEP)
+    assert [next(taken).version, next(taken).version] == [3, 2]
+    assert script.told == [("GET", versions)]
+    script.answers = [problem(503), ok({"id": STEP, "versions": [a_version(1)], "next": None})]
+    assert [one.version for one in taken] == [1]
+    assert script.told[1:] == [("GET", f"{versions}?before=2")] * 2
+
+    script.answers = [ok({"id": STEP, "releases": [a_release(2), a_release(1)], "next": None})]
+    newest, first = client.releases(STEP)
+    assert (newest.number, newest.by, newest.policy["inProgress"], first.id) == (2, "staff:maya", "reset", 11)
+    assert script.told[3:] == [("GET", releases)]
 
 
 def test_a_release_says_all_that_it_was_told(client: Client, script: Script) -> None:
