@@ -2,10 +2,9 @@
 
 from flask import Flask
 
-from dashboard.api import access
+from dashboard.api import access, cors
 from dashboard.api.batch import blueprint as progress
 from dashboard.api.history import blueprint as history
-from dashboard.api import cors
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
 from dashboard.api.problems import problem

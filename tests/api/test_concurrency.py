@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 
 from tests.api.conftest import Caller
 from tests.api.test_ladder import MIGRATE, ROLL_BACK
 from tests.factories import ANNA, STEP
+from tests.serving import served
 
 Answer = tuple[int, dict[str, Any]]
 Send = Callable[[str, str, dict[str, Any]], Answer]
@@ -30,23 +31,19 @@ SAVE = f"/api/onboarding/steps/{STEP}"
 def send(app: Flask, api: Caller, world: Session) -> Iterator[Send]:
     """Sends one request over a connection of its own."""
     secret = api.secret()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    with served(app) as address:
+        host = urlsplit(address).netloc
 
-    def send(method: str, path: str, body: dict[str, Any]) -> Answer:
-        connection = HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-        connection.request(method, path, json.dumps(body), headers)
-        answer = connection.getresponse()
-        found = answer.status, json.loads(answer.read())
-        connection.close()
-        return found
+        def send(method: str, path: str, body: dict[str, Any]) -> Answer:
+            connection = HTTPConnection(host, timeout=30)
+            headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+            connection.request(method, path, json.dumps(body), headers)
+            answer = connection.getresponse()
+            found = answer.status, json.loads(answer.read())
+            connection.close()
+            return found
 
-    yield send
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        yield send
 
 
 def at_once(callers: int, call: Callable[[int], Answer]) -> list[Answer]:

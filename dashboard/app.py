@@ -1,0 +1,59 @@
+"""The web application, put together: its options, its database, its doors."""
+
+from flask import Flask
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from dashboard import api, paths, web
+from dashboard.config import Settings
+from dashboard.database import Database
+from dashboard.web import assets, errors, rendering, requestlog, security
+
+DATABASE_UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError)
+VALUE_UNSTORABLE = (DataError,)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application. Raises MissingAssetsError or SettingsError with a plain message."""
+    if settings is None:
+        settings = Settings.from_environment()
+        settings.refuse_unsafe()
+    app = Flask("dashboard", template_folder=str(paths.TEMPLATES), static_folder=None)
+    configure(app, settings)
+    app.extensions["settings"] = settings
+    app.extensions["database"] = Database(settings)
+    requestlog.install(app)
+    assets.install(app)
+    security.install(app)
+    rendering.install(app)
+    errors.install(app, unreachable=DATABASE_UNREACHABLE, unstorable=VALUE_UNSTORABLE)
+    open_doors(app, settings)
+    return app
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Flask's own options from the settings."""
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.old_secret_keys),
+        # the last one signs, and all are read
+        WTF_CSRF_SECRET_KEY=[*settings.old_secret_keys, settings.secret_key],
+        DEMO=settings.demo,
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
+        SESSION_COOKIE_NAME="dashboard",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+    )
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def open_doors(app: Flask, settings: Settings) -> None:
+    """The pages, then the API."""
+    for blueprint in web.blueprints():
+        app.register_blueprint(blueprint)
+    api.init_app(app, settings)

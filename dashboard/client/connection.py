@@ -1,0 +1,119 @@
+"""One request and its answer, or a typed error that also says whether it may have been carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from dashboard.client.errors import ClientError, Unanswered, Unreadable, refusal
+from dashboard.client.retrying import Tries
+
+A = TypeVar("A", bound=BaseModel)
+
+BROKEN = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError, httpx.DecodingError)
+"""No answer, or not all of it. What else httpx raises is a mistake of the caller's: an address, a header."""
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+LACKING = "the answer lacks members that are needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; a `harmless` one changes nothing."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+    harmless: bool = False
+
+
+class Connection:
+    """A pool of connections to one server, for any number of threads."""
+
+    def __init__(self, base_url: str, token: str, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
+        if httpx.URL(base_url).scheme not in ("http", "https"):
+            raise ValueError("base_url must begin with http:// or https://")
+        self.timeout_s = timeout_s
+        self.http = httpx.Client(
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+            transport=transport,
+        )
+
+    def ask(self, tries: Tries, kind: type[A], request: Request) -> A:
+        """The answer to one request. Raises ClientError."""
+        try:
+            return self._ask(tries, kind, request)
+        except ClientError as error:
+            error.unsure = error.unsure and not request.harmless
+            raise
+
+    def _ask(self, tries: Tries, kind: type[A], request: Request) -> A:
+        timeout_s = min(self.timeout_s, tries.left_s)
+        if timeout_s <= 0:
+            raise Unanswered("the time was up before it was asked")
+        try:
+            response = self.http.request(
+                request.method,
+                request.path,
+                params=request.params,
+                json=request.body,
+                headers={"X-Retry-Attempt": str(tries.count)} if tries.count else None,
+                timeout=timeout_s,
+            )
+        except BROKEN as error:
+            sent = not isinstance(error, NEVER_SENT)
+            raise Unanswered(str(error) or type(error).__name__, unsure=sent) from error
+        found = _read(response)
+        if not response.is_success:
+            raise _refused(response, found)
+        try:
+            return kind.model_validate(found)
+        except ValidationError as error:
+            raise Unreadable(LACKING, unsure=True) from error
+
+
+def _read(response: httpx.Response) -> Any:
+    """The JSON of the answer; None when it is none. Raises Unanswered when it ought to be some."""
+    try:
+        return response.json()
+    except ValueError as error:
+        if not response.is_success and "json" not in response.headers.get("Content-Type", ""):
+            return None
+        # whoever passed it on may have been cut off, and left its end away
+        raise Unanswered("the answer is not whole", unsure=True) from error
+
+
+def _refused(response: httpx.Response, found: object) -> ClientError:
+    try:
+        error = refusal(response.status_code, found if isinstance(found, dict) else {})
+    except (KeyError, TypeError, ValueError):
+        return Unreadable(LACKING)
+    # who stands between may give up on a server that goes on, and a database may be lost in the middle of a commit
+    error.unsure = response.status_code >= 500
+    error.retry_after_s = retry_after_s(response.headers)
+    return error
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """How long to wait, as seconds or until a time (RFC 9110, 10.2.3); 0 when it isn't said."""
+    given = headers.get("Retry-After", "").strip()
+    if given.isascii() and given.isdigit():
+        return float(given)
+    until, now = _time(given), _time(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until else 0.0
+
+
+def _time(given: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,105 @@
+"""When a call is tried again, after how long a pause, and when that ends."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from dashboard.client.errors import ClientError, Conflict, GaveUp, RateLimited, Unanswered, Unavailable
+
+T = TypeVar("T")
+Kinds = tuple[type[ClientError], ...]
+
+PASSING: Kinds = (Unanswered, Unavailable, RateLimited)
+"""What may pass by itself."""
+
+log = logging.getLogger("dashboard.client")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and for how long a call is tried: whichever ends first. No try begins after `deadline_s`.
+
+    The n-th pause is random, between nothing and `pause_s` * 2**(n-1), at most `longest_pause_s`, on top of what
+    Retry-After asks for. Chance keeps those apart who met one conflict at one moment.
+    """
+
+    attempts: int = 8
+    deadline_s: float = 30.0
+    pause_s: float = 0.1
+    longest_pause_s: float = 5.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+
+    def run(self, call: Callable[[Tries], T], passing: Kinds = PASSING) -> T:
+        """What `call` comes to, tried again as long as what it raises is `passing`. Raises that or GaveUp."""
+        tries = Tries(self)
+
+        def once() -> T:
+            try:
+                return call(tries)
+            except ClientError as error:
+                tries.note(error)
+                raise
+
+        return Retrying(
+            retry=retry_if_exception_type(passing),
+            wait=tries.pause,
+            stop=tries.are_over,
+            sleep=self.sleep,
+            before_sleep=tries.tell,
+            retry_error_callback=tries.give_up,
+        )(once)
+
+
+@dataclass(slots=True)
+class Tries:
+    """How far one call has come. `unsure`: one of the tries so far may have been carried out."""
+
+    rules: Retry
+    count: int = 0
+    unsure: bool = False
+    conflict: Conflict | None = None
+    last: ClientError = field(init=False)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.rules.clock()
+
+    @property
+    def left_s(self) -> float:
+        """The time until the deadline; not more than nothing once it has passed."""
+        return self.began + self.rules.deadline_s - self.rules.clock()
+
+    def note(self, error: ClientError) -> None:
+        """One more try ended, with `error`, which from now on speaks for the tries before it too."""
+        self.count += 1
+        self.last = error
+        if isinstance(error, Conflict):
+            self.conflict = error
+        self.unsure = error.unsure = error.unsure or (self.unsure and not error.settles)
+
+    def pause(self, _: RetryCallState) -> float:
+        """Seconds until the next try: full jitter, for a pause of a fixed length would bring everybody back at once."""
+        # the exponent is bounded, for 2.0**1024 has no float
+        longest = min(self.rules.longest_pause_s, self.rules.pause_s * 2.0 ** min(self.count - 1, 64))
+        return self.last.retry_after_s + self.rules.uniform(0, longest)
+
+    def are_over(self, state: RetryCallState) -> bool:
+        """Whether there is no further try: too many, or the next one would begin too late."""
+        return self.count >= self.rules.attempts or state.upcoming_sleep >= self.left_s
+
+    def tell(self, state: RetryCallState) -> None:
+        """One line for the log of the program."""
+        log.info("try %d failed (%s); the next one in %.2f s", self.count, self.last, state.upcoming_sleep)
+
+    def give_up(self, _: RetryCallState) -> NoReturn:
+        """The end. Raises GaveUp."""
+        raise GaveUp(self.count, self.last, self.conflict) from self.last
