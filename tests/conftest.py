@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,16 +190,19 @@ def _made(settings: Settings) -> Flask:
     return made
 
 
-_apps: dict[str, Flask] = {}
+KEPT = 4
+_apps: dict[Settings, Flask] = {}
+"""Those of the settings that were asked for last."""
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The web application on this test's database; one serves many tests, each of which finds it as it was made."""
-    kept = _apps.get(settings.database_url)
-    if kept is None:
-        _apps.clear()
-        kept = _apps[settings.database_url] = _made(settings)
+    key = replace(settings, data_dir=Path())
+    kept = _apps.pop(key, None) or _made(settings)
+    _apps[key] = kept
+    if len(_apps) > KEPT:
+        del _apps[next(iter(_apps))]
     config, extensions = dict(kept.config), dict(kept.extensions)
     kept.extensions["settings"] = settings
     yield kept

@@ -157,7 +157,7 @@ def test_so_can_what_may_be_tried_again(
         raise error
 
     app.testing = False
-    monkeypatch.setattr(progress, "steps_of", fails)
+    monkeypatch.setattr(progress, "checklist_of", fails)
     answer = api("GET", OF_ANNA, headers={"Origin": SHOP})
     assert answer.status_code == status
     assert is_let_in(answer)
