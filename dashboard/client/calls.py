@@ -64,7 +64,7 @@ class Expected(TypedDict):
 class Client:
     """The API of one dashboard, with one token. For any number of threads; close it, or use it in a `with` statement.
 
-    Every call raises ClientError: Unanswered, a Refusal or GaveUp. `timeout_s` is for one request, `retry` for a call.
+    Every call raises ClientError: a Refusal, Unreadable, or GaveUp. `timeout_s` is for one request, `retry` for a call.
     """
 
     def __init__(
