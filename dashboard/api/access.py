@@ -72,6 +72,14 @@ class Caller:
         return people.pop()
 
 
+def shown(actor: str) -> str:
+    """An actor's key as the caller may know it: to a user, staff and host are no more than that."""
+    caller: Caller | None = g.get("caller")
+    if caller is None or caller.user_id is None or actor == f"user:{caller.user_id}":
+        return actor
+    return actor.partition(":")[0]
+
+
 def install(app: Flask, settings: Settings) -> None:
     """Sets up what is asked of every caller, and tells each how much is left of its rate limit."""
     app.extensions["user_tokens"] = settings.user_tokens()
@@ -121,7 +129,7 @@ def _draw(bearer: Bearer, key: str, cost: float) -> tuple[int, float]:
 
 def authorise(session: Session, bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller:
     """The caller. Raises TokenNeeded, and NotAllowed when its token is not good for this."""
-    caller = _caller(session, bearer)
+    caller = g.caller = _caller(session, bearer)
     if scope not in caller.scopes:
         raise NotAllowed(f"This takes a token with the scope {scope}.", scope)
     if backend_only and caller.user_id is not None:

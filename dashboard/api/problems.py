@@ -11,7 +11,7 @@ from pydantic import Field, computed_field
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoSuchAddress
 
-from dashboard.api.access import NotAllowed, TokenNeeded
+from dashboard.api.access import NotAllowed, TokenNeeded, shown
 from dashboard.api.messages import Answer, reply
 from dashboard.onboarding import errors
 from dashboard.onboarding.carryover import Status
@@ -75,7 +75,9 @@ class Change(Answer):
 
     row_version: int
     at: datetime
-    by: str = Field(examples=["token:shop"])
+    by: str = Field(
+        description="Who. A user is told no more of others than staff, token, user or system.", examples=["token:shop"]
+    )
     kind: Literal["event", "release"]
     from_status: Status = Field(serialization_alias="from")
     to_status: Status = Field(serialization_alias="to")
@@ -179,7 +181,7 @@ def tell_conflict(error: errors.Conflict) -> StepConflict:
             Change(
                 row_version=change.row_version,
                 at=change.at,
-                by=change.by,
+                by=shown(change.by),
                 kind=change.kind,
                 from_status=change.from_status,
                 to_status=change.to_status,

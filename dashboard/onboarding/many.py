@@ -29,8 +29,7 @@ def write(wanted: str, *, also_same: bool = False) -> TextClause:
     """Gives each row of `wanted` (user_id, step_id, status, row_version; null: whichever it is) its status.
 
     It writes those that are at that row_version and have another status (`also_same`: or that one), with their events,
-    and answers with how many these are (`differed`) and how many of them were written: fewer, where somebody else wrote
-    since it began. Binds :actor, :source, :comment and :attempt (0 unless given).
+    and answers with how many were `written`, and whose. Binds :actor, :source, :comment and :attempt (0 unless given).
     """
     another = "" if also_same else "AND v.status <> w.status"
     return text(f"""
@@ -74,8 +73,7 @@ WITH before AS MATERIALIZED (
            :comment
       FROM written
 )
-SELECT (SELECT count(*) FROM before) AS differed, (SELECT count(*) FROM written) AS written,
-       ARRAY(SELECT user_id FROM written) AS people
+SELECT (SELECT count(*) FROM written) AS written, ARRAY(SELECT user_id FROM written) AS people
 """).bindparams(
         *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")), bindparam("attempt", 0, Integer())
     )

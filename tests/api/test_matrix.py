@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
+from dashboard.onboarding.actor import Actor
 from dashboard.staff.permissions import Scope
 from tests.api.conftest import Caller
 from tests.api.test_ladder import ADMIN, ENDPOINTS, PROGRESS, SAVE, Endpoint, every_endpoint, unused, without
-from tests.factories import ANNA, BEN, STEP, a_person, snapshot, status_of
+from tests.factories import ANNA, BEN, STEP, a_person, a_save, snapshot, status_of
 
 KEY = "a secret of the host product, and long enough"
 OWN_STEPS = f"{PROGRESS}/steps"
@@ -150,3 +151,15 @@ def test_a_token_of_ours_may_read_what_a_user_did(api: Caller, world: Session) -
     api("PATCH", f"{OWN_STEPS}/{STEP}", without(SAVE, "user_id"), token=token_of(ANNA))
     assert api("GET", f"{OWN_STEPS}/{STEP}?user_id={ANNA}").json["status"] == "done"
     assert api("GET", f"{ADMIN}/steps", token=token_of(ANNA)).status_code == 403
+
+
+def test_a_user_is_not_told_which_of_the_staff_it_was(api: Caller, world: Session) -> None:
+    a_save(world, "skipped", actor=Actor("staff:tomas@example.com", "web"))
+    a_save(world, "todo", actor=Actor("token:shop", "api"))
+    a_save(world, "in_progress", actor=Actor(f"user:{ANNA}", "api"))
+    world.commit()
+    told = api("PATCH", f"{OWN_STEPS}/{STEP}", SAVE, token=token_of(ANNA))
+    assert [change["by"] for change in told.json["changes"]] == ["staff", "token", f"user:{ANNA}"]
+    assert "tomas" not in told.text
+    told = api("PATCH", f"{OWN_STEPS}/{STEP}", SAVE)
+    assert [change["by"] for change in told.json["changes"]][:2] == ["staff:tomas@example.com", "token:shop"]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import history, imports, invariants, loading, people, progress, releases
+from dashboard.database import Database
+from dashboard.onboarding import batch, history, imports, invariants, loading, people, progress, releases
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
@@ -198,6 +201,8 @@ def test_an_import_beside_other_writers_loses_no_write(
     a_person(session)
     session.commit()
     other = connect()
+    # the person before the row, as every write does
+    other.execute("SELECT FROM onboarding_users WHERE user_id = %s FOR NO KEY UPDATE", [ANNA])
     other.execute(
         "INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_by) "
         "SELECT %s, %s, 'skipped', current_release_id, 2, 'x' FROM steps WHERE step_id = %s",
@@ -222,6 +227,42 @@ def test_an_import_beside_other_writers_loses_no_write(
     assert outcome[0].statuses == 1
     assert (step(session, ANNA).status, step(session, ANNA).row_version) == ("done", 3)
     assert broken(session) == []
+
+
+def test_imports_and_saves_of_the_same_people_wait_for_each_other_in_no_circle(
+    session: Session, database: Database
+) -> None:
+    everybody = [f"u-{number:03}" for number in range(120)]
+    for user_id in everybody:
+        people.ensure(session, HOST, user_id)
+    session.commit()
+    start = threading.Barrier(4)
+
+    def bring_in(turn: int) -> None:
+        # new names too, for these are written first
+        lines = "".join(f"{user_id},Name {turn},,done,skipped\n" for user_id in everybody)
+        start.wait()
+        with database.transaction() as session:
+            load(session, HEADER + lines)
+
+    def save(backwards: bool) -> None:
+        order = everybody[::-1] if backwards else everybody
+        start.wait()
+        for _ in range(2):
+            with database.transaction() as session:
+                batch.save(session, HOST, STEP, "in_progress", [Update(user_id, 1) for user_id in order])
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in (
+            pool.submit(bring_in, 1),
+            pool.submit(bring_in, 2),
+            pool.submit(save, True),
+            pool.submit(save, False),
+        ):
+            done.result()
+    with database.transaction() as session:
+        assert broken(session) == []
+        assert {step(session, user_id, OTHER).status for user_id in everybody} == {"skipped"}
 
 
 # Many rows at once ---------------------------------------------------------------------------------------------------
