@@ -17,11 +17,13 @@ from dashboard.database import Session
 from dashboard.onboarding import people
 from dashboard.staff.permissions import Scope
 
-blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[Tag(name="People")])
+TAG = Tag(name="People", description="Who goes through the checklist, as the host product knows them.")
+
+blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[TAG])
 
 
 class UserPath(Query):
-    user_id: Id = Field(examples=["u-1042"])
+    user_id: Id
 
 
 class Details(Body):
@@ -30,8 +32,8 @@ class Details(Body):
     # to pass over a misspelt member would empty the one that was meant
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("", max_length=200, examples=["Ada Byron"])
-    email: str = Field("", max_length=320, examples=["ada@example.com"])
+    name: str = Field("", max_length=200)
+    email: str = Field("", max_length=320)
 
 
 class Person(Answer):
