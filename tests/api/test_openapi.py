@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from dataclasses import replace
 from typing import Any
 
 import jsonschema_rs
+import jwt
 import pytest
 from flask import Flask
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from dashboard import demo
 from dashboard.api.examples import Composer
-from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, operations
-from dashboard.api.vocabulary import MEMBERS
+from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, USER_TOKEN, operations
+from dashboard.api.vocabulary import MEMBERS, USER
+from dashboard.config import Settings
 from dashboard.staff.permissions import Scope, declared
 from tests.api.conftest import Caller
 from tests.api.test_ladder import Endpoint, every_endpoint
 
 Document = dict[str, Any]
+
+KEY = "the host's key, which only tests know"
 
 
 @pytest.fixture
@@ -149,32 +157,46 @@ def test_the_vocabulary_has_no_words_that_nobody_uses(document: Document) -> Non
     assert set(MEMBERS) - used == set()
 
 
-def test_both_kinds_of_tokens_are_told(document: Document) -> None:
-    for path, method, operation in operations(document):
-        of_users = {"userToken": []} in operation["security"]
-        assert of_users == path.startswith("/api/onboarding/steps"), f"{method} {path}"
-        assert of_users == ("user token" in operation["description"])
-
-
 # What is told, done ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def demo_world(session: Session) -> Session:
+def settings(settings: Settings) -> Settings:
+    return replace(settings, user_token_key=KEY, user_token_algorithms="HS256")
+
+
+@pytest.fixture
+def on_the_demo(session: Session) -> None:
     demo.fill(session)
     session.commit()
-    return session
 
 
-def test_every_example_of_a_request_works_on_the_demo(document: Document, api: Caller, demo_world: Session) -> None:
+def ask(api: Caller, path: str, method: str, operation: Document, token: str | None = None) -> TestResponse:
+    """The request of the examples, as the page shows it; a user token says whose progress it is about."""
+    given: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}}
+    for one in operation.get("parameters", ()):
+        given[one["in"]][one["name"]] = json.dumps(one["example"]).strip('"')
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("example")
+    return api(method.upper(), path.format_map(given["path"]), body, query_string=given["query"], token=token)
+
+
+def test_every_example_of_a_request_works_on_the_demo(document: Document, api: Caller, on_the_demo: None) -> None:
     for path, method, operation in operations(document):
-        asked = {one["name"]: one["example"] for one in operation.get("parameters", ()) if one["in"] == "path"}
-        told = {one["name"]: one["example"] for one in operation.get("parameters", ()) if one["in"] == "query"}
-        body = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("example")
-        query = {name: f"{value}".lower() if value in (True, False) else value for name, value in told.items()}
-        answer = api(method.upper(), path.format_map(asked), body, query_string=query)
+        answer = ask(api, path, method, operation)
         assert answer.status_code == 200, (method, path, answer.text)
         assert shape(answer.json, operation["responses"]["200"]["content"][JSON]["example"]) == set(), (method, path)
+
+
+def test_a_user_token_is_good_for_what_the_description_says(document: Document, api: Caller, on_the_demo: None) -> None:
+    token = jwt.encode({"sub": USER, "exp": int(time.time()) + 60}, KEY, "HS256")
+    good = {False: 0, True: 0}
+    for path, method, operation in operations(document):
+        told = {USER_TOKEN: []} in operation["security"]
+        assert told == ("user token" in operation["description"])
+        answer = ask(api, path, method, operation, token)
+        assert answer.status_code == (200 if told else 403), (method, path, answer.text)
+        good[told] += 1
+    assert all(good.values())
 
 
 def shape(answer: Any, example: Any, at: str = "") -> set[str]:
