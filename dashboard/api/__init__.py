@@ -3,6 +3,7 @@
 from flask import Flask
 
 from dashboard.api import access
+from dashboard.api.docs import serve_page
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
 from dashboard.api.problems import problem
@@ -23,3 +24,4 @@ def init_app(app: Flask, settings: Settings) -> None:
         csrf.exempt(blueprint)
         app.register_blueprint(blueprint)
     serve_description(app, BLUEPRINTS)
+    serve_page(app, BLUEPRINTS)
