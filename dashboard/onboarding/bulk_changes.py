@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import finding, many, steps
+from dashboard.onboarding import finding, many, steps, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
@@ -239,6 +239,7 @@ SELECT p.user_id, b.step_id, :actor, 'bulk', b.status, p.row_version, v.row_vers
   JOIN bulk_changes b ON b.id = p.bulk_id
   JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = b.step_id
  WHERE p.bulk_id = :id AND p.user_id = ANY(:people) AND p.outcome = 'moved'
+RETURNING user_id
 """).bindparams(PEOPLE)
 
 
@@ -268,9 +269,11 @@ def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[st
     if bulk.status in ("done", "skipped"):
         session.execute(FINISH, {"people": written})
     session.execute(CHANGED, {"id": bulk.id, "people": written})
+    tally.note(session, "save", "bulk", len(written))
     if rest := sorted(set(people).difference(written)):
         session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
-        session.execute(CONFLICTS, {"id": bulk.id, "people": rest, "actor": actor.key})
+        moved = session.scalars(CONFLICTS, {"id": bulk.id, "people": rest, "actor": actor.key}).all()
+        tally.note(session, "conflict", "bulk", len(moved))
 
 
 def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
 
 from dashboard import models
+from dashboard.onboarding import tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
@@ -213,6 +214,7 @@ def save(
     if saved.progress == 100 and not finished:
         finished = True
         session.execute(FINISH, {"user_id": user_id, "at": saved.updated_at})
+    tally.note(session, "save", actor.source)
     return Saved(user_id, step_id, checked, saved.before, saved.row_version, saved.updated_at, saved.progress, finished)
 
 
@@ -287,6 +289,7 @@ def _put_on_record(
     session: Session, actor: Actor, user_id: str, to_status: Status, attempt: int, conflict: Conflict
 ) -> None:
     """Keep the refusal, to be counted. Where just that fails, the refusal still is the answer."""
+    tally.note(session, "conflict", actor.source)
     passed = [change.release.id for change in conflict.changes if change.release]
     kept = insert(models.WriteConflict).values(
         user_id=user_id,
