@@ -49,12 +49,13 @@ class Composer:
         """An example of the schema, which is that of the member `name` of `owner`."""
         if schema.get("examples"):
             return schema["examples"][0]
+        if "const" in schema:
+            return schema["const"]
         told = known(owner, name)
-        if told and told.example is not ...:
+        if told and told.example is not ... and fits(told.example, schema):
             return told.example
-        for rule in ("const", "default"):
-            if rule in schema:
-                return schema[rule]
+        if "default" in schema:
+            return schema["default"]
         if "enum" in schema:
             return schema["enum"][0]
         if "$ref" in schema:
@@ -69,13 +70,28 @@ class Composer:
             case {"type": "object", "properties": members}:
                 return {member: self.of(one, owner, member) for member, one in members.items()}
             case {"type": "array", "items": items}:
-                return [self.of(items, owner, name)]
+                return [self.of(one, owner, name) for one in items.get("anyOf", [items])]
             case {"type": "string", "format": "date-time"}:
                 return f"{MOMENT:%Y-%m-%dT%H:%M:%SZ}"
             case {"type": "boolean"}:
                 return False
         self.made_up.append(f"{owner}.{name}")
         return {"string": "text", "integer": 1, "number": 1, "object": {}}.get(str(schema.get("type")))
+
+
+TYPES = {"string": str, "integer": int, "number": int | float, "boolean": bool, "array": list, "object": dict}
+
+
+def fits(example: Json, schema: Schema) -> bool:
+    """Whether the example is of the schema's type: a name may mean something else in another place."""
+    if "anyOf" in schema:
+        return any(fits(example, one) for one in schema["anyOf"])
+    if "$ref" in schema:
+        return isinstance(example, dict)
+    if schema.get("type") == "null":
+        return example is None
+    kind = TYPES.get(schema.get("type", ""), object)
+    return isinstance(example, kind) and isinstance(example, bool) <= (kind in (bool, object))
 
 
 # Refusals: the errors themselves, told as the API tells them ---------------------------------------------------------

@@ -73,7 +73,7 @@ MEANS: Mapping[int, str] = {
     409: "It changed since the caller looked: nothing was done, and the answer says what came in between.",
     410: "The step was withdrawn.",
     412: "As 409, where the row_version came as `If-Match`.",
-    413: f"The body has more than {MAX_BODY_BYTES // 1024} KiB.",
+    413: "The body is too large.",
     415: "The body is not `application/json`.",
     422: "The request can be read, but some of its members break a rule; `errors` names each.",
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
@@ -142,17 +142,26 @@ def takes(scope: Scope, *, backend_only: bool) -> str:
 
 
 def responses(
-    answer: type[BaseModel], refusals: Mapping[int, type[Problem]], *, has_body: bool, tagged: bool, creates: bool
+    answer: type[BaseModel],
+    refusals: Mapping[int, type[Problem]],
+    *,
+    body: type[BaseModel] | None,
+    tagged: bool,
+    creates: bool,
 ) -> dict[int, dict[str, Any]]:
-    """Every answer that the endpoint may give, by status."""
+    """Every answer that the endpoint may give, by status; `body` is what it takes."""
     etag = ("ETag",) if tagged else ()
     good = {
         status: _response(status, JSON, answer, (*COUNTED, *etag)) for status in ((200, 201) if creates else (200,))
     }
-    problems = sorted((EVERY_ENDPOINT | (WITH_A_BODY if has_body else {}) | dict(refusals)).items())
-    return good | {
+    problems = sorted((EVERY_ENDPOINT | (WITH_A_BODY if body else {}) | dict(refusals)).items())
+    refused = {
         status: _response(status, PROBLEM, model, OF_A_STATUS.get(status, COUNTED)) for status, model in problems
     }
+    if body:
+        most = getattr(body, "max_bytes", MAX_BODY_BYTES)
+        refused[413]["description"] = f"The body has more than {most // 1024} KiB."
+    return good | refused
 
 
 def _response(status: int, media: str, model: type[BaseModel], headers: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -140,7 +140,11 @@ def refer(document: Document) -> Reference:
     return Reference(
         groups,
         list(_problems(list(refusals.values()))),
-        [one for (status, anchor), one in sorted(refusals.items()) if anchor == _of_status(status)],
+        [
+            replace(one, means=MEANS[status])
+            for (status, anchor), one in sorted(refusals.items())
+            if anchor == _of_status(status)
+        ],
         HEADERS,
         {scope.value: [one for one in shown if one.scope == scope] for scope in Scope},
     )
@@ -189,7 +193,7 @@ def _refusal(status: int, response: Document) -> Refusal:
     (media,) = response["content"].values()
     kind = media["example"]["type"].partition("#")[2]
     phrase = media["example"]["title"]
-    return Refusal(status, phrase, MEANS[status], kind or _of_status(status), pretty(media["example"]))
+    return Refusal(status, phrase, response["description"], kind or _of_status(status), pretty(media["example"]))
 
 
 def _of_status(status: int) -> str:
@@ -225,7 +229,8 @@ def members(schema: Schema, document: Document, path: str = "") -> Iterator[Row]
 
 def _inner(member: Schema) -> Schema:
     """The schema of the object that a member holds, if it holds one."""
-    inner: Schema = member.get("items", next(iter(member.get("anyOf", ())), member))
+    inner: Schema = member.get("items", member)
+    inner = next(iter(inner.get("anyOf", ())), inner)
     return inner if "$ref" in inner else {}
 
 
@@ -239,7 +244,7 @@ def _resolved(schema: Schema, document: Document) -> Schema:
 def kind_of(schema: Schema) -> str:
     """The type of a member in words: text, 1 to 200 characters."""
     if "anyOf" in schema:
-        return " or ".join(kind_of(one) for one in schema["anyOf"])
+        return " or ".join(dict.fromkeys(kind_of(one) for one in schema["anyOf"]))
     if "$ref" in schema:
         return "object"
     if "items" in schema:

@@ -58,7 +58,7 @@ def endpoint(
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
         guarded.view = guarded  # type: ignore[attr-defined]
         told = " ".join((getdoc(view) or "").partition("\n\n")[2].split())
-        described = responses(answers, refuses, has_body="body" in wanted, tagged=tagged, creates=creates)
+        described = responses(answers, refuses, body=wanted.get("body"), tagged=tagged, creates=creates)
         register(
             rule,
             operation_id=view.__name__,
