@@ -170,7 +170,10 @@ MEMBERS: Mapping[str, Member] = {
 
 
 def known(owner: str, name: str) -> Member | None:
-    """What is said of the member `name` of a schema; the words of the bare name where its own has none."""
+    """What is said of the member `name` of a schema, or of a parameter, which has no owner.
+
+    The words are those of the bare name where its own has none.
+    """
     own, bare = MEMBERS.get(f"{owner}.{name}"), MEMBERS.get(name)
     if own is None:
         return bare

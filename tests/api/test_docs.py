@@ -105,7 +105,7 @@ def test_every_command_works_on_the_demo(api: Caller, session: Session) -> None:
     session.commit()
     for endpoint in REFERENCE.endpoints:
         answer = carry_out(api, endpoint.request)
-        assert answer.status_code == endpoint.answers[0].status, (endpoint.request, answer.text)
+        assert answer.status_code in [one.status for one in endpoint.answers], (endpoint.request, answer.text)
 
 
 def test_every_command_is_on_the_page_as_it_stands(shown: str) -> None:

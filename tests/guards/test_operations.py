@@ -29,6 +29,8 @@ def rows(title: str) -> Iterator[list[str]]:
 def shown(default: object) -> str:
     if isinstance(default, bool):
         return str(int(default))
+    if isinstance(default, tuple | frozenset):
+        return ", ".join(default)
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
