@@ -5,7 +5,7 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from dashboard import api, paths, web
+from dashboard import api, metrics, paths, web
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.web import assets, errors, rendering, requestlog, security
@@ -24,6 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings)
     requestlog.install(app)
+    metrics.install(app)
     assets.install(app)
     security.install(app)
     rendering.install(app)

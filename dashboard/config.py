@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,8 @@ class Settings:
     user_token_audience: str = ""
     user_token_issuer: str = ""
     cors_origins: frozenset[str] = frozenset()
+    metrics_token: str = ""
+    metrics_networks: str = "127.0.0.0/8, ::1"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, secret_required: bool = True) -> "Settings":
@@ -99,10 +102,15 @@ class Settings:
             user_token_audience=reader.text("user_token_audience"),
             user_token_issuer=reader.text("user_token_issuer"),
             cors_origins=reader.origins("cors_origins"),
+            metrics_token=reader.text("metrics_token"),
+            metrics_networks=reader.text("metrics_networks") or str(reader.defaults["metrics_networks"]),
         )._checked()
 
     def _checked(self) -> "Settings":
         self.user_tokens()
+        self.scrapers()
+        if self.metrics_token and len(self.metrics_token) < MIN_SECRET_LENGTH:
+            raise SettingsError(f"METRICS_TOKEN must have at least {MIN_SECRET_LENGTH} characters")
         return self
 
     def refuse_unsafe(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -115,6 +123,14 @@ class Settings:
             )
         if environ.get("FLASK_DEBUG", "").strip().lower() not in FALSE_WORDS | {""}:
             raise SettingsError("FLASK_DEBUG must not be set, for this is no demo: it would show the program's insides")
+
+    def scrapers(self) -> "tuple[IPv4Network | IPv6Network, ...]":
+        """The networks from which /metrics may be read without a token. Raises SettingsError: one of them is none."""
+        given = self.metrics_networks.replace(",", " ").split()
+        try:
+            return () if given == ["none"] else tuple(ip_network(one) for one in given)
+        except ValueError as error:
+            raise SettingsError(f"METRICS_NETWORKS must be networks such as 10.0.0.0/8, or none: {error}") from error
 
     def user_tokens(self) -> "UserTokens | None":
         """How user tokens are read; None: there are none. Raises SettingsError: the key and the algorithms don't fit."""

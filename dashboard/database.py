@@ -1,6 +1,6 @@
 """The engine and its transactions: one commit at the end of each, everything undone on an error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from alembic.runtime.migration import MigrationContext
@@ -14,15 +14,24 @@ from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
+from dashboard.onboarding.tally import Tally, take
 from dashboard.schema import head_revision
+
+MAX_OVERFLOW = 2
+"""Connections beyond the pool's size, for a moment of many requests."""
 
 
 class Database:
-    """One PostgreSQL database, with the pool and the time-outs of the settings."""
+    """One PostgreSQL database, with the pool and the time-outs of the settings.
+
+    `on_commit` is told what each transaction did, once it is committed.
+    """
 
     def __init__(self, settings: Settings, *, application_name: str = "onboarding-dashboard") -> None:
         self.engine = _engine(settings, application_name)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self.most_connections = settings.pool_size + MAX_OVERFLOW
+        self.on_commit: Callable[[Tally], None] = lambda _: None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -30,13 +39,16 @@ class Database:
 
         Recorded (a Conflict) is the one error that commits: what was written before it is its record.
         """
-        with self._sessions() as session, session.begin() as begun:
-            try:
-                yield session
-            except Recorded:
-                if begun.is_active:
-                    begun.commit()
-                raise
+        with self._sessions() as session:
+            with session.begin() as begun:
+                try:
+                    yield session
+                except Recorded:
+                    if begun.is_active:
+                        begun.commit()
+                    self.on_commit(take(session))
+                    raise
+            self.on_commit(take(session))
 
     def dispose(self) -> None:
         """Closes the pooled connections; the object stays usable."""
@@ -75,7 +87,7 @@ def _engine(settings: Settings, application_name: str) -> Engine:
     return create_engine(
         settings.database_url,
         pool_size=settings.pool_size,
-        max_overflow=2,
+        max_overflow=MAX_OVERFLOW,
         pool_timeout=settings.pool_timeout_s,
         # a connection that a database restart cut is replaced before its first statement, so requests recover unaided
         pool_pre_ping=True,
@@ -83,12 +95,12 @@ def _engine(settings: Settings, application_name: str) -> Engine:
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
-            "options": " ".join([*_given_options(settings.database_url), *(f"-c {k}={v}" for k, v in options.items())]),
+            "options": " ".join([*given_options(settings.database_url), *(f"-c {k}={v}" for k, v in options.items())]),
         },
     )
 
 
-def _given_options(url: str) -> list[str]:
+def given_options(url: str) -> list[str]:
     """Start-up options that the address itself carries (a search_path, say): ours are added, not put in their place."""
     given = make_url(url).query.get("options", ())
     return [given] if isinstance(given, str) else list(given)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -17,15 +19,23 @@ if TYPE_CHECKING:
     from flask import Flask
 
 STOP_TIMEOUT_S = 5
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the workers put together what they measure; prometheus-client wants to know it before it is imported."""
 
 
 def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM. Raises SystemExit when a worker fails."""
+    os.environ.update(environment_of(settings))
+    with tempfile.TemporaryDirectory(prefix="dashboard-metrics-") as folder:
+        os.environ[METRICS_FOLDER] = folder
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
     from granian.server import Server
 
-    os.environ.update(environment_of(settings))
     # a forked worker would inherit the lock on the data folder and the database's sockets
     multiprocessing.set_start_method("spawn", force=True)
     Server(
@@ -93,6 +103,8 @@ def _end_with_parent() -> None:
 
     def watch() -> None:
         parent.join()
+        # only a parent that was killed has left it behind
+        shutil.rmtree(os.environ.get(METRICS_FOLDER, ""), ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

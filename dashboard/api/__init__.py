@@ -4,6 +4,7 @@ from flask import Flask
 
 from dashboard.api import access, cors
 from dashboard.api.batch import blueprint as progress
+from dashboard.api.docs import serve_page
 from dashboard.api.history import blueprint as history
 from dashboard.api.openapi import serve_description
 from dashboard.api.people import blueprint as people
@@ -26,3 +27,4 @@ def init_app(app: Flask, settings: Settings) -> None:
         csrf.exempt(blueprint)
         app.register_blueprint(blueprint)
     serve_description(app, BLUEPRINTS)
+    serve_page(app, BLUEPRINTS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any
 
 from flask import Flask, Response, jsonify
@@ -13,20 +15,45 @@ from flask_openapi.models import OPENAPI3_REF_PREFIX, OPENAPI3_REF_TEMPLATE
 from flask_openapi.models.info import Info
 from flask_openapi.models.schema import Schema
 from flask_openapi.models.security_scheme import SecurityScheme
+from flask_openapi.models.server import Server
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 
+from dashboard.api.access import OF_A_USER
+from dashboard.api.examples import Composer, refusal
 from dashboard.api.problems import Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable
+from dashboard.api.reading import MAX_BODY_BYTES
+from dashboard.api.vocabulary import REQUEST_ID, known
 from dashboard.staff.permissions import Public, Scope, declare
 
-ADDRESS = "/api/openapi.json"
+Document = dict[str, Any]
+
+ADDRESS, PAGE = "/api/openapi.json", "/api/docs"
 JSON, PROBLEM = "application/json", "application/problem+json"
-TOKEN = "token"  # noqa: S105 - the name of the scheme
+TOKEN, USER_TOKEN = "token", "userToken"
 ABOUT = """\
 Progress of the people who go through an onboarding checklist, and releases of its steps.
 
 Every refusal is a problem document (RFC 9457) that also has the members `error` and `message`.
 A save names the `row_version` it was based on, in the body or as `If-Match`; a stale one is refused with what changed since."""
+
+SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
+    TOKEN: SecurityScheme(
+        type="http",
+        scheme="bearer",
+        bearerFormat="obd_...",
+        description="An API token of the host product's backend, which begins with `obd_`. It has scopes, and names the "
+        "user with `user_id`. `dashboard token create` makes one.",
+    ),
+    USER_TOKEN: SecurityScheme(
+        type="http",
+        scheme="bearer",
+        bearerFormat="JWT",
+        description="A JSON Web Token that the host product has signed for one of its users: `sub` is their id, and `exp` "
+        "is needed. It is good for reading and saving the progress of that user alone, and taken only where a key is "
+        "configured (USER_TOKEN_KEY).",
+    ),
+}
 
 EVERY_ENDPOINT: dict[int, type[Problem]] = {
     400: Problem,
@@ -38,39 +65,115 @@ EVERY_ENDPOINT: dict[int, type[Problem]] = {
     503: Fault,
 }
 WITH_A_BODY: dict[int, type[Problem]] = {413: Problem, 415: Problem}
-RETRY_AFTER = {"Retry-After": "Seconds to wait."}
-HEADERS: dict[int, dict[str, str]] = {
-    401: {"WWW-Authenticate": "How to authenticate."},
-    403: {"WWW-Authenticate": "The scope that is needed."},
-    429: RETRY_AFTER,
-    503: RETRY_AFTER,
+MEANS: Mapping[int, str] = {
+    400: "The request cannot be read: broken JSON, a parameter that is there twice, two users named at once.",
+    401: "There is no token, or it is unknown, expired or revoked.",
+    403: "The token was not made for this: it lacks the scope, or is another user's.",
+    404: "There is no such step, person or version.",
+    409: "It changed since the caller looked: nothing was done, and the answer says what came in between.",
+    410: "The step was withdrawn.",
+    412: "As 409, where the row_version came as `If-Match`.",
+    413: "The body is too large.",
+    415: "The body is not `application/json`.",
+    422: "The request can be read, but some of its members break a rule; `errors` names each.",
+    428: "Neither `row_version` nor `If-Match` says what the save is based on.",
+    429: "The token has used up its requests of this minute.",
+    500: "Our fault. Nothing was half done, and `request_id` finds it in the log.",
+    503: "The database cannot be reached. Nothing was written; the same request can be sent again.",
+}
+"""What the refusals mean, by status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that answers have. Those that are not `always` there are there where they mean something."""
+
+    description: str
+    example: str | int
+    pattern: str = ""
+    always: bool = False
+
+    def described(self) -> Document:
+        """The header object of OpenAPI."""
+        kind: Document = {"type": "integer", "minimum": 0} if isinstance(self.example, int) else {"type": "string"}
+        schema = kind | ({"pattern": self.pattern} if self.pattern else {})
+        return {"description": self.description, "required": self.always, "schema": schema, "example": self.example}
+
+
+HEADERS: Mapping[str, Header] = {
+    "X-Request-ID": Header(
+        "The id of the request, as the log has it. One that the request brings (8 to 64 letters, digits, `.`, `_`, `-`) "
+        "is kept.",
+        REQUEST_ID,
+        "^[A-Za-z0-9._-]{8,64}$",
+        always=True,
+    ),
+    "RateLimit-Limit": Header("How many requests a minute this token, or this user, may make.", 6000),
+    "RateLimit-Remaining": Header("How many more it could make now.", 5999),
+    "RateLimit-Reset": Header("Seconds until it could make all of them again.", 1),
+    "Retry-After": Header("Seconds to wait before the same request is worth sending again.", 2),
+    "ETag": Header("The row_version in quotes, as `If-Match` takes it.", '"6"', '^"[0-9]+"$'),
+    "WWW-Authenticate": Header("How to authenticate, and the scope that is lacking.", 'Bearer realm="onboarding"'),
+}
+COUNTED = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+OF_A_STATUS: Mapping[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
+    403: (*COUNTED, "WWW-Authenticate"),
+    429: (*COUNTED, "Retry-After"),
+    503: ("Retry-After",),
 }
 
 _schemas: dict[str, Schema] = {}
 
 
-def security(scope: Scope) -> list[dict[str, list[str]]]:
-    """What the endpoint asks of a token."""
-    return [{TOKEN: [scope.value]}]
+# What an endpoint says of itself -------------------------------------------------------------------------------------
+
+
+def security(scope: Scope, *, backend_only: bool) -> list[dict[str, list[str]]]:
+    """Which tokens the endpoint takes: one of these."""
+    for_a_backend = {TOKEN: [scope.value]}
+    return [for_a_backend] if backend_only or scope not in OF_A_USER else [for_a_backend, {USER_TOKEN: []}]
+
+
+def takes(scope: Scope, *, backend_only: bool) -> str:
+    """The same in a sentence."""
+    is_for_users = len(security(scope, backend_only=backend_only)) > 1
+    return f"Takes an API token with the scope `{scope}`{', or a user token' if is_for_users else ''}."
 
 
 def responses(
-    answer: type[BaseModel], refusals: Mapping[int, type[Problem]], *, has_body: bool, tagged: bool, creates: bool
+    answer: type[BaseModel],
+    refusals: Mapping[int, type[Problem]],
+    *,
+    body: type[BaseModel] | None,
+    tagged: bool,
+    creates: bool,
 ) -> dict[int, dict[str, Any]]:
-    """Every answer that the endpoint may give, by status."""
-    etag = {"ETag": "The row_version, as If-Match takes it."} if tagged else {}
-    good = {status: _response(status, JSON, answer, etag) for status in ((200, 201) if creates else (200,))}
-    problems = sorted((EVERY_ENDPOINT | (WITH_A_BODY if has_body else {}) | dict(refusals)).items())
-    return good | {status: _response(status, PROBLEM, model, HEADERS.get(status, {})) for status, model in problems}
-
-
-def _response(status: int, media: str, model: type[BaseModel], headers: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "description": HTTPStatus(status).phrase,
-        "content": {media: {"schema": {"$ref": _reference(model)}}},
-        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()}
-        or None,
+    """Every answer that the endpoint may give, by status; `body` is what it takes."""
+    etag = ("ETag",) if tagged else ()
+    good = {
+        status: _response(status, JSON, answer, (*COUNTED, *etag)) for status in ((200, 201) if creates else (200,))
     }
+    problems = sorted((EVERY_ENDPOINT | (WITH_A_BODY if body else {}) | dict(refusals)).items())
+    refused = {
+        status: _response(status, PROBLEM, model, OF_A_STATUS.get(status, COUNTED)) for status, model in problems
+    }
+    if body:
+        most = getattr(body, "max_bytes", MAX_BODY_BYTES)
+        refused[413]["description"] = f"The body has more than {most // 1024} KiB."
+    return good | refused
+
+
+def _response(status: int, media: str, model: type[BaseModel], headers: Sequence[str]) -> dict[str, Any]:
+    return {
+        "description": MEANS.get(status) or _meaning(model) or HTTPStatus(status).phrase,
+        "content": {media: {"schema": {"$ref": _reference(model)}}},
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *headers)},
+    }
+
+
+def _meaning(model: type[BaseModel]) -> str:
+    return " ".join(cleandoc(model.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _reference(model: type[BaseModel]) -> str:
@@ -79,6 +182,9 @@ def _reference(model: type[BaseModel]) -> str:
         _schemas[name] = Schema(**nested)
     _schemas[model.__name__] = Schema(**schema)
     return f"{OPENAPI3_REF_PREFIX}/{model.__name__}"
+
+
+# The document --------------------------------------------------------------------------------------------------------
 
 
 def serve_description(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
@@ -92,13 +198,15 @@ def serve_description(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
 
 
 @cache
-def describe(blueprints: tuple[APIBlueprint, ...]) -> dict[str, Any]:
+def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
     """The whole document. Costs a tenth of a second once, so nobody waits for it at start-up."""
     # an app of its own, which serves nobody: ours is a plain Flask app, and pages are no business of this document
     collector = OpenAPI(
         __name__,
         info=Info(title="The onboarding dashboard", version="1.0.0", description=ABOUT),
-        security_schemes={TOKEN: SecurityScheme(type="http", scheme="bearer", description="An API token.")},
+        servers=[Server(url="/", description="This installation")],
+        external_docs={"url": PAGE, "description": "The same as a page"},
+        security_schemes=SCHEMES,
         validation_error_model=MemberProblem,
         doc_ui=False,
     )
@@ -106,5 +214,61 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> dict[str, Any]:
     for blueprint in blueprints:
         collector.register_api(blueprint)
     collector.components_schemas.update(_schemas)
-    document: dict[str, Any] = collector.api_doc
+    document: Document = _tidy(collector.api_doc)
+    document["components"]["headers"] = {name: header.described() for name, header in HEADERS.items()}
+    composer = Composer(document["components"]["schemas"])
+    for name, schema in document["components"]["schemas"].items():
+        _put_in_words(name, schema)
+    for _, _, operation in operations(document):
+        _exemplify(operation, composer)
     return document
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
+    """Path, method and operation, in the order in which they are described."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def _put_in_words(owner: str, schema: Document) -> None:
+    for name, member in schema.get("properties", {}).items():
+        if "description" not in member and (told := known(owner, name)) and told.means:
+            member["description"] = told.means
+
+
+def _exemplify(operation: Document, composer: Composer) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
+        if told := known("", parameter["name"]):
+            parameter.setdefault("description", told.means)
+        parameter["example"] = composer.of(parameter["schema"], name=parameter["name"])
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        media["example"] = composer.of(media["schema"])
+    scope = Scope(operation["security"][0][TOKEN][0])
+    for status, response in operation["responses"].items():
+        for media in response["content"].values():
+            name = media["schema"]["$ref"].rpartition("/")[2]
+            told = refusal(name, int(status), scope)
+            media["example"] = composer.of(media["schema"]) if told is None else told
+
+
+def _without_null(schema: Document) -> Document:
+    """The schema of a parameter, which is text when it is there at all."""
+    told = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return schema if len(told) != 1 else {name: one for name, one in schema.items() if name != "anyOf"} | told[0]
+
+
+def _tidy(node: Any, *, is_schema: bool = True) -> Any:
+    """Schemas without titles that repeat a member's name, and with whole numbers where the library has made floats."""
+    if isinstance(node, float) and node.is_integer():
+        return int(node)
+    if isinstance(node, list):
+        return [_tidy(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: one if name in ("examples", "default", "info") else _tidy(one, is_schema=name != "properties")
+        for name, one in node.items()
+        if not (is_schema and name == "title")
+    }

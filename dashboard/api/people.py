@@ -19,14 +19,14 @@ from dashboard.onboarding import erasure, people
 from dashboard.staff.permissions import Scope
 from dashboard.web import addresses
 
-blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[Tag(name="People")])
+TAG = Tag(name="People", description="Who goes through the checklist, as the host product knows them.")
+
+blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[TAG])
 blueprint.record_once(addresses.install)
 
 
 class UserPath(Query):
-    user_id: Id = Field(
-        description="Slashes and all; an id that no address can hold comes as ~ and its base64url.", examples=["u-1042"]
-    )
+    user_id: Id = Field(description="Slashes and all; an id that no address can hold comes as ~ and its base64url.")
 
 
 class Details(Body):
@@ -35,8 +35,8 @@ class Details(Body):
     # to pass over a misspelt member would empty the one that was meant
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("", max_length=200, examples=["Ada Byron"])
-    email: str = Field("", max_length=320, examples=["ada@example.com"])
+    name: str = Field("", max_length=200)
+    email: str = Field("", max_length=320)
 
 
 class Person(Answer):

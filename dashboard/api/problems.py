@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import singledispatch
 from typing import Literal
@@ -18,6 +19,21 @@ from dashboard.onboarding.carryover import Status
 from dashboard.web import errors as pages
 from dashboard.web.requestlog import request_id
 
+Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
+
+KINDS: Mapping[Kind, str] = {
+    "not-found": "What the request names is not there: a step, a person, a version. Nothing was done.",
+    "invalid": "The request can be read, but some of its members break a rule. `errors` names each, by its path in the "
+    "body or as a header, with the rule; whoever mends all of them at once is through.",
+    "withdrawn": "The step was taken off the checklist. There is nothing to read or save until it is restored, and what "
+    "people did with it is kept for then.",
+    "step-conflict": "The person's step moved on since the row_version that was named: somebody saved it, or a release "
+    "moved every row of the step. Nothing was written. `currentState` is where it is now, and `changes` are all that "
+    "happened since, oldest first.",
+    "release-conflict": "The release is not possible as it was planned. Nothing was changed; `reasons` say what moved.",
+}
+"""The problems of our own, by the last part of their `type`, and what each one means."""
+
 
 class Problem(Answer):
     """What went wrong. `error` and `message` say the same as `title` and `detail`, for clients of the original system."""
@@ -25,15 +41,17 @@ class Problem(Answer):
     type: str = Field(
         default="about:blank", description="What kind of problem this is; about:blank: what the status says."
     )
-    title: str
-    status: int
-    detail: str = Field(description="One plain sentence for whoever reads the log.")
+    title: str = Field(description="The kind of problem in words.", examples=["Not Found"])
+    status: int = Field(description="The status of the answer.", examples=[404])
+    detail: str = Field(
+        description="One plain sentence for whoever reads the log.", examples=["There is no step “setup-payment”."]
+    )
 
-    @computed_field
+    @computed_field(description="As `title`.", examples=["Not Found"])
     def error(self) -> str:
         return self.title
 
-    @computed_field
+    @computed_field(description="As `detail`.", examples=["There is no step “setup-payment”."])
     def message(self) -> str:
         return self.detail
 
@@ -60,7 +78,7 @@ class NotAllowedProblem(Problem):
 class Fault(Problem):
     """Our fault, not the caller's. `request_id` finds it in the log."""
 
-    request_id: str
+    request_id: str = Field(description="As X-Request-ID.", examples=["c14b0fd486cd403c9f9c912fa864ac52"])
 
 
 class State(Answer):
@@ -86,17 +104,19 @@ class Change(Answer):
 class StepConflict(Problem):
     """A stale save: nothing was written. `changes` are all that happened after `attemptedVersion`, oldest first."""
 
-    attempted: int = Field(serialization_alias="attemptedVersion")
-    current: int = Field(serialization_alias="currentVersion")
+    attempted: int = Field(
+        serialization_alias="attemptedVersion", description="The row_version that the save was based on.", examples=[4]
+    )
+    current: int = Field(serialization_alias="currentVersion", description="The newest row_version.", examples=[6])
     current_state: State = Field(serialization_alias="currentState")
-    suggestion: str
+    suggestion: str = Field(examples=["Fetch the latest state and retry"])
     changes: list[Change]
 
 
 class ReleaseConflict(Problem):
     """The release is not possible as it was planned: nothing was changed. `reasons` say why, a sentence each."""
 
-    reasons: list[str]
+    reasons: list[str] = Field(examples=[["Version 1 is not live: version 2 is."]])
 
 
 def problem(fault: pages.Fault, error: Exception) -> Response:
@@ -208,5 +228,5 @@ def _release_conflict(error: errors.OnboardingError, reasons: list[str]) -> Prob
     )
 
 
-def _type(kind: str) -> str:
+def _type(kind: Kind) -> str:
     return f"/api/docs#{kind}"

@@ -23,17 +23,19 @@ from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.progress import Saved, UserStep
 from dashboard.staff.permissions import Scope
 
-blueprint = APIBlueprint("api_progress", __name__, url_prefix="/api/onboarding", abp_tags=[Tag(name="Progress")])
+TAG = Tag(name="Progress", description="A person's steps: read them, and save the status of one over what was read.")
+
+blueprint = APIBlueprint("api_progress", __name__, url_prefix="/api/onboarding", abp_tags=[TAG])
 
 ETAG = re.compile(r'"([0-9]{1,10})"')
 
 
 class StepPath(Query):
-    step_id: str = Field(examples=["set-up-payments"])
+    step_id: str
 
 
 class OfUser(Query):
-    user_id: Id | None = Field(None, description="Whose steps; a user token need not say so.", examples=["u-1042"])
+    user_id: Id | None = Field(None, description="Whose steps; a user token need not say so.")
 
 
 class Saving(Query):
@@ -46,17 +48,15 @@ class Attempt(Query):
 
 
 class Condition(Attempt):
-    if_match: str | None = Field(
-        None, alias="If-Match", description="The ETag, in place of row_version.", examples=['"1"']
-    )
+    if_match: str | None = Field(None, alias="If-Match", description="The ETag, in place of row_version.")
 
 
 class StatusChange(Body):
     """A status, saved over the row_version that the caller saw."""
 
-    user_id: Id = optional("Whose step, unless the address or a user token says so.", examples=["u-1042"])
-    status: str = Field(json_schema_extra={"enum": list(STATUSES)}, examples=["done"])
-    row_version: int = optional("The row_version that was read. It may come as If-Match instead.", examples=[1])
+    user_id: Id = optional("Whose step, unless the address or a user token says so.")
+    status: str = Field(json_schema_extra={"enum": list(STATUSES)})
+    row_version: int = optional("The row_version that was read. It may come as If-Match instead.")
 
 
 class Step(Answer):

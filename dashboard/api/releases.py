@@ -26,7 +26,12 @@ from dashboard.onboarding.steps import Definition, FieldChange, Fields
 from dashboard.staff.permissions import Scope
 from dashboard.web.access import settings
 
-blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[Tag(name="Releases")])
+TAG = Tag(
+    name="Releases",
+    description="The checklist as staff see it, and new versions of its steps: tried out, made live, taken back.",
+)
+
+blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])
 
 MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
 """What a step says, by the engine's name and by ours."""
@@ -39,10 +44,10 @@ REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410
 class NewStepData(ExactBody):
     """What changes in the new version. What is left out stays as it is in the live one."""
 
-    title: str = optional("At most 200 characters.", examples=["Set up payments"])
+    title: str = optional("At most 200 characters.")
     description: str = optional("At most 5,000 characters.")
-    weight: int = optional("Points, 1 to 1000.", examples=[20])
-    action_url: str = optional("A path, or an http or https address; empty: nowhere.", examples=["/settings/payments"])
+    weight: int = optional("Points, 1 to 1000.")
+    action_url: str = optional("A path, or an http or https address; empty: nowhere.")
 
 
 class CarryOver(ExactBody):
@@ -72,9 +77,9 @@ NOTE = Field("", description="Why, for the history. At most 2,000 characters. So
 class Migration(ExactBody):
     """A new version of a step, and the release that makes it live."""
 
-    step_id: Id = Field(examples=["set-up-payments"])
-    from_version: Whole = Field(description="The live version.", examples=[1])
-    to_version: Whole = Field(description="The version after the newest one.", examples=[2])
+    step_id: Id
+    from_version: Whole = Field(description="The live version.")
+    to_version: Whole = Field(description="The version after the newest one.")
     new_step_data: NewStepData
     dry_run: bool = Field(False, description="Say what the release would do, and do nothing.")
     policy: CarryOver = CarryOver()
@@ -87,8 +92,8 @@ class Migration(ExactBody):
 class Rollback(ExactBody):
     """Takes back the newest release of a step that was not taken back yet."""
 
-    step_id: Id = Field(examples=["set-up-payments"])
-    from_version: Whole = Field(description="The live version.", examples=[2])
+    step_id: Id
+    from_version: Whole = Field(description="The live version.")
     dry_run: bool = Field(False, description="Say what the rollback would do, and do nothing.")
     note: str = NOTE
 
@@ -99,7 +104,7 @@ class Rollback(ExactBody):
 class Changed(Answer):
     """A member of a step that the release changes."""
 
-    member: str = Field(examples=["actionUrl"])
+    member: str
     before: str | int | None
     after: str | int | None
 

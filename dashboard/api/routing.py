@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from dashboard.api.access import admit, authorise
 from dashboard.api.messages import NoQuery
-from dashboard.api.openapi import responses, security
+from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
 from dashboard.database import transaction
@@ -57,12 +57,13 @@ def endpoint(
         declare(guarded, scope)
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
         guarded.view = guarded  # type: ignore[attr-defined]
-        described = responses(answers, refuses, has_body="body" in wanted, tagged=tagged, creates=creates)
+        told = " ".join((getdoc(view) or "").partition("\n\n")[2].split())
+        described = responses(answers, refuses, body=wanted.get("body"), tagged=tagged, creates=creates)
         register(
             rule,
             operation_id=view.__name__,
-            description=" ".join((getdoc(view) or "").partition("\n\n")[2].split()),
-            security=security(scope),
+            description=f"{told} {takes(scope, backend_only=backend_only)}".strip(),
+            security=security(scope, backend_only=backend_only),
             responses=described,
         )(guarded)
         return guarded

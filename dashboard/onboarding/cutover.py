@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import impact as impacts
-from dashboard.onboarding import plans, steps
+from dashboard.onboarding import plans, steps, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Kind, Policy, Release, Status
 from dashboard.onboarding.errors import BrokenInvariant
@@ -96,6 +96,7 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         changes={"version": [step.live.version if step.live else None, terms.version]},
         note=terms.note,
     )
+    tally.note(session, "release", terms.kind)
     return Outcome(replace(released, receipt=receipt), step.live, now.live, changes, report, counted, milliseconds)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, TextClause, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Integer, Text
 
-from dashboard.onboarding import progress
+from dashboard.onboarding import progress, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
@@ -113,6 +113,7 @@ def save(
     """Locks these people, carries out a `write` that gives them `status`, and answers with who was written."""
     session.execute(LOCK, {"people": people})
     written: list[str] = session.execute(statement, values).one().people
+    tally.note(session, "save", values["source"], len(written))
     if status in ("done", "skipped"):
         session.execute(FINISH, {"people": written})
     return written

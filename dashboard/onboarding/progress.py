@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
 
 from dashboard import models
+from dashboard.onboarding import tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
@@ -225,6 +226,7 @@ def save(
     if saved.progress == 100 and not finished:
         finished = True
         session.execute(FINISH, {"user_id": user_id, "at": saved.updated_at})
+    tally.note(session, "save", actor.source)
     return Saved(user_id, step_id, checked, saved.before, saved.row_version, saved.updated_at, saved.progress, finished)
 
 
@@ -317,6 +319,7 @@ def put_on_record(
     """Keep refusals of people's saves, to be counted. Where just that fails, the refusal still is the answer."""
     if not conflicts:
         return
+    tally.note(session, "conflict", actor.source, len(conflicts))
     refused = conflicts.values()
     values = {
         "actor": actor.key,

@@ -12,7 +12,7 @@ from structlog.typing import Processor
 
 HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-QUIET_PATHS = ("/static/", "/healthz")
+QUIET_PATHS = ("/static/", "/healthz", "/readyz", "/metrics")
 
 log = structlog.get_logger("dashboard.request")
 
@@ -70,9 +70,9 @@ def request_id() -> str:
 
 
 def finish(response: Response) -> Response:
-    """Puts the id in the answer, and logs the request."""
+    """Puts the id in the answer, and logs the request, unless it is one of many that went well."""
     response.headers[HEADER] = request_id()
-    if not request.path.startswith(QUIET_PATHS):
+    if response.status_code >= 400 or not request.path.startswith(QUIET_PATHS):
         # without the query string: it holds names and addresses that were searched for
         log.info(
             "request",

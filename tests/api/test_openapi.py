@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from dataclasses import replace
 from typing import Any
 
 import jsonschema_rs
+import jwt
 import pytest
 from flask import Flask
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
-from dashboard.api.openapi import ADDRESS
+from dashboard import demo
+from dashboard.api.examples import Composer
+from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, USER_TOKEN, operations
+from dashboard.api.vocabulary import MEMBERS, USER
+from dashboard.config import Settings
 from dashboard.staff.permissions import Scope, declared
 from tests.api.conftest import Caller
-from tests.api.test_ladder import ENDPOINTS, Endpoint, every_endpoint
+from tests.api.test_ladder import Endpoint, every_endpoint
 
 Document = dict[str, Any]
+
+KEY = "the host's key, which only tests know"
 
 
 @pytest.fixture
@@ -79,8 +90,127 @@ def test_answers_are_as_described(endpoint: Endpoint, api: Caller, world: Sessio
         jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json)
 
 
-def test_every_endpoint_says_what_it_does(document: Document) -> None:
-    for endpoint in ENDPOINTS:
-        found = operation(document, endpoint)
-        assert found["summary"].endswith(".")
-        assert "<br" not in found.get("description", "")
+# Words and examples --------------------------------------------------------------------------------------------------
+
+
+def holds(document: Document, schema: Document, value: Any) -> bool:
+    validator = jsonschema_rs.validator_for({**schema, "components": document["components"]}, validate_formats=True)
+    return bool(validator.is_valid(value))
+
+
+def test_every_operation_says_what_it_does(document: Document) -> None:
+    for path, method, operation in operations(document):
+        where = f"{method} {path}"
+        assert operation["summary"].endswith("."), where
+        assert operation["description"].endswith("."), where
+        assert "<br" not in operation["description"], where
+        for response in operation["responses"].values():
+            assert response["description"].endswith("."), where
+            assert "X-Request-ID" in response["headers"], where
+            assert {one["$ref"].rpartition("/")[2] for one in response["headers"].values()} <= set(HEADERS)
+        assert {tag["name"] for tag in document["tags"] if tag["description"].endswith(".")} >= set(operation["tags"])
+
+
+def test_every_member_and_parameter_says_what_it_is(document: Document) -> None:
+    silent = [
+        f"{owner}.{name}"
+        for owner, schema in document["components"]["schemas"].items()
+        for name, member in schema.get("properties", {}).items()
+        if not (member.get("description") or "$ref" in member or "const" in member)
+    ]
+    silent += [
+        f"{method} {path} {parameter['name']}"
+        for path, method, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
+    ]
+    assert not silent, f"Describe these in their model, or by their name in dashboard/api/vocabulary.py: {silent}"
+
+
+def test_every_example_is_one_that_somebody_gave(document: Document) -> None:
+    composer = Composer(document["components"]["schemas"])
+    for name in document["components"]["schemas"]:
+        composer.of({"$ref": f"#/components/schemas/{name}"})
+    made_up = sorted(set(composer.made_up))
+    assert not made_up, f"Give an example in their model, or by their name in dashboard/api/vocabulary.py: {made_up}"
+
+
+def test_every_example_is_as_its_schema_says(document: Document) -> None:
+    given: list[tuple[str, Document, Any]] = []
+    for path, method, operation in operations(document):
+        where = f"{method} {path}"
+        for parameter in operation.get("parameters", ()):
+            given.append((f"{where} {parameter['name']}", parameter["schema"], parameter["example"]))
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            given.append((f"{where} body", media["schema"], media["example"]))
+        for status, response in operation["responses"].items():
+            for name, media in response["content"].items():
+                given.append((f"{where} {status}", media["schema"], media["example"]))
+                assert name != PROBLEM or media["example"]["status"] == int(status), where
+    for name, header in document["components"]["headers"].items():
+        given.append((name, header["schema"], header["example"]))
+    assert [where for where, schema, example in given if not holds(document, schema, example)] == []
+
+
+def test_the_vocabulary_has_no_words_that_nobody_uses(document: Document) -> None:
+    schemas = document["components"]["schemas"].items()
+    used = {
+        name for owner, schema in schemas for one in schema.get("properties", {}) for name in (one, f"{owner}.{one}")
+    }
+    parameters = [one["name"] for _, _, operation in operations(document) for one in operation.get("parameters", ())]
+    used |= {name for one in parameters for name in (one, f".{one}")}
+    assert set(MEMBERS) - used == set()
+
+
+# What is told, done ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, user_token_key=KEY, user_token_algorithms="HS256")
+
+
+@pytest.fixture
+def on_the_demo(session: Session) -> None:
+    demo.fill(session)
+    session.commit()
+
+
+def ask(api: Caller, path: str, method: str, operation: Document, token: str | None = None) -> TestResponse:
+    """The request of the examples, as the page shows it; a user token says whose progress it is about."""
+    given: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}}
+    for one in operation.get("parameters", ()):
+        given[one["in"]][one["name"]] = json.dumps(one["example"]).strip('"')
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("example")
+    return api(method.upper(), path.format_map(given["path"]), body, query_string=given["query"], token=token)
+
+
+def test_every_example_of_a_request_works_on_the_demo(document: Document, api: Caller, on_the_demo: None) -> None:
+    for path, method, operation in operations(document):
+        answer = ask(api, path, method, operation)
+        assert answer.status_code in (200, 201), (method, path, answer.text)
+        told = operation["responses"][str(answer.status_code)]["content"][JSON]["example"]
+        assert shape(answer.json, told) == set(), (method, path)
+
+
+def test_a_user_token_is_good_for_what_the_description_says(document: Document, api: Caller, on_the_demo: None) -> None:
+    token = jwt.encode({"sub": USER, "exp": int(time.time()) + 60}, KEY, "HS256")
+    good = {False: 0, True: 0}
+    for path, method, operation in operations(document):
+        told = {USER_TOKEN: []} in operation["security"]
+        assert told == ("user token" in operation["description"])
+        answer = ask(api, path, method, operation, token)
+        assert (answer.status_code < 300) == told, (method, path, answer.text)
+        assert told or answer.status_code == 403, (method, path, answer.text)
+        good[told] += 1
+    assert all(good.values())
+
+
+def shape(answer: Any, example: Any, at: str = "") -> set[str]:
+    """Where the example has members that the answer has not."""
+    if isinstance(example, dict) and isinstance(answer, dict):
+        lacking = {f"{at}.{name}" for name in example.keys() - answer.keys()}
+        return lacking.union(*(shape(answer[name], example[name], f"{at}.{name}") for name in example.keys() & answer))
+    if isinstance(example, list) and example and isinstance(answer, list):
+        return shape(answer[0], example[0], f"{at}[]") if answer else {f"{at}[]"}
+    return set()

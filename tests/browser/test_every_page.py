@@ -114,6 +114,7 @@ ADDRESSES = {
     "person before they joined": f"/people/{AMARA}?as_of=2020-01-01",
     "erase a person": f"/people/{AMARA}/erase",
     "not found": "/people/nobody",
+    "the API": "/api/docs",
 }
 
 
@@ -164,6 +165,17 @@ def test_a_bulk_change_from_the_list_to_its_end(enter: Enter) -> None:
     ada.get_by_test_id("bulk-confirm").click()
     expect(ada.get_by_test_id("bulk-result")).to_be_visible()
     check(ada)
+
+
+def test_the_page_about_the_api_with_everything_open(page: Page) -> None:
+    page.goto("/api/docs")
+    for summary in page.locator("main summary").all():
+        if summary.is_visible():
+            summary.click()
+    page.set_viewport_size({"width": PHONE, "height": 800})
+    page.get_by_text("On this page").click()
+    expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
+    check(page)
 
 
 def test_the_sign_in_page_with_its_errors(page: Page) -> None:

@@ -56,11 +56,11 @@ def command(folder: Path, *arguments: str, port: int = 0, **more: str) -> subpro
 
 
 @contextmanager
-def served(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def served(folder: Path, port: int, **more: str) -> Iterator[subprocess.Popen[str]]:
     """A running `dashboard run` that answers."""
     process = subprocess.Popen(
         [*COMMAND, "run"],
-        env=environment(folder, port),
+        env=environment(folder, port, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,65 @@
+"""/api/docs: how to use the API, for people. What it tells of the API is rendered once; only its frame is a reader's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_openapi.blueprint import APIBlueprint
+from markupsafe import Markup, escape
+
+from dashboard.api.openapi import ADDRESS, PAGE, describe
+from dashboard.api.reading import MAX_BODY_BYTES
+from dashboard.api.reference import refer
+from dashboard.staff.permissions import Public, declare
+
+JSON_PARTS = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<other>-?\d[\d.]*|true|false|null)'
+)
+CHAPTERS = (
+    ("start", "Start"),
+    ("authentication", "Authentication"),
+    ("saving", "Saving safely"),
+    ("limits", "Limits and headers"),
+    ("errors", "Errors"),
+)
+"""What the page has before the endpoints: anchor and title."""
+
+
+def serve_page(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
+    """Serves the page about the blueprints."""
+
+    def docs() -> Response:
+        kept = current_app.extensions.setdefault("api_docs", {})
+        if not kept:
+            reference = refer(describe(tuple(blueprints)))
+            body = render_template("api/_reference.html", reference=reference, limit=MAX_BODY_BYTES // 1024)
+            kept.update(reference=reference, body=Markup(body))  # noqa: S704 - a template's own output
+        frame = {"chapters": CHAPTERS, "openapi": ADDRESS, "origin": request.host_url.rstrip("/")}
+        return make_response(render_template("api/docs.html", **kept, **frame))
+
+    app.jinja_env.filters.update(coloured=coloured, words=words)
+    declare(docs, Public("tells how to use the API, and holds no data"))
+    app.add_url_rule(PAGE, view_func=docs, endpoint="api_docs")
+
+
+def coloured(source: str) -> Markup:
+    """JSON with a class on each key, text and other value."""
+    parts: list[str] = []
+    end = 0
+    for found in JSON_PARTS.finditer(source):
+        parts += [
+            escape(source[end : found.start()]),
+            Markup('<span class="{}">{}</span>').format(found.lastgroup, found[0]),
+        ]
+        end = found.end()
+    return Markup("").join([*parts, escape(source[end:])])
+
+
+def words(text: str) -> Markup:
+    """A sentence of the description, with what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    )

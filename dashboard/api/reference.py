@@ -1,0 +1,281 @@
+"""The description of the API in the shape in which a page shows it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from dashboard.api.openapi import HEADERS, JSON, MEANS, TOKEN, USER_TOKEN, Document, Header, operations
+from dashboard.api.problems import KINDS
+from dashboard.staff.permissions import Scope
+
+Schema = Mapping[str, Any]
+
+HOST = "$ONBOARDING"
+"""What stands for the address of the installation in commands."""
+
+WIDTH = 72
+"""Characters that a line of an example has at most, where it can be broken."""
+
+PLACES = {"path": "path", "query": "address", "header": "header"}
+"""Where a parameter is, in the order in which the page lists them."""
+
+WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "object", "null": "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A parameter or a member, by its path: newStepData.title."""
+
+    name: str
+    kind: str
+    means: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A way in which an endpoint refuses; `anchor` is where the page tells more of it."""
+
+    status: int
+    phrase: str
+    means: str
+    anchor: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A way in which an endpoint answers."""
+
+    status: int
+    phrase: str
+    means: str
+    headers: Sequence[str]
+    example: str
+    members: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An operation as the page shows it; `request` is a command that carries its example out."""
+
+    anchor: str
+    method: str
+    path: str
+    title: str
+    text: str
+    scope: str
+    for_users: bool
+    parameters: Sequence[Row]
+    body: Sequence[Row]
+    request: str
+    answers: Sequence[Good]
+    refusals: Sequence[Refusal]
+
+    @property
+    def short(self) -> str:
+        """What it is called in a list: the end of its path."""
+        return "/".join(self.path.rsplit("/", 2)[1:]) if self.path.endswith("}") else self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The endpoints of one tag."""
+
+    name: str
+    means: str
+    endpoints: Sequence[Endpoint]
+
+    @property
+    def anchor(self) -> str:
+        """Where the page has them."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A kind of problem of our own, with the statuses under which it comes and an example."""
+
+    kind: str
+    means: str
+    statuses: Sequence[int]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """All that the page tells which the description knows."""
+
+    groups: Sequence[Group]
+    problems: Sequence[Problem]
+    plain_problems: Sequence[Refusal]
+    headers: Mapping[str, Header]
+    scopes: Mapping[str, Sequence[Endpoint]]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Those of every group."""
+        return [endpoint for group in self.groups for endpoint in group.endpoints]
+
+
+def refer(document: Document) -> Reference:
+    """What the page shows of the description."""
+    shown = [_endpoint(*found, document) for found in operations(document)]
+    tags = [operation["tags"][0] for _, _, operation in operations(document)]
+    groups = [
+        Group(
+            tag["name"],
+            tag.get("description", ""),
+            [one for one, its in zip(shown, tags, strict=True) if its == tag["name"]],
+        )
+        for tag in document["tags"]
+    ]
+    refusals = {(one.status, one.anchor): one for endpoint in shown for one in endpoint.refusals}
+    return Reference(
+        groups,
+        list(_problems(list(refusals.values()))),
+        [
+            replace(one, means=MEANS[status])
+            for (status, anchor), one in sorted(refusals.items())
+            if anchor == _of_status(status)
+        ],
+        HEADERS,
+        {scope.value: [one for one in shown if one.scope == scope] for scope in Scope},
+    )
+
+
+def _problems(refusals: Sequence[Refusal]) -> Iterator[Problem]:
+    for kind, means in KINDS.items():
+        found = [one for one in refusals if one.anchor == kind]
+        if found:
+            yield Problem(kind, means, sorted({one.status for one in found}), found[0].example)
+
+
+def _endpoint(path: str, method: str, operation: Document, document: Document) -> Endpoint:
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON)
+    answers = {int(status): response for status, response in operation["responses"].items()}
+    return Endpoint(
+        anchor=operation["operationId"].replace("_", "-"),
+        method=method.upper(),
+        path=path,
+        title=operation["summary"].rstrip("."),
+        text=operation["description"],
+        scope=operation["security"][0][TOKEN][0],
+        for_users={USER_TOKEN: []} in operation["security"],
+        parameters=[
+            _parameter(one) for place in PLACES for one in operation.get("parameters", ()) if one["in"] == place
+        ],
+        body=list(members(body["schema"], document)) if body else [],
+        request=curl(path, method, operation),
+        answers=[_good(status, one, document) for status, one in answers.items() if status < 400],
+        refusals=[_refusal(status, one) for status, one in answers.items() if status >= 400],
+    )
+
+
+def _parameter(parameter: Document) -> Row:
+    kind = f"{kind_of(parameter['schema'])}, in the {PLACES[parameter['in']]}"
+    return Row(parameter["name"], kind, parameter["description"], parameter["required"])
+
+
+def _good(status: int, response: Document, document: Document) -> Good:
+    media = response["content"][JSON]
+    shown, rows = pretty(media["example"]), list(members(media["schema"], document))
+    return Good(status, HTTPStatus(status).phrase, response["description"], list(response["headers"]), shown, rows)
+
+
+def _refusal(status: int, response: Document) -> Refusal:
+    (media,) = response["content"].values()
+    kind = media["example"]["type"].partition("#")[2]
+    phrase = media["example"]["title"]
+    return Refusal(status, phrase, response["description"], kind or _of_status(status), pretty(media["example"]))
+
+
+def _of_status(status: int) -> str:
+    return f"status-{status}"
+
+
+def curl(path: str, method: str, operation: Document) -> str:
+    """A command that sends the example of the operation; $ONBOARDING and $TOKEN stand for the reader's own."""
+    given: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}}
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON)
+    for one in operation.get("parameters", ()):
+        # what a body says too need not be said twice
+        if one["required"] or (one["name"] == "user_id" and not body):
+            given[one["in"]][one["name"]] = quote(str(one["example"]), safe="")
+    query = "&".join(f"{name}={value}" for name, value in given["query"].items())
+    address = f"{HOST}{path.format_map(given['path'])}" + (f"?{query}" if query else "")
+    verb = "" if method == "get" else f"-X {method.upper()} "
+    lines = [f'curl {verb}"{address}"', '-H "Authorization: Bearer $TOKEN"']
+    if body:
+        lines += ['-H "Content-Type: application/json"', f"-d {shlex.quote(pretty(body['example']))}"]
+    return " \\\n  ".join(lines)
+
+
+def members(schema: Schema, document: Document, path: str = "") -> Iterator[Row]:
+    """The members of an object, each followed by those of the object that it holds."""
+    schema = _resolved(schema, document)
+    for name, member in schema.get("properties", {}).items():
+        inner = _inner(member)
+        means = member.get("description") or _resolved(inner, document).get("description", "")
+        yield Row(f"{path}{name}", kind_of(member), means, name in schema.get("required", ()))
+        yield from members(inner, document, f"{path}{name}{'[]' if 'items' in member else ''}.")
+
+
+def _inner(member: Schema) -> Schema:
+    """The schema of the object that a member holds, if it holds one."""
+    inner: Schema = member.get("items", member)
+    inner = next(iter(inner.get("anyOf", ())), inner)
+    return inner if "$ref" in inner else {}
+
+
+def _resolved(schema: Schema, document: Document) -> Schema:
+    if "$ref" not in schema:
+        return schema
+    found: Schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+def kind_of(schema: Schema) -> str:
+    """The type of a member in words: text, 1 to 200 characters."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(kind_of(one) for one in schema["anyOf"]))
+    if "$ref" in schema:
+        return "object"
+    if "items" in schema:
+        inner = kind_of(schema["items"])
+        return "list" if inner == "object" else f"list of {inner}s"
+    if "const" in schema:
+        return f"always {json.dumps(schema['const'])}"
+    if "enum" in schema:
+        return ", ".join(schema["enum"][:-1]) + f" or {schema['enum'][-1]}"
+    if schema.get("format") == "date-time":
+        return "time"
+    return ", ".join([WORDS.get(schema.get("type", ""), "anything"), *_bounds(schema)])
+
+
+def _bounds(schema: Schema) -> Iterator[str]:
+    if "maxLength" in schema:
+        yield f"{schema.get('minLength', 0)} to {schema['maxLength']:,} characters"
+    if "minimum" in schema:
+        yield f"from {schema['minimum']}" + (f" to {schema['maximum']:,}" if "maximum" in schema else "")
+    if schema.get("default") not in (None, ""):
+        yield f"else {json.dumps(schema['default'])}"
+
+
+def pretty(value: Any, indent: int = 0, before: int = 0) -> str:
+    """JSON for people: what fits on a line is on one, after the `before` characters that are there already."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if indent + before + len(flat) < WIDTH or not isinstance(value, dict | list):
+        return flat
+    names = [f"{json.dumps(name)}: " for name in value] if isinstance(value, dict) else [""] * len(value)
+    inner = value.values() if isinstance(value, dict) else value
+    lines = [name + pretty(one, indent + 2, len(name)) for name, one in zip(names, inner, strict=True)]
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    margin = "\n" + " " * indent
+    return f"{begin}{margin}  {f',{margin}  '.join(lines)}{margin}{end}"

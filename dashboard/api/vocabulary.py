@@ -1,0 +1,180 @@
+"""What the members of the API mean and look like, by name: so that the same name says the same everywhere.
+
+A model that describes a member itself, or gives examples of it, is heeded first. The examples are all of one world, that
+of the demo, so that whoever reads them can try them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+Json = Any
+
+USER, STEP, NEWEST = "usr_7f3k2q", "setup-payments", 6
+TITLE, ACTION_URL = "Set up payments", "/settings/payments"
+DESCRIPTION = "Connect your bank account so that customers can pay you."
+RELEASED = "connect-data-source"
+MOMENT = datetime(2026, 11, 24, 10, 36, 18, tzinfo=UTC)
+REQUEST_ID = "c14b0fd486cd403c9f9c912fa864ac52"
+NO_PEOPLE = {"done": 0, "skipped": 0, "in_progress": 0, "todo": 0}
+DONE_AND_SKIPPED = {"done": NO_PEOPLE | {"done": 1206}, "skipped": NO_PEOPLE | {"skipped": 52}}
+SPREAD = {"bands": [134, 203, 204, 167, 52, 194, 109, 103, 190, 107, 537], "median": 60, "finished": 537}
+
+
+class Member(NamedTuple):
+    """An example (...: as its schema has it), and what it means; no words where those of the bare name will do."""
+
+    example: Json
+    means: str = ""
+
+
+MEMBERS: Mapping[str, Member] = {
+    # people
+    "user_id": Member(USER, "The person, by the id that the host product has for them."),
+    "name": Member("Amara Okafor", "What to call them."),
+    "email": Member("amara@example.com", "Where to reach them."),
+    "createdAt": Member("2026-10-26T10:36:18Z", "Since when they are known here."),
+    "user": Member(..., "The person."),
+    "progress": Member(45, "Percent, 0 to 100, of the points of all live steps that are done or skipped."),
+    "finished": Member(False, "Whether they came to 100 percent, and no release has reopened that since."),
+    # their steps
+    "id": Member(STEP, "The step's own id."),
+    "step_id": Member(STEP, "The step, by its id."),
+    "step": Member(..., "The step as it is now."),
+    "steps": Member(..., "The steps, in the order of the checklist."),
+    "title": Member(TITLE, "What the task is called."),
+    "description": Member(DESCRIPTION, "What to do, in a sentence or a few."),
+    "weight": Member(20, "Points, 1 to 1000; a person's progress is counted in them."),
+    "actionUrl": Member(ACTION_URL, "Where the task opens: a path, an http or https address, or empty."),
+    "position": Member(5, "Its place on the checklist, from 1."),
+    "version": Member(3, "Which version of its text and weight is live; null: it is withdrawn."),
+    "release": Member(4, "The number of the release that made it live; null: it was never released."),
+    "withdrawn": Member(False, "Whether it was taken off the checklist."),
+    "draft": Member(..., "The next version, not released yet; null: there is none."),
+    "status": Member("done", "Where the person is with the step."),
+    "row_version": Member(
+        NEWEST, "How often the row moved: by one with every save, and by one with every release of the step."
+    ),
+    "updatedAt": Member("2026-11-24T10:36:18Z", "Since when it has this status; null: it never had another one."),
+    "success": Member(True, "Always true; a refusal has another status and another shape."),
+    "If-Match": Member(f'"{NEWEST}"', "The ETag of what was read."),
+    "X-Retry-Attempt": Member(1, "How often this was tried before."),
+    "Step.status": Member("in_progress"),
+    "Checklist.user_id": Member(USER),
+    "SavedStep.row_version": Member(NEWEST + 1),
+    "StepSaved.progress": Member(45 + 20),
+    # drafts
+    "Draft.version": Member(4, "The version that it will be."),
+    "Draft.row_version": Member(7, "How often the draft was saved."),
+    "Draft.title": Member("Set up payments and payouts"),
+    "Draft.weight": Member(30),
+    "basedOn": Member(3, "The version that it was started from."),
+    "editedAt": Member("2026-11-24T10:20:05Z", "When it was last saved."),
+    "editedBy": Member("staff:maya@demo.example", "Who saved it last: staff, token or user, and which."),
+    # releases
+    "stepId": Member(RELEASED, "The step, by its id."),
+    "fromVersion": Member(2, "The live version."),
+    "toVersion": Member(3, "The version after the newest one."),
+    "newStepData": Member(..., "What changes."),
+    "dryRun": Member(True, "Whether nothing was kept of it."),
+    "note": Member("The new connector is live.", "Why, for the history."),
+    "policy": Member(..., "What people keep."),
+    "expect": Member(..., "What a dry run foretold."),
+    "done": Member("keep", "Whether steps that are done stay done."),
+    "skipped": Member("keep", "Whether skipped steps stay skipped."),
+    "inProgress": Member("reset", "Whether those in progress go on, or begin again."),
+    "Expectation.progressReset": Member(5, "How many people's progress it said would be reset."),
+    "Expectation.tolerance": Member(10, "By how many people the number may have moved since."),
+    "NewStepData.title": Member("Connect a data source"),
+    "NewStepData.description": Member("Bring in your numbers through the new connector."),
+    "NewStepData.actionUrl": Member("/data/connectors"),
+    "usersAffected": Member(1263, "People who had begun the step."),
+    "progressCopied": Member(1258, "Those of them whose status counts on."),
+    "progressReset": Member(5, "Those of them who are at To do again."),
+    "releaseId": Member(None, "The release, by its id; null after a dry run."),
+    "receipt": Member(
+        {"kind": "migrate", "version": 3, "fromVersion": 2, "drift": None, "milliseconds": 17.4},
+        "What is kept with the release.",
+    ),
+    "RolledBack.usersAffected": Member(1366),
+    "RolledBack.progressCopied": Member(1263),
+    "RolledBack.progressReset": Member(0),
+    "RolledBack.untouched": Member(634),
+    "RolledBack.restored": Member(103),
+    "RolledBack.keptLater": Member(5),
+    "RolledBack.receipt": Member(
+        {"kind": "rollback", "version": 1, "fromVersion": 2, "drift": None, "milliseconds": 16.8}
+    ),
+    "RolledBack.impact": Member(
+        {
+            "everybody": 2000,
+            "affected": 1366,
+            "copied": 1263,
+            "reset": 0,
+            "restored": 103,
+            "keptLater": 5,
+            "untouched": 634,
+            "matrix": DONE_AND_SKIPPED
+            | {"in_progress": NO_PEOPLE | {"in_progress": 5}, "todo": NO_PEOPLE | {"in_progress": 103, "todo": 634}},
+            "before": SPREAD,
+            "after": SPREAD,
+            "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
+            "changes": [{"member": "actionUrl", "before": "/data/connectors", "after": "/data/connect"}],
+        }
+    ),
+    # what a release does to everybody
+    "impact": Member(..., "What it does to everybody."),
+    "everybody": Member(2000, "All people."),
+    "affected": Member(1263, "Those whom it touches: copied, reset and restored."),
+    "copied": Member(1258, "Those whose status counts on."),
+    "reset": Member(5, "Those who are at To do again."),
+    "restored": Member(0, "Those who get back what a release had reset."),
+    "keptLater": Member(0, "Those who keep what they did since."),
+    "untouched": Member(737, "Those who had not begun the step."),
+    "matrix": Member(
+        DONE_AND_SKIPPED | {"in_progress": NO_PEOPLE | {"todo": 5}, "todo": NO_PEOPLE | {"todo": 737}},
+        "People by their status before, then by that after.",
+    ),
+    "before": Member(SPREAD, "How it was."),
+    "after": Member(
+        SPREAD | {"bands": [316, 141, 92, 166, 56, 190, 107, 99, 189, 107, 537], "median": 61}, "How it is."
+    ),
+    "bands": Member(SPREAD["bands"], "People at 0 to 9 percent, 10 to 19 and so on; the last are those at 100."),
+    "median": Member(60, "The percent that half of them have reached."),
+    "Spread.finished": Member(537, "How many have finished."),
+    "moves": Member(..., "How people's percents move."),
+    "up": Member(429, "How many go up."),
+    "down": Member(608, "How many go down."),
+    "same": Member(963, "How many stay."),
+    "largest_drop": Member(5, "The most points that anybody loses."),
+    "fall_from_100": Member(0, "How many are at 100 percent no more."),
+    "changes": Member(..., "What changed."),
+    "member": Member("weight", "Which member."),
+    "Changed.before": Member(15),
+    "Changed.after": Member(20),
+    # refusals
+    "scope": Member("progress:write", "The scope that the token lacks; null: it has it, but is a user's."),
+    "errors": Member(..., "A line for each member that breaks a rule."),
+    "reason": Member("must be a whole number from 1 to 1000", "The rule that it breaks."),
+    "reasons": Member(["Version 1 is not live: version 2 is."], "Why not, a sentence each."),
+    "currentState": Member(..., "Where the row is now."),
+    "suggestion": Member("Fetch the latest state and retry", "What to do next."),
+    "at": Member("2026-11-24T10:36:18Z", "When."),
+    "by": Member("user:usr_7f3k2q", "Who: staff, token or user, and which."),
+    "kind": Member("event", "A save of the step, or a release of it."),
+    "from": Member("todo", "The status before."),
+    "to": Member("in_progress", "The status after."),
+}
+
+
+def known(owner: str, name: str) -> Member | None:
+    """What is said of the member `name` of a schema, or of a parameter, which has no owner.
+
+    The words are those of the bare name where its own has none.
+    """
+    own, bare = MEMBERS.get(f"{owner}.{name}"), MEMBERS.get(name)
+    if own is None:
+        return bare
+    return own if own.means or bare is None else Member(own.example, bare.means)

@@ -1,0 +1,38 @@
+"""What a transaction did, in numbers: noted by the engine as it happens, told to whoever counts once it is committed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+What = Literal["save", "conflict", "release"]
+Tally = Mapping[tuple[What, str], int]
+"""How often what was done; a save and a conflict by its source, a release by its kind."""
+
+KEY = "tally"
+
+
+def note(session: Session, what: What, which: str, count: int = 1) -> None:
+    """Note that it was done `count` times in the transaction of the session."""
+    noted: Counter[tuple[What, str]] = session.info.setdefault(KEY, Counter())
+    noted[what, which] += count
+
+
+def take(session: Session) -> Tally:
+    """What was noted so far, which is then forgotten."""
+    noted: Tally = session.info.pop(KEY, {})
+    return noted
+
+
+@contextmanager
+def forgotten(session: Session) -> Iterator[None]:
+    """What is noted inside is forgotten at the end, for it is taken back."""
+    before: Counter[tuple[What, str]] = Counter(session.info.get(KEY, {}))
+    try:
+        yield
+    finally:
+        session.info[KEY] = before

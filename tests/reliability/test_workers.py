@@ -1,0 +1,87 @@
+"""Several worker processes: whichever is asked tells what all of them have measured."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.reliability.test_run import PATIENCE_S, folder, free_port, served  # noqa: F401 - folder is a fixture
+
+WORKERS = 2
+ALIVE = 'onboarding_http_requests_total{method="GET",rule="/healthz",status="2xx"}'
+
+
+def ask(port: int, path: str) -> str:
+    """Over a connection of its own, so that the workers take turns."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def measured(port: int) -> dict[str, float]:
+    lines = (line for line in ask(port, "/metrics").splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def workers(port: int) -> set[int]:
+    """Those that are up, by their process ids."""
+    of_a_worker = re.compile(r'onboarding_process_resident_memory_bytes\{pid="(\d+)"\}')
+    found = {of_a_worker.fullmatch(name): value for name, value in measured(port).items()}
+    return {int(one[1]) for one, value in found.items() if one and value > 0}
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Until it is so; a connection that a worker took with it when it was killed is made again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with suppress(OSError):
+            if what():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def several(folder: Path, port: int) -> Iterator[int]:  # noqa: F811
+    """A server of several workers, by the process id of the one that has started them."""
+    with served(folder, port, WORKERS=str(WORKERS), TMPDIR=str(folder)) as process:
+        wait_for(lambda: len(workers(port)) == WORKERS)
+        yield process.pid
+
+
+def shared(folder: Path) -> list[Path]:  # noqa: F811
+    return list(folder.glob("dashboard-metrics-*"))
+
+
+def test_each_tells_what_all_have_counted_and_one_that_ends_takes_nothing_along(folder: Path) -> None:  # noqa: F811
+    port = free_port()
+    with several(folder, port) as pid:
+        before = measured(port)[ALIVE]
+        for _ in range(30):
+            ask(port, "/healthz")
+        assert {measured(port)[ALIVE] for _ in range(10)} == {before + 30}
+        assert measured(port)["onboarding_db_connections_limit"] == WORKERS * (8 + 2)
+
+        victim = min(workers(port))
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: victim not in workers(port))
+        assert measured(port)[ALIVE] == before + 30
+        wait_for(lambda: len(workers(port)) == WORKERS)
+        assert measured(port)["onboarding_db_connections_limit"] == WORKERS * (8 + 2)
+
+        assert len(shared(folder)) == 1
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not shared(folder))
+
+
+def test_nothing_is_left_behind_when_it_is_killed(folder: Path) -> None:  # noqa: F811
+    port = free_port()
+    with several(folder, port) as pid:
+        assert shared(folder)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not shared(folder))

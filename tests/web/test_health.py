@@ -1,0 +1,171 @@
+"""For machines: alive, ready, and what was measured, each told to those whom it is for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from dashboard import create_app
+from dashboard.config import Settings
+from dashboard.database import Database
+from dashboard.readiness import FRESH_S, PATIENCE_S, Readiness
+from tests.conftest import test_settings as settings_for
+
+AWAY = "postgresql+psycopg://secret-user:secret-word@127.0.0.1:1/none"
+READY = {"status": "ready", "checks": {"database": "ok", "schema": "ok"}}
+TOKEN = "only-for-scraping"
+
+
+# Ready ---------------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_ready_when_the_database_is_there_and_its_schema_current(client: FlaskClient) -> None:
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json) == (200, READY)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_without_a_database_it_says_so_and_nothing_of_where_it_is(tmp_path: Path) -> None:
+    client = create_app(settings_for(AWAY, tmp_path)).test_client()
+    with capture_logs() as log:
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json == {"status": "not ready", "checks": {"database": "unreachable", "schema": "unknown"}}
+    assert [line["event"] for line in log] == ["not ready", "request"]
+    assert "secret-word" not in str(log)
+
+
+@pytest.mark.parametrize("there", ["0001", None], ids=["an older one", "none"])
+def test_another_schema_is_not_ready(client: FlaskClient, database: Database, there: str | None) -> None:
+    with database.transaction() as session:
+        session.execute(
+            text("UPDATE alembic_version SET version_num = '0001'" if there else "DROP TABLE alembic_version")
+        )
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["checks"] == {"database": "ok", "schema": "not current"}
+
+
+def test_a_pool_that_is_used_up_is_not_a_database_that_is_away(app: Flask, client: FlaskClient) -> None:
+    engine = app.extensions["database"].engine
+    held = [engine.connect() for _ in range(app.extensions["database"].most_connections)]
+    assert client.get("/readyz").status_code == 200
+    for connection in held:
+        connection.close()
+
+
+def test_who_asks_often_costs_no_connection_each_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    readiness = Readiness(settings.database_url, clock=lambda: now)
+    looks: list[float] = []
+    look = Readiness._look
+    monkeypatch.setattr(Readiness, "_look", lambda self: looks.append(now) or look(self))
+    for _ in range(3):
+        assert readiness.check().passed
+    now += FRESH_S + 0.1
+    assert readiness.check().passed
+    assert len(looks) == 2
+
+
+def test_a_database_that_hangs_is_given_up_soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look hangs for as long as it may; whoever asks meanwhile does not wait for ever."""
+    readiness, done = Readiness(settings.database_url), threading.Event()
+    monkeypatch.setattr(Readiness, "_look", lambda self: done.wait(60))
+    threading.Thread(target=readiness.check, daemon=True).start()
+    began = time.monotonic()
+    assert not readiness.check().passed
+    assert time.monotonic() - began < PATIENCE_S + 1
+    done.set()
+
+
+def test_a_statement_that_hangs_is_given_up_soon(settings: Settings, database: Database) -> None:
+    with database.engine.begin() as holder:
+        holder.execute(text("LOCK TABLE alembic_version"))
+        began = time.monotonic()
+        assert Readiness(settings.database_url).check().database == "unreachable"
+        assert time.monotonic() - began < PATIENCE_S + 2
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_what_goes_well_and_is_asked_all_the_time_is_not_logged(client: FlaskClient, path: str) -> None:
+    with capture_logs() as log:
+        assert client.get(path).status_code == 200
+    assert log == []
+    with capture_logs() as log:
+        assert client.post(path, data={}).status_code == 405
+    assert [(line["path"], line["status"]) for line in log] == [(path, 405)]
+
+
+# Who may read what was measured --------------------------------------------------------------------------------------
+
+
+def scraper(settings: Settings, **more: object) -> FlaskClient:
+    return create_app(replace(settings, **more)).test_client()  # type: ignore[arg-type]
+
+
+def status(client: FlaskClient, address: str = "127.0.0.1", **headers: str) -> int:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.get("/metrics", headers=named, environ_overrides={"REMOTE_ADDR": address}).status_code
+
+
+def test_it_is_prometheus_text(client: FlaskClient) -> None:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    assert "# TYPE onboarding_http_requests_total counter" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1", 200), ("127.8.8.8", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("10.0.0.1", 403), ("", 403)],
+)
+def test_by_default_only_the_machine_itself_reads_it(settings: Settings, address: str, expected: int) -> None:
+    assert status(scraper(settings), address) == expected
+
+
+def test_the_networks_can_be_others_or_none(settings: Settings) -> None:
+    named = scraper(settings, metrics_networks="10.1.0.0/16 fd00::/8")
+    assert [status(named, address) for address in ("10.1.2.3", "fd00::7", "10.2.0.1", "127.0.0.1")] == [
+        200,
+        200,
+        403,
+        403,
+    ]
+    assert status(scraper(settings, metrics_networks="none")) == 403
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "Forwarded", "X_Real_IP"])
+def test_behind_a_proxy_that_nobody_told_of_its_address_counts_for_nothing(settings: Settings, name: str) -> None:
+    assert status(scraper(settings), **{name: "203.0.113.9"}) == 403
+
+
+def test_behind_a_trusted_proxy_the_address_is_the_forwarded_one(settings: Settings) -> None:
+    behind = scraper(settings, trusted_proxies=1)
+    assert status(behind, "10.0.0.2", X_Forwarded_For="203.0.113.9") == 403
+    assert status(behind, "10.0.0.2", X_Forwarded_For="127.0.0.1") == 200
+    # what a caller claims stands to the left of what the proxy has seen
+    assert status(behind, "10.0.0.2", X_Forwarded_For="127.0.0.1, 203.0.113.9") == 403
+
+
+def test_the_token_opens_it_from_anywhere_and_nothing_else_does(settings: Settings) -> None:
+    far, client = "203.0.113.9", scraper(settings, metrics_token=TOKEN)
+    assert status(client, far, Authorization=f"Bearer {TOKEN}") == 200
+    for given in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer é", f"Bearer {TOKEN[:-1]}"):
+        refused = client.get("/metrics", headers={"Authorization": given}, environ_overrides={"REMOTE_ADDR": far})
+        assert refused.status_code == 401, given
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+        assert refused.mimetype == "text/plain"
+        assert TOKEN not in refused.text
+    assert status(client) == 200
+
+
+def test_an_empty_token_opens_nothing(settings: Settings) -> None:
+    assert status(scraper(settings), "203.0.113.9", Authorization="Bearer ") == 403
