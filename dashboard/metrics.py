@@ -103,12 +103,15 @@ def install(app: Flask) -> None:
 
 def watch(database: Database) -> None:
     """Counts what its transactions do, and shows how many of its connections are in use."""
-    pool = cast(QueuePool, database.engine.pool)
-    database.on_commit = count
+    engine, database.on_commit = database.engine, count
     MOST_CONNECTIONS.set(database.most_connections)
-    event.listen(pool, "checkout", lambda *_: CONNECTIONS.set(pool.checkedout()))
+
+    def in_use() -> int:
+        return cast(QueuePool, engine.pool).checkedout()
+
+    event.listen(engine, "checkout", lambda *_: CONNECTIONS.set(in_use()))
     # it is not back yet; and to count up and down would drift, for one that is broken comes back without having gone
-    event.listen(pool, "checkin", lambda *_: CONNECTIONS.set(max(0, pool.checkedout() - 1)))
+    event.listen(engine, "checkin", lambda *_: CONNECTIONS.set(max(0, in_use() - 1)))
 
 
 def count(tally: Tally) -> None:

@@ -41,7 +41,7 @@ def serve_page(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
 
     app.jinja_env.filters.update(coloured=coloured, words=words)
     declare(docs, Public("tells how to use the API, and holds no data"))
-    app.add_url_rule(PAGE, view_func=docs, endpoint="api_docs")
+    app.add_url_rule(PAGE, view_func=docs, endpoint="docs")
 
 
 def coloured(source: str) -> Markup:

@@ -152,6 +152,7 @@ def test_what_is_taken_back_is_not_counted(app: Flask, world: Session) -> None:
 def test_it_shows_how_many_connections_are_in_use(app: Flask) -> None:
     engine = app.extensions["database"].engine
     assert value("db_connections_limit") == app.extensions["database"].most_connections
+    app.extensions["database"].dispose()
     with engine.connect():
         assert value("db_connections_in_use") == 1
         with engine.connect():
