@@ -30,8 +30,8 @@ class OneUpdate(Body):
     # a status of their own would not be heeded
     model_config = ConfigDict(extra="forbid")
 
-    user_id: Id = Field(examples=["u-1042"])
-    row_version: Whole = Field(examples=[1])
+    user_id: Id
+    row_version: Whole
 
 
 class Batch(Body):
@@ -40,8 +40,8 @@ class Batch(Body):
     model_config = ConfigDict(extra="forbid")
     max_bytes: ClassVar[int] = 256 * 1024
 
-    step_id: Id = Field(examples=["set-up-payments"])
-    status: str = Field(json_schema_extra={"enum": list(STATUSES)}, examples=["done"])
+    step_id: Id
+    status: str = Field(json_schema_extra={"enum": list(STATUSES)})
     updates: list[OneUpdate] = Field(min_length=1, max_length=MOST, description="Each person once.")
 
 

@@ -8,13 +8,12 @@ from typing import Any, Literal, TypeVar
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from flask_openapi.models.tag import Tag
 from pydantic import Field
 
 from dashboard.api.messages import CamelAnswer, Query, reply
 from dashboard.api.problems import Problem
 from dashboard.api.progress import StepPath
-from dashboard.api.releases import told
+from dashboard.api.releases import TAG, told
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
@@ -22,7 +21,7 @@ from dashboard.onboarding.carryover import Kind, Policy, Release
 from dashboard.onboarding.steps import MAX_INTEGER, Definition
 from dashboard.staff.permissions import Scope
 
-blueprint = APIBlueprint("api_history", __name__, url_prefix="/api/admin/onboarding", abp_tags=[Tag(name="Releases")])
+blueprint = APIBlueprint("api_history", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])
 
 Item = TypeVar("Item")
 
@@ -43,7 +42,7 @@ class StepVersion(CamelAnswer):
     action_url: str
     based_on: int | None = Field(description="The version that its draft was begun from.")
     edited_at: datetime
-    edited_by: str = Field(examples=["staff:maya@example.com"])
+    edited_by: str
 
 
 class StepVersions(CamelAnswer):
@@ -73,7 +72,7 @@ class StepRelease(CamelAnswer):
     kind: Kind
     version: int | None
     released_at: datetime
-    by: str = Field(examples=["token:shop"])
+    by: str
     note: str
     policy: CarriedOver
     reopen_finished: bool

@@ -219,8 +219,10 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
     composer = Composer(document["components"]["schemas"])
     for name, schema in document["components"]["schemas"].items():
         _put_in_words(name, schema)
-    for _, _, operation in operations(document):
-        _exemplify(operation, composer)
+    # of its own, so that no example depends on who asks for the description first
+    with collector.app_context():
+        for _, _, operation in operations(document):
+            _exemplify(operation, composer)
     return document
 
 

@@ -79,7 +79,16 @@ class PersonErased(Answer):
     anonymised: Anonymised
 
 
-@endpoint(blueprint.put, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonKept, {}, creates=True, backend_only=True)
+@endpoint(
+    blueprint.put,
+    "/<user_id:user_id>",
+    Scope.PROGRESS_WRITE,
+    PersonKept,
+    # an id that no address can hold, and that did not come packed
+    {404: Problem},
+    creates=True,
+    backend_only=True,
+)
 def put_user(session: Session, caller: Caller, path: UserPath, body: Details) -> Response:
     """Create a person, or replace what is known of them; their progress stays."""
     person, is_new = people.put(session, caller.actor, path.user_id, name=body.name, email=body.email)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 Json = Any
 
 USER, STEP, NEWEST = "usr_7f3k2q", "setup-payments", 6
+OTHER_USER, OTHER_STEP = "usr_249esc", "install-mobile-app"
 TITLE, ACTION_URL = "Set up payments", "/settings/payments"
 DESCRIPTION = "Connect your bank account so that customers can pay you."
 RELEASED = "connect-data-source"
@@ -65,6 +66,58 @@ MEMBERS: Mapping[str, Member] = {
     "Checklist.user_id": Member(USER),
     "SavedStep.row_version": Member(NEWEST + 1),
     "StepSaved.progress": Member(45 + 20),
+    # many people at once
+    "Batch.step_id": Member(OTHER_STEP),
+    "Batch.updates": Member([{"user_id": USER, "row_version": 2}, {"user_id": OTHER_USER, "row_version": 2}]),
+    "updates": Member(..., "Whose step, and the row_version of it that was read. Each person once."),
+    "BatchSaved.step_id": Member(OTHER_STEP),
+    "results": Member(..., "What came of each, in the order of `updates`."),
+    "BatchSaved.results": Member(
+        [
+            {
+                "user_id": USER,
+                "status": 200,
+                "step": {
+                    "id": OTHER_STEP,
+                    "status": "done",
+                    "row_version": 3,
+                    "updatedAt": "2026-11-24T10:36:18Z",
+                },
+                "progress": 45,
+                "finished": False,
+            },
+            {
+                "user_id": OTHER_USER,
+                "status": 409,
+                "type": "/api/docs#step-conflict",
+                "title": "Conflict",
+                "detail": "Step was modified by another request",
+                "attemptedVersion": 2,
+                "currentVersion": 3,
+                "currentState": {"status": "done", "row_version": 3},
+                "suggestion": "Fetch the latest state and retry",
+                "changes": [
+                    {
+                        "row_version": 3,
+                        "at": "2026-11-20T08:12:40Z",
+                        "by": f"user:{OTHER_USER}",
+                        "kind": "event",
+                        "from": "in_progress",
+                        "to": "done",
+                    }
+                ],
+                "error": "Conflict",
+                "message": "Step was modified by another request",
+            },
+        ]
+    ),
+    # erasing
+    "erased": Member(..., "What was deleted with the person."),
+    "anonymised": Member(..., "What stays, because it was counted."),
+    "Gone.steps": Member(6, "How many steps they had begun."),
+    "events": Member(12, "How many saves of theirs."),
+    "conflicts": Member(1, "How many stale saves of theirs."),
+    "logEntries": Member(0, "How many lines of the activity."),
     # drafts
     "Draft.version": Member(4, "The version that it will be."),
     "Draft.row_version": Member(7, "How often the draft was saved."),
@@ -123,6 +176,28 @@ MEMBERS: Mapping[str, Member] = {
             "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
             "changes": [{"member": "actionUrl", "before": "/data/connectors", "after": "/data/connect"}],
         }
+    ),
+    # versions and releases
+    "versions": Member(..., "The versions, newest first."),
+    "releases": Member(..., "The releases, newest first."),
+    "next": Member(None, "The `before` of the next page; null: this was the last one."),
+    ".before": Member(4, "Where to go on: `next` of the page before."),
+    ".limit": Member(50, "How many at most."),
+    "state": Member("live", "What it is to people: live, draft or past."),
+    "StepVersion.version": Member(3, "The number of the version."),
+    "StepVersion.basedOn": Member(1),
+    "StepRelease.id": Member(11, "The release, by its id."),
+    "number": Member(4, "The number of the release, from 1 for each step."),
+    "StepRelease.kind": Member("migrate", "How it came about."),
+    "StepRelease.version": Member(3, "The version that went live; null: the step was withdrawn."),
+    "releasedAt": Member("2026-11-12T09:36:18Z", "When it went live."),
+    "StepRelease.by": Member("staff:maya@demo.example"),
+    "StepRelease.note": Member("Payouts are part of it now."),
+    "reopenFinished": Member(False, "Whether those who had finished have not, if they fell below 100 percent."),
+    "undone": Member(False, "Whether it was taken back."),
+    "undoneBy": Member(None, "The id of the release that took it back."),
+    "StepRelease.receipt": Member(
+        {"kind": "migrate", "version": 3, "fromVersion": 1, "drift": None, "milliseconds": 21.2}
     ),
     # what a release does to everybody
     "impact": Member(..., "What it does to everybody."),

@@ -72,9 +72,10 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def statuses(app: Flask, session: Session) -> Iterator[set[int]]:
     """Serves what the examples of the description name, as the demo has it; some of what is asked has to work."""
-    factories.a_step(session, vocabulary.STEP)
-    factories.a_step(session, vocabulary.RELEASED)
-    factories.a_person(session, vocabulary.USER)
+    for step_id in (vocabulary.STEP, vocabulary.RELEASED, vocabulary.OTHER_STEP):
+        factories.a_step(session, step_id)
+    for user_id in (vocabulary.USER, vocabulary.OTHER_USER):
+        factories.a_person(session, user_id)
     for step_id in (vocabulary.STEP, vocabulary.STEP, vocabulary.RELEASED):
         factories.a_release(session, step_id)
     for status in ("in_progress", "done", "in_progress"):
