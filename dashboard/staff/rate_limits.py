@@ -117,7 +117,9 @@ class RateLimit:
             retry_after = max(1, math.ceil(self._wait(held)))
         full_in = max(0.0, held.full_in - (self._clock() - held.at))
         there = math.floor((WINDOW_S - full_in) / self._cost + 1e-6)
-        return Allowance(self.per_minute, max(0, there) + held.permits, math.ceil(full_in), retry_after)
+        # permits that lay about were given back to the bucket by time, and are no more than it holds
+        remaining = min(self.per_minute, max(0, there) + held.permits)
+        return Allowance(self.per_minute, remaining, math.ceil(full_in), retry_after)
 
 
 def draw(session: Session, key: str, cost: float) -> tuple[int, float]:

@@ -61,7 +61,7 @@ FAULTS = {
         Fault(422, "This cannot be saved as it is", "Something in the form breaks a rule. Nothing was saved."),
         Fault(429, "Too many tries", "Wait a little, then try again."),
         Fault(500, "Something went wrong here", "It is our fault, not yours. Nothing was half done."),
-        Fault(503, "The database cannot be reached", "Nothing was saved. This page works again as soon as it is back."),
+        Fault(503, "The database cannot be reached", "Nothing was saved. This works again as soon as it is back."),
     )
 }
 OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload the page and send the form again.")
