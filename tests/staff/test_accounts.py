@@ -16,11 +16,12 @@ from dashboard.database import Database
 from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import accounts, sign_in, tokens
+from dashboard.staff import accounts, passwords, sessions, sign_in, tokens
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role, Scope
 from tests.staff.signed_in import PASSWORD
 
 BOSS = Actor("staff:ada@example.com", "web")
+OPERATOR = Actor("system:command-line", "cli")
 
 
 def make(session: Session, email: str, role: Role = Role.VIEWER) -> accounts.Account:
@@ -77,15 +78,15 @@ def test_a_password_is_kept_as_argon2id_and_nowhere_in_the_audit_log(session: Se
     make(session, "maya@example.com")
     row = session.scalars(select(StaffAccount)).one()
     assert extract_parameters(row.password_hash).type is Type.ID
-    assert accounts.password_matches(row.password_hash, PASSWORD)
-    assert not accounts.password_matches(row.password_hash, PASSWORD + " ")
-    assert not accounts.password_matches(row.password_hash, "\ud800")
+    assert passwords.matches(row.password_hash, PASSWORD)
+    assert not passwords.matches(row.password_hash, PASSWORD + " ")
+    assert not passwords.matches(row.password_hash, "\ud800")
     assert PASSWORD not in str([(entry.changes, entry.note) for entry in session.scalars(select(AuditEntry))])
 
 
 def test_no_password_matches_an_unknown_account(session: Session) -> None:
-    assert not accounts.password_matches(None, "\0")
-    assert not accounts.password_matches(None, "")
+    assert not passwords.matches(None, "\0")
+    assert not passwords.matches(None, "")
 
 
 def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +97,9 @@ def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch:
             verified.append(str(hash))
             return super().verify(hash, password)
 
-    monkeypatch.setattr(accounts, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
-    assert not accounts.password_matches(None, PASSWORD)
-    assert verified == [accounts.dummy_hash()]
+    monkeypatch.setattr(passwords, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
+    assert not passwords.matches(None, PASSWORD)
+    assert verified == [passwords.dummy_hash()]
 
 
 def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) -> None:
@@ -113,7 +114,7 @@ def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) 
 
 def test_the_same_role_again_changes_nothing(session: Session) -> None:
     make(session, "ada@example.com", Role.ADMIN)
-    accounts.change_role(session, BOSS, "ada@example.com", Role.ADMIN)
+    accounts.change_role(session, OPERATOR, "ada@example.com", Role.ADMIN)
     assert len(audit(session)) == 1
 
 
@@ -130,8 +131,8 @@ def test_a_disabled_account_comes_back_when_enabled(session: Session) -> None:
 
 Change = Callable[[Session, str], object]
 REMOVALS: dict[str, Change] = {
-    "disable": lambda session, email: accounts.disable(session, BOSS, email),
-    "change_role": lambda session, email: accounts.change_role(session, BOSS, email, Role.MANAGER),
+    "disable": lambda session, email: accounts.disable(session, OPERATOR, email),
+    "change_role": lambda session, email: accounts.change_role(session, OPERATOR, email, Role.MANAGER),
 }
 
 
@@ -200,7 +201,7 @@ def test_a_new_password_ends_the_sessions(session: Session) -> None:
     assert signed_in is not None
     accounts.set_password(session, BOSS, "maya@example.com", "another password")
     session.commit()
-    assert sign_in.load(session, signed_in.secret) is None
+    assert sessions.load(session, signed_in.secret) is None
 
 
 def test_disabling_revokes_the_tokens_that_the_account_made(session: Session) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, tokens
+from dashboard.staff import accounts, passwords, tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.program import Program
 from tests.staff.signed_in import PASSWORD, make_account
@@ -29,7 +29,7 @@ def test_an_account_is_made_with_a_password_that_is_printed(dashboard: Program, 
     assert done.code == 0
     first, second = done.out.splitlines()
     assert first == "ada@example.com can sign in as Administrator."
-    assert accounts.password_matches(password_of(session, "ada@example.com"), second.removeprefix("Password: "))
+    assert passwords.matches(password_of(session, "ada@example.com"), second.removeprefix("Password: "))
     assert session.scalars(select(AuditEntry.actor)).one() == "system:command-line"
 
 
@@ -38,7 +38,7 @@ def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, sess
     done = dashboard(*add, given=PASSWORD + "\n")
     assert done.json["role"] == "admin"
     assert PASSWORD not in done.out
-    assert accounts.password_matches(password_of(session, "ada@example.com"), PASSWORD)
+    assert passwords.matches(password_of(session, "ada@example.com"), PASSWORD)
 
 
 @pytest.mark.parametrize(
