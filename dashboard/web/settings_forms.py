@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from wtforms import EmailField, Form, PasswordField, SelectMultipleField, StringField, ValidationError
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.staff import passwords, tokens
+from dashboard.staff import accounts, passwords, tokens
 from dashboard.staff.permissions import Role, Scope
 
+CHOOSE_ROLE = "Choose a role."
 EXPIRY: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In a year", "never": "Never"}
 
 
@@ -21,11 +22,23 @@ class NameForm(Form):
 
 
 class InviteForm(Form):
-    """Who is invited, and as what."""
+    """Who is invited, and as what; all that is wrong is said at once."""
 
     name = StringField("Name")
     email = EmailField("Email")
     role = StringField("Role")
+
+    def validate_name(self, field: StringField) -> None:
+        """The engine's rule."""
+        _refuse(accounts.name_problem((field.data or "").strip()))
+
+    def validate_email(self, field: EmailField) -> None:
+        """The engine's rule, of the address in its kept spelling."""
+        _refuse(accounts.email_problem(accounts.normalise_email(field.data or "")))
+
+    def validate_role(self, field: StringField) -> None:
+        """One of the roles."""
+        _refuse(None if field.data in [role.value for role in Role] else CHOOSE_ROLE)
 
 
 class NewPasswordForm(Form):
@@ -36,13 +49,12 @@ class NewPasswordForm(Form):
 
     def validate_password(self, field: PasswordField) -> None:
         """The engine's rule, before anything is looked up."""
-        if problem := passwords.problem(field.data or ""):
-            raise ValidationError(problem)
+        _refuse(passwords.problem(field.data or ""))
 
     def validate_again(self, field: PasswordField) -> None:
         """Both are the same."""
-        if not self.password.errors and field.data != self.password.data:
-            raise ValidationError("This is not what you typed above.")
+        differs = not self.password.errors and field.data != self.password.data
+        _refuse("This is not what you typed above." if differs else None)
 
 
 class ChangePasswordForm(NewPasswordForm):
@@ -52,8 +64,7 @@ class ChangePasswordForm(NewPasswordForm):
 
     def validate_old(self, field: PasswordField) -> None:
         """Something was typed; whether it is right costs an attempt."""
-        if not field.data:
-            raise ValidationError("Enter the password that you have now.")
+        _refuse(None if field.data else "Enter the password that you have now.")
 
 
 class TokenForm(Form):
@@ -80,10 +91,15 @@ def role_from(typed: str | None) -> Role:
     try:
         return Role(typed)
     except ValueError:
-        raise Invalid({"role": "Choose a role."}) from None
+        raise Invalid({"role": CHOOSE_ROLE}) from None
 
 
 def say(form: Form, problems: Mapping[str, str]) -> None:
     """Puts what the engine refused at the fields that it names."""
     for name, sentence in problems.items():
         form[name].errors = [sentence]
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise ValidationError(problem)

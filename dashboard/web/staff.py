@@ -55,7 +55,7 @@ def index() -> ResponseReturnValue:
 @require(Permission.MANAGE_STAFF)
 def invite() -> ResponseReturnValue:
     """The form for an invitation."""
-    return render("settings/invite.html", form=InviteForm(), roles=Role, link=None)
+    return _invite_page(InviteForm())
 
 
 @blueprint.post("/invite")
@@ -63,14 +63,21 @@ def invite() -> ResponseReturnValue:
 def invite_post() -> ResponseReturnValue:
     """Makes the account and shows its link, this once: it is stored nowhere, so no redirect could show it."""
     form = InviteForm(request.form)
+    if not form.validate():
+        return _invite_page(form, 422)
+    email, name, role = form.email.data or "", form.name.data or "", role_from(form.role.data)
     try:
         with transaction() as session:
-            email, name = form.email.data or "", form.name.data or ""
-            made = links.invite(session, current_actor(), email=email, name=name, role=role_from(form.role.data))
+            made = links.invite(session, current_actor(), email=email, name=name, role=role)
     except Invalid as invalid:
         say(form, invalid.problems)
-        return render("settings/invite.html", status=422, form=form, roles=Role, link=None)
-    return render("settings/invite.html", form=form, roles=Role, link=made, address=made.address(_base_url()))
+        return _invite_page(form, 422)
+    return _invite_page(form, link=made)
+
+
+def _invite_page(form: InviteForm, status: int = 200, link: Link | None = None) -> ResponseReturnValue:
+    address = link.address(_base_url()) if link else ""
+    return render("settings/invite.html", status=status, form=form, roles=Role, link=link, address=address)
 
 
 @blueprint.get("/<int:account_id>")

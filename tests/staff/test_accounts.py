@@ -16,7 +16,7 @@ from dashboard.database import Database
 from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import accounts, passwords, sessions, sign_in, tokens
+from dashboard.staff import accounts, links, passwords, sessions, sign_in, tokens
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role, Scope
 from tests.staff.signed_in import PASSWORD
 
@@ -145,6 +145,104 @@ def test_the_last_admin_stays(session: Session, removal: str) -> None:
         REMOVALS[removal](session, "ada@example.com")
     make(session, "second@example.com", Role.ADMIN)
     REMOVALS[removal](session, "ada@example.com")
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_who_was_only_invited_does_not_count_as_an_admin(session: Session, removal: str) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    links.invite(session, BOSS, email="new@example.com", name="New", role=Role.ADMIN)
+    with pytest.raises(Refused, match="last administrator"):
+        REMOVALS[removal](session, "ada@example.com")
+    REMOVALS[removal](session, "new@example.com")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: accounts.disable(session, BOSS, "ada@example.com"),
+        lambda session: accounts.change_role(session, BOSS, "ADA@example.com", Role.VIEWER),
+        lambda session: accounts.change_role(session, BOSS, "ada@example.com", Role.ADMIN),
+    ],
+)
+def test_nobody_changes_their_own_role_or_disables_themself(
+    session: Session, change: Callable[[Session], object]
+) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    make(session, "ben@example.com", Role.ADMIN)
+    with pytest.raises(Refused, match="Ask another administrator"):
+        change(session)
+    assert len(audit(session)) == 2
+
+
+# Two administrators at once ------------------------------------------------------------------------------------------
+
+
+def test_each_change_moves_the_row_version_on_by_one(session: Session) -> None:
+    made = make(session, "maya@example.com")
+    seen = [made.row_version]
+    seen.append(accounts.change_role(session, BOSS, made.email, Role.SUPPORT, seen[-1]).row_version)
+    accounts.disable(session, BOSS, made.email, seen=seen[-1])
+    seen.append(accounts.enable(session, BOSS, made.email, seen[-1] + 1).row_version)
+    accounts.rename(session, BOSS, made.email, "Maya L.")
+    found = accounts.find(session, made.email)
+    assert found is not None
+    assert [*seen, found.row_version] == [1, 2, 4, 4]
+
+
+def test_a_stale_change_changes_nothing_and_tells_what_others_did(session: Session) -> None:
+    make(session, "maya@example.com")
+    make(session, "other@example.com")
+    accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 1)
+    accounts.disable(session, OPERATOR, "maya@example.com", seen=2)
+    accounts.change_role(session, BOSS, "other@example.com", Role.SUPPORT, 1)
+    for change in (
+        lambda: accounts.change_role(session, BOSS, "maya@example.com", Role.MANAGER, 1),
+        lambda: accounts.enable(session, BOSS, "maya@example.com", 1),
+    ):
+        with pytest.raises(accounts.StaleAccount) as caught:
+            change()
+        told = [(one.by, one.action, one.role) for one in caught.value.changes]
+        assert told == [
+            ("staff:ada@example.com", "staff.role_changed", (Role.VIEWER, Role.SUPPORT)),
+            ("system:command-line", "staff.disabled", None),
+        ]
+    found = accounts.find(session, "maya@example.com")
+    assert found is not None
+    assert (found.role, found.state) == (Role.SUPPORT, "disabled")
+
+
+def test_what_is_so_already_is_not_stale(session: Session) -> None:
+    make(session, "maya@example.com")
+    accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 1)
+    assert accounts.change_role(session, OPERATOR, "maya@example.com", Role.SUPPORT, 1).row_version == 2
+    assert accounts.disable(session, BOSS, "maya@example.com", seen=2) == []
+    assert accounts.disable(session, OPERATOR, "maya@example.com", seen=2) == []
+
+
+def test_a_row_version_of_the_future_is_stale_too(session: Session) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(accounts.StaleAccount) as caught:
+        accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 7)
+    assert caught.value.changes == ()
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_changes_with_an_entry_of_before_and_after(session: Session) -> None:
+    make(session, "maya@example.com")
+    assert accounts.rename(session, BOSS, "maya@example.com", " Maya Lindqvist ").name == "Maya Lindqvist"
+    accounts.rename(session, BOSS, "maya@example.com", "Maya Lindqvist")
+    entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "staff.renamed")).all()
+    assert [entry.changes for entry in entries] == [{"name": ["Some One", "Maya Lindqvist"]}]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 201, "a\0b", "a\nb"])
+def test_a_bad_name_is_refused(session: Session, name: str) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(Invalid) as caught:
+        accounts.rename(session, BOSS, "maya@example.com", name)
+    assert list(caught.value.problems) == ["name"]
 
 
 def wait_until_blocked(session: Session) -> None:
