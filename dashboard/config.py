@@ -115,7 +115,8 @@ def base_url_from(given: str, name: str = "BASE_URL") -> str:
     """The address at which people reach the dashboard, without a slash at its end. Raises SettingsError naming `name`."""
     try:
         parts = urlsplit(given)
-        usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.path.strip("/") or parts.query)
+        is_site = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = is_site and not (parts.path.strip("/") or parts.query or parts.fragment)
     except ValueError:
         usable = False
     if given and not usable:

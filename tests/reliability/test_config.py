@@ -68,6 +68,12 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("DRIFT_PERCENT", "101"),
         ("DRIFT_PEOPLE", "ten"),
         ("SECRET_KEY", "short"),
+        ("BASE_URL", "onboarding.example.com"),
+        ("BASE_URL", "ftp://onboarding.example.com"),
+        ("BASE_URL", "https://onboarding.example.com/path"),
+        ("BASE_URL", "https://onboarding.example.com:port"),
+        ("BASE_URL", "https://onboarding.example.com#top"),
+        ("BASE_URL", "http://["),
         ("DATABASE_URL", "mysql://me@db/name"),
         ("DATABASE_URL", "not an address"),
         ("DATABASE_URL", "postgresql://me@db:port/name"),
@@ -76,6 +82,13 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
 def test_a_bad_value_is_refused_by_the_variables_name(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         settings(tmp_path, **{"SECRET_KEY": SECRET, name: value})
+
+
+def test_the_address_that_people_use_has_no_slash_at_its_end(tmp_path: Path) -> None:
+    assert settings(tmp_path).base_url == ""
+    assert settings(tmp_path, BASE_URL="https://onboarding.example.com:8443/").base_url == (
+        "https://onboarding.example.com:8443"
+    )
 
 
 def test_an_own_database_needs_a_secret(tmp_path: Path) -> None:
