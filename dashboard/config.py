@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -40,6 +41,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     secure_cookies: bool = False
+    base_url: str = ""
     max_body_bytes: int = 1024 * 1024
     statement_timeout_ms: int = 15_000
     lock_timeout_ms: int = 5_000
@@ -81,6 +83,7 @@ class Settings:
             host=environ.get("HOST") or str(reader.defaults["host"]),
             port=reader.whole("port", 1, LARGEST_PORT),
             secure_cookies=reader.truth("secure_cookies"),
+            base_url=base_url_from(reader.text("base_url")),
             max_body_bytes=reader.whole("max_body_bytes", 1024, 2**30),
             statement_timeout_ms=reader.whole("statement_timeout_ms", 1, LONGEST_TIMEOUT_MS),
             lock_timeout_ms=reader.whole("lock_timeout_ms", 1, LONGEST_TIMEOUT_MS),
@@ -143,6 +146,19 @@ class Settings:
             return UserTokens(self.user_token_key, algorithms, self.user_token_audience, self.user_token_issuer)
         except BadKey as error:
             raise SettingsError(f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: {error}") from error
+
+
+def base_url_from(given: str, name: str = "BASE_URL") -> str:
+    """The address at which people reach the dashboard, without a slash at its end. Raises SettingsError naming `name`."""
+    try:
+        parts = urlsplit(given)
+        is_site = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = is_site and not (parts.path.strip("/") or parts.query or parts.fragment)
+    except ValueError:
+        usable = False
+    if given and not usable:
+        raise SettingsError(f"{name} must be an address such as https://onboarding.example.com, without a path")
+    return given.rstrip("/")
 
 
 def database_url_from(environ: Mapping[str, str]) -> str:

@@ -348,7 +348,11 @@ class AuditEntry(Base):
 
 
 class StaffAccount(Base):
-    """Someone who signs in to the dashboard. `email` is lower case and never changes: actors are known by it."""
+    """Someone who signs in to the dashboard. `email` is lower case and never changes: actors are known by it.
+
+    `password_hash` is null until an invitation was accepted. `row_version` moves on by one with each change of the role
+    and each time the account is disabled or enabled.
+    """
 
     __tablename__ = "staff_accounts"
 
@@ -356,7 +360,8 @@ class StaffAccount(Base):
     email: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     role: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str | None]
+    row_version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[created]
     disabled_at: Mapped[moment | None]
     last_sign_in_at: Mapped[moment | None]
@@ -365,7 +370,11 @@ class StaffAccount(Base):
 
 
 class StaffSession(Base):
-    """A signed-in browser, known by the SHA-256 of what its cookie holds."""
+    """A signed-in browser, known by the SHA-256 of what its cookie holds.
+
+    `renewal_due`: what the account may do has changed, so the next request gets another secret. `previous_id` is that of
+    the secret until `renewed_at`: requests that were under way then still bring it.
+    """
 
     __tablename__ = "staff_sessions"
 
@@ -376,8 +385,29 @@ class StaffSession(Base):
     expires_at: Mapped[moment]
     address: Mapped[str] = mapped_column(server_default="")
     user_agent: Mapped[str] = mapped_column(server_default="")
+    renewal_due: Mapped[bool] = mapped_column(server_default=false())
+    previous_id: Mapped[str | None]
+    renewed_at: Mapped[moment | None]
 
-    __table_args__ = (Index("ix_staff_sessions_account_id", "account_id"),)
+    __table_args__ = (
+        Index("ix_staff_sessions_account_id", "account_id"),
+        Index("ix_staff_sessions_previous_id", "previous_id"),
+    )
+
+
+class StaffLink(Base):
+    """The one link with which an account may set its password; using it removes it, a new one takes its place.
+
+    Only the SHA-256 of its secret is stored.
+    """
+
+    __tablename__ = "staff_links"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("staff_accounts.id", ondelete="CASCADE"), primary_key=True)
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[created]
+    created_by: Mapped[str]
+    expires_at: Mapped[moment]
 
 
 class SignInFailure(Base):

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from dashboard.cli.context import bad_input, json_option, show, with_database
+from dashboard.config import Settings, base_url_from
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
 
 if TYPE_CHECKING:
     from dashboard.staff.accounts import Account
+    from dashboard.staff.links import Link
 
 ROLES = ("viewer", "support", "manager", "admin")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - no address to listen on, but ones that lead nowhere
 COMMAND_LINE = Actor("system:command-line", "cli")
 
 
@@ -49,6 +52,53 @@ def add(database: Database, email: str, name: str, role: str, password_stdin: bo
     shown = {} if password_stdin else {"password": password}
     text = f"{made.email} can sign in as {made.role.title}."
     show(_plain(made) | shown, as_json, text if password_stdin else f"{text}\nPassword: {password}")
+
+
+base_url_option = click.option("--base-url", default="", help="Where the dashboard is reached; else BASE_URL.")
+
+
+@user.command()
+@click.argument("email")
+@click.option("--name", required=True, help="How pages call them.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@base_url_option
+@json_option
+@with_database
+def invite(database: Database, email: str, name: str, role: str, base_url: str, as_json: bool) -> None:
+    """Make an account and print the one-time link with which its owner chooses a password, to be handed over.
+
+    \b
+    Example:
+      dashboard user invite maya@example.com --name "Maya Lindqvist" --role manager --base-url https://onboarding.example.com
+    """
+    from dashboard.staff import links
+    from dashboard.staff.permissions import Role
+
+    base = _base_url(base_url)
+    with database.transaction() as session:
+        made = links.invite(session, COMMAND_LINE, email=email, name=name, role=Role(role))
+    _show_link(made, base, as_json)
+
+
+@user.command("reset-link")
+@click.argument("email")
+@base_url_option
+@json_option
+@with_database
+def reset_link(database: Database, email: str, base_url: str, as_json: bool) -> None:
+    """Print a one-time link with which the account's owner chooses another password; an earlier one no longer works.
+
+    \b
+    Example:
+      dashboard user reset-link maya@example.com --base-url https://onboarding.example.com
+    """
+    from dashboard.staff import links
+
+    base = _base_url(base_url)
+    demo = Settings.from_environment(secret_required=False).demo
+    with database.transaction() as session:
+        made = links.make(session, COMMAND_LINE, email, demo=demo)
+    _show_link(made, base, as_json)
 
 
 @user.command("list")
@@ -150,6 +200,23 @@ def password(database: Database, email: str, password_stdin: bool, as_json: bool
     show(_plain(account) | shown, as_json, text if password_stdin else f"{text}\nPassword: {new}")
 
 
+def _base_url(given: str) -> str:
+    """Where the link leads: as told, else beside the embedded database to where `run` listens. Ends with 2 where unknown."""
+    settings = Settings.from_environment(secret_required=False)
+    if base := base_url_from(given, "--base-url") or settings.base_url:
+        return base
+    if settings.database_url or settings.host in EVERYWHERE:
+        bad_input("Say where the dashboard is reached, for the link leads there: --base-url, or BASE_URL.")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def _show_link(made: Link, base_url: str, as_json: bool) -> None:
+    address = made.address(base_url)
+    text = f"{made.account.email} chooses a password here, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC:\n{address}"
+    show(_plain(made.account) | {"link": address, "link_expires_at": made.expires_at}, as_json, text)
+
+
 def _from_stdin() -> str:
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
@@ -166,9 +233,5 @@ def _table(found: list[Account]) -> str:
         return "There are no accounts yet. Make one with `dashboard user add`."
     width = max(len(account.email) for account in found)
     return "\n".join(
-        f"{account.email:{width}}  {account.role.value:7}  {_state(account):8}  {account.name}" for account in found
+        f"{account.email:{width}}  {account.role.value:7}  {account.state:8}  {account.name}" for account in found
     )
-
-
-def _state(account: Account) -> str:
-    return "disabled" if account.disabled_at else "active"

@@ -30,8 +30,10 @@ ACTIONS: Mapping[What, tuple[str, ...]] = {
     "people": ("person.create", "person.update", "person.erase", "people.bulk"),
     "imports": ("people.import", "people.adopt"),
     "staff": (
-        *("staff.created", "staff.role_changed", "staff.password_reset", "staff.disabled", "staff.enabled"),
-        *("staff.sessions_ended", "sign_in.accepted", "sign_in.refused"),
+        *("staff.created", "staff.invited", "staff.invitation_renewed", "staff.invitation_withdrawn", "staff.joined"),
+        *("staff.renamed", "staff.role_changed", "staff.disabled", "staff.enabled", "staff.sessions_ended"),
+        *("staff.link_made", "staff.link_refused", "staff.password_by_link", "staff.password_changed"),
+        *("staff.password_refused", "staff.password_reset", "sign_in.accepted", "sign_in.refused"),
     ),
     "tokens": ("token.created", "token.revoked"),
 }

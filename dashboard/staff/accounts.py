@@ -1,50 +1,83 @@
-"""Staff accounts. Each function that changes one writes the audit entry itself."""
+"""Staff accounts. Each function that changes one writes the audit entry itself.
+
+What administrators do to an account moves its `row_version` on by one, and writes one entry of CHANGES. So a form says
+what it was opened at, and who comes second is told what the other did.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dashboard.models import ApiToken, StaffAccount, StaffSession
+from dashboard.models import ApiToken, AuditEntry, StaffAccount, StaffLink, StaffSession
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
+from dashboard.staff import passwords
+from dashboard.staff.passwords import CONTROL
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role
 
-MIN_PASSWORD, MAX_PASSWORD = 10, 200
 MAX_EMAIL, MAX_NAME = 254, 200
 
-# RFC 9106, second choice: 64 MiB, 3 passes, 4 lanes
-HASHER = PasswordHasher()
+CHANGES = (
+    *("staff.role_changed", "staff.disabled", "staff.enabled"),
+    *("staff.link_made", "staff.invitation_renewed", "staff.joined"),
+)
+"""What moves the row_version of an account on."""
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Someone who can sign in, as pages and commands show them."""
+    """Someone who can sign in, as pages and commands show them; `is_invited`: not before they have chosen a password."""
 
+    id: int
     email: str
     name: str
     role: Role
     created_at: datetime
     disabled_at: datetime | None
     last_sign_in_at: datetime | None
+    is_invited: bool
+    row_version: int
+
+    @property
+    def state(self) -> str:
+        """`active`, `invited` or `disabled`."""
+        if self.disabled_at is not None:
+            return "disabled"
+        return "invited" if self.is_invited else "active"
 
     @property
     def permissions(self) -> frozenset[Permission]:
         """What the account's role may do."""
         return PERMISSIONS[self.role]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """One change of an account, of those in CHANGES. `role` is its `(before, after)`, of a change of role alone."""
+
+    at: datetime
+    by: str
+    action: str
+    role: tuple[Role, Role] | None
+
+
+class StaleAccount(Refused):
+    """The account changed since the form was opened; `changes` are what others did to it, oldest first."""
+
+    def __init__(self, account: Account, changes: Sequence[AccountChange]) -> None:
+        self.account = account
+        self.changes = tuple(changes)
+        super().__init__(f"{account.name}'s account changed while you had it open. Nothing was saved.")
 
 
 def actor_key(email: str) -> str:
@@ -59,18 +92,25 @@ def normalise_email(email: str) -> str:
 
 def create(session: Session, actor: Actor, *, email: str, name: str, role: Role, password: str) -> Account:
     """Makes an account. Raises Invalid naming each member that is wrong, a taken address included."""
+    problems = {"email": email_problem(normalise_email(email)), "name": name_problem(name.strip())}
+    check(problems | {"password": passwords.problem(password)})
+    row = add(session, email=email, name=name, role=role, password_hash=passwords.hashed(password))
+    changes = {"role": [None, role.value], "name": [None, row.name]}
+    history.record(session, actor, "staff.created", subject=row.email, changes=changes)
+    return account_from(row)
+
+
+def add(session: Session, *, email: str, name: str, role: Role, password_hash: str | None) -> StaffAccount:
+    """The row of a new account. Raises Invalid like `create`; writes no audit entry."""
     email, name = normalise_email(email), name.strip()
-    _check({"email": email_problem(email), "name": _name_problem(name), "password": password_problem(password)})
-    row = StaffAccount(email=email, name=name, role=role.value, password_hash=HASHER.hash(password))
+    check({"email": email_problem(email), "name": name_problem(name)})
+    row = StaffAccount(email=email, name=name, role=role.value, password_hash=password_hash)
     try:
         with session.begin_nested():
             session.add(row)
     except IntegrityError as error:
         raise Invalid({"email": f"There already is an account for {email}."}) from error
-    history.record(
-        session, actor, "staff.created", subject=email, changes={"role": [None, role.value], "name": [None, name]}
-    )
-    return account_from(row)
+    return row
 
 
 def find(session: Session, email: str) -> Account | None:
@@ -87,115 +127,141 @@ def everyone(session: Session) -> list[Account]:
     return [account_from(row) for row in session.scalars(select(StaffAccount).order_by(StaffAccount.email))]
 
 
-def change_role(session: Session, actor: Actor, email: str, role: Role) -> Account:
-    """Gives the account another role, at once also where it is signed in. Raises NotFound, or Refused: last admin."""
-    row = _locked(session, email)
+def rename(session: Session, actor: Actor, email: str, name: str) -> Account:
+    """Calls the account's owner otherwise; what they did is shown under the new name. Raises NotFound or Invalid."""
+    row, name = locked(session, email), name.strip()
+    check({"name": name_problem(name)})
+    before = row.name
+    if before != name:
+        row.name = name
+        session.flush()
+        history.record(session, actor, "staff.renamed", subject=row.email, changes={"name": [before, name]})
+    return account_from(row)
+
+
+def change_role(session: Session, actor: Actor, email: str, role: Role, seen: int | None = None) -> Account:
+    """Gives the account another role, at once also where it is signed in: its sessions get new secrets.
+
+    `seen` is the row_version that the form was opened at. Raises NotFound, StaleAccount, or Refused: one's own account,
+    or the last admin.
+    """
+    row = locked(session, email)
+    _not_ones_own(actor, row)
     before = row.role
     if before == role.value:
         return account_from(row)
-    if before == Role.ADMIN.value and row.disabled_at is None:
+    must_be(session, row, seen)
+    if before == Role.ADMIN.value:
         _keep_an_admin(session, row)
     row.role = role.value
+    row.row_version += 1
     session.flush()
+    _renew_sessions(session, row)
     history.record(session, actor, "staff.role_changed", subject=row.email, changes={"role": [before, role.value]})
     return account_from(row)
 
 
 def set_password(session: Session, actor: Actor, email: str, password: str) -> Account:
     """Replaces the password and ends every session of the account. Raises NotFound or Invalid."""
-    row = _locked(session, email)
-    _check({"password": password_problem(password)})
-    row.password_hash = HASHER.hash(password)
-    session.flush()
-    _end_sessions(session, row)
+    new = passwords.hashed(password)
+    row = locked(session, email)
+    put_password(session, row, new)
+    end_sessions(session, row)
     history.record(session, actor, "staff.password_reset", subject=row.email)
     return account_from(row)
 
 
-def disable(session: Session, actor: Actor, email: str, *, keep_tokens: bool = False) -> list[str]:
+def disable(
+    session: Session, actor: Actor, email: str, *, keep_tokens: bool = False, seen: int | None = None
+) -> list[str]:
     """Ends the account's sessions and keeps it from signing in; names the API tokens it made, revoked with it.
 
-    `keep_tokens` leaves those working: whoever made a token knows it. Raises NotFound, or Refused for the last admin.
+    `keep_tokens` leaves those working: whoever made a token knows it. `seen` as in `change_role`. Raises NotFound,
+    StaleAccount, or Refused: one's own account, or the last admin.
     """
-    row = _locked(session, email)
+    row = locked(session, email)
+    _not_ones_own(actor, row)
     if row.disabled_at is not None:
         return []
+    must_be(session, row, seen)
     if row.role == Role.ADMIN.value:
         _keep_an_admin(session, row)
     row.disabled_at = session.scalar(select(func.now()))
+    row.row_version += 1
     session.flush()
-    _end_sessions(session, row)
+    end_sessions(session, row)
+    _remove_link(session, row)
     history.record(session, actor, "staff.disabled", subject=row.email)
     return [] if keep_tokens else _revoke_tokens(session, actor, row)
 
 
-def enable(session: Session, actor: Actor, email: str) -> Account:
-    """Lets a disabled account sign in again; its tokens stay revoked. Raises NotFound."""
-    row = _locked(session, email)
+def enable(session: Session, actor: Actor, email: str, seen: int | None = None) -> Account:
+    """Lets a disabled account sign in again; its tokens stay revoked. Raises NotFound or StaleAccount."""
+    row = locked(session, email)
     if row.disabled_at is not None:
+        must_be(session, row, seen)
         row.disabled_at = None
+        row.row_version += 1
         session.flush()
         history.record(session, actor, "staff.enabled", subject=row.email)
     return account_from(row)
 
 
-@cache
-def dummy_hash() -> str:
-    """What an unknown account is verified against, to take the time of a known one; no password matches it.
-
-    Made at the first call: a door calls it when it opens, so that the first unknown account is not the slow one.
-    """
-    return HASHER.hash("\0")
+def must_be(session: Session, row: StaffAccount, seen: int | None) -> None:
+    """Raises StaleAccount when the account is not at the row_version `seen` any more; None: it does not matter."""
+    if seen is not None and seen != row.row_version:
+        raise StaleAccount(account_from(row), _changes_since(session, row, seen))
 
 
-def password_matches(password_hash: str | None, password: str) -> bool:
-    """True when the password is the hash's. None, for an unknown account, takes as long and is never true."""
-    try:
-        return HASHER.verify(password_hash or dummy_hash(), _encoded(password)) and password_hash is not None
-    except (VerificationError, InvalidHashError):
-        return False
+def _changes_since(session: Session, row: StaffAccount, seen: int) -> list[AccountChange]:
+    newest = (
+        select(AuditEntry)
+        .where(AuditEntry.action.in_(CHANGES), AuditEntry.subject == row.email)
+        .order_by(AuditEntry.id.desc())
+        .limit(max(0, row.row_version - seen))
+    )
+    return [_change_from(entry) for entry in reversed(session.scalars(newest).all())]
 
 
-def rehashed(password_hash: str, password: str) -> str:
-    """The hash to store from now on: a new one when it was made under other parameters than today's."""
-    return HASHER.hash(_encoded(password)) if HASHER.check_needs_rehash(password_hash) else password_hash
+def _change_from(entry: AuditEntry) -> AccountChange:
+    before, after = entry.changes.get("role", (None, None))
+    role = (Role(before), Role(after)) if before and after else None
+    return AccountChange(entry.at, entry.actor, entry.action, role)
 
 
-def password_problem(password: str) -> str | None:
-    """Why this cannot be a password; None when it can."""
-    if len(password) < MIN_PASSWORD:
-        return f"Use at least {MIN_PASSWORD} characters."
-    if len(password) > MAX_PASSWORD:
-        return f"Use at most {MAX_PASSWORD} characters."
-    return "Leave out control characters." if _CONTROL.search(password) else None
+def put_password(session: Session, row: StaffAccount, password_hash: str) -> None:
+    """Gives the account another password; a link with which it could have set one is worthless from now on."""
+    row.password_hash = password_hash
+    session.flush()
+    _remove_link(session, row)
 
 
 def email_problem(email: str) -> str | None:
     """Why this cannot be the address of an account; None when it can."""
-    if len(email) > MAX_EMAIL or _CONTROL.search(email) or not _EMAIL.fullmatch(email):
+    if len(email) > MAX_EMAIL or CONTROL.search(email) or not _EMAIL.fullmatch(email):
         return "Enter an email address such as name@example.com."
     return None
 
 
-def _encoded(password: str) -> bytes:
-    # a lone surrogate must be a wrong password, not a traceback
-    return password.encode("utf-8", "surrogatepass")
-
-
-def _name_problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
+    """Why this cannot be what somebody is called; None when it can."""
     if not 1 <= len(name) <= MAX_NAME:
         return f"Enter a name of 1 to {MAX_NAME} characters."
-    return "Leave out control characters." if _CONTROL.search(name) else None
+    return "Leave out control characters." if CONTROL.search(name) else None
 
 
-def _check(problems: Mapping[str, str | None]) -> None:
+def check(problems: Mapping[str, str | None]) -> None:
+    """Raises Invalid with those that are one."""
     found = {member: problem for member, problem in problems.items() if problem}
     if found:
         raise Invalid(found)
 
 
-def _locked(session: Session, email: str) -> StaffAccount:
-    """The row, locked together with all active admins and in one order, so two cannot remove each other at once."""
+def locked(session: Session, email: str) -> StaffAccount:
+    """The row, locked together with all active admins and in one order, so two cannot remove each other at once.
+
+    Raises NotFound.
+    """
     email = normalise_email(email)
     if email_problem(email):
         raise NotFound("staff account", email)
@@ -212,21 +278,43 @@ def _locked(session: Session, email: str) -> StaffAccount:
     return found[email]
 
 
-_ACTIVE_ADMIN = (StaffAccount.role == Role.ADMIN.value) & StaffAccount.disabled_at.is_(None)
+# who was invited and has not come yet cannot let anybody in
+_ACTIVE_ADMIN = (
+    (StaffAccount.role == Role.ADMIN.value)
+    & StaffAccount.disabled_at.is_(None)
+    & StaffAccount.password_hash.is_not(None)
+)
+
+
+def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
+    # a slip would lock whoever made it out of the page on which it could be put right
+    if actor.key == actor_key(row.email):
+        raise Refused("Nobody changes their own role or disables themself. Ask another administrator.")
 
 
 def _keep_an_admin(session: Session, leaving: StaffAccount) -> None:
+    if leaving.disabled_at is not None or leaving.password_hash is None:
+        return
     others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id)
     if not session.scalar(others):
         raise Refused(f"{leaving.email} is the last administrator. Make someone else one first.")
 
 
-def _end_sessions(session: Session, row: StaffAccount) -> None:
+def end_sessions(session: Session, row: StaffAccount) -> None:
+    """Signs the account out everywhere."""
     session.execute(
         update(StaffSession)
         .where(StaffSession.account_id == row.id, StaffSession.expires_at > func.now())
         .values(expires_at=func.now())
     )
+
+
+def _renew_sessions(session: Session, row: StaffAccount) -> None:
+    session.execute(update(StaffSession).where(StaffSession.account_id == row.id).values(renewal_due=True))
+
+
+def _remove_link(session: Session, row: StaffAccount) -> None:
+    session.execute(delete(StaffLink).where(StaffLink.account_id == row.id))
 
 
 def _revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str]:
@@ -244,4 +332,14 @@ def _revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[st
 
 def account_from(row: StaffAccount) -> Account:
     """What pages and commands may see of a row."""
-    return Account(row.email, row.name, Role(row.role), row.created_at, row.disabled_at, row.last_sign_in_at)
+    return Account(
+        row.id,
+        row.email,
+        row.name,
+        Role(row.role),
+        row.created_at,
+        row.disabled_at,
+        row.last_sign_in_at,
+        row.password_hash is None,
+        row.row_version,
+    )

@@ -39,6 +39,13 @@ class Role(Enum):
         """The role as pages name it: Onboarding manager."""
         return _TITLES[self]
 
+    @property
+    def does(self) -> list[str]:
+        """What it lets one do beyond what every role does, each to follow “can”; of the least role, all that it does."""
+        return [permission.does for permission in Permission if permission in PERMISSIONS[self] - _LOOK] or [
+            permission.does for permission in Permission if permission in _LOOK
+        ]
+
 
 class Scope(StrEnum):
     """What an API token may be used for."""
@@ -47,6 +54,11 @@ class Scope(StrEnum):
     PROGRESS_WRITE = "progress:write"
     STEPS_READ = "steps:read"
     STEPS_RELEASE = "steps:release"
+
+    @property
+    def allows(self) -> str:
+        """What a program may do with it, to follow “may”."""
+        return _ALLOWS[self]
 
 
 _DOES = {
@@ -58,6 +70,13 @@ _DOES = {
     Permission.RELEASE: "release steps and roll them back",
     Permission.MANAGE_STAFF: "manage staff accounts",
     Permission.MANAGE_TOKENS: "manage API tokens",
+}
+
+_ALLOWS = {
+    Scope.PROGRESS_READ: "read a person's steps and progress",
+    Scope.PROGRESS_WRITE: "save people's progress, and add or change people",
+    Scope.STEPS_READ: "read the steps, their versions and releases",
+    Scope.STEPS_RELEASE: "release steps and roll them back",
 }
 
 _TITLES = {

@@ -122,9 +122,9 @@ class RateLimit:
         return Allowance(self.per_minute, remaining, math.ceil(full_in), retry_after)
 
 
-def draw(session: Session, key: str, cost: float) -> tuple[int, float]:
-    """Takes some permits out of the bucket: how many (0: it is empty), and the seconds until it is full again."""
-    row = session.execute(TAKE, {"key": key, "cost": cost, "window": float(WINDOW_S), "most": MOST_AT_ONCE}).one()
+def draw(session: Session, key: str, cost: float, most: int = MOST_AT_ONCE) -> tuple[int, float]:
+    """Takes up to `most` permits out of the bucket: how many (0: it is empty), and the seconds until it is full again."""
+    row = session.execute(TAKE, {"key": key, "cost": cost, "window": float(WINDOW_S), "most": most}).one()
     if random.randrange(FORGET_ONE_IN) == 0:  # noqa: S311 - it only spreads the work
         session.execute(FORGET)
     return row.granted, row.full_in

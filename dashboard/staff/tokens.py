@@ -17,6 +17,7 @@ from dashboard.models import ApiToken
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
+from dashboard.onboarding.steps import MAX_INTEGER
 from dashboard.staff.permissions import Scope
 
 PREFIX = "obd_"
@@ -55,6 +56,7 @@ class Token:
 class TokenEntry:
     """A token as lists show it; its secret is not known."""
 
+    id: int
     name: str
     scopes: tuple[str, ...]
     created_at: datetime
@@ -135,6 +137,21 @@ def everything(session: Session) -> list[TokenEntry]:
     return [_entry(row) for row in session.scalars(select(ApiToken).order_by(ApiToken.name))]
 
 
+def one(session: Session, token_id: int) -> TokenEntry:
+    """One of them. Raises NotFound."""
+    row = session.get(ApiToken, token_id) if token_id <= MAX_INTEGER else None
+    if row is None:
+        raise NotFound("token", token_id)
+    return _entry(row)
+
+
+def working_of(session: Session, actor_key: str) -> list[str]:
+    """The names of the tokens that this actor made and that still work, in order."""
+    works = ApiToken.revoked_at.is_(None) & (ApiToken.expires_at.is_(None) | (ApiToken.expires_at > func.now()))
+    statement = select(ApiToken.name).where(ApiToken.created_by == actor_key, works).order_by(ApiToken.name)
+    return list(session.scalars(statement))
+
+
 def parse_scopes(text: str) -> list[Scope]:
     """Scopes written with commas between them. Raises Invalid naming those that do not exist."""
     words = [word.strip() for word in text.split(",") if word.strip()]
@@ -162,6 +179,7 @@ def _problems(name: str, scopes: list[Scope], expires_at: datetime | None) -> di
 
 def _entry(row: ApiToken) -> TokenEntry:
     return TokenEntry(
+        row.id,
         row.name,
         tuple(row.scopes),
         row.created_at,

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, cast
 
-from flask import Flask, current_app, g, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from dashboard.config import Settings
 from dashboard.database import transaction
 from dashboard.onboarding.actor import Actor, Source
-from dashboard.staff import sign_in
+from dashboard.staff import sessions
 from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, declare, declared, roles_with
 from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, sign_in_address
@@ -100,6 +100,7 @@ def init_app(app: Flask) -> None:
     app.extensions["access"] = True
     app.before_request(load_staff)
     app.before_request(refuse_undeclared)
+    app.after_request(tell_browser)
     app.context_processor(_for_templates)
 
 
@@ -111,7 +112,32 @@ def load_staff() -> None:
         return
     with transaction() as session:
         # what a page asks by itself keeps no session open
-        g.account = sign_in.load(session, secret, demo=settings().demo, visit=not asks_by_itself())
+        found = sessions.load(session, secret, demo=settings().demo, visit=not asks_by_itself())
+    if found is not None:
+        g.account = found.account
+        keep_secret(found.secret)
+
+
+def keep_secret(secret: str) -> None:
+    """From this request on, the browser's session is the one with this secret; empty: it has none."""
+    if secret != session_secret():
+        g.session_secret = secret
+
+
+def tell_browser(response: Response) -> Response:
+    """Puts another secret into the browser's cookie, out of reach of scripts and of other sites, or takes it away."""
+    if "session_secret" not in g:
+        return response
+    secret = session_secret()
+    response.set_cookie(
+        session_cookie(),
+        secret,
+        max_age=int(sessions.ABSOLUTE.total_seconds()) if secret else 0,
+        secure=settings().secure_cookies,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 def refuse_undeclared() -> None:
@@ -133,8 +159,8 @@ def session_cookie() -> str:
 
 
 def session_secret() -> str:
-    """What the browser's cookie holds; empty without one."""
-    return request.cookies.get(session_cookie(), "")
+    """The secret of the browser's session; empty without one."""
+    return cast(str, g.session_secret) if "session_secret" in g else request.cookies.get(session_cookie(), "")
 
 
 def _signed_out() -> ResponseReturnValue:

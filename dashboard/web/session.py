@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Blueprint, Flask, Response, make_response, redirect, request, session, url_for
+from flask import Blueprint, Flask, Response, redirect, request, session, url_for
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from wtforms import EmailField, Form, PasswordField, ValidationError
 from wtforms.validators import InputRequired
 
 from dashboard.database import transaction
+from dashboard.staff import sessions
 from dashboard.staff import sign_in as signing_in
-from dashboard.staff.accounts import MAX_PASSWORD, dummy_hash, email_problem, normalise_email
+from dashboard.staff.accounts import email_problem, normalise_email
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
+from dashboard.staff.passwords import MAX_PASSWORD, dummy_hash
+from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
 from dashboard.web.rendering import local_address, render
 
@@ -87,13 +90,10 @@ def sign_out() -> ResponseReturnValue:
     """Ends the session here and in the database."""
     if secret := access.session_secret():
         with transaction() as database:
-            signing_in.end(database, secret)
+            sessions.end(database, secret)
+    access.keep_secret("")
     session.clear()
-    response = make_response(redirect(url_for("session.sign_in"), 303))
-    response.delete_cookie(
-        access.session_cookie(), secure=access.settings().secure_cookies, httponly=True, samesite="Lax"
-    )
-    return response
+    return redirect(url_for("session.sign_in"), 303)
 
 
 def next_address() -> str:
@@ -114,19 +114,10 @@ def _say(form: SignInForm, message: str) -> None:
     form.password.errors = [message]
 
 
-def _started(signed_in: signing_in.SignedIn) -> Response:
+def _started(signed_in: SignedIn) -> ResponseReturnValue:
     # The same person signing in again keeps the CSRF secret, so that a page still open can be saved; nobody else does.
     if session.get("who") != signed_in.account.email:
         session.clear()
         session["who"] = signed_in.account.email
-    response = make_response(redirect(next_address(), 303))
-    age = int(signing_in.ABSOLUTE.total_seconds())
-    response.set_cookie(
-        access.session_cookie(),
-        signed_in.secret,
-        max_age=age,
-        secure=access.settings().secure_cookies,
-        httponly=True,
-        samesite="Lax",
-    )
-    return response
+    access.keep_secret(signed_in.secret)
+    return redirect(next_address(), 303)

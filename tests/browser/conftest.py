@@ -26,7 +26,7 @@ from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.models import StaffAccount, StaffSession
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
-from dashboard.staff.sign_in import ABSOLUTE
+from dashboard.staff.sessions import ABSOLUTE
 from tests.browser import chromium
 from tests.conftest import PREFIX, test_settings, url_of
 

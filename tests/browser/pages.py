@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 AMARA = "usr_7f3k2q"
+NOOR = "noor@example.com"
 PAYMENTS, DATA_SOURCE, MOBILE = "setup-payments", "connect-data-source", "install-mobile-app"
 
 
@@ -147,3 +148,33 @@ def tab_to(page: Page, target: Locator, most: int = 80) -> None:
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"{target} is not reached with Tab")
+
+
+# Signing in, staff ---------------------------------------------------------------------------------------------------
+
+
+def sign_in(page: Page, email: str, password: str) -> None:
+    """Fills in the sign-in form and sends it."""
+    form = page.get_by_test_id("sign-in-form")
+    form.get_by_label("Email").fill(email)
+    form.get_by_label("Password").fill(password)
+    form.get_by_role("button", name="Sign in").click()
+
+
+def invite(ada: Page, role: str = "Support agent") -> str:
+    """Invites Noor; the link that is shown."""
+    ada.goto("/settings/staff")
+    ada.get_by_test_id("invite").click()
+    form = ada.get_by_test_id("invite-form")
+    form.get_by_label("Name").fill("Noor Haddad")
+    form.get_by_label("Email").fill(NOOR)
+    form.get_by_role("radio", name=role).check()
+    form.get_by_role("button", name="Invite and show the link").click()
+    expect(ada.get_by_test_id("shown-link")).to_be_focused()
+    return ada.get_by_test_id("shown-link-value").input_value()
+
+
+def choose_role(ada: Page, role: str) -> None:
+    """Gives the account whose page is open another role."""
+    ada.get_by_test_id("role-form").get_by_role("radio", name=role).check()
+    ada.get_by_role("button", name="Save role").click()

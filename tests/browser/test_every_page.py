@@ -19,9 +19,11 @@ from tests.browser.pages import (
     DATA_SOURCE,
     MOBILE,
     PAYMENTS,
+    choose_role,
     choose_status,
     comment_field,
     confirm,
+    invite,
     look_again,
     open_draft,
     open_person,
@@ -113,6 +115,14 @@ ADDRESSES = {
     "person as of an earlier day": f"/people/{AMARA}?as_of={(datetime.now(UTC) - timedelta(days=8)).date()}",
     "person before they joined": f"/people/{AMARA}?as_of=2020-01-01",
     "erase a person": f"/people/{AMARA}/erase",
+    "staff": "/settings/staff",
+    "invite someone": "/settings/staff/invite",
+    "an account": "/settings/staff/2",
+    "one's own among the staff": "/settings/staff/4",
+    "no tokens": "/settings/tokens",
+    "new token": "/settings/tokens/new",
+    "your account": "/settings/account",
+    "a link that does not work": "/set-password?link=x",
     "not found": "/people/nobody",
     "the API": "/api/docs",
 }
@@ -424,6 +434,124 @@ def row_not_sent(tomas: Page, _ada: Page) -> None:
     tomas.context.clear_cookies(name="staff_session")
     save(tomas, PAYMENTS, "Done")
     expect(tomas.get_by_test_id("notice")).to_be_visible()
+
+
+def refused_invitation(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/staff/invite")
+    ada.get_by_test_id("send-invite").click()
+    expect(ada.get_by_test_id("role-error")).to_be_visible()
+
+
+def shown_link(ada: Page, _tomas: Page) -> None:
+    invite(ada)
+
+
+def invited(ada: Page, _tomas: Page) -> None:
+    invite(ada)
+    ada.get_by_role("link", name="See the account").click()
+    expect(ada.get_by_test_id("withdraw-invitation")).to_be_visible()
+
+
+def choosing_a_password(ada: Page, _tomas: Page) -> None:
+    ada.goto(invite(ada))
+    ada.get_by_test_id("set-password").click()
+    expect(ada.get_by_test_id("password-error")).to_be_visible()
+
+
+def link_of_an_account(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/staff/2")
+    ada.get_by_test_id("make-link").click()
+    expect(ada.get_by_test_id("shown-link")).to_be_focused()
+    ada.get_by_text("Disable this account").click()
+
+
+def changed_role(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/staff/2")
+    choose_role(ada, "Viewer")
+    expect(ada.get_by_test_id("flash")).to_be_visible()
+
+
+def stale_account(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/staff/2")
+    other = ada.context.new_page()
+    changed_role(other, _tomas)
+    choose_role(ada, "Onboarding manager")
+    expect(ada.get_by_test_id("stale-account-panel")).to_be_focused()
+
+
+def disabled_account(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/staff/2")
+    ada.get_by_text("Disable this account").click()
+    ada.get_by_test_id("disable").click()
+    expect(ada.get_by_test_id("enable")).to_be_visible()
+
+
+def ended_session(ada: Page, tomas: Page) -> None:
+    ada.goto("/settings/staff/2")
+    ada.get_by_test_id("end-session").click()
+    expect(ada.get_by_test_id("flash")).to_be_visible()
+
+
+def refused_password(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/account")
+    ada.get_by_test_id("change-password").click()
+    expect(ada.get_by_test_id("old-error")).to_be_visible()
+
+
+def refused_token(ada: Page, _tomas: Page) -> None:
+    ada.goto("/settings/tokens/new")
+    ada.get_by_test_id("create-token").click()
+    expect(ada.get_by_test_id("scopes-error")).to_be_visible()
+
+
+def shown_token(ada: Page, _tomas: Page, name: str = "shop") -> None:
+    ada.goto("/settings/tokens/new")
+    ada.get_by_label("Name").fill(name)
+    ada.get_by_role("checkbox").first.check()
+    ada.get_by_test_id("create-token").click()
+    expect(ada.get_by_test_id("shown-token")).to_be_focused()
+
+
+def revoking(ada: Page, tomas: Page) -> None:
+    shown_token(ada, tomas)
+    ada.goto("/settings/tokens")
+    ada.get_by_test_id("revoke").click()
+    expect(ada.get_by_test_id("confirm-revoke")).to_be_visible()
+
+
+def tokens_of_both_kinds(ada: Page, tomas: Page) -> None:
+    revoking(ada, tomas)
+    ada.get_by_test_id("confirm-revoke").click()
+    shown_token(ada, tomas, "job")
+    ada.goto("/settings/tokens")
+    ada.get_by_test_id("tokens-over").locator("summary").click()
+    expect(ada.get_by_test_id("token-row-shop")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        refused_invitation,
+        shown_link,
+        invited,
+        choosing_a_password,
+        link_of_an_account,
+        changed_role,
+        stale_account,
+        disabled_account,
+        ended_session,
+        refused_password,
+        refused_token,
+        shown_token,
+        revoking,
+        tokens_of_both_kinds,
+    ],
+    ids=lambda way: way.__name__,
+)
+def test_what_an_administrator_meets(enter: Enter, way: Way) -> None:
+    ada, tomas = enter("admin"), enter("support")
+    way(ada, tomas)
+    check(ada)
 
 
 @pytest.mark.parametrize(

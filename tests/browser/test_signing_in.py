@@ -9,16 +9,9 @@ from playwright.sync_api import Page, expect
 
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS, DemoAccount
 from tests.browser.conftest import Enter, both_ways, scriptless
-from tests.browser.pages import AMARA, MOBILE, at, save, see_heading, see_saved
+from tests.browser.pages import AMARA, MOBILE, at, save, see_heading, see_saved, sign_in
 
 MAYA = DEMO_ACCOUNTS[0]
-
-
-def sign_in(page: Page, email: str, password: str) -> None:
-    form = page.get_by_test_id("sign-in-form")
-    form.get_by_label("Email").fill(email)
-    form.get_by_label("Password").fill(password)
-    form.get_by_role("button", name="Sign in").click()
 
 
 def sign_in_as_support(page: Page) -> None:

@@ -15,7 +15,7 @@ from dashboard.models import AuditEntry, Installation, StaffAccount, User
 from dashboard.onboarding import everybody, history, invariants, people, progress, releases, steps
 from dashboard.onboarding.errors import Conflict, Refused
 from dashboard.onboarding.traffic import traffic
-from dashboard.staff.accounts import password_matches
+from dashboard.staff.passwords import matches
 from tests.factories import MAYA, a_save, a_step, snapshot
 
 AMARA = "usr_7f3k2q"
@@ -172,7 +172,7 @@ def test_there_is_an_account_for_each_role_with_its_password(filled: Session) ->
     hashes = {row.email: row for row in filled.scalars(select(StaffAccount))}
     assert {account.role.value for account in demo.ACCOUNTS} == {"viewer", "support", "manager", "admin"}
     for account in demo.ACCOUNTS:
-        assert password_matches(hashes[account.email].password_hash, account.password)
+        assert matches(hashes[account.email].password_hash, account.password)
 
 
 def test_whoever_acts_for_people_is_one_of_the_accounts(filled: Session) -> None:

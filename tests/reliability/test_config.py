@@ -85,6 +85,12 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("METRICS_TOKEN", "short"),
         ("METRICS_NETWORKS", "10.0.0.0/8 nowhere"),
         ("METRICS_NETWORKS", "10.0.0.1/8"),
+        ("BASE_URL", "onboarding.example.com"),
+        ("BASE_URL", "ftp://onboarding.example.com"),
+        ("BASE_URL", "https://onboarding.example.com/path"),
+        ("BASE_URL", "https://onboarding.example.com:port"),
+        ("BASE_URL", "https://onboarding.example.com#top"),
+        ("BASE_URL", "http://["),
         ("DATABASE_URL", "mysql://me@db/name"),
         ("DATABASE_URL", "not an address"),
         ("DATABASE_URL", "postgresql://me@db:port/name"),
@@ -107,6 +113,13 @@ def test_origins_come_with_commas_or_blanks_between_them(tmp_path: Path) -> None
 
 def test_without_any_origin_nobody_is_let_in(tmp_path: Path) -> None:
     assert settings(tmp_path).cors_origins == settings(tmp_path, CORS_ORIGINS=" , ").cors_origins == frozenset()
+
+
+def test_the_address_that_people_use_has_no_slash_at_its_end(tmp_path: Path) -> None:
+    assert settings(tmp_path).base_url == ""
+    assert settings(tmp_path, BASE_URL="https://onboarding.example.com:8443/").base_url == (
+        "https://onboarding.example.com:8443"
+    )
 
 
 def test_an_own_database_needs_a_secret(tmp_path: Path) -> None:

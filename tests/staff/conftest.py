@@ -1,18 +1,31 @@
-"""Cheap password hashes for this folder's tests; what is left of argon2 is the same code."""
+"""Cheap password hashes for this folder's tests, what is left of argon2 is the same code; and MAYA, who signs in."""
 
 from __future__ import annotations
 
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy.orm import Session
 
-from dashboard.staff import accounts
+from dashboard.models import StaffAccount
+from dashboard.staff import passwords
+from dashboard.staff.permissions import Role
+from tests.staff.signed_in import make_account
+from tests.staff.signing_in import MAYA
 
 
 @pytest.fixture(autouse=True)
 def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> PasswordHasher:
     """Today's parameters, as far as a test is concerned."""
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(accounts, "HASHER", hasher)
+    monkeypatch.setattr(passwords, "HASHER", hasher)
     dummy = hasher.hash("\0")
-    monkeypatch.setattr(accounts, "dummy_hash", lambda: dummy)
+    monkeypatch.setattr(passwords, "dummy_hash", lambda: dummy)
     return hasher
+
+
+@pytest.fixture
+def maya(session: Session) -> StaffAccount:
+    """An onboarding manager with the password PASSWORD; committed."""
+    account = make_account(session, Role.MANAGER, MAYA)
+    session.commit()
+    return account

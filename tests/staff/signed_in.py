@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.models import StaffAccount, StaffSession
 from dashboard.staff.permissions import Role
-from dashboard.staff.sign_in import ABSOLUTE
+from dashboard.staff.sessions import ABSOLUTE
 
 PASSWORD = "correct horse battery"
 # weak on purpose: it is computed for each account of each test

@@ -16,11 +16,12 @@ from dashboard.database import Database
 from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import accounts, sign_in, tokens
+from dashboard.staff import accounts, links, passwords, sessions, sign_in, tokens
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role, Scope
 from tests.staff.signed_in import PASSWORD
 
 BOSS = Actor("staff:ada@example.com", "web")
+OPERATOR = Actor("system:command-line", "cli")
 
 
 def make(session: Session, email: str, role: Role = Role.VIEWER) -> accounts.Account:
@@ -77,15 +78,15 @@ def test_a_password_is_kept_as_argon2id_and_nowhere_in_the_audit_log(session: Se
     make(session, "maya@example.com")
     row = session.scalars(select(StaffAccount)).one()
     assert extract_parameters(row.password_hash).type is Type.ID
-    assert accounts.password_matches(row.password_hash, PASSWORD)
-    assert not accounts.password_matches(row.password_hash, PASSWORD + " ")
-    assert not accounts.password_matches(row.password_hash, "\ud800")
+    assert passwords.matches(row.password_hash, PASSWORD)
+    assert not passwords.matches(row.password_hash, PASSWORD + " ")
+    assert not passwords.matches(row.password_hash, "\ud800")
     assert PASSWORD not in str([(entry.changes, entry.note) for entry in session.scalars(select(AuditEntry))])
 
 
 def test_no_password_matches_an_unknown_account(session: Session) -> None:
-    assert not accounts.password_matches(None, "\0")
-    assert not accounts.password_matches(None, "")
+    assert not passwords.matches(None, "\0")
+    assert not passwords.matches(None, "")
 
 
 def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +97,9 @@ def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch:
             verified.append(str(hash))
             return super().verify(hash, password)
 
-    monkeypatch.setattr(accounts, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
-    assert not accounts.password_matches(None, PASSWORD)
-    assert verified == [accounts.dummy_hash()]
+    monkeypatch.setattr(passwords, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
+    assert not passwords.matches(None, PASSWORD)
+    assert verified == [passwords.dummy_hash()]
 
 
 def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) -> None:
@@ -113,7 +114,7 @@ def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) 
 
 def test_the_same_role_again_changes_nothing(session: Session) -> None:
     make(session, "ada@example.com", Role.ADMIN)
-    accounts.change_role(session, BOSS, "ada@example.com", Role.ADMIN)
+    accounts.change_role(session, OPERATOR, "ada@example.com", Role.ADMIN)
     assert len(audit(session)) == 1
 
 
@@ -130,8 +131,8 @@ def test_a_disabled_account_comes_back_when_enabled(session: Session) -> None:
 
 Change = Callable[[Session, str], object]
 REMOVALS: dict[str, Change] = {
-    "disable": lambda session, email: accounts.disable(session, BOSS, email),
-    "change_role": lambda session, email: accounts.change_role(session, BOSS, email, Role.MANAGER),
+    "disable": lambda session, email: accounts.disable(session, OPERATOR, email),
+    "change_role": lambda session, email: accounts.change_role(session, OPERATOR, email, Role.MANAGER),
 }
 
 
@@ -144,6 +145,104 @@ def test_the_last_admin_stays(session: Session, removal: str) -> None:
         REMOVALS[removal](session, "ada@example.com")
     make(session, "second@example.com", Role.ADMIN)
     REMOVALS[removal](session, "ada@example.com")
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_who_was_only_invited_does_not_count_as_an_admin(session: Session, removal: str) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    links.invite(session, BOSS, email="new@example.com", name="New", role=Role.ADMIN)
+    with pytest.raises(Refused, match="last administrator"):
+        REMOVALS[removal](session, "ada@example.com")
+    REMOVALS[removal](session, "new@example.com")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: accounts.disable(session, BOSS, "ada@example.com"),
+        lambda session: accounts.change_role(session, BOSS, "ADA@example.com", Role.VIEWER),
+        lambda session: accounts.change_role(session, BOSS, "ada@example.com", Role.ADMIN),
+    ],
+)
+def test_nobody_changes_their_own_role_or_disables_themself(
+    session: Session, change: Callable[[Session], object]
+) -> None:
+    make(session, "ada@example.com", Role.ADMIN)
+    make(session, "ben@example.com", Role.ADMIN)
+    with pytest.raises(Refused, match="Ask another administrator"):
+        change(session)
+    assert len(audit(session)) == 2
+
+
+# Two administrators at once ------------------------------------------------------------------------------------------
+
+
+def test_each_change_moves_the_row_version_on_by_one(session: Session) -> None:
+    made = make(session, "maya@example.com")
+    seen = [made.row_version]
+    seen.append(accounts.change_role(session, BOSS, made.email, Role.SUPPORT, seen[-1]).row_version)
+    accounts.disable(session, BOSS, made.email, seen=seen[-1])
+    seen.append(accounts.enable(session, BOSS, made.email, seen[-1] + 1).row_version)
+    accounts.rename(session, BOSS, made.email, "Maya L.")
+    found = accounts.find(session, made.email)
+    assert found is not None
+    assert [*seen, found.row_version] == [1, 2, 4, 4]
+
+
+def test_a_stale_change_changes_nothing_and_tells_what_others_did(session: Session) -> None:
+    make(session, "maya@example.com")
+    make(session, "other@example.com")
+    accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 1)
+    accounts.disable(session, OPERATOR, "maya@example.com", seen=2)
+    accounts.change_role(session, BOSS, "other@example.com", Role.SUPPORT, 1)
+    for change in (
+        lambda: accounts.change_role(session, BOSS, "maya@example.com", Role.MANAGER, 1),
+        lambda: accounts.enable(session, BOSS, "maya@example.com", 1),
+    ):
+        with pytest.raises(accounts.StaleAccount) as caught:
+            change()
+        told = [(one.by, one.action, one.role) for one in caught.value.changes]
+        assert told == [
+            ("staff:ada@example.com", "staff.role_changed", (Role.VIEWER, Role.SUPPORT)),
+            ("system:command-line", "staff.disabled", None),
+        ]
+    found = accounts.find(session, "maya@example.com")
+    assert found is not None
+    assert (found.role, found.state) == (Role.SUPPORT, "disabled")
+
+
+def test_what_is_so_already_is_not_stale(session: Session) -> None:
+    make(session, "maya@example.com")
+    accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 1)
+    assert accounts.change_role(session, OPERATOR, "maya@example.com", Role.SUPPORT, 1).row_version == 2
+    assert accounts.disable(session, BOSS, "maya@example.com", seen=2) == []
+    assert accounts.disable(session, OPERATOR, "maya@example.com", seen=2) == []
+
+
+def test_a_row_version_of_the_future_is_stale_too(session: Session) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(accounts.StaleAccount) as caught:
+        accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 7)
+    assert caught.value.changes == ()
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_changes_with_an_entry_of_before_and_after(session: Session) -> None:
+    make(session, "maya@example.com")
+    assert accounts.rename(session, BOSS, "maya@example.com", " Maya Lindqvist ").name == "Maya Lindqvist"
+    accounts.rename(session, BOSS, "maya@example.com", "Maya Lindqvist")
+    entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "staff.renamed")).all()
+    assert [entry.changes for entry in entries] == [{"name": ["Some One", "Maya Lindqvist"]}]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 201, "a\0b", "a\nb"])
+def test_a_bad_name_is_refused(session: Session, name: str) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(Invalid) as caught:
+        accounts.rename(session, BOSS, "maya@example.com", name)
+    assert list(caught.value.problems) == ["name"]
 
 
 def wait_until_blocked(session: Session) -> None:
@@ -200,7 +299,7 @@ def test_a_new_password_ends_the_sessions(session: Session) -> None:
     assert signed_in is not None
     accounts.set_password(session, BOSS, "maya@example.com", "another password")
     session.commit()
-    assert sign_in.load(session, signed_in.secret) is None
+    assert sessions.load(session, signed_in.secret) is None
 
 
 def test_disabling_revokes_the_tokens_that_the_account_made(session: Session) -> None:

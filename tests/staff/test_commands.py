@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dashboard.models import AuditEntry, StaffAccount
+from dashboard.models import AuditEntry, StaffAccount, StaffLink
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, tokens
+from dashboard.staff import accounts, links, passwords, tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.program import Program
 from tests.staff.signed_in import PASSWORD, make_account
@@ -29,7 +29,7 @@ def test_an_account_is_made_with_a_password_that_is_printed(dashboard: Program, 
     assert done.code == 0
     first, second = done.out.splitlines()
     assert first == "ada@example.com can sign in as Administrator."
-    assert accounts.password_matches(password_of(session, "ada@example.com"), second.removeprefix("Password: "))
+    assert passwords.matches(password_of(session, "ada@example.com"), second.removeprefix("Password: "))
     assert session.scalars(select(AuditEntry.actor)).one() == "system:command-line"
 
 
@@ -38,7 +38,7 @@ def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, sess
     done = dashboard(*add, given=PASSWORD + "\n")
     assert done.json["role"] == "admin"
     assert PASSWORD not in done.out
-    assert accounts.password_matches(password_of(session, "ada@example.com"), PASSWORD)
+    assert passwords.matches(password_of(session, "ada@example.com"), PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,57 @@ def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: S
     assert "vic@example.com  manager  disabled" in dashboard("user", "list").out
     assert dashboard("user", "enable", "vic@example.com").code == 0
     assert dashboard("user", "password", "vic@example.com").out.splitlines()[1].startswith("Password: ")
+
+
+BASE = "https://onboarding.example.com"
+
+
+def secret_in(link: str) -> str:
+    assert link.startswith(f"{BASE}/set-password?link=")
+    return link.partition("?link=")[2]
+
+
+def test_an_invitation_is_a_link_with_which_they_choose_a_password(dashboard: Program, session: Session) -> None:
+    invite = ("user", "invite", "Noor@example.com", "--name", "Noor", "--role", "support")
+    text, link = dashboard(*invite, "--base-url", f"{BASE}/").out.splitlines()
+    assert text.startswith("noor@example.com chooses a password here, once, until ")
+    assert links.use(session, secret_in(link), PASSWORD) is not None
+    session.commit()
+    assert "noor@example.com  support  active" in dashboard("user", "list").out
+
+
+def test_a_link_for_whoever_forgot_their_password(dashboard: Program, session: Session) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    session.commit()
+    first = dashboard("user", "reset-link", "ada@example.com", "--base-url", BASE, "--json").json
+    second = dashboard("user", "reset-link", "ada@example.com", "--base-url", BASE, "--json").json
+    assert links.opened(session, secret_in(first["link"])) is None
+    opened = links.opened(session, secret_in(second["link"]))
+    assert opened is not None
+    assert opened.email == second["email"] == "ada@example.com"
+    assert second["link_expires_at"] > first["link_expires_at"]
+
+
+def test_the_address_is_told_by_the_environment_too(database_url: str, session: Session) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    session.commit()
+    dashboard = Program({"DATABASE_URL": database_url, "BASE_URL": BASE})
+    assert secret_in(dashboard("user", "reset-link", "ada@example.com").out.splitlines()[1])
+
+
+@pytest.mark.parametrize(
+    "base", ["onboarding.example.com", "ftp://x.example", f"{BASE}/path", "http://[", "javascript:x"]
+)
+def test_without_an_address_there_is_no_link(dashboard: Program, session: Session, base: str) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    session.commit()
+    missing = dashboard("user", "reset-link", "ada@example.com")
+    assert (missing.code, missing.out) == (2, "")
+    assert "--base-url" in missing.err
+    wrong = dashboard("user", "reset-link", "ada@example.com", "--base-url", base)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--base-url must be an address such as" in wrong.err
+    assert session.scalars(select(StaffLink)).all() == []
 
 
 def test_refusals_end_with_1_and_unknown_names_with_2(dashboard: Program, session: Session) -> None:

@@ -8,63 +8,18 @@ from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import NotFound
-from dashboard.staff import accounts, demo_accounts, sign_in
+from dashboard.staff import accounts, demo_accounts, passwords, sessions, sign_in
 from dashboard.staff.permissions import Role
 from tests.staff.signed_in import PASSWORD, make_account
+from tests.staff.signing_in import ELSEWHERE, HOME, MAYA, attempt, fail, get_in, pass_time
 
-MAYA, HOME, ELSEWHERE = "maya@example.com", "192.0.2.1", "198.51.100.7"
 BOSS = Actor("staff:ada@example.com", "web")
-
-
-@pytest.fixture
-def maya(session: Session) -> StaffAccount:
-    account = make_account(session, Role.MANAGER, MAYA)
-    session.commit()
-    return account
-
-
-def attempt(
-    session: Session, password: str, email: str = MAYA, address: str = HOME, replaces: str = ""
-) -> sign_in.SignedIn | None:
-    """One sign-in as the door does it: two transactions."""
-    admitted = sign_in.admit(session, email, address)
-    session.commit()
-    outcome = sign_in.complete(session, admitted, password, user_agent="A browser", replaces=replaces)
-    session.commit()
-    return outcome
-
-
-def get_in(session: Session, address: str = HOME, replaces: str = "") -> str:
-    signed_in = attempt(session, PASSWORD, address=address, replaces=replaces)
-    assert signed_in is not None
-    return signed_in.secret
-
-
-def fail(session: Session, times: int, email: str = MAYA, address: str = HOME) -> None:
-    """Refused sign-ins in a row, as if each had waited as long as it was told to."""
-    for _ in range(times):
-        session.add(SignInFailure(email=email, address=address))
-    session.commit()
-
-
-def pass_time(session: Session, by: timedelta) -> None:
-    """Moves everything that happened into the past."""
-    session.execute(update(SignInFailure).values(at=SignInFailure.at - by))
-    session.execute(
-        update(StaffSession).values(
-            created_at=StaffSession.created_at - by,
-            last_seen_at=StaffSession.last_seen_at - by,
-            expires_at=StaffSession.expires_at - by,
-        )
-    )
-    session.commit()
 
 
 def test_the_right_password_starts_a_session(session: Session, maya: StaffAccount) -> None:
@@ -72,8 +27,8 @@ def test_the_right_password_starts_a_session(session: Session, maya: StaffAccoun
     assert signed_in is not None
     assert signed_in.account.email == MAYA
     assert signed_in.account.last_sign_in_at is not None
-    loaded = sign_in.load(session, signed_in.secret)
-    assert loaded == signed_in.account
+    loaded = sessions.load(session, signed_in.secret)
+    assert loaded == signed_in
     row = session.scalars(select(StaffSession)).one()
     assert (row.address, row.user_agent) == (HOME, "A browser")
 
@@ -84,7 +39,7 @@ def test_only_the_digest_of_the_secret_is_stored(session: Session, maya: StaffAc
     assert len(secret) >= 43
     assert secret not in row.id
     assert len(row.id) == 64
-    assert sign_in.load(session, row.id) is None
+    assert sessions.load(session, row.id) is None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +67,7 @@ def test_each_refusal_computes_exactly_one_hash(
             computed.append("hash")
             return super().hash(password, salt=salt)
 
-    monkeypatch.setattr(accounts, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(passwords, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
     make_account(session, Role.VIEWER, "off@example.com").disabled_at = func.now()
     for email in (MAYA, "nobody@example.com"):
         assert attempt(session, "wrong password", email=email) is None
@@ -124,7 +79,7 @@ def test_a_disabled_account_gets_no_further(session: Session, maya: StaffAccount
     secret = get_in(session)
     maya.disabled_at = func.now()
     session.commit()
-    assert sign_in.load(session, secret) is None
+    assert sessions.load(session, secret) is None
     assert attempt(session, PASSWORD) is None
 
 
@@ -137,18 +92,20 @@ def test_a_password_hash_of_other_parameters_is_replaced(session: Session, maya:
     get_in(session)
     session.refresh(maya)
     assert maya.password_hash != old
-    assert accounts.password_matches(maya.password_hash, PASSWORD)
+    assert passwords.matches(maya.password_hash, PASSWORD)
 
 
 def test_a_password_replaced_while_it_was_verified_no_longer_counts(
     session: Session, database: Database, maya: StaffAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    matches = passwords.matches
+
     def slow(password_hash: str | None, password: str) -> bool:
         with database.transaction() as other:
             accounts.set_password(other, BOSS, MAYA, "another password")
-        return accounts.password_matches(password_hash, password)
+        return matches(password_hash, password)
 
-    monkeypatch.setattr(sign_in, "password_matches", slow)
+    monkeypatch.setattr(passwords, "matches", slow)
     assert attempt(session, PASSWORD) is None
 
 
@@ -271,108 +228,6 @@ def test_attempts_at_once_are_counted_like_attempts_in_a_row(database: Database)
     assert sum(admitted) == sign_in.FREE_PER_ACCOUNT
 
 
-# Sessions ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_session_ends_when_idle(session: Session, maya: StaffAccount) -> None:
-    secret = get_in(session)
-    pass_time(session, sign_in.IDLE - timedelta(minutes=2))
-    assert sign_in.load(session, secret) is not None
-    session.commit()
-    pass_time(session, sign_in.IDLE - timedelta(minutes=2))
-    assert sign_in.load(session, secret) is not None
-    session.commit()
-    pass_time(session, sign_in.IDLE + timedelta(seconds=1))
-    assert sign_in.load(session, secret) is None
-
-
-def test_a_session_ends_for_good_however_busy_it_is(session: Session, maya: StaffAccount) -> None:
-    secret = get_in(session)
-    for _ in range(int(sign_in.ABSOLUTE / timedelta(hours=6)) - 1):
-        pass_time(session, timedelta(hours=6))
-        assert sign_in.load(session, secret) is not None
-        session.commit()
-    pass_time(session, timedelta(hours=6))
-    assert sign_in.load(session, secret) is None
-
-
-def test_a_visit_is_noted_once_a_minute(session: Session, maya: StaffAccount) -> None:
-    secret = get_in(session)
-
-    def seen() -> object:
-        session.commit()
-        return session.scalar(select(StaffSession.last_seen_at))
-
-    first = seen()
-    sign_in.load(session, secret)
-    assert seen() == first
-    pass_time(session, timedelta(seconds=61))
-    moved = seen()
-    sign_in.load(session, secret)
-    assert seen() != moved
-
-
-def test_noting_a_visit_waits_for_nobody(session: Session, database: Database, maya: StaffAccount) -> None:
-    secret = get_in(session)
-    pass_time(session, timedelta(minutes=5))
-    with database.transaction() as other:
-        other.execute(select(StaffSession.id).with_for_update())
-        session.execute(select(func.set_config("lock_timeout", "200ms", True)))
-        assert sign_in.load(session, secret) is not None
-
-
-def test_signing_in_again_rotates_the_session(session: Session, maya: StaffAccount) -> None:
-    first = get_in(session)
-    second = get_in(session, replaces=first)
-    assert second != first
-    assert sign_in.load(session, first) is None
-    assert sign_in.load(session, second) is not None
-
-
-def test_a_role_change_counts_in_the_next_request(session: Session, maya: StaffAccount) -> None:
-    secret = get_in(session)
-    accounts.change_role(session, BOSS, MAYA, Role.VIEWER)
-    session.commit()
-    loaded = sign_in.load(session, secret)
-    assert loaded is not None
-    assert loaded.role is Role.VIEWER
-
-
-def test_an_ended_session_is_over(session: Session, maya: StaffAccount) -> None:
-    secret = get_in(session)
-    sign_in.end(session, secret)
-    session.commit()
-    assert sign_in.load(session, secret) is None
-    sign_in.end(session, "never was one")
-
-
-def test_sessions_are_listed_and_ended_one_by_one_or_all(session: Session, maya: StaffAccount) -> None:
-    here, there, third = get_in(session), get_in(session, ELSEWHERE), get_in(session, ELSEWHERE)
-    listed = sign_in.sessions_of(session, MAYA, here)
-    assert sorted((one.address, one.is_current) for one in listed) == [
-        (HOME, True),
-        (ELSEWHERE, False),
-        (ELSEWHERE, False),
-    ]
-    victim = next(one for one in listed if not one.is_current)
-    sign_in.end_one(session, BOSS, MAYA, victim.id)
-    with pytest.raises(NotFound):
-        sign_in.end_one(session, BOSS, MAYA, victim.id)
-    assert sign_in.end_all(session, BOSS, MAYA, but=here) == 1
-    session.commit()
-    assert [sign_in.load(session, secret) is not None for secret in (here, there, third)] == [True, False, False]
-    actions = session.scalars(select(AuditEntry.action).where(AuditEntry.action == "staff.sessions_ended")).all()
-    assert len(actions) == 2
-
-
-def test_nobody_ends_a_session_of_another_account(session: Session, maya: StaffAccount) -> None:
-    get_in(session)
-    make_account(session, Role.VIEWER, "other@example.com")
-    (hers,) = sign_in.sessions_of(session, MAYA)
-    with pytest.raises(NotFound):
-        sign_in.end_one(session, BOSS, "other@example.com", hers.id)
-
-
 def test_demo_accounts_sign_in_in_demo_mode_only(session: Session) -> None:
     demo_accounts.create_missing(session)
     demo_accounts.create_missing(session)
@@ -382,6 +237,6 @@ def test_demo_accounts_sign_in_in_demo_mode_only(session: Session) -> None:
         admitted = sign_in.admit(session, account.email, HOME)
         signed_in = sign_in.complete(session, admitted, account.password, demo=True)
         assert signed_in is not None
-        assert sign_in.load(session, signed_in.secret, demo=True) == signed_in.account
-        assert sign_in.load(session, signed_in.secret) is None
+        assert sessions.load(session, signed_in.secret, demo=True) == signed_in
+        assert sessions.load(session, signed_in.secret) is None
     assert len(accounts.everyone(session)) == len(Role)

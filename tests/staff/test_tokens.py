@@ -59,6 +59,24 @@ def test_a_revoked_token_is_nobody_for_ever(session: Session) -> None:
         tokens.create(session, BOSS, name="shop", scopes=SCOPES)
 
 
+def test_a_token_is_found_by_its_number(session: Session) -> None:
+    made = tokens.create(session, BOSS, name="shop", scopes=SCOPES)
+    assert tokens.one(session, made.entry.id) == made.entry
+    for token_id in (0, made.entry.id + 1, 2**31, 2**80):
+        with pytest.raises(NotFound):
+            tokens.one(session, token_id)
+
+
+def test_the_tokens_that_somebody_made_and_that_work(session: Session) -> None:
+    for name in ("b", "a", "over"):
+        tokens.create(session, BOSS, name=name, scopes=SCOPES, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    tokens.create(session, Actor("staff:ben@example.com"), name="bens", scopes=SCOPES)
+    tokens.revoke(session, BOSS, "over")
+    assert tokens.working_of(session, BOSS.key) == ["a", "b"]
+    session.execute(update(ApiToken).values(expires_at=func.now()))
+    assert tokens.working_of(session, BOSS.key) == []
+
+
 @pytest.mark.parametrize("name", ["other", "a\0b", ""])
 def test_an_unknown_token_cannot_be_revoked(session: Session, name: str) -> None:
     with pytest.raises(NotFound):

@@ -1,0 +1,163 @@
+"""One-time links with which staff choose a password: an invitation, or a new one for whoever forgot theirs.
+
+An account has one link at most, and the database only its SHA-256. Who opens one holds an account's password in their
+hand, so whoever makes a link hands it over themself: nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from dashboard.models import StaffAccount, StaffLink
+from dashboard.onboarding import history
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import NotFound, Refused
+from dashboard.staff import accounts, passwords, rate_limits
+from dashboard.staff.accounts import Account, account_from, actor_key
+from dashboard.staff.demo_accounts import may_sign_in
+from dashboard.staff.permissions import Role
+from dashboard.staff.rate_limits import WINDOW_S
+from dashboard.staff.sign_in import Throttled, network_of
+from dashboard.staff.tokens import digest
+
+PATH = "/set-password"
+VALID = timedelta(hours=72)
+TRIES_A_MINUTE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A fresh link of an account; `secret` is known now and never again."""
+
+    account: Account
+    secret: str
+    expires_at: datetime
+
+    def address(self, base_url: str) -> str:
+        """What is handed over. The secret is in the query, which no log of ours keeps."""
+        return f"{base_url}{PATH}?link={self.secret}"
+
+
+def invite(session: Session, actor: Actor, *, email: str, name: str, role: Role) -> Link:
+    """Makes an account without a password, and the link with which its owner chooses one.
+
+    Raises Invalid naming each member that is wrong, an address that has an account or an invitation included.
+    """
+    row = accounts.add(session, email=email, name=name, role=role, password_hash=None)
+    changes = {"role": [None, role.value], "name": [None, row.name]}
+    history.record(session, actor, "staff.invited", subject=row.email, changes=changes)
+    return _put(session, actor, row)
+
+
+def make(session: Session, actor: Actor, email: str, *, seen: int | None = None, demo: bool = False) -> Link:
+    """A new link for the account, in the place of one that it had. The password that it has goes on until it is used.
+
+    Raises NotFound, StaleAccount (`seen` as in accounts.change_role), or Refused: one's own account, or one that may not
+    sign in.
+    """
+    row = accounts.locked(session, email)
+    if actor.key == actor_key(row.email):
+        raise Refused("Change your own password on your account page: it takes the one that you have.")
+    accounts.must_be(session, row, seen)
+    if row.disabled_at is not None:
+        raise Refused(f"The account {row.email} is disabled. Enable it first.")
+    if not may_sign_in(row.email, demo=demo):
+        raise Refused(f"{row.email} is a demo account, which signs in nowhere but in a demo.")
+    row.row_version += 1
+    session.flush()
+    is_invited = row.password_hash is None
+    history.record(session, actor, "staff.invitation_renewed" if is_invited else "staff.link_made", subject=row.email)
+    return _put(session, actor, row)
+
+
+def withdraw(session: Session, actor: Actor, email: str) -> None:
+    """Takes an invitation back, and with it the account, which never did anything. Raises NotFound, or Refused: too late."""
+    row = accounts.locked(session, email)
+    if row.password_hash is not None:
+        raise Refused(f"{row.name} has accepted the invitation meanwhile. Disable the account instead.")
+    session.delete(row)
+    session.flush()
+    history.record(session, actor, "staff.invitation_withdrawn", subject=row.email)
+
+
+def admit(session: Session, address: str) -> None:
+    """Counts that somebody at the address opens or sends a link. Raises Throttled, after TRIES_A_MINUTE of them."""
+    cost = WINDOW_S / TRIES_A_MINUTE
+    granted, full_in = rate_limits.draw(session, f"link {network_of(address)}", cost, most=1)
+    if not granted:
+        raise Throttled(max(1, math.ceil(full_in + cost - WINDOW_S)))
+
+
+def opened(session: Session, secret: str, *, demo: bool = False) -> Account | None:
+    """Whose password the link sets; None when it is unknown, used, replaced or expired, which are all the same."""
+    row = _row_of(session, secret)
+    return account_from(row) if row and may_sign_in(row.email, demo=demo) else None
+
+
+def use(session: Session, secret: str, password: str, *, address: str = "", demo: bool = False) -> Account | None:
+    """Sets the password of the link's account and signs it out everywhere; None like `opened`. Works once.
+
+    Both are written to the audit log. Raises Invalid when this cannot be a password; the link stays good then.
+    """
+    account = opened(session, secret, demo=demo)
+    if account is None or not _take(session, secret, account.email, passwords.hashed(password)):
+        changes = {"address": [None, address]}
+        history.record(session, Actor("system:sign-in"), "staff.link_refused", changes=changes)
+        return None
+    history.record(
+        session,
+        Actor(actor_key(account.email)),
+        "staff.joined" if account.is_invited else "staff.password_by_link",
+        subject=account.email,
+        changes={"address": [None, address]},
+    )
+    return accounts.find(session, account.email)
+
+
+def _take(session: Session, secret: str, email: str, password_hash: str) -> bool:
+    """Uses the link up; False when somebody else did, or took it back, while the hash was computed."""
+    try:
+        row = accounts.locked(session, email)
+    except NotFound:
+        return False
+    if _row_of(session, secret) is None:
+        return False
+    if row.password_hash is None:
+        row.row_version += 1
+    accounts.put_password(session, row, password_hash)
+    accounts.end_sessions(session, row)
+    return True
+
+
+def _put(session: Session, actor: Actor, row: StaffAccount) -> Link:
+    secret = secrets.token_urlsafe(32)
+    said = {
+        "secret_hash": digest(secret),
+        "created_at": func.now(),
+        "created_by": actor.key,
+        "expires_at": func.now() + VALID,
+    }
+    statement = insert(StaffLink).values(account_id=row.id, **said)
+    replacing = statement.on_conflict_do_update(index_elements=[StaffLink.account_id], set_=said)
+    expires_at = session.scalars(replacing.returning(StaffLink.expires_at)).one()
+    return Link(account_from(row), secret, expires_at)
+
+
+def _row_of(session: Session, secret: str) -> StaffAccount | None:
+    statement = (
+        select(StaffAccount)
+        .join(StaffLink, StaffLink.account_id == StaffAccount.id)
+        .where(
+            StaffLink.secret_hash == digest(secret),
+            StaffLink.expires_at > func.now(),
+            StaffAccount.disabled_at.is_(None),
+        )
+    )
+    return session.scalar(statement)

@@ -1,0 +1,172 @@
+"""Server-side sessions: which browsers an account is signed in with, for how long, and how they end."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Update, func, select, update
+from sqlalchemy.orm import Session
+
+from dashboard.models import StaffAccount, StaffSession
+from dashboard.onboarding import history
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.errors import NotFound
+from dashboard.staff.accounts import Account, account_from
+from dashboard.staff.demo_accounts import may_sign_in
+from dashboard.staff.tokens import digest
+
+IDLE, ABSOLUTE = timedelta(hours=12), timedelta(days=7)
+SEEN_EVERY = timedelta(minutes=1)
+REMEMBERED = timedelta(days=30)
+MAX_USER_AGENT = 300
+
+UNDER_WAY = timedelta(seconds=30)
+"""How long the secret of before still counts, for requests that were sent before the browser had the new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An account in a browser; `secret` is what its cookie has to hold from now on, and is kept nowhere."""
+
+    account: Account
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A browser in which the account is signed in."""
+
+    id: str
+    created_at: datetime
+    last_seen_at: datetime
+    address: str
+    user_agent: str
+    is_current: bool
+
+
+def start(session: Session, row: StaffAccount, address: str, user_agent: str) -> str:
+    """A new session of the account; its secret."""
+    secret = secrets.token_urlsafe(32)
+    session.add(
+        StaffSession(
+            id=digest(secret),
+            account_id=row.id,
+            expires_at=session.scalar(select(func.now() + ABSOLUTE)),
+            address=address,
+            user_agent=user_agent[:MAX_USER_AGENT],
+        )
+    )
+    session.flush()
+    return secret
+
+
+def load(session: Session, secret: str, *, demo: bool = False, visit: bool = True) -> SignedIn | None:
+    """Whose session this is; None when it is over or the account disabled. Notes a `visit` once a minute.
+
+    After a change of the role the session goes on under another secret, so that whoever knew the old one is left behind.
+    """
+    found = session.execute(
+        select(
+            StaffAccount,
+            StaffSession.id,
+            (StaffSession.last_seen_at < func.now() - SEEN_EVERY).label("visit_due"),
+            StaffSession.renewal_due,
+        )
+        .join(StaffSession, StaffSession.account_id == StaffAccount.id)
+        .where(_known_by(secret), is_open(), StaffAccount.disabled_at.is_(None))
+    ).one_or_none()
+    if found is None or not may_sign_in(found.StaffAccount.email, demo=demo):
+        return None
+    if found.visit_due and visit:
+        _note_visit(session, found.id)
+    if found.renewal_due and found.id == digest(secret):
+        secret = _renew(session, found.id) or secret
+    return SignedIn(account_from(found.StaffAccount), secret)
+
+
+def end(session: Session, secret: str) -> None:
+    """Ends the session; one that is over already stays as it is."""
+    session.execute(update(StaffSession).where(_known_by(secret), is_open()).values(expires_at=func.now()))
+
+
+def sessions_of(session: Session, email: str, secret: str = "") -> list[OpenSession]:
+    """The open sessions of an account, the last used first; the one with this secret is marked."""
+    statement = (
+        select(StaffSession, _known_by(secret))
+        .join(StaffAccount, StaffAccount.id == StaffSession.account_id)
+        .where(StaffAccount.email == email, is_open())
+        .order_by(StaffSession.last_seen_at.desc(), StaffSession.id)
+    )
+    return [
+        OpenSession(row.id, row.created_at, row.last_seen_at, row.address, row.user_agent, is_current)
+        for row, is_current in session.execute(statement)
+    ]
+
+
+def end_one(session: Session, actor: Actor, email: str, session_id: str) -> None:
+    """Ends one session of the account, by the id that `sessions_of` gave. Raises NotFound: not open, or not theirs."""
+    statement = _ending(email).where(StaffSession.id == session_id).returning(StaffSession.id)
+    if session.scalar(statement) is None:
+        raise NotFound("open session", session_id)
+    history.record(session, actor, "staff.sessions_ended", subject=email, changes={"sessions": [1, 0]})
+
+
+def end_all(session: Session, actor: Actor, email: str, *, but: str = "") -> int:
+    """Ends the account's sessions except the one with the secret `but`; how many those were."""
+    count = len(session.scalars(_ending(email).where(~_known_by(but)).returning(StaffSession.id)).all())
+    if count:
+        history.record(session, actor, "staff.sessions_ended", subject=email, changes={"sessions": [count, 0]})
+    return count
+
+
+def renew(session: Session, secret: str) -> str:
+    """Puts another secret in the place of this one, which requests that are under way may still bring; the new one."""
+    return _renew(session, digest(secret)) or secret
+
+
+def _renew(session: Session, session_id: str) -> str:
+    """The new secret; empty where another request got it, at the same time or before."""
+    secret = secrets.token_urlsafe(32)
+    statement = (
+        update(StaffSession)
+        .where(StaffSession.id == session_id, is_open())
+        .values(id=digest(secret), previous_id=session_id, renewed_at=func.now(), renewal_due=False)
+        .returning(StaffSession.id)
+        .execution_options(synchronize_session=False)
+    )
+    return secret if session.scalar(statement) else ""
+
+
+def _note_visit(session: Session, session_id: str) -> None:
+    # two requests at once: the second leaves it to the first instead of waiting for it
+    free = select(StaffSession.id).where(StaffSession.id == session_id).with_for_update(skip_locked=True)
+    session.execute(
+        update(StaffSession)
+        .where(StaffSession.id.in_(free))
+        .values(last_seen_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _ending(email: str) -> Update:
+    of_account = select(StaffAccount.id).where(StaffAccount.email == email)
+    return (
+        update(StaffSession)
+        .where(StaffSession.account_id.in_(of_account), is_open())
+        .values(expires_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _known_by(secret: str) -> ColumnElement[bool]:
+    """The session that has this secret, or had it a moment ago. Never null, so that it can be turned round."""
+    own = digest(secret)
+    had_it = StaffSession.previous_id.is_not(None) & (StaffSession.previous_id == own)
+    return (StaffSession.id == own) | (had_it & (StaffSession.renewed_at > func.now() - UNDER_WAY))
+
+
+def is_open() -> ColumnElement[bool]:
+    """The condition that a session is not over."""
+    return (StaffSession.expires_at > func.now()) & (StaffSession.last_seen_at > func.now() - IDLE)

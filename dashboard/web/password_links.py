@@ -1,0 +1,74 @@
+"""The page that a one-time link leads to: whoever holds it chooses a password. Nothing tells others that it was opened."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import TooManyRequests
+
+from dashboard.database import transaction
+from dashboard.staff import links
+from dashboard.staff.accounts import Account
+from dashboard.staff.sign_in import Throttled
+from dashboard.web import access
+from dashboard.web.rendering import render
+from dashboard.web.security import csrf, require_token
+from dashboard.web.settings_forms import NewPasswordForm
+
+blueprint = Blueprint("password_links", __name__)
+
+
+@blueprint.get(links.PATH)
+@access.public("whoever holds a link chooses a password; slowed down by address")
+def show() -> ResponseReturnValue:
+    """The form. Looking at it uses nothing up: what previews a link for its reader would."""
+    _admit()
+    secret = request.args.get("link", "")
+    return _page(secret, _opened(secret), NewPasswordForm())
+
+
+@blueprint.post(links.PATH)
+@access.public("whoever holds a link chooses a password; slowed down by address")
+def choose() -> ResponseReturnValue:
+    """Sets the password, uses the link up, and leads to the sign-in page."""
+    require_token()
+    _admit()
+    secret, form = request.form.get("link", ""), NewPasswordForm(request.form)
+    if not form.validate() and (account := _opened(secret)):
+        return _page(secret, account, form, 422)
+    password, address = form.password.data or "", request.remote_addr or ""
+    with transaction() as session:
+        account = links.use(session, secret, password, address=address, demo=access.settings().demo)
+    if account is None:
+        return _page(secret, None, form)
+    flash(f"Your password is set. Sign in as {account.email}.")
+    return redirect(url_for("session.sign_in"), 303)
+
+
+csrf.exempt(choose)
+
+
+@blueprint.after_request
+def send_no_referrer(response: Response) -> Response:
+    """The address holds the secret: no other page may learn it."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _admit() -> None:
+    try:
+        with transaction() as session:
+            links.admit(session, request.remote_addr or "")
+    except Throttled as error:
+        raise TooManyRequests(retry_after=error.retry_after) from error
+
+
+def _opened(secret: str) -> Account | None:
+    with transaction() as session:
+        return links.opened(session, secret, demo=access.settings().demo)
+
+
+def _page(secret: str, account: Account | None, form: NewPasswordForm, status: int = 200) -> ResponseReturnValue:
+    if account is None:
+        return render("session/dead_link.html", status=404)
+    return render("session/set_password.html", status=status, form=form, secret=secret, owner=account)

@@ -1,0 +1,126 @@
+"""Settings: where they begin, and everybody's own account with its sessions and its password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import transaction
+from dashboard.onboarding.errors import Invalid, NotFound
+from dashboard.staff import accounts, sessions
+from dashboard.staff import sign_in as signing_in
+from dashboard.staff.passwords import MAX_PASSWORD
+from dashboard.staff.permissions import Permission
+from dashboard.web import access
+from dashboard.web.access import can, current_actor, current_staff, require
+from dashboard.web.browsers import browser_called
+from dashboard.web.formats import plural
+from dashboard.web.rendering import render, wants_partial
+from dashboard.web.settings_forms import ChangePasswordForm, NameForm, say
+
+blueprint = Blueprint("settings", __name__, url_prefix="/settings")
+
+WRONG = "This is not your password."
+GONE = "That session is not open any more. These are."
+
+
+@blueprint.get("")
+@require(Permission.VIEW)
+def index() -> ResponseReturnValue:
+    """Leads to the first of the settings that one may change."""
+    if can(Permission.MANAGE_STAFF):
+        return redirect(url_for("staff.index"), 303)
+    return redirect(url_for("tokens.index" if can(Permission.MANAGE_TOKENS) else "settings.account"), 303)
+
+
+@blueprint.get("/account")
+@require(Permission.VIEW)
+def account() -> ResponseReturnValue:
+    """One's own account: name, password, and where one is signed in."""
+    return _page()
+
+
+@blueprint.post("/account/name")
+@require(Permission.VIEW)
+def rename() -> ResponseReturnValue:
+    """Changes one's own name."""
+    form = NameForm(request.form)
+    try:
+        with transaction() as session:
+            changed = accounts.rename(session, current_actor(), current_staff().email, form.name.data or "")
+    except Invalid as invalid:
+        say(form, invalid.problems)
+        return _page(422, naming=form)
+    flash(f"You are called {changed.name} now.")
+    return redirect(url_for("settings.account"), 303)
+
+
+@blueprint.post("/account/password")
+@require(Permission.VIEW)
+def change_password() -> ResponseReturnValue:
+    """Changes one's own password, for whoever knows the old one; ends every other session."""
+    form = ChangePasswordForm(request.form)
+    if not form.validate():
+        return _page(422, password=form)
+    try:
+        with transaction() as session:
+            attempt = signing_in.admit(session, current_staff().email, request.remote_addr or "")
+    except signing_in.Throttled as error:
+        say(form, {"old": str(error)})
+        response = _page(429, password=form)
+        response.headers["Retry-After"] = str(error.retry_after)
+        return response
+    old, new = (form.old.data or "")[: MAX_PASSWORD + 1], form.password.data or ""
+    with transaction() as session:
+        secret = signing_in.change_password(session, attempt, old, new, secret=access.session_secret())
+    if secret is None:
+        say(form, {"old": WRONG})
+        return _page(422, password=form)
+    access.keep_secret(secret)
+    flash("Your password was changed. You are signed out everywhere else.")
+    return redirect(url_for("settings.account"), 303)
+
+
+@blueprint.post("/account/sessions/end")
+@require(Permission.VIEW)
+def end_session() -> ResponseReturnValue:
+    """Ends one of one's own sessions."""
+    try:
+        with transaction() as session:
+            sessions.end_one(session, current_actor(), current_staff().email, request.form.get("session", ""))
+    except NotFound:
+        return _ended(GONE)
+    return _ended("The session was ended.")
+
+
+@blueprint.post("/account/sessions/end-others")
+@require(Permission.VIEW)
+def end_other_sessions() -> ResponseReturnValue:
+    """Ends all of one's own sessions but this one."""
+    with transaction() as session:
+        count = sessions.end_all(session, current_actor(), current_staff().email, but=access.session_secret())
+    return _ended(f"{plural(count, 'session')} {'was' if count == 1 else 'were'} ended." if count else GONE)
+
+
+def _ended(said: str) -> ResponseReturnValue:
+    if wants_partial():
+        return _page(said=said)
+    flash(said)
+    return redirect(url_for("settings.account", _anchor="sessions"), 303)
+
+
+def _page(status: int = 200, *, said: str = "", **forms: Any) -> Response:
+    with transaction() as session:
+        opened = sessions.sessions_of(session, current_staff().email, access.session_secret())
+    given = {"naming": NameForm(data={"name": current_staff().name}), "password": ChangePasswordForm()} | forms
+    return render(
+        "settings/account.html",
+        "settings/_sessions.html",
+        status=status,
+        sessions=opened,
+        called=browser_called,
+        said=said,
+        **given,
+    )

@@ -1,0 +1,105 @@
+"""Forms of the settings: what was typed, parsed. The rules are the engine's; what it refuses is put at the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from wtforms import EmailField, Form, PasswordField, SelectMultipleField, StringField, ValidationError
+
+from dashboard.onboarding.errors import Invalid
+from dashboard.staff import accounts, passwords, tokens
+from dashboard.staff.permissions import Role, Scope
+
+CHOOSE_ROLE = "Choose a role."
+EXPIRY: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In a year", "never": "Never"}
+
+
+class NameForm(Form):
+    """What one is called."""
+
+    name = StringField("Name")
+
+
+class InviteForm(Form):
+    """Who is invited, and as what; all that is wrong is said at once."""
+
+    name = StringField("Name")
+    email = EmailField("Email")
+    role = StringField("Role")
+
+    def validate_name(self, field: StringField) -> None:
+        """The engine's rule."""
+        _refuse(accounts.name_problem((field.data or "").strip()))
+
+    def validate_email(self, field: EmailField) -> None:
+        """The engine's rule, of the address in its kept spelling."""
+        _refuse(accounts.email_problem(accounts.normalise_email(field.data or "")))
+
+    def validate_role(self, field: StringField) -> None:
+        """One of the roles."""
+        _refuse(None if field.data in [role.value for role in Role] else CHOOSE_ROLE)
+
+
+class NewPasswordForm(Form):
+    """A password, typed twice, for nobody sees what they type."""
+
+    password = PasswordField("New password")
+    again = PasswordField("The same again")
+
+    def validate_password(self, field: PasswordField) -> None:
+        """The engine's rule, before anything is looked up."""
+        _refuse(passwords.problem(field.data or ""))
+
+    def validate_again(self, field: PasswordField) -> None:
+        """Both are the same."""
+        differs = not self.password.errors and field.data != self.password.data
+        _refuse("This is not what you typed above." if differs else None)
+
+
+class ChangePasswordForm(NewPasswordForm):
+    """A new password, and the one until now."""
+
+    old = PasswordField("Password until now")
+
+    def validate_old(self, field: PasswordField) -> None:
+        """Something was typed; whether it is right costs an attempt."""
+        _refuse(None if field.data else "Enter the password that you have now.")
+
+
+class TokenForm(Form):
+    """A token's name, its scopes, and in how many days it expires."""
+
+    name = StringField("Name")
+    scopes = SelectMultipleField("Scopes", validate_choice=False, choices=list(Scope))
+    expires = StringField("Expires", default="90")
+
+    def chosen_scopes(self) -> list[Scope]:
+        """The scopes. Raises Invalid: one that there is not."""
+        return tokens.parse_scopes(",".join(self.scopes.data or ()))
+
+    def expires_at(self) -> datetime | None:
+        """When it expires; None: never. Raises Invalid."""
+        chosen = self.expires.data or ""
+        if chosen not in EXPIRY:
+            raise Invalid({"expires": "Choose when it expires."})
+        return None if chosen == "never" else datetime.now(UTC) + timedelta(days=int(chosen))
+
+
+def role_from(typed: str | None) -> Role:
+    """The role of that name. Raises Invalid."""
+    try:
+        return Role(typed)
+    except ValueError:
+        raise Invalid({"role": CHOOSE_ROLE}) from None
+
+
+def say(form: Form, problems: Mapping[str, str]) -> None:
+    """Puts what the engine refused at the fields that it names."""
+    for name, sentence in problems.items():
+        form[name].errors = [sentence]
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise ValidationError(problem)

@@ -1,0 +1,247 @@
+"""The staff: the list, an invitation, and one account with what administrators may do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from dashboard.database import Session, transaction
+from dashboard.onboarding.errors import Invalid, NotFound, Refused
+from dashboard.onboarding.history import who
+from dashboard.staff import accounts, links, roster, sessions, tokens
+from dashboard.staff.accounts import AccountChange, StaleAccount, actor_key
+from dashboard.staff.demo_accounts import is_demo_account
+from dashboard.staff.links import Link
+from dashboard.staff.permissions import Permission, Role
+from dashboard.web import access
+from dashboard.web.access import current_actor, current_staff, require
+from dashboard.web.browsers import browser_called
+from dashboard.web.deeds import name_of
+from dashboard.web.formats import plural
+from dashboard.web.forms import whole
+from dashboard.web.rendering import render, wants_partial
+from dashboard.web.settings import GONE
+from dashboard.web.settings_forms import InviteForm, role_from, say
+
+blueprint = Blueprint("staff", __name__, url_prefix="/settings/staff")
+
+Deed = Callable[[Session, str, int], str | Link]
+"""What is done to the account of an address, at the row_version that was seen; what to say of it, or a link to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A save of an account that changed meanwhile: what others did, and what was `wanted`, to be sent once more."""
+
+    changes: list[tuple[AccountChange, str]]
+    wanted: str
+    action: str
+    fields: list[tuple[str, str]]
+
+
+@blueprint.get("")
+@require(Permission.MANAGE_STAFF)
+def index() -> ResponseReturnValue:
+    """Everybody who may sign in, or could."""
+    with transaction() as session:
+        members = roster.everyone(session)
+    return render("settings/staff.html", members=members, is_demo_account=is_demo_account)
+
+
+@blueprint.get("/invite")
+@require(Permission.MANAGE_STAFF)
+def invite() -> ResponseReturnValue:
+    """The form for an invitation."""
+    return _invite_page(InviteForm())
+
+
+@blueprint.post("/invite")
+@require(Permission.MANAGE_STAFF)
+def invite_post() -> ResponseReturnValue:
+    """Makes the account and shows its link, this once: it is stored nowhere, so no redirect could show it."""
+    form = InviteForm(request.form)
+    if not form.validate():
+        return _invite_page(form, 422)
+    email, name, role = form.email.data or "", form.name.data or "", role_from(form.role.data)
+    try:
+        with transaction() as session:
+            made = links.invite(session, current_actor(), email=email, name=name, role=role)
+    except Invalid as invalid:
+        say(form, invalid.problems)
+        return _invite_page(form, 422)
+    return _invite_page(form, link=made)
+
+
+def _invite_page(form: InviteForm, status: int = 200, link: Link | None = None) -> ResponseReturnValue:
+    address = link.address(_base_url()) if link else ""
+    return render("settings/invite.html", status=status, form=form, roles=Role, link=link, address=address)
+
+
+@blueprint.get("/<int:account_id>")
+@require(Permission.MANAGE_STAFF)
+def show(account_id: int) -> ResponseReturnValue:
+    """One account."""
+    return _page(account_id)
+
+
+@blueprint.post("/<int:account_id>/role")
+@require(Permission.MANAGE_STAFF)
+def change_role(account_id: int) -> ResponseReturnValue:
+    """Gives the account another role."""
+    role = role_from(request.form.get("role"))
+
+    def change(session: Session, email: str, seen: int) -> str:
+        changed = accounts.change_role(session, current_actor(), email, role, seen)
+        return f"{changed.name} is {role.title} now, from their next click on."
+
+    return _do(account_id, f"Make them {role.title}", change)
+
+
+@blueprint.post("/<int:account_id>/disable")
+@require(Permission.MANAGE_STAFF)
+def disable(account_id: int) -> ResponseReturnValue:
+    """Signs the account out and keeps it out; revokes the API tokens that it made, unless told to keep them."""
+    keep_tokens = request.form.get("keep_tokens") == "1"
+
+    def change(session: Session, email: str, seen: int) -> str:
+        revoked = accounts.disable(session, current_actor(), email, keep_tokens=keep_tokens, seen=seen)
+        return f"{email} can no longer sign in." + (f" Revoked: {', '.join(revoked)}." if revoked else "")
+
+    return _do(account_id, "Disable the account", change)
+
+
+@blueprint.post("/<int:account_id>/enable")
+@require(Permission.MANAGE_STAFF)
+def enable(account_id: int) -> ResponseReturnValue:
+    """Lets a disabled account sign in again."""
+
+    def change(session: Session, email: str, seen: int) -> str:
+        return f"{accounts.enable(session, current_actor(), email, seen).email} can sign in again."
+
+    return _do(account_id, "Enable the account", change)
+
+
+@blueprint.post("/<int:account_id>/link")
+@require(Permission.MANAGE_STAFF)
+def make_link(account_id: int) -> ResponseReturnValue:
+    """Makes a link with which its owner chooses a password, and shows it this once."""
+
+    def change(session: Session, email: str, seen: int) -> Link:
+        return links.make(session, current_actor(), email, seen=seen, demo=access.settings().demo)
+
+    return _do(account_id, "Make a new link", change)
+
+
+@blueprint.post("/<int:account_id>/withdraw")
+@require(Permission.MANAGE_STAFF)
+def withdraw(account_id: int) -> ResponseReturnValue:
+    """Takes an invitation back that was not accepted."""
+    try:
+        with transaction() as session:
+            email = roster.one(session, account_id).account.email
+            links.withdraw(session, current_actor(), email)
+    except Refused as refused:
+        return _page(account_id, 409, problem=str(refused))
+    flash(f"The invitation of {email} was withdrawn. Its link no longer works.")
+    return redirect(url_for("staff.index"), 303)
+
+
+@blueprint.post("/<int:account_id>/sessions/end")
+@require(Permission.MANAGE_STAFF)
+def end_session(account_id: int) -> ResponseReturnValue:
+    """Ends one session of the account."""
+    try:
+        with transaction() as session:
+            email = roster.one(session, account_id).account.email
+            sessions.end_one(session, current_actor(), email, request.form.get("session", ""))
+    except NotFound as missing:
+        if missing.what != "open session":
+            raise
+        return _done(account_id, GONE)
+    return _done(account_id, "The session was ended.")
+
+
+@blueprint.post("/<int:account_id>/sessions/end-all")
+@require(Permission.MANAGE_STAFF)
+def end_sessions(account_id: int) -> ResponseReturnValue:
+    """Signs the account out everywhere; oneself everywhere else."""
+    with transaction() as session:
+        email = roster.one(session, account_id).account.email
+        count = sessions.end_all(session, current_actor(), email, but=access.session_secret())
+    return _done(account_id, f"{plural(count, 'session')} {'was' if count == 1 else 'were'} ended." if count else GONE)
+
+
+def _do(account_id: int, wanted: str, deed: Deed) -> ResponseReturnValue:
+    """Does it over the row_version that the form carries; else shows what others did meanwhile, or why it can't be done."""
+    seen = whole(request.form.get("row_version"))
+    if not isinstance(seen, int) or seen < 1:
+        raise Invalid({"row_version": "This form is not one that the page gave out. Open the page again."})
+    try:
+        with transaction() as session:
+            outcome = deed(session, roster.one(session, account_id).account.email, seen)
+    except StaleAccount as error:
+        return _page(account_id, 409, stale=_stale(error, wanted))
+    except Refused as refused:
+        return _page(account_id, 409, problem=str(refused))
+    return _done(account_id, outcome) if isinstance(outcome, str) else _page(account_id, link=outcome)
+
+
+def _stale(error: StaleAccount, wanted: str) -> Stale:
+    with transaction() as session:
+        names = who(session, {change.by for change in error.changes})
+    told = [(change, name_of(change.by, names[change.by])) for change in error.changes]
+    sent = [
+        (name, value) for name, value in request.form.items(multi=True) if name not in ("csrf_token", "row_version")
+    ]
+    return Stale(told, wanted, request.path, sent)
+
+
+def _done(account_id: int, said: str) -> ResponseReturnValue:
+    if wants_partial():
+        return _page(account_id, said=said)
+    flash(said)
+    return redirect(url_for("staff.show", account_id=account_id), 303)
+
+
+def _page(
+    account_id: int,
+    status: int = 200,
+    *,
+    said: str = "",
+    problem: str = "",
+    stale: Stale | None = None,
+    link: Link | None = None,
+) -> ResponseReturnValue:
+    with transaction() as session:
+        member = roster.one(session, account_id)
+        email = member.account.email
+        opened = sessions.sessions_of(session, email, access.session_secret())
+        made = tokens.working_of(session, actor_key(email))
+        names = who(session, {member.link_by} - {""})
+    return render(
+        "settings/staff_account.html",
+        "settings/_staff_account.html",
+        status=status,
+        member=member,
+        staff=member.account,
+        is_own=email == current_staff().email,
+        is_demo=is_demo_account(email),
+        link_by=name_of(member.link_by, names[member.link_by]) if member.link_by else "",
+        sessions=opened,
+        called=browser_called,
+        tokens=made,
+        roles=Role,
+        said=said,
+        problem=problem,
+        stale=stale,
+        link=link,
+        address=link.address(_base_url()) if link else "",
+    )
+
+
+def _base_url() -> str:
+    """Where people reach the dashboard: as the settings say, else as this request did."""
+    return access.settings().base_url or request.url_root.rstrip("/")

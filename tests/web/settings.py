@@ -1,0 +1,53 @@
+"""What the tests of the settings share: an administrator's browser, and colleagues to do something to."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from dashboard.models import AuditEntry, StaffAccount
+from dashboard.staff.permissions import Role
+from tests.conftest import csrf_token
+from tests.staff.signed_in import make_account
+from tests.web.desk import HTMX
+
+NOOR = "noor@example.com"
+
+
+def a_colleague(session: Session, role: Role = Role.SUPPORT, email: str = NOOR) -> StaffAccount:
+    """Another account; committed."""
+    made = make_account(session, role, email)
+    session.commit()
+    return made
+
+
+def post(client: FlaskClient, address: str, *, live: bool = False, **fields: object) -> TestResponse:
+    """A form post with a token of this browser, plain or as htmx sends it."""
+    token = csrf_token(client.get("/settings/account").text)
+    data = {"csrf_token": token, **{name: str(value) for name, value in fields.items()}}
+    return client.post(address, data=data, headers=HTMX if live else {})
+
+
+def fresh(session: Session, account: StaffAccount) -> StaffAccount:
+    """The account as it is now."""
+    session.rollback()
+    session.refresh(account)
+    return account
+
+
+def value_of(page: str, testid: str) -> str:
+    """What the field with the data-testid holds."""
+    found = re.search(rf'value="([^"]*)"[^>]*data-testid="{testid}"', page)
+    assert found, f"there is no {testid}"
+    return unescape(found[1])
+
+
+def actions(session: Session) -> list[str]:
+    """What the audit log has, oldest first."""
+    session.rollback()
+    return list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
