@@ -68,15 +68,15 @@ def change_password() -> ResponseReturnValue:
         with transaction() as session:
             attempt = signing_in.admit(session, current_staff().email, request.remote_addr or "")
     except signing_in.Throttled as error:
-        say(form, {"old": str(error)})
+        say(form, {"old_password": str(error)})
         response = _page(429, password=form)
         response.headers["Retry-After"] = str(error.retry_after)
         return response
-    old, new = (form.old.data or "")[: MAX_PASSWORD + 1], form.password.data or ""
+    old, new = (form.old_password.data or "")[: MAX_PASSWORD + 1], form.password.data or ""
     with transaction() as session:
         secret = signing_in.change_password(session, attempt, old, new, secret=access.session_secret())
     if secret is None:
-        say(form, {"old": WRONG})
+        say(form, {"old_password": WRONG})
         return _page(422, password=form)
     access.keep_secret(secret)
     flash("Your password was changed. You are signed out everywhere else.")
