@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
 from dashboard.onboarding.errors import Invalid, NotFound
-from dashboard.staff import accounts, sessions
+from dashboard.staff import accounts, roster, sessions
 from dashboard.staff import sign_in as signing_in
 from dashboard.staff.passwords import MAX_PASSWORD
 from dashboard.staff.permissions import Permission
@@ -114,12 +114,14 @@ def _ended(said: str) -> ResponseReturnValue:
 def _page(status: int = 200, *, said: str = "", **forms: Any) -> Response:
     with transaction() as session:
         opened = sessions.sessions_of(session, current_staff().email, access.session_secret())
+        count = roster.one(session, current_staff().id).sessions
     given = {"naming": NameForm(data={"name": current_staff().name}), "password": ChangePasswordForm()} | forms
     return render(
         "settings/account.html",
         "settings/_sessions.html",
         status=status,
         sessions=opened,
+        session_count=count,
         called=browser_called,
         said=said,
         **given,
