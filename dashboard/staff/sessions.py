@@ -21,6 +21,7 @@ IDLE, ABSOLUTE = timedelta(hours=12), timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=1)
 REMEMBERED = timedelta(days=30)
 MAX_USER_AGENT = 300
+LISTED = 50
 
 UNDER_WAY = timedelta(seconds=30)
 """How long the secret of before still counts, for requests that were sent before the browser had the new one."""
@@ -92,16 +93,18 @@ def end(session: Session, secret: str) -> None:
 
 
 def sessions_of(session: Session, email: str, secret: str = "") -> list[OpenSession]:
-    """The open sessions of an account, the last used first; the one with this secret is marked."""
+    """The open sessions of an account: the one with this secret, which is marked, then the last used, LISTED at most."""
+    is_current = _known_by(secret)
     statement = (
-        select(StaffSession, _known_by(secret))
+        select(StaffSession, is_current)
         .join(StaffAccount, StaffAccount.id == StaffSession.account_id)
         .where(StaffAccount.email == email, is_open())
-        .order_by(StaffSession.last_seen_at.desc(), StaffSession.id)
+        .order_by(is_current.desc(), StaffSession.last_seen_at.desc(), StaffSession.id)
+        .limit(LISTED)
     )
     return [
-        OpenSession(row.id, row.created_at, row.last_seen_at, row.address, row.user_agent, is_current)
-        for row, is_current in session.execute(statement)
+        OpenSession(row.id, row.created_at, row.last_seen_at, row.address, row.user_agent, current)
+        for row, current in session.execute(statement)
     ]
 
 

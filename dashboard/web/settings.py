@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
 from dashboard.onboarding.errors import Invalid, NotFound
-from dashboard.staff import accounts, sessions
+from dashboard.staff import accounts, roster, sessions
 from dashboard.staff import sign_in as signing_in
 from dashboard.staff.passwords import MAX_PASSWORD
 from dashboard.staff.permissions import Permission
@@ -68,15 +68,15 @@ def change_password() -> ResponseReturnValue:
         with transaction() as session:
             attempt = signing_in.admit(session, current_staff().email, request.remote_addr or "")
     except signing_in.Throttled as error:
-        say(form, {"old": str(error)})
+        say(form, {"old_password": str(error)})
         response = _page(429, password=form)
         response.headers["Retry-After"] = str(error.retry_after)
         return response
-    old, new = (form.old.data or "")[: MAX_PASSWORD + 1], form.password.data or ""
+    old, new = (form.old_password.data or "")[: MAX_PASSWORD + 1], form.password.data or ""
     with transaction() as session:
         secret = signing_in.change_password(session, attempt, old, new, secret=access.session_secret())
     if secret is None:
-        say(form, {"old": WRONG})
+        say(form, {"old_password": WRONG})
         return _page(422, password=form)
     access.keep_secret(secret)
     flash("Your password was changed. You are signed out everywhere else.")
@@ -114,12 +114,14 @@ def _ended(said: str) -> ResponseReturnValue:
 def _page(status: int = 200, *, said: str = "", **forms: Any) -> Response:
     with transaction() as session:
         opened = sessions.sessions_of(session, current_staff().email, access.session_secret())
+        count = roster.one(session, current_staff().id).sessions
     given = {"naming": NameForm(data={"name": current_staff().name}), "password": ChangePasswordForm()} | forms
     return render(
         "settings/account.html",
         "settings/_sessions.html",
         status=status,
         sessions=opened,
+        session_count=count,
         called=browser_called,
         said=said,
         **given,

@@ -42,16 +42,16 @@ class InviteForm(Form):
 
 
 class NewPasswordForm(Form):
-    """A password, typed twice, for nobody sees what they type."""
+    """A password, typed twice, for nobody sees what they type. Names with “password” in them are never shown again."""
 
     password = PasswordField("New password")
-    again = PasswordField("The same again")
+    password_again = PasswordField("The same again")
 
     def validate_password(self, field: PasswordField) -> None:
         """The engine's rule, before anything is looked up."""
         _refuse(passwords.problem(field.data or ""))
 
-    def validate_again(self, field: PasswordField) -> None:
+    def validate_password_again(self, field: PasswordField) -> None:
         """Both are the same."""
         differs = not self.password.errors and field.data != self.password.data
         _refuse("This is not what you typed above." if differs else None)
@@ -60,9 +60,9 @@ class NewPasswordForm(Form):
 class ChangePasswordForm(NewPasswordForm):
     """A new password, and the one until now."""
 
-    old = PasswordField("Password until now")
+    old_password = PasswordField("Password until now")
 
-    def validate_old(self, field: PasswordField) -> None:
+    def validate_old_password(self, field: PasswordField) -> None:
         """Something was typed; whether it is right costs an attempt."""
         _refuse(None if field.data else "Enter the password that you have now.")
 

@@ -231,6 +231,7 @@ def _page(
         is_demo=is_demo_account(email),
         link_by=name_of(member.link_by, names[member.link_by]) if member.link_by else "",
         sessions=opened,
+        session_count=member.sessions,
         called=browser_called,
         tokens=made,
         roles=Role,

@@ -495,7 +495,7 @@ def ended_session(ada: Page, tomas: Page) -> None:
 def refused_password(ada: Page, _tomas: Page) -> None:
     ada.goto("/settings/account")
     ada.get_by_test_id("change-password").click()
-    expect(ada.get_by_test_id("old-error")).to_be_visible()
+    expect(ada.get_by_test_id("old_password-error")).to_be_visible()
 
 
 def refused_token(ada: Page, _tomas: Page) -> None:

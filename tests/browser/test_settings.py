@@ -60,7 +60,7 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
     form = noor.get_by_test_id("set-password-form")
     form.get_by_label("New password").fill(PASSWORD)
     form.get_by_role("button", name="Set the password").click()
-    expect(noor.get_by_test_id("again-error")).to_contain_text("This is not what you typed above.")
+    expect(noor.get_by_test_id("password_again-error")).to_contain_text("This is not what you typed above.")
     expect(form.get_by_label("New password")).to_have_value("")
     accept(noor, link)
     see_flash(noor, f"Sign in as {NOOR}")
@@ -187,7 +187,7 @@ def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
     form.get_by_label("New password").fill(PASSWORD)
     form.get_by_label("The same again").fill(PASSWORD)
     form.get_by_role("button", name="Change password").click()
-    expect(here.get_by_test_id("old-error")).to_have_text("This is not your password.")
+    expect(here.get_by_test_id("old_password-error")).to_have_text("This is not your password.")
     expect(form.get_by_label("New password")).to_have_value("")
     for label, typed in (
         ("Password until now", "demo-viewer"),

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, demo_accounts, passwords, sessions, sign_in
+from dashboard.staff import accounts, demo_accounts, links, passwords, sessions, sign_in
 from dashboard.staff.permissions import Role
 from tests.staff.signed_in import PASSWORD, make_account
 from tests.staff.signing_in import ELSEWHERE, HOME, MAYA, attempt, fail, get_in, pass_time
@@ -69,10 +69,11 @@ def test_each_refusal_computes_exactly_one_hash(
 
     monkeypatch.setattr(passwords, "HASHER", Counting(time_cost=1, memory_cost=8, parallelism=1))
     make_account(session, Role.VIEWER, "off@example.com").disabled_at = func.now()
-    for email in (MAYA, "nobody@example.com"):
+    links.invite(session, BOSS, email="invited@example.com", name="Invited", role=Role.VIEWER)
+    for email in (MAYA, "nobody@example.com", "invited@example.com"):
         assert attempt(session, "wrong password", email=email) is None
     assert attempt(session, PASSWORD, email="off@example.com") is None
-    assert computed == ["verify"] * 3
+    assert computed == ["verify"] * 4
 
 
 def test_a_disabled_account_gets_no_further(session: Session, maya: StaffAccount) -> None:

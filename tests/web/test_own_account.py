@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
@@ -13,6 +13,7 @@ from dashboard.staff import passwords, sessions
 from dashboard.staff.permissions import Role
 from dashboard.staff.sign_in import FREE_PER_ACCOUNT
 from dashboard.web.browsers import browser_called
+from tests.conftest import csrf_token
 from tests.staff.signed_in import PASSWORD, email_of, sign_in_as
 from tests.web.desk import same_however_much_there_is
 from tests.web.person import HOSTILE, part, words
@@ -85,7 +86,7 @@ def test_markup_in_a_name_is_text(ines: FlaskClient) -> None:
 def test_a_new_password_signs_out_everywhere_else(ines: FlaskClient, session: Session, account: StaffAccount) -> None:
     elsewhere(session, account, 2)
     before = ines.get_cookie("staff_session")
-    answer = post(ines, f"{HERE}/password", old=PASSWORD, password=NEW, again=NEW)
+    answer = post(ines, f"{HERE}/password", old_password=PASSWORD, password=NEW, password_again=NEW)
     assert (answer.status_code, answer.location) == (303, HERE)
     after = ines.get_cookie("staff_session")
     assert before is not None
@@ -100,18 +101,18 @@ def test_a_new_password_signs_out_everywhere_else(ines: FlaskClient, session: Se
 @pytest.mark.parametrize(
     ("old", "new", "again", "field"),
     [
-        ("", NEW, NEW, "old"),
+        ("", NEW, NEW, "old_password"),
         (PASSWORD, "short", "short", "password"),
         (PASSWORD, "x" * 201, "x" * 201, "password"),
-        (PASSWORD, NEW, NEW + "x", "again"),
-        (PASSWORD, NEW, "", "again"),
-        ("not the password", NEW, NEW, "old"),
+        (PASSWORD, NEW, NEW + "x", "password_again"),
+        (PASSWORD, NEW, "", "password_again"),
+        ("not the password", NEW, NEW, "old_password"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field_and_no_password_comes_back(
     ines: FlaskClient, session: Session, account: StaffAccount, old: str, new: str, again: str, field: str
 ) -> None:
-    answer = post(ines, f"{HERE}/password", old=old, password=new, again=again)
+    answer = post(ines, f"{HERE}/password", old_password=old, password=new, password_again=again)
     assert answer.status_code == 422
     card = part(answer.text, "own-password").partition("</form>")[0]
     assert f'data-testid="{field}-error"' in card
@@ -121,11 +122,21 @@ def test_what_is_wrong_is_said_at_its_field_and_no_password_comes_back(
     assert passwords.matches(fresh(session, account).password_hash, PASSWORD)
 
 
+def test_a_session_that_has_ended_keeps_no_password_on_the_page(ines: FlaskClient) -> None:
+    token = csrf_token(ines.get(HERE).text)
+    ines.delete_cookie("staff_session")
+    given = {"csrf_token": token, "old_password": PASSWORD, "password": NEW, "password_again": NEW}
+    answer = ines.post(f"{HERE}/password", data=given)
+    assert answer.status_code == 401
+    assert PASSWORD not in answer.text
+    assert NEW not in answer.text
+
+
 def test_only_a_wrong_password_counts_as_a_guess(ines: FlaskClient, session: Session) -> None:
-    post(ines, f"{HERE}/password", old=PASSWORD, password="short", again="short")
+    post(ines, f"{HERE}/password", old_password=PASSWORD, password="short", password_again="short")
     assert session.scalar(select(func.count()).select_from(SignInFailure)) == 0
     session.rollback()
-    post(ines, f"{HERE}/password", old="not the password", password=NEW, again=NEW)
+    post(ines, f"{HERE}/password", old_password="not the password", password=NEW, password_again=NEW)
     assert session.scalar(select(func.count()).select_from(SignInFailure)) == 1
     assert actions(session) == ["staff.password_refused"]
 
@@ -133,10 +144,10 @@ def test_only_a_wrong_password_counts_as_a_guess(ines: FlaskClient, session: Ses
 def test_guessing_gets_429_with_the_seconds_to_wait(ines: FlaskClient, session: Session) -> None:
     session.add_all(SignInFailure(email=INES, address="127.0.0.1") for _ in range(FREE_PER_ACCOUNT))
     session.commit()
-    answer = post(ines, f"{HERE}/password", old=PASSWORD, password=NEW, again=NEW)
+    answer = post(ines, f"{HERE}/password", old_password=PASSWORD, password=NEW, password_again=NEW)
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 2
-    assert "Try again in" in words(part(answer.text, "old-error"))
+    assert "Try again in" in words(part(answer.text, "old_password-error"))
     assert actions(session) == []
 
 
@@ -151,6 +162,20 @@ def test_ones_own_sessions_are_listed_this_browser_marked(
     assert words(card).count("This browser") == 1
     assert "Firefox on Windows 192.0.2.0" in words(card)
     assert card.count('data-testid="end-session"') == 1
+
+
+def test_of_very_many_some_are_listed_this_browser_among_them(
+    ines: FlaskClient, session: Session, account: StaffAccount
+) -> None:
+    elsewhere(session, account, sessions.LISTED + 5)
+    session.execute(update(StaffSession).where(StaffSession.address != "").values(last_seen_at=func.now()))
+    session.commit()
+    card = part(ines.get(HERE).text, "sessions").partition("</section>")[0]
+    assert words(card).count("This browser") == 1
+    assert card.count('data-testid="session-row-') == sessions.LISTED
+    assert f"{sessions.LISTED} of {sessions.LISTED + 6} open sessions" in words(card)
+    post(ines, f"{HERE}/sessions/end-others")
+    assert f"{sessions.LISTED + 5} sessions were ended." in words(ines.get(HERE).text)
 
 
 @both
@@ -201,7 +226,7 @@ def test_only_ones_own_are_ended(
 def test_the_page_takes_as_many_queries_however_many_sessions_there_are(
     ines: FlaskClient, session: Session, account: StaffAccount
 ) -> None:
-    assert same_however_much_there_is(ines, HERE, lambda: elsewhere(session, account, 20)) <= 4
+    assert same_however_much_there_is(ines, HERE, lambda: elsewhere(session, account, 20)) <= 5
 
 
 @pytest.mark.parametrize(

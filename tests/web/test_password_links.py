@@ -45,7 +45,7 @@ def opened(client: FlaskClient, secret: str) -> TestResponse:
 
 def choose(client: FlaskClient, secret: str, password: str = PASSWORD, again: str | None = None) -> TestResponse:
     """The form of the page, sent."""
-    given = {"link": secret, "password": password, "again": password if again is None else again}
+    given = {"link": secret, "password": password, "password_again": password if again is None else again}
     token = csrf_token(client.get("/sign-in").text)
     return client.post(HERE, data={"csrf_token": token, **given})
 
@@ -58,7 +58,7 @@ def test_an_invitation_leads_to_a_password_and_to_the_sign_in_page(
     assert "Welcome, Noor" in words(page.text)
     sent = form_of(page, "set-password-form")
     assert (sent["username"], sent["link"]) == (NOOR, secret)
-    answer = client.post(HERE, data=sent | {"password": PASSWORD, "again": PASSWORD})
+    answer = client.post(HERE, data=sent | {"password": PASSWORD, "password_again": PASSWORD})
     assert (answer.status_code, answer.location) == (303, "/sign-in")
     page = client.get("/sign-in")
     assert f"Your password is set. Sign in as {NOOR}." in words(page.text)
@@ -142,7 +142,7 @@ def test_a_refused_link_is_in_the_log_a_looked_at_one_is_not(client: FlaskClient
     [
         ("short", "short", "password"),
         ("x" * 201, "x" * 201, "password"),
-        (PASSWORD, "else", "again"),
+        (PASSWORD, "else", "password_again"),
         ("", "", "password"),
     ],
 )
@@ -195,7 +195,7 @@ def test_hostile_names_are_text(client: FlaskClient, session: Session) -> None:
 
 
 def test_it_needs_the_token_of_the_form(client: FlaskClient, session: Session, secret: str) -> None:
-    given = {"link": secret, "password": PASSWORD, "again": PASSWORD}
+    given = {"link": secret, "password": PASSWORD, "password_again": PASSWORD}
     assert client.post(HERE, data=given).status_code == 400
     assert client.post(HERE, data=given | {"csrf_token": "made up"}).status_code == 400
     assert links.opened(session, secret) is not None
@@ -214,7 +214,7 @@ def test_under_https_the_form_works_although_its_page_sends_no_referrer(behind_h
     client = behind_https.test_client()
     https = {"base_url": "https://localhost"}
     page = client.get(HERE, query_string={"link": secret}, **https)
-    sent = form_of(page, "set-password-form") | {"password": PASSWORD, "again": PASSWORD}
+    sent = form_of(page, "set-password-form") | {"password": PASSWORD, "password_again": PASSWORD}
     assert client.post(HERE, data=sent, headers={"Origin": "null"}, **https).status_code == 303
 
 
@@ -243,7 +243,9 @@ def test_it_works_in_a_browser_in_which_somebody_else_is_signed_in(
     sign_in_as(client, database, Role.ADMIN)
     page = opened(client, secret)
     assert page.status_code == 200
-    answer = client.post(HERE, data=form_of(page, "set-password-form") | {"password": PASSWORD, "again": PASSWORD})
+    answer = client.post(
+        HERE, data=form_of(page, "set-password-form") | {"password": PASSWORD, "password_again": PASSWORD}
+    )
     assert answer.status_code == 303
     assert "Your password is set" in words(client.get("/", follow_redirects=True).text)
 

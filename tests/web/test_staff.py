@@ -454,5 +454,5 @@ def test_nobody_else_sees_or_does_any_of_it(
         assert client.get(address).status_code == 403
     for deed in ("role", "disable", "enable", "link", "withdraw", "sessions/end-all"):
         assert post(client, at(noor, deed), row_version=1, role="admin").status_code == 403
-    assert queries(client, "/settings/account") <= 4
+    assert queries(client, "/settings/account") <= 5
     assert actions(session) == []
