@@ -6,9 +6,7 @@ One server and one browser serve all tests of a worker; each test has a copy of 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from itertools import count
@@ -20,7 +18,6 @@ import psycopg
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import func, select
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from dashboard.config import Settings
 from dashboard.database import Database
@@ -29,9 +26,9 @@ from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 from dashboard.staff.sessions import ABSOLUTE
 from tests.browser import chromium
 from tests.conftest import PREFIX, test_settings, url_of
+from tests.serving import served
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
     from flask import Flask
     from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page
     from pytest_playwright import CreateContextCallback
@@ -45,13 +42,6 @@ expect.set_options(timeout=15_000)
 
 ONE_AT_A_TIME = 6_401_883
 _numbers = count(1)
-
-
-class _SilentHandler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, *_: Any) -> None:
-        """A passing test prints nothing."""
 
 
 # The server and its data ---------------------------------------------------------------------------------------------
@@ -125,18 +115,6 @@ def address(site: Flask) -> Iterator[str]:
     """Where the application of this worker is served."""
     with served(site) as address:
         yield address
-
-
-@contextmanager
-def served(app: WSGIApplication) -> Iterator[str]:
-    """Serves the application on a port of its own meanwhile; the address has no slash at its end."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_SilentHandler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

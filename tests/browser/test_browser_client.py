@@ -21,7 +21,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope
 from tests import factories
-from tests.browser.conftest import Enter, served
+from tests.browser.conftest import Enter
 from tests.browser.pages import (
     AMARA,
     DATA_SOURCE,
@@ -36,6 +36,7 @@ from tests.browser.pages import (
     tab_to,
 )
 from tests.browser.test_every_page import check
+from tests.serving import served
 
 EXAMPLE = "/static/example/checklist.html"
 TRIES = 6
