@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template
 from flask_openapi.blueprint import APIBlueprint
 from markupsafe import Markup, escape
 
@@ -13,6 +13,7 @@ from dashboard.api.openapi import ADDRESS, PAGE, describe
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.reference import refer
 from dashboard.staff.permissions import Public, declare
+from dashboard.web.access import base_url
 
 JSON_PARTS = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<other>-?\d[\d.]*|true|false|null)'
@@ -36,7 +37,7 @@ def serve_page(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
             reference = refer(describe(tuple(blueprints)))
             body = render_template("api/_reference.html", reference=reference, limit=MAX_BODY_BYTES // 1024)
             kept.update(reference=reference, body=Markup(body))  # noqa: S704 - a template's own output
-        frame = {"chapters": CHAPTERS, "openapi": ADDRESS, "origin": request.host_url.rstrip("/")}
+        frame = {"chapters": CHAPTERS, "openapi": ADDRESS, "origin": base_url()}
         return make_response(render_template("api/docs.html", **kept, **frame))
 
     app.jinja_env.filters.update(coloured=coloured, words=words)

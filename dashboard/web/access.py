@@ -17,7 +17,7 @@ from dashboard.staff import sessions
 from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, declare, declared, roles_with
 from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, sign_in_address
-from dashboard.web.rendering import asks_by_itself, wants_partial
+from dashboard.web.rendering import asks_by_itself, sent_fields, wants_partial
 from dashboard.web.security import API_PREFIX
 
 P = ParamSpec("P")
@@ -153,6 +153,11 @@ def settings() -> Settings:
     return cast(Settings, current_app.extensions["settings"])
 
 
+def base_url() -> str:
+    """Where people reach the dashboard: as the settings say, else as this request did; without a slash at its end."""
+    return settings().base_url or request.url_root.rstrip("/")
+
+
 def session_cookie() -> str:
     """The cookie's name; under https one that only this host, and only over https, can set."""
     return SECURE_COOKIE if settings().secure_cookies else COOKIE
@@ -167,15 +172,13 @@ def _signed_out() -> ResponseReturnValue:
     if request.method in SAFE_METHODS or wants_partial():
         raise Unauthorized
     # a plain form post: what was typed goes into a form that can be sent again after signing in
-    fields = [(name, value) for name, value in request.form.items(multi=True) if _may_be_shown(name)]
     page = render_template(
-        "session/signed_out.html", fields=fields, action=request.full_path.rstrip("?"), sign_in=sign_in_address()
+        "session/signed_out.html",
+        fields=sent_fields(),
+        action=request.full_path.rstrip("?"),
+        sign_in=sign_in_address(),
     )
     return make_response(page, 401)
-
-
-def _may_be_shown(name: str) -> bool:
-    return name != "csrf_token" and "password" not in name
 
 
 def _forbidden(permission: Permission, staff: Staff) -> ResponseReturnValue:

@@ -11,6 +11,7 @@ from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.errors import NotFound
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.steps import FieldChange, Fields, Step
+from dashboard.web.formats import apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Place:
 
 def title_of(step: Step) -> str:
     """What a step is called: its title now, or the one it had last."""
-    return (step.live or step.latest).fields.title
+    return apart((step.live or step.latest).fields.title)
 
 
 def total_of(checklist: list[Step]) -> int:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BuildError
+from werkzeug.routing import BuildError, RequestRedirect
 
 from dashboard.onboarding.errors import (
     BrokenInvariant,
@@ -20,9 +21,9 @@ from dashboard.onboarding.errors import (
     StaleDraft,
     StalePlan,
 )
-from dashboard.web.rendering import asks_by_itself, back_address, wants_partial
+from dashboard.web.rendering import asks_by_itself, back_address, sent_fields, site_address, wants_partial
 from dashboard.web.requestlog import request_id
-from dashboard.web.security import API_PREFIX
+from dashboard.web.security import API_PREFIX, is_from_here
 
 log = structlog.get_logger("dashboard.fault")
 
@@ -65,6 +66,9 @@ FAULTS = {
     )
 }
 OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload the page and send the form again.")
+OLD_PAGE = Fault(
+    400, OLD_FORM.title, "Nothing was saved, and what you typed is still here. Send it again.", kind="old-page"
+)
 SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
 UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
 
@@ -81,13 +85,15 @@ def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: I
 
 
 def on_http(error: HTTPException) -> ResponseReturnValue:
-    """404, 405, 413 and the like; a redirect that was raised stays one."""
+    """404, 405, 413 and the like; a redirect that was raised stays one, to this site whatever Host was asked for."""
+    if isinstance(error, RequestRedirect):
+        return redirect(site_address(urlsplit(error.new_url)), error.code)
     if error.code is None or error.code < 400:
         return error
     if error.code == 401:
         return on_signed_out(error)
     if isinstance(error, CSRFError):
-        return answer(OLD_FORM, error)
+        return on_old_form(error)
     fault = FAULTS.get(error.code) or FAULTS[400 if error.code < 500 else 500]
     response = answer(fault, error)
     for name in ("Allow", "Retry-After"):
@@ -95,6 +101,21 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
         if value:
             response.headers[name] = value
     return response
+
+
+def on_old_form(error: CSRFError) -> ResponseReturnValue:
+    """What was typed is in a form that can be sent again; htmx leaves it on the page, which gets another token.
+
+    Only where a page of this site sent it: filled in by another one, a press of the button would do what that one wants.
+    """
+    if not is_from_here():
+        return answer(OLD_FORM, error)
+    if wants_partial():
+        return answer(OLD_PAGE, error)
+    page = render_template(
+        "errors/old_form.html", fields=sent_fields(), action=request.full_path.rstrip("?"), back=back_address()
+    )
+    return make_response(page, OLD_FORM.status)
 
 
 def on_onboarding(error: OnboardingError) -> ResponseReturnValue:

@@ -1,5 +1,6 @@
 """How numbers, times, names, statuses and sizes are written on pages. Pure functions; templates see them as filters."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
@@ -9,6 +10,10 @@ STATUS_ORDER = ("done", "skipped", "in_progress", "todo")
 STATUS_LABELS = {"done": "Done", "skipped": "Skipped", "in_progress": "In progress", "todo": "To do"}
 MINUS = "\N{MINUS SIGN}"
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+POP, POP_ISOLATE = "\u202c", "\u2069"
+CLOSED_BY = dict.fromkeys("\u202a\u202b\u202d\u202e", POP) | dict.fromkeys("\u2066\u2067\u2068", POP_ISOLATE)
+TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Marks of Unicode for the direction of text, with what closes each."""
 MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
 
 
@@ -129,6 +134,20 @@ def status_counts(counts: Mapping[str, int]) -> list[tuple[str, int, int]]:
     """(status, count, size) in the fixed order of statuses, for a stacked bar."""
     ordered = [counts.get(status, 0) for status in STATUS_ORDER]
     return list(zip(STATUS_ORDER, ordered, sizes(ordered), strict=True))
+
+
+def apart(text: str) -> str:
+    """The text, of which nothing is left open that turns round what is written beside it."""
+    closing = ""
+    for mark in TURNING.findall(text):
+        if mark in CLOSED_BY:
+            closing = CLOSED_BY[mark] + closing
+        elif mark == POP_ISOLATE:
+            # it closes whatever was opened inside of the last isolate too
+            closing = closing.partition(POP_ISOLATE)[2] if POP_ISOLATE in closing else closing
+        else:
+            closing = closing.removeprefix(POP)
+    return text + closing
 
 
 def listing(words: Sequence[str]) -> Markup:

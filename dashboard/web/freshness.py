@@ -16,6 +16,7 @@ from dashboard.onboarding.progress import UserStep, Version
 from dashboard.staff.permissions import Permission
 from dashboard.web import addresses
 from dashboard.web.access import require
+from dashboard.web.formats import apart
 from dashboard.web.forms import whole
 from dashboard.web.rendering import wants_partial
 from dashboard.web.told import tell
@@ -51,7 +52,7 @@ def moved(user_id: str) -> ResponseReturnValue:
             rows = _moved(session, user_id, behind, request.args.getlist("stuck")) if behind else []
     except NotFound:
         return render_template("people/moved.html", gone=True, said="This person is no longer here.")
-    said = [f"{row.step.title}: {row.told}." for row in rows] + (["The checklist has changed."] if is_news else [])
+    said = [f"{apart(row.step.title)}: {row.told}." for row in rows] + (["The checklist has changed."] if is_news else [])
     return render_template(
         "people/moved.html",
         gone=False,
@@ -97,4 +98,4 @@ def _told(change: Change | None, names: Mapping[str, Who]) -> str:
     if change is None:
         return "Changed"
     told = tell(change, names)
-    return told.title if change.release else f"Changed by {told.by}"
+    return told.title if change.release else f"Changed by {apart(told.by)}"

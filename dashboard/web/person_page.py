@@ -85,9 +85,11 @@ def moment(text: str) -> datetime | None:
     """When a form says that it was opened; None where it says nothing that can be."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        # a year that only another zone has cannot be shown
+        found = found.astimezone(UTC) if found.tzinfo else datetime.max.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo and found <= datetime.now(UTC) else None
+    return found if found <= datetime.now(UTC) else None
 
 
 def moment_of(text: str) -> datetime:

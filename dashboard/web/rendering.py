@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from htmx_flask.extension import Htmx
@@ -21,6 +21,7 @@ FILTERS: tuple[Callable[..., object], ...] = (
     formats.plural,
     formats.initials,
     formats.status_label,
+    formats.apart,
     formats.listing,
     formats.paragraphs,
 )
@@ -101,7 +102,22 @@ def local_address(address: str | None, default: str = "/") -> str:
 
 def back_address(default: str = "/") -> str:
     """The page that a form post came from, for a redirect after a fault."""
-    referrer = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
-    if referrer.netloc != request.host:
+    try:
+        referrer = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
+    except ValueError:
         return default
-    return local_address(referrer._replace(scheme="", netloc="", fragment="").geturl(), default)
+    return site_address(referrer, default) if referrer.netloc == request.host else default
+
+
+def site_address(address: SplitResult, default: str = "/") -> str:
+    """The same address without its host, wherever that is; a path that would be read as a host is not followed."""
+    return local_address(address._replace(scheme="", netloc="", fragment="").geturl(), default)
+
+
+def sent_fields() -> list[tuple[str, str]]:
+    """What a form brought, to be sent once more: all but its token, and no password, which is never shown again."""
+    return [
+        (name, value)
+        for name, value in request.form.items(multi=True)
+        if name != "csrf_token" and "password" not in name
+    ]

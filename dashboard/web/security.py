@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Flask, Response, request
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError, validate_csrf
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import BadHost, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from wtforms import ValidationError
 
 CONTENT_SECURITY_POLICY = (
@@ -27,11 +27,22 @@ csrf = CSRFProtect()
 
 def install(app: Flask) -> None:
     """Checks of the raw request first, then CSRF, then the headers on the way out."""
+    app.before_request(refuse_bad_host)
     app.before_request(refuse_unusable)
     # a page may stay open for a day: a token lives as long as the browser's session
     app.config.update(WTF_CSRF_TIME_LIMIT=None)
     csrf.init_app(app)
     app.after_request(add_headers)
+
+
+def refuse_bad_host() -> Response | None:
+    """400 for a Host that no address can have. In plain words: without a host a page finds no address for anything."""
+    is_broken = isinstance(request.routing_exception, BadHost) or bool(request.headers.get("Host") and not request.host)
+    if not is_broken:
+        return None
+    if request.path.startswith(API_PREFIX):
+        raise BadRequest("The Host of the request is not one.")
+    return Response("The Host of the request is not one.\n", 400, mimetype="text/plain")
 
 
 def refuse_unusable() -> None:
@@ -46,9 +57,24 @@ def refuse_unusable() -> None:
     if request.mimetype not in FORM_TYPES:
         raise UnsupportedMediaType(f"This address takes a form, not {request.mimetype}.")
     if request.mimetype == "application/x-www-form-urlencoded":
-        _require_text(unquote_to_bytes(request.get_data(cache=True).replace(b"+", b" ")))
+        _require_text(unquote_to_bytes(_body(limit).replace(b"+", b" ")))
     elif any("\0" in value for _, value in request.form.items(multi=True)):
         raise BadRequest("The form holds a NUL byte.")
+
+
+def _body(limit: int | None) -> bytes:
+    # werkzeug cuts a body that comes in chunks off at its limit, without a word
+    request.max_content_length = None if limit is None else limit + 1
+    body = request.get_data(cache=True)
+    if limit is not None and len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
+
+
+def is_from_here() -> bool:
+    """Whether a page of this site sent the request, as its browser says; False where it says nothing."""
+    site = request.headers.get("Sec-Fetch-Site")
+    return site == "same-origin" if site else request.origin == request.host_url.rstrip("/")
 
 
 def require_token() -> None:

@@ -76,7 +76,7 @@ def invite_post() -> ResponseReturnValue:
 
 
 def _invite_page(form: InviteForm, status: int = 200, link: Link | None = None) -> ResponseReturnValue:
-    address = link.address(_base_url()) if link else ""
+    address = link.address(access.base_url()) if link else ""
     return render("settings/invite.html", status=status, form=form, roles=Role, link=link, address=address)
 
 
@@ -239,10 +239,5 @@ def _page(
         problem=problem,
         stale=stale,
         link=link,
-        address=link.address(_base_url()) if link else "",
+        address=link.address(access.base_url()) if link else "",
     )
-
-
-def _base_url() -> str:
-    """Where people reach the dashboard: as the settings say, else as this request did."""
-    return access.settings().base_url or request.url_root.rstrip("/")

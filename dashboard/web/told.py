@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from dashboard.onboarding.carryover import Kind, Release
 from dashboard.onboarding.history import Change, Who
+from dashboard.web.formats import apart
 
 ICONS: Mapping[Kind, str] = {"publish": "plus", "migrate": "up", "rollback": "back", "withdraw": "x", "restore": "back"}
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
@@ -42,7 +43,7 @@ def written_by(change: Change, names: Mapping[str, Who]) -> str:
     """Diego Fuentes, support; Amara Okafor, API; with “in bulk” where many were changed at once."""
     who = names[change.by]
     ways = {"api": "API", "bulk": "in bulk", "import": "import"}
-    parts = dict.fromkeys(part for part in (who.name, who.detail, ways.get(change.source)) if part)
+    parts = dict.fromkeys(part for part in (apart(who.name), who.detail, ways.get(change.source)) if part)
     return ", ".join(parts)
 
 

@@ -12,6 +12,14 @@ function focusPanel() {
   panel.scrollIntoView({ block: "nearest" });
 }
 
+/** Gives every form of a page that was open too long the token that came with the notice. */
+function renewToken() {
+  const token = document.querySelector("#notice[data-token]")?.dataset.token;
+  if (!token) return;
+  for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = token;
+  document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
+}
+
 function closeDrawer() {
   const nav = document.getElementById("nav");
   if (nav?.matches(":popover-open")) nav.hidePopover();
@@ -48,6 +56,7 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (isQuiet(event)) return;
   closeDrawer();
   focusPanel();
+  renewToken();
 });
 
 // the connection failed, or took longer than htmx waits: nothing came back to swap

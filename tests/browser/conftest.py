@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from itertools import count
@@ -18,19 +19,23 @@ import psycopg
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import func, select
+from sqlalchemy.engine import make_url
 
-from dashboard.config import Settings
+from dashboard.config import Settings, libpq_url
 from dashboard.database import Database
 from dashboard.models import StaffAccount, StaffSession
+from dashboard.onboarding.actor import Actor
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 from dashboard.staff.sessions import ABSOLUTE
 from tests.browser import chromium
 from tests.conftest import PREFIX, test_settings, url_of
+from tests.security import hostile
+from tests.security.world import furnish_desk
 from tests.serving import served
 
 if TYPE_CHECKING:
     from flask import Flask
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request
     from pytest_playwright import CreateContextCallback
 
 QUIET = (
@@ -40,6 +45,11 @@ QUIET = (
 # generous, for a busy machine: a passing test never waits this long
 expect.set_options(timeout=15_000)
 
+# told on the console, where a refusal that a page brought about by itself is told too
+WITNESS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`content security policy: ${event.violatedDirective} refused ${event.sample || event.blockedURI}`));
+"""
 ONE_AT_A_TIME = 6_401_883
 _numbers = count(1)
 
@@ -85,13 +95,35 @@ def secret_of(role: str) -> str:
     return f"secret-of-{role}"
 
 
+@pytest.fixture(scope="session")
+def hostile_template(
+    server: psycopg.Connection[Any], demo_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a database like the demo's, with more in it, in which every text of people's is hostile."""
+    with own_copy(server, demo_template) as url:
+        database = Database(demo_settings(url, tmp_path_factory.getbasetemp()))
+        with database.transaction() as session:
+            furnish_desk(session, Actor("staff:ada@demo.example"), "setup-payments")
+        database.dispose()
+        with psycopg.connect(libpq_url(url)) as connection:
+            hostile.poison(connection)
+        yield make_url(url).database or ""
+
+
+@contextmanager
+def own_copy(server: psycopg.Connection[Any], template: str) -> Iterator[str]:
+    """The address of a copy of the database, which is dropped afterwards."""
+    name = f"{template}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield url_of(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def database_url(server: psycopg.Connection[Any], demo_template: str) -> Iterator[str]:
     """The address of this test's own copy of the demo."""
-    name = f"{demo_template}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {demo_template}")
-    yield url_of(name)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with own_copy(server, demo_template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -201,6 +233,12 @@ def watched(context: BrowserContext, problems: list[str]) -> BrowserContext:
         problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
+    def on_request(request: Request) -> None:
+        if urlsplit(request.url).path == hostile.REQUESTED:
+            problems.append(f"hostile text has asked for {request.url}")
+
+    context.add_init_script(WITNESS)
+    context.on("request", on_request)
     context.on("weberror", lambda error: problems.append(f"script error: {error.error}"))
     context.on("console", on_console)
     context.on("dialog", on_dialog)

@@ -1,0 +1,62 @@
+"""Whether hostile text has stayed text on a page that is open, and whether it leaves alone what stands beside it."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from tests.security.hostile import MARK, REQUESTED
+
+BECOME = """
+([mark, requested]) => {
+  const found = [];
+  const roots = [document, ...[...document.querySelectorAll("template")].map((one) => one.content)];
+  const isOurs = (element) => element.matches("script[src]") && element.src.startsWith(`${location.origin}/static/`);
+  const leads = /^(href|src|srcset|action|formaction|poster|data|hx-(get|post|put|patch|delete))$/;
+  const isWrong = (element, name) => name.startsWith("on") || name.startsWith("hx-on") || name === mark
+    || (leads.test(name) && /^[\\s\\0-\\x1f]*(javascript|data|vbscript):/i.test(element.getAttribute(name)))
+    || (name.startsWith("hx-") && element.getAttribute(name) === requested);
+  for (const element of roots.flatMap((root) => [...root.querySelectorAll("*")])) {
+    const isElement = element.matches("script, style, base, iframe, object, embed, meta[http-equiv]") && !isOurs(element);
+    if (isElement || element.getAttributeNames().some((name) => isWrong(element, name)))
+      found.push(element.outerHTML.slice(0, 200));
+  }
+  const comments = document.createTreeWalker(document, NodeFilter.SHOW_COMMENT);
+  while (comments.nextNode()) found.push(`<!--${comments.currentNode.data.slice(0, 200)}-->`);
+  if (document.querySelectorAll("#main").length !== 1) found.push("there is not one #main");
+  if (document.documentElement.textContent.includes('49" hx-get')) found.push("a template was carried out");
+  return found;
+}
+"""
+
+# What follows such a text in its line, where neither an element of its own nor marks that close it keep it apart.
+TURNS_ROUND = """
+() => {
+  const style = (element) => getComputedStyle(element);
+  const isInline = (element) => /^(inline|contents)$/.test(style(element).display);
+  const isApart = (element) => !isInline(element) || /^(isolate|plaintext)/.test(style(element).unicodeBidi);
+  const up = (node, is) => { let one = node.parentElement; while (!is(one)) one = one.parentElement; return one; };
+  const line = (node) => up(node, (element) => !isInline(element));
+  const nodes = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  const follows = (from, to) => {
+    const between = document.createRange();
+    between.setStartAfter(from);
+    between.setEndBefore(to);
+    return line(from) === line(to) && !between.cloneContents().querySelector("br");
+  };
+  return nodes.flatMap((node, index) => {
+    if (!node.data.includes("\\u202e") || node.parentElement.closest("textarea, option")) return [];
+    const scope = up(node, isApart);
+    const behind = nodes.slice(index + 1).filter((one) => scope.contains(one) && follows(node, one));
+    const text = [node.data.split("\\u202dpu").at(-1), ...behind.map((one) => one.data)].join("").trim();
+    return text && !text.startsWith("\\u202c\\u2069\\u202c") ? [`“${text.slice(0, 60)}” is turned round in ${scope.outerHTML.slice(0, 60)}`] : [];
+  });
+}
+"""
+
+
+def look(page: Page) -> list[str]:
+    """What of the hostile text is more than text on the page as it stands."""
+    found = page.evaluate(BECOME, [MARK, REQUESTED]) + page.evaluate(TURNS_ROUND)
+    return [f"{page.url}: {one}" for one in found]
