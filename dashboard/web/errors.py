@@ -75,6 +75,7 @@ UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the databas
 
 def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: Iterable[type[Exception]]) -> None:
     """Registers the handlers. The two groups are the database driver's errors, which a door may not import itself."""
+    app.before_request(to_one_slash)
     app.register_error_handler(HTTPException, on_http)
     app.register_error_handler(OnboardingError, on_onboarding)
     app.register_error_handler(Exception, on_fault)
@@ -84,10 +85,16 @@ def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: I
         app.register_error_handler(error, on_unstorable)
 
 
+def to_one_slash() -> ResponseReturnValue | None:
+    """To the address without its doubled slashes: on this site, where werkzeug would follow any Host that was asked."""
+    redirected = request.routing_exception
+    if not isinstance(redirected, RequestRedirect):
+        return None
+    return redirect(site_address(urlsplit(redirected.new_url)), redirected.code)
+
+
 def on_http(error: HTTPException) -> ResponseReturnValue:
-    """404, 405, 413 and the like; a redirect that was raised stays one, to this site whatever Host was asked for."""
-    if isinstance(error, RequestRedirect):
-        return redirect(site_address(urlsplit(error.new_url)), error.code)
+    """404, 405, 413 and the like; a redirect that was raised stays one."""
     if error.code is None or error.code < 400:
         return error
     if error.code == 401:

@@ -8,7 +8,7 @@ import uuid
 
 import structlog
 from flask import Flask, Response, g, request
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -44,7 +44,16 @@ def configure() -> None:
 def for_terminal() -> list[Processor]:
     """Coloured lines, with plain tracebacks."""
     # neither form shows local variables: a form's password is one
-    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [escaped, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+
+
+def escaped(_: object, __: str, event: EventDict) -> EventDict:
+    """The line with everything escaped that a terminal would obey rather than show."""
+    return {name: _printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def for_machines() -> list[Processor]:

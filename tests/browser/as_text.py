@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from playwright.sync_api import Page
 
 from tests.security.hostile import MARK, REQUESTED
 
+# Of the page that is open, or of each of the sources, which are parsed and not shown.
 BECOME = """
-([mark, requested]) => {
-  const found = [];
-  const roots = [document, ...[...document.querySelectorAll("template")].map((one) => one.content)];
-  const isOurs = (element) => element.matches("script[src]") && element.src.startsWith(`${location.origin}/static/`);
+([sources, mark, requested]) => {
   const leads = /^(href|src|srcset|action|formaction|poster|data|hx-(get|post|put|patch|delete))$/;
-  const isWrong = (element, name) => name.startsWith("on") || name.startsWith("hx-on") || name === mark
+  const isOurs = (element) => element.matches("script[src]") && element.src.startsWith(`${location.origin}/static/`);
+  const isWrong = (element, name) => /^(on|hx-on)/.test(name) || name === mark
     || (leads.test(name) && /^[\\s\\0-\\x1f]*(javascript|data|vbscript):/i.test(element.getAttribute(name)))
     || (name.startsWith("hx-") && element.getAttribute(name) === requested);
-  for (const element of roots.flatMap((root) => [...root.querySelectorAll("*")])) {
-    const isElement = element.matches("script, style, base, iframe, object, embed, meta[http-equiv]") && !isOurs(element);
-    if (isElement || element.getAttributeNames().some((name) => isWrong(element, name)))
-      found.push(element.outerHTML.slice(0, 200));
-  }
-  const comments = document.createTreeWalker(document, NodeFilter.SHOW_COMMENT);
-  while (comments.nextNode()) found.push(`<!--${comments.currentNode.data.slice(0, 200)}-->`);
-  if (document.querySelectorAll("#main").length !== 1) found.push("there is not one #main");
-  if (document.documentElement.textContent.includes('49" hx-get')) found.push("a template was carried out");
-  return found;
+  const isElement = (element) =>
+    element.matches("script, style, base, iframe, object, embed, meta[http-equiv]") && !isOurs(element);
+  const become = (page) => {
+    const roots = [page, ...[...page.querySelectorAll("template")].map((one) => one.content)];
+    const elements = roots.flatMap((root) => [...root.querySelectorAll("*")])
+      .filter((element) => isElement(element) || element.getAttributeNames().some((name) => isWrong(element, name)));
+    const comments = page.createTreeWalker(page, NodeFilter.SHOW_COMMENT);
+    const found = elements.map((element) => element.outerHTML.slice(0, 200));
+    while (comments.nextNode()) found.push(`<!--${comments.currentNode.data.slice(0, 200)}-->`);
+    if (page.querySelectorAll("#main").length > 1) found.push("#main is there twice");
+    if (page.documentElement.textContent.includes('49" hx-get')) found.push("a template was carried out");
+    return found;
+  };
+  const parser = new DOMParser();
+  return sources === null ? [become(document)] : sources.map((one) => become(parser.parseFromString(one, "text/html")));
 }
 """
 
@@ -58,5 +64,11 @@ TURNS_ROUND = """
 
 def look(page: Page) -> list[str]:
     """What of the hostile text is more than text on the page as it stands."""
-    found = page.evaluate(BECOME, [MARK, REQUESTED]) + page.evaluate(TURNS_ROUND)
+    found = page.evaluate(BECOME, [None, MARK, REQUESTED])[0] + page.evaluate(TURNS_ROUND)
     return [f"{page.url}: {one}" for one in found]
+
+
+def look_through(page: Page, sources: Mapping[str, str]) -> list[str]:
+    """The same of pages and parts of pages that were not opened, by where they came from; the browser parses them."""
+    found = page.evaluate(BECOME, [list(sources.values()), MARK, REQUESTED])
+    return [f"{name}: {one}" for name, of_source in zip(sources, found, strict=True) for one in of_source]

@@ -179,7 +179,7 @@ def test_the_page_of_a_viewer(enter: Enter) -> None:
 def test_a_bulk_change_from_the_list_to_its_end(enter: Enter) -> None:
     ada = enter("admin")
     # few enough that the bar stands below the last of them, and covers nobody
-    ada.goto("/people?q=amara+okafor")
+    ada.goto(f"/people?q={AMARA}")
     ada.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox").first.check()
     check(ada)
     ada.get_by_label("New status").select_option("skipped")

@@ -119,12 +119,13 @@ FIRST = ("setup-payments", KEPT)
 ACTORS = [(table, name) for table, names in TEXTS.items() for name in names if name.endswith("_by") or name == "actor"]
 OF_PEOPLE = [table for table, names in TEXTS.items() if "user_id" in names]
 SAID = "CREATE FUNCTION pg_temp.said(n bigint) RETURNS text LANGUAGE sql AS $$ SELECT (ARRAY[{}])[1 + n % {}] $$"
+UNSPACED = "CREATE FUNCTION pg_temp.unspaced() RETURNS text LANGUAGE sql AS $$ SELECT replace({}, ' ', '/') $$"
 
 # Everybody who is named somewhere gets another name, and is called by it everywhere: `prefix` is that of an actor.
 RENAMED: Mapping[str, str] = {
     "user": f"""SELECT user_id AS was, left(pg_temp.said(row_number() OVER (ORDER BY user_id)), 150) || user_id AS now
                   FROM onboarding_users WHERE user_id <> '{KEPT}'""",
-    "staff": f"SELECT email AS was, left(id || replace(replace(pg_temp.said(0), ' ', '/'), '{TURNED}', ''), 240) || '@x' AS now FROM staff_accounts",
+    "staff": "SELECT email AS was, left(id || pg_temp.unspaced(), 240) || '@x' AS now FROM staff_accounts",
     "token": "SELECT name AS was, left(id || pg_temp.said(id), 100) AS now FROM api_tokens",
 }
 CHANGES = """
@@ -133,8 +134,8 @@ UPDATE audit_log SET changes = changes || jsonb_build_object(
     'name', jsonb_build_array(NULL, pg_temp.said(0)), 'description', jsonb_build_array(pg_temp.said(id), NULL))
 """
 # One that the rules of today let through too, so that what it stands in can be saved.
-OPENS = f"""
-UPDATE onboarding_step_definitions SET action_url = '/' || replace(replace(pg_temp.said(0), ' ', '/'), '{TURNED}', '') WHERE step_id = ANY(%(first)s)
+OPENS = """
+UPDATE onboarding_step_definitions SET action_url = '/' || pg_temp.unspaced() WHERE step_id = ANY(%(first)s)
 """
 SEARCH = """
 INSERT INTO user_search (user_id, words)
@@ -149,6 +150,7 @@ def poison(connection: psycopg.Connection[Any], texts: Sequence[str] = HOSTILE) 
     """
     listed = sql.SQL(", ").join(sql.Literal(one) for one in texts)
     connection.execute(sql.SQL(SAID).format(listed, sql.Literal(len(texts))))
+    connection.execute(sql.SQL(UNSPACED).format(sql.Literal(texts[0].replace(TURNED, ""))))
     # some tables refuse to be rewritten, and names are keys
     connection.execute("SET session_replication_role = replica")
     for prefix, renamed in RENAMED.items():

@@ -5,17 +5,20 @@ Everything is found by walking: a route or a form that is new is covered without
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from html import unescape
 from html.parser import HTMLParser
 from itertools import product
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
 
 from dashboard.models import ApiToken, BulkChange, StaffAccount, User
 from dashboard.onboarding import bulk_changes, presence, releases, steps
@@ -57,14 +60,16 @@ class World:
 
     def posts(self, app: Flask) -> list[tuple[Route, str]]:
         """Every page's route that takes a form, with its usual address."""
-        found = {route: path for route, path in reversed(list(self.addresses(app, "POST")))}
-        return [(route, path) for route, path in reversed(found.items()) if not isinstance(route.need, Scope)]
+        found = [(route, path) for route, path in self.addresses(app, "POST") if not isinstance(route.need, Scope)]
+        return list({route: (route, path) for route, path in reversed(found)}.values())[::-1]
 
 
 def furnish(session: Session) -> World:
     """Something of everything, so that requests get past what is not there. Commits."""
     for role in Role:
         make_account(session, role)
+    for role, actor in ((Role.MANAGER, factories.MAYA), (Role.SUPPORT, SAM)):
+        make_account(session, role, actor.key.removeprefix("staff:"))
     for step_id in (STEP, OTHER, GONE):
         factories.a_step(session, step_id, action_url="/settings/payments")
     for user_id in (ANNA, BEN):
@@ -135,10 +140,10 @@ class Form:
         """The names of its fields, each once."""
         return list(dict.fromkeys([*(name for name, _ in self.fields), *self.more]))
 
-    def sent(self, **changes: object) -> list[tuple[str, str]]:
+    def sent(self, **changes: object) -> MultiDict[str, str]:
         """What would be sent, with other values in the fields that are named; one that it has not is added."""
         kept = [(name, value) for name, value in self.fields if name not in changes]
-        return [*kept, *((name, str(value)) for name, value in changes.items())]
+        return MultiDict([*kept, *((name, str(value)) for name, value in changes.items())])
 
 
 @dataclass
@@ -245,3 +250,16 @@ def every_form(client: FlaskClient, world: World) -> dict[tuple[str, tuple[str, 
             found.setdefault((form.action, tuple(form.names)), form)
     return found
 
+
+def queries_of_pages(client: FlaskClient, world: World) -> dict[str, set[str]]:
+    """What may be asked of each address, from the links and the searches of every page: the names, by path."""
+    found: dict[str, set[str]] = {}
+    for path, page in pages(client, world):
+        for link in re.findall(r'(?:href|hx-get)="([^"]*\?[^"]*)"', page):
+            address = urlsplit(unescape(link))
+            found.setdefault(address.path or path, set()).update(dict(parse_qsl(address.query, keep_blank_values=True)))
+        for form in re.findall(r"<form\b.*?</form>", page, re.DOTALL):
+            if 'method="post"' not in form:
+                action = re.search(r'action="([^"]*)"', form)
+                found.setdefault(action[1] if action else path, set()).update(re.findall(r'name="([^"]+)"', form))
+    return found
