@@ -40,7 +40,7 @@ bench: $(VENV)/.dev $(VENV)/.package ## Measure speed at 1,000 and 100,000 users
 
 lock: $(VENV)/.dev ## Write the lock files again (UPGRADE=1: with the newest versions allowed)
 	$(call compile,requirements.lock,)
-	$(call compile,requirements-dev.lock,--extra dev -c requirements.lock)
+	$(call compile,requirements-dev.lock,--extra dev --extra oidc -c requirements.lock)
 	npm $(if $(UPGRADE),update,install) --package-lock-only --ignore-scripts
 
 compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -27,7 +27,7 @@ MAX_EMAIL, MAX_NAME = 254, 200
 
 CHANGES = (
     *("staff.role_changed", "staff.disabled", "staff.enabled"),
-    *("staff.link_made", "staff.invitation_renewed", "staff.joined"),
+    *("staff.link_made", "staff.invitation_renewed", "staff.joined", "staff.connected", "staff.disconnected"),
 )
 """What moves the row_version of an account on."""
 
@@ -36,7 +36,10 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Someone who can sign in, as pages and commands show them; `is_invited`: not before they have chosen a password."""
+    """Someone who can sign in, as pages and commands show them.
+
+    `is_invited`: not before they have chosen a password. `issuer`: they sign in with that provider; else it is empty.
+    """
 
     id: int
     email: str
@@ -46,6 +49,7 @@ class Account:
     disabled_at: datetime | None
     last_sign_in_at: datetime | None
     is_invited: bool
+    issuer: str
     row_version: int
 
     @property
@@ -143,14 +147,23 @@ def change_role(session: Session, actor: Actor, email: str, role: Role, seen: in
     """Gives the account another role, at once also where it is signed in: its sessions get new secrets.
 
     `seen` is the row_version that the form was opened at. Raises NotFound, StaleAccount, or Refused: one's own account,
-    or the last admin.
+    one whose role follows its groups, or the last admin.
     """
     row = locked(session, email)
     _not_ones_own(actor, row)
+    if row.oidc_subject is not None:
+        raise Refused(f"{row.name}'s role follows their groups at the sign-in provider. Change their groups there.")
+    if row.role != role.value:
+        must_be(session, row, seen)
+        put_role(session, actor, row, role)
+    return account_from(row)
+
+
+def put_role(session: Session, actor: Actor, row: StaffAccount, role: Role) -> None:
+    """Gives a locked account the role, if it has another one. Raises Refused: the last admin."""
     before = row.role
     if before == role.value:
-        return account_from(row)
-    must_be(session, row, seen)
+        return
     if before == Role.ADMIN.value:
         _keep_an_admin(session, row)
     row.role = role.value
@@ -158,14 +171,13 @@ def change_role(session: Session, actor: Actor, email: str, role: Role, seen: in
     session.flush()
     _renew_sessions(session, row)
     history.record(session, actor, "staff.role_changed", subject=row.email, changes={"role": [before, role.value]})
-    return account_from(row)
 
 
 def set_password(session: Session, actor: Actor, email: str, password: str) -> Account:
     """Replaces the password and ends every session of the account. Raises NotFound or Invalid."""
     new = passwords.hashed(password)
     row = locked(session, email)
-    put_password(session, row, new)
+    put_password(session, actor, row, new)
     end_sessions(session, row)
     history.record(session, actor, "staff.password_reset", subject=row.email)
     return account_from(row)
@@ -229,9 +241,36 @@ def _change_from(entry: AuditEntry) -> AccountChange:
     return AccountChange(entry.at, entry.actor, entry.action, role)
 
 
-def put_password(session: Session, row: StaffAccount, password_hash: str) -> None:
-    """Gives the account another password; a link with which it could have set one is worthless from now on."""
+def put_password(session: Session, actor: Actor, row: StaffAccount, password_hash: str) -> None:
+    """Gives the account another password; a link with which it could have set one is worthless from now on.
+
+    An account that signed in with the provider does so no more: nobody has two ways in.
+    """
+    issuer, row.oidc_issuer, row.oidc_subject = row.oidc_issuer, None, None
     row.password_hash = password_hash
+    if issuer:
+        row.row_version += 1
+        history.record(session, actor, "staff.disconnected", subject=row.email, changes={"provider": [issuer, None]})
+    session.flush()
+    _remove_link(session, row)
+
+
+def connect(session: Session, actor: Actor, row: StaffAccount, issuer: str, subject: str) -> None:
+    """Has the account sign in with the provider instead of with its password; signs it out everywhere."""
+    _put_identity(session, row, issuer, subject)
+    end_sessions(session, row)
+    history.record(session, actor, "staff.connected", subject=row.email, changes={"provider": [None, issuer]})
+
+
+def join(session: Session, actor: Actor, row: StaffAccount, issuer: str, subject: str) -> None:
+    """Accepts the invitation of whoever came from the provider instead of choosing a password."""
+    _put_identity(session, row, issuer, subject)
+    history.record(session, actor, "staff.joined", subject=row.email, changes={"provider": [None, issuer]})
+
+
+def _put_identity(session: Session, row: StaffAccount, issuer: str, subject: str) -> None:
+    row.password_hash, row.oidc_issuer, row.oidc_subject = None, issuer, subject
+    row.row_version += 1
     session.flush()
     _remove_link(session, row)
 
@@ -278,11 +317,16 @@ def locked(session: Session, email: str) -> StaffAccount:
     return found[email]
 
 
+def is_invited(row: StaffAccount) -> bool:
+    """Whether its owner has not come yet: it has no password, and is nobody's at the provider."""
+    return row.password_hash is None and row.oidc_subject is None
+
+
 # who was invited and has not come yet cannot let anybody in
 _ACTIVE_ADMIN = (
     (StaffAccount.role == Role.ADMIN.value)
     & StaffAccount.disabled_at.is_(None)
-    & StaffAccount.password_hash.is_not(None)
+    & (StaffAccount.password_hash.is_not(None) | StaffAccount.oidc_subject.is_not(None))
 )
 
 
@@ -293,7 +337,7 @@ def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
 
 
 def _keep_an_admin(session: Session, leaving: StaffAccount) -> None:
-    if leaving.disabled_at is not None or leaving.password_hash is None:
+    if leaving.disabled_at is not None or is_invited(leaving):
         return
     others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id)
     if not session.scalar(others):
@@ -340,6 +384,7 @@ def account_from(row: StaffAccount) -> Account:
         row.created_at,
         row.disabled_at,
         row.last_sign_in_at,
-        row.password_hash is None,
+        is_invited(row),
+        row.oidc_issuer or "",
         row.row_version,
     )

@@ -57,7 +57,7 @@ def invite(session: Session, actor: Actor, *, email: str, name: str, role: Role)
 
 
 def make(session: Session, actor: Actor, email: str, *, seen: int | None = None, demo: bool = False) -> Link:
-    """A new link for the account, in the place of one that it had. The password that it has goes on until it is used.
+    """A new link for the account, in the place of one that it had. What it signs in with goes on until the link is used.
 
     Raises NotFound, StaleAccount (`seen` as in accounts.change_role), or Refused: one's own account, or one that may not
     sign in.
@@ -72,7 +72,7 @@ def make(session: Session, actor: Actor, email: str, *, seen: int | None = None,
         raise Refused(f"{row.email} is a demo account, which signs in nowhere but in a demo.")
     row.row_version += 1
     session.flush()
-    is_invited = row.password_hash is None
+    is_invited = accounts.is_invited(row)
     history.record(session, actor, "staff.invitation_renewed" if is_invited else "staff.link_made", subject=row.email)
     return _put(session, actor, row)
 
@@ -80,7 +80,7 @@ def make(session: Session, actor: Actor, email: str, *, seen: int | None = None,
 def withdraw(session: Session, actor: Actor, email: str) -> None:
     """Takes an invitation back, and with it the account, which never did anything. Raises NotFound, or Refused: too late."""
     row = accounts.locked(session, email)
-    if row.password_hash is not None:
+    if not accounts.is_invited(row):
         raise Refused(f"{row.name} has accepted the invitation meanwhile. Disable the account instead.")
     session.delete(row)
     session.flush()
@@ -129,9 +129,9 @@ def _take(session: Session, secret: str, email: str, password_hash: str) -> bool
         return False
     if _row_of(session, secret) is None:
         return False
-    if row.password_hash is None:
+    if accounts.is_invited(row):
         row.row_version += 1
-    accounts.put_password(session, row, password_hash)
+    accounts.put_password(session, Actor(actor_key(email)), row, password_hash)
     accounts.end_sessions(session, row)
     return True
 

@@ -57,6 +57,8 @@ SENTENCES: Mapping[str, str] = {
     "staff.password_changed": "Changed their own password",
     "staff.password_refused": "Gave a wrong password to change it",
     "staff.password_reset": "Set a new password for {subject}",
+    "staff.connected": "Signs in with the sign-in provider from now on",
+    "staff.disconnected": "Put a password in the place of the sign-in provider for {subject}",
     "staff.disabled": "Disabled the account {subject}",
     "staff.enabled": "Enabled the account {subject} again",
     "staff.sessions_ended": "Ended {sessions} of {subject}",
@@ -70,6 +72,7 @@ SYSTEM_NAMES: Mapping[str, str] = {
     "system:command-line": "The command line",
     "system:demo": "The demo",
     "system:import": "An import",
+    "system:provider": "The sign-in provider",
     "system:sign-in": "Somebody unknown",
 }
 
@@ -88,6 +91,8 @@ MEMBER_LABELS: Mapping[str, str] = {
     "role": "Role",
     "name": "Name",
     "email": "Email",
+    "provider": "Provider",
+    "reason": "Reason",
     "address": "Address",
     "sessions": "Open sessions",
     "scopes": "Scopes",

@@ -23,6 +23,7 @@ from dashboard.web.deeds import name_of
 from dashboard.web.formats import plural
 from dashboard.web.forms import whole
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.session import provider_called, roles_by_group
 from dashboard.web.settings import GONE
 from dashboard.web.settings_forms import InviteForm, role_from, say
 
@@ -48,7 +49,9 @@ def index() -> ResponseReturnValue:
     """Everybody who may sign in, or could."""
     with transaction() as session:
         members = roster.everyone(session)
-    return render("settings/staff.html", members=members, is_demo_account=is_demo_account)
+    return render(
+        "settings/staff.html", members=members, is_demo_account=is_demo_account, provider_called=provider_called
+    )
 
 
 @blueprint.get("/invite")
@@ -240,6 +243,8 @@ def _page(
         stale=stale,
         link=link,
         address=link.address(_base_url()) if link else "",
+        provider_called=provider_called,
+        roles_by_group=roles_by_group(member.account),
     )
 
 
