@@ -62,9 +62,10 @@ class Provider:
     tamper: Callable[[Claims], Forged] | None = None
     unverified: set[str] = field(default_factory=set)
     published: Claims = field(default_factory=dict)
+    browsers: dict[str, httpx.Client] = field(default_factory=dict)
 
     def reset(self) -> None:
-        """As if it had just been set up: nobody is known, and nothing was asked."""
+        """As if it had just been set up, except that whoever signed in there still is, in no group."""
         self.asked.clear()
         self.is_down, self.tamper = False, None
         self.unverified.clear()
@@ -85,6 +86,8 @@ class Provider:
     def register(self, base_url: str, *, is_public: bool = False) -> None:
         """Knows the dashboard at this address as a client."""
         with self._backend() as (backend, models):
+            for known in backend.query(models.Client):
+                backend.delete(known)
             client = models.Client(
                 client_id=CLIENT,
                 client_name="The dashboard",
@@ -104,15 +107,10 @@ class Provider:
         """Somebody who signs in there with this name and PASSWORD."""
         (self.unverified.discard if verified else self.unverified.add)(name)
         with self._backend() as (backend, models):
-            backend.save(
-                models.User(
-                    user_name=name,
-                    family_name=name.title(),
-                    formatted_name=f"{name.title()} of the provider",
-                    emails=[email or f"{name}@example.com"],
-                    password=PASSWORD,
-                )
-            )
+            user = backend.get(models.User, user_name=name) or models.User(user_name=name, password=PASSWORD)
+            user.family_name, user.formatted_name = name.title(), f"{name.title()} of the provider"
+            user.emails = [email or f"{name}@example.com"]
+            backend.save(user)
         self.put_into(name, *groups)
 
     def put_into(self, name: str, *groups: str) -> None:
@@ -148,17 +146,17 @@ class Provider:
         self.app.config["CANAILLE_OIDC"]["TRUSTED_DOMAINS"] = [] if asks else ["127.0.0.1", "localhost"]
 
     def sign_in(self, address: str, name: str) -> str:
-        """What somebody does there whom the dashboard sent: signs in. Where they are sent back to."""
-        with httpx.Client(follow_redirects=False) as browser:
-            answer = browser.get(address)
+        """What somebody does there whom the dashboard sent: signs in, if they have not yet. Where they are sent back to."""
+        browser = self.browsers.setdefault(name, httpx.Client())
+        answer = browser.get(address)
+        if answer.next_request and answer.next_request.url.path == "/login":
             for typed in ({"login": name}, {"password": PASSWORD}):
-                page = self._followed(browser, answer)
-                data = {"csrf_token": _csrf(page.text), "answer": "", **typed}
-                answer = browser.post(page.url, data=data)
-            while answer.next_request and answer.next_request.url.path.startswith(("/oauth/", "/auth")):
-                answer = browser.send(answer.next_request)
-            assert answer.next_request, answer.text
-            return str(answer.next_request.url)
+                page = browser.send(answer.next_request)
+                answer = browser.post(page.url, data={"csrf_token": _csrf(page.text), "answer": "", **typed})
+                assert answer.next_request, answer.text
+            answer = browser.send(answer.next_request)
+        assert answer.next_request, answer.text
+        return str(answer.next_request.url)
 
     def asked_for(self, path: str) -> int:
         """How often."""
@@ -189,12 +187,6 @@ class Provider:
         forged = self.tamper(claims)
         header |= forged.header
         return jwt.encode(header, forged.claims, forged.key or own, algorithms=[header["alg"]])
-
-    @staticmethod
-    def _followed(browser: httpx.Client, answer: httpx.Response) -> httpx.Response:
-        while answer.next_request:
-            answer = browser.send(answer.next_request)
-        return answer
 
     @contextmanager
     def _backend(self) -> Iterator[tuple[Any, Any]]:
