@@ -225,7 +225,12 @@ def _canaille(provider: Provider) -> Flask:
             "SECRET_KEY": "only for tests of the provider",
             "SERVER_NAME": urlsplit(provider.issuer).netloc,
             "PREFERRED_URL_SCHEME": "http",
-            "CANAILLE": {"DATABASE": "memory", "LOGGING": {"version": 1, "disable_existing_loggers": False}},
+            # its pages work without scripts, and theirs are no matter of ours
+            "CANAILLE": {
+                "DATABASE": "memory",
+                "JAVASCRIPT": False,
+                "LOGGING": {"version": 1, "disable_existing_loggers": False},
+            },
             "CANAILLE_OIDC": {"ACTIVE_JWKS": [_new_key()]},
         }
     )
