@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
 
 from dashboard.config import Settings
-from dashboard.database import Session, transaction
+from dashboard.database import Session, statements
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff import rate_limits, tokens
@@ -122,7 +122,7 @@ def _bearer() -> Bearer:
 
 
 def _draw(bearer: Bearer, key: str, cost: float) -> tuple[int, float]:
-    with transaction() as session:
+    with statements() as session:
         _caller(session, bearer)
         return rate_limits.draw(session, key, cost)
 
