@@ -24,6 +24,8 @@ from dashboard.schema import head_revision
 MAX_OVERFLOW = 2
 """Connections beyond the pool's size, for a moment of many requests."""
 
+PREPARE_AFTER = 5
+
 EACH_ALONE = {"each_alone": True}
 """The execution option of connections on which each statement is a transaction of its own."""
 
@@ -124,6 +126,8 @@ def _engine(settings: Settings, application_name: str) -> Engine:
             "application_name": application_name,
             "connect_timeout": 5,
             "options": " ".join([*given_options(settings.database_url), *(f"-c {k}={v}" for k, v in options.items())]),
+            # executions until a statement is prepared; the database's connection may be another one each time
+            "prepare_threshold": PREPARE_AFTER if settings.prepared_statements else None,
             **KEEPALIVES,
         },
     )

@@ -135,6 +135,16 @@ def test_every_connection_has_the_time_outs_of_the_settings(settings: Settings) 
     assert shown == ["1234ms", "567ms", "8901ms", "a-test"]
 
 
+@pytest.mark.parametrize("are_wanted", [True, False])
+def test_statements_are_prepared_unless_a_pooler_forbids_it(settings: Settings, *, are_wanted: bool) -> None:
+    database = Database(replace(settings, pool_size=1, prepared_statements=are_wanted))
+    for _ in range(10):
+        with database.statements() as session:
+            found = session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+    database.dispose()
+    assert bool(found) is are_wanted
+
+
 def test_options_of_the_address_itself_are_kept(settings: Settings) -> None:
     separator = "&" if "?" in settings.database_url else "?"
     with_options = f"{settings.database_url}{separator}options=-c%20search_path%3Dpg_catalog"
