@@ -140,19 +140,19 @@ WITH person AS MATERIALIZED (
     SELECT user_id, done_releases, skipped_releases, in_progress_releases
       FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
 ), before AS MATERIALIZED (
-    SELECT v.* FROM person JOIN effective_user_steps v ON v.user_id = :user_id
+    SELECT v.*, coalesce(:at, now()) AS at FROM person JOIN effective_user_steps v ON v.user_id = :user_id
      WHERE v.step_id = :step_id AND v.step_version IS NOT NULL AND v.row_version = :row_version
 ), updated AS (
     UPDATE user_steps us
        SET status = :status, release_id = b.current_release_id, row_version = b.row_version + 1,
-           updated_at = coalesce(:at, now()), updated_by = :actor
+           updated_at = b.at, updated_by = :actor
       FROM before b
      WHERE us.user_id = :user_id AND us.step_id = :step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
  RETURNING us.status, us.row_version, us.updated_at
 ), inserted AS (
     INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
-    SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, coalesce(:at, now()), :actor
+    SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, b.at, :actor
       FROM before b WHERE b.recorded_row_version IS NULL
         ON CONFLICT (user_id, step_id) DO NOTHING
  RETURNING status, row_version, updated_at
