@@ -13,13 +13,11 @@ from dashboard.database import Session, statements
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff import rate_limits, tokens
-from dashboard.staff.permissions import Scope
+from dashboard.staff.permissions import OF_A_USER, Scope
 from dashboard.staff.rate_limits import Allowance, RateLimit
 from dashboard.staff.user_tokens import UserTokens
 
 BEARER = 'Bearer realm="onboarding"'
-OF_A_USER = frozenset({Scope.PROGRESS_READ, Scope.PROGRESS_WRITE})
-"""What a user token is good for."""
 
 
 class TokenNeeded(Unauthorized):

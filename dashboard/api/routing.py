@@ -16,7 +16,7 @@ from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
 from dashboard.database import statements, transaction
-from dashboard.staff.permissions import Scope, declare
+from dashboard.staff.permissions import OF_A_USER, ByToken, Scope, declare
 
 View = Callable[..., Response]
 Register = Callable[..., Any]
@@ -62,7 +62,7 @@ def endpoint(
             with transaction() as session:
                 return view(**given | ({"session": session} if "session" in arguments else {}))
 
-        declare(guarded, scope)
+        declare(guarded, ByToken(scope, scope in OF_A_USER and not backend_only))
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
         guarded.view = guarded  # type: ignore[attr-defined]
         told = " ".join((getdoc(view) or "").partition("\n\n")[2].split())
