@@ -92,6 +92,8 @@ class OpenIdClient:
 
         Raises Unreachable or NotProven.
         """
+        if not code:
+            raise NotProven("the answer has no code")
         endpoints = self._endpoints.get()
         if named_issuer != self.provider.issuer and (named_issuer is not None or endpoints.names_issuer):
             raise NotProven("the answer does not name the issuer, or another one")
@@ -155,7 +157,7 @@ class OpenIdClient:
             self.provider.issuer,
             subject,
             email,
-            _name(claims.get("name")) or email.partition("@")[0],
+            _name(claims.get("name")) or email.partition("@")[0][:MAX_NAME],
             frozenset(group for group in listed if isinstance(group, str)),
         )
 

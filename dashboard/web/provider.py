@@ -78,9 +78,8 @@ def begin() -> ResponseReturnValue:
         address, attempt = client.begin(_redirect_uri())
     except Unreachable as error:
         return _down(client, error, wanted)
-    others = [one for one in _pending() if one["state"] != attempt.state][1 - AT_ONCE :]
     kept = asdict(attempt) | {"next": wanted if len(wanted) <= LONGEST_NEXT else "/", "at": _now()}
-    session[PENDING] = [*others, kept]
+    session[PENDING] = [*_pending()[1 - AT_ONCE :], kept]
     return redirect(address, 303)
 
 

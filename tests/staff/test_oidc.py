@@ -543,6 +543,7 @@ def test_a_no_that_nobody_asked_for_is_nobodys(client: FlaskClient) -> None:
 
 def test_an_answer_without_a_code_is_none(client: FlaskClient, provider: Provider) -> None:
     see_problem(declined(client, iss=provider.issuer), 400, "does not hold")
+    assert provider.asked_for(TOKEN) == 0
 
 
 def test_a_provider_that_is_down_is_said_so_and_logged_and_comes_back(
