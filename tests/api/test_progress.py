@@ -142,6 +142,13 @@ def test_each_conflict_is_kept_with_its_attempt(patch: Patch, world: Session) ->
     assert len(events(world)) == 1
 
 
+def test_the_tag_is_the_same_for_who_takes_compressed_answers(api: Caller, patch: Patch) -> None:
+    asked = {"Accept-Encoding": "gzip, br"}
+    read = api("GET", f"/api/onboarding/steps/{STEP}?user_id={ANNA}", headers=asked)
+    assert (read.headers["ETag"], read.headers.get("Content-Encoding")) == ('"1"', None)
+    assert patch("done", None, headers=asked | {"If-Match": read.headers["ETag"]}).status_code == 200
+
+
 def test_if_match_may_stand_in_and_is_then_412(patch: Patch) -> None:
     assert patch("in_progress", None, headers={"If-Match": '"1"'}).headers["ETag"] == '"2"'
     stale = patch("done", None, headers={"If-Match": '"1"'})
