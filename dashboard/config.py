@@ -48,6 +48,7 @@ class Settings:
     idle_transaction_timeout_ms: int = 30_000
     pool_size: int = 8
     pool_timeout_s: float = 5.0
+    prepared_statements: bool = True
     workers: int = 2
     threads: int = 4
     drift_percent: float = 1.0
@@ -90,6 +91,7 @@ class Settings:
             idle_transaction_timeout_ms=reader.whole("idle_transaction_timeout_ms", 1, LONGEST_TIMEOUT_MS),
             pool_size=reader.whole("pool_size", 1, 1_000),
             pool_timeout_s=reader.number("pool_timeout_s", 0.1, 300),
+            prepared_statements=reader.truth("prepared_statements"),
             workers=reader.whole("workers", 1, 256),
             threads=reader.whole("threads", 1, 1_024),
             drift_percent=reader.number("drift_percent", 0, 100),

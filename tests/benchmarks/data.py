@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.database import Database
+from dashboard.database import EACH_ALONE, Database
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
 
@@ -66,7 +66,7 @@ def build(database: Database, people: int, of_steps: int = 8) -> None:
         session.execute(PROGRESS, {"steps": of_steps})
         session.execute(ARRAYS)
         session.execute(FINISHED, {"steps": of_steps})
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with database.engine.connect().execution_options(**EACH_ALONE) as connection:
         connection.execute(text("VACUUM (FULL, ANALYZE)"))
 
 

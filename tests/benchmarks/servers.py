@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from dashboard.config import Settings, sqlalchemy_url
-from dashboard.database import Database
+from dashboard.database import EACH_ALONE, Database
 from dashboard.schema import migrate
 from tests.benchmarks import data
 
@@ -28,7 +28,7 @@ def databases_of(url: str, sizes: Mapping[int, int]) -> Iterator[dict[int, Datab
     admin = Database(settings_of(sqlalchemy_url(url)))
     databases = {}
     for people, of_steps in sizes.items():
-        with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with admin.engine.connect().execution_options(**EACH_ALONE) as connection:
             connection.execute(text(f"CREATE DATABASE bench_{people}"))
         address = admin.engine.url.set(database=f"bench_{people}").render_as_string(hide_password=False)
         migrate(address)
