@@ -10,8 +10,11 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
 endif
 
+# files that are served in a compressed form, which the build makes anew when they change
+SERVED := $(shell find static -type f -not -path 'static/vendor/*' -not -path 'static/compressed/*')
+
 # somebody removed the assets: bring them again although nothing else has changed
-ifeq ($(wildcard static/vendor/.made-from),)
+ifneq ($(words $(wildcard static/vendor/.made-from static/compressed/.made-from)),2)
 .PHONY: $(VENV)/.package
 endif
 
@@ -47,7 +50,7 @@ compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) $(2) --output-file $(1) pyproject.toml
 
 clean: ## Remove what was installed and built; the data in DATA_DIR stay
-	rm -rf $(VENV) static/vendor dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) static/vendor static/compressed dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
 
 $(VENV)/.made:
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -63,6 +66,6 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.made
 	@touch $@
 
 # the build brings the front-end files too
-$(VENV)/.package: pyproject.toml build_assets.py package.json package-lock.json .npmrc $(VENV)/.made
+$(VENV)/.package: pyproject.toml build_assets.py package.json package-lock.json .npmrc $(SERVED) $(VENV)/.made
 	$(PIP) install --quiet --no-deps --editable .
 	@touch $@

@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from dashboard import api, metrics, paths, web
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.web import assets, errors, rendering, requestlog, security
+from dashboard.web import assets, compression, errors, rendering, requestlog, security
 
 DATABASE_UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError)
 VALUE_UNSTORABLE = (DataError,)
@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["database"] = Database(settings)
     requestlog.install(app)
     metrics.install(app)
+    compression.install(app)
     assets.install(app)
     security.install(app)
     rendering.install(app)

@@ -58,6 +58,7 @@ FAULTS = {
         Fault(410, "This is gone", "It was here, and has been removed."),
         Fault(413, "This is too large", "The form holds more than this server takes. Shorten it and send it again."),
         Fault(415, "This kind of content is not taken here", "Use the form on the page."),
+        Fault(416, "There is no such part", "The file is shorter than the part that was asked for."),
         Fault(422, "This cannot be saved as it is", "Something in the form breaks a rule. Nothing was saved."),
         Fault(429, "Too many tries", "Wait a little, then try again."),
         Fault(500, "Something went wrong here", "It is our fault, not yours. Nothing was half done."),
@@ -90,7 +91,7 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
         return answer(OLD_FORM, error)
     fault = FAULTS.get(error.code) or FAULTS[400 if error.code < 500 else 500]
     response = answer(fault, error)
-    for name in ("Allow", "Retry-After"):
+    for name in ("Allow", "Content-Range", "Retry-After"):
         value = dict(error.get_headers()).get(name)
         if value:
             response.headers[name] = value

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.onboarding import releases
+from dashboard.web import compression
 from tests.api.conftest import Caller, Patch
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_release, a_save, a_step
 
@@ -171,6 +172,16 @@ def test_each_conflict_is_kept_with_its_attempt(patch: Patch, world: Session) ->
     assert patch("done", 3).status_code == 422
     assert kept_conflicts(world) == [("token:host", "api", 0, 1, 2), ("token:host", "api", 1, 1, 2)]
     assert len(events(world)) == 1
+
+
+def test_the_tag_is_the_same_for_who_takes_compressed_answers(
+    api: Caller, patch: Patch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "SMALLEST_BYTES", 0)
+    asked = {"Accept-Encoding": "gzip, br"}
+    read = api("GET", ONE, headers=asked)
+    assert (read.headers["ETag"], read.headers.get("Content-Encoding")) == ('"1"', None)
+    assert patch("done", None, headers=asked | {"If-Match": read.headers["ETag"]}).status_code == 200
 
 
 def test_if_match_may_stand_in_and_is_then_412(patch: Patch) -> None:
