@@ -30,7 +30,7 @@ run: $(VENV)/.runtime $(VENV)/.package ## Start the dashboard, everything it nee
 test: $(VENV)/.dev $(VENV)/.package ## Run make check and every test, in a browser too
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python tests/browser/chromium.py >/dev/null
-	$(BIN)/pytest -n auto --ignore=tests/benchmarks tests
+	$(BIN)/pytest -n auto tests
 
 check: $(VENV)/.dev $(VENV)/.package ## Run the linter, the type checker and the guard that migrations match the models
 	$(BIN)/ruff check .
@@ -38,8 +38,8 @@ check: $(VENV)/.dev $(VENV)/.package ## Run the linter, the type checker and the
 	$(BIN)/mypy --strict dashboard
 	$(BIN)/pytest -q tests/guards/test_migrations.py
 
-bench: $(VENV)/.dev $(VENV)/.package ## Measure speed at 1,000 and 100,000 users (BENCH_PEOPLE=1000000: at a million too)
-	$(BIN)/pytest -q -s -p no:xdist tests/benchmarks
+bench: $(VENV)/.dev $(VENV)/.package ## Measure speed and growth (BENCH_SIZES=1000,100000,1000000 BENCH_ONLY=preview,patch; BENCH_WRITE=1: into docs/)
+	@$(BIN)/python -m tests.benchmarks
 
 lock: $(VENV)/.dev ## Write the lock files again (UPGRADE=1: with the newest versions allowed)
 	$(call compile,requirements.lock,)
