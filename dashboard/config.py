@@ -24,6 +24,7 @@ MIN_SECRET_LENGTH = 16
 MAX_DIGITS = 12
 LONGEST_TIMEOUT_MS = 3_600_000
 LARGEST_PORT = 65_535
+LONGEST_HSTS_S = 63_072_000
 ORIGIN = re.compile(r"(https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -43,6 +44,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     secure_cookies: bool = False
+    hsts_seconds: int = 31_536_000
     base_url: str = ""
     max_body_bytes: int = 1024 * 1024
     statement_timeout_ms: int = 15_000
@@ -93,6 +95,7 @@ class Settings:
             host=environ.get("HOST") or str(reader.defaults["host"]),
             port=reader.whole("port", 1, LARGEST_PORT),
             secure_cookies=reader.truth("secure_cookies"),
+            hsts_seconds=reader.whole("hsts_seconds", 0, LONGEST_HSTS_S),
             base_url=base_url_from(reader.text("base_url")),
             max_body_bytes=reader.whole("max_body_bytes", 1024, 2**30),
             statement_timeout_ms=reader.whole("statement_timeout_ms", 1, LONGEST_TIMEOUT_MS),
