@@ -34,7 +34,7 @@ ACTIONS: Mapping[What, tuple[str, ...]] = {
         *("staff.renamed", "staff.role_changed", "staff.disabled", "staff.enabled", "staff.sessions_ended"),
         *("staff.link_made", "staff.link_refused", "staff.password_by_link", "staff.password_changed"),
         *("staff.password_refused", "staff.password_reset", "staff.connected", "staff.disconnected"),
-        *("sign_in.accepted", "sign_in.refused"),
+        *("sign_in.accepted", "sign_in.refused", "sign_in.ended", "access.refused"),
     ),
     "tokens": ("token.created", "token.revoked"),
 }

@@ -19,7 +19,7 @@ from dashboard.models import ApiToken, AuditEntry, StaffAccount, StaffLink, Staf
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import passwords
+from dashboard.staff import demo_accounts, passwords, standing
 from dashboard.staff.passwords import CONTROL
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role
 
@@ -143,29 +143,32 @@ def rename(session: Session, actor: Actor, email: str, name: str) -> Account:
     return account_from(row)
 
 
-def change_role(session: Session, actor: Actor, email: str, role: Role, seen: int | None = None) -> Account:
+def change_role(
+    session: Session, actor: Actor, email: str, role: Role, seen: int | None = None, *, demo: bool = False
+) -> Account:
     """Gives the account another role, at once also where it is signed in: its sessions get new secrets.
 
-    `seen` is the row_version that the form was opened at. Raises NotFound, StaleAccount, or Refused: one's own account,
-    one whose role follows its groups, or the last admin.
+    `seen` is the row_version that the form was opened at; `demo`: this is one, so that its accounts count. Raises
+    NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one whose role follows its groups, or the
+    last admin.
     """
-    row = locked(session, email)
+    row = locked(session, email, actor)
     _not_ones_own(actor, row)
     if row.oidc_subject is not None:
         raise Refused(f"{row.name}'s role follows their groups at the sign-in provider. Change their groups there.")
     if row.role != role.value:
         must_be(session, row, seen)
-        put_role(session, actor, row, role)
+        put_role(session, actor, row, role, demo=demo)
     return account_from(row)
 
 
-def put_role(session: Session, actor: Actor, row: StaffAccount, role: Role) -> None:
-    """Gives a locked account the role, if it has another one. Raises Refused: the last admin."""
+def put_role(session: Session, actor: Actor, row: StaffAccount, role: Role, *, demo: bool = False) -> None:
+    """Gives a locked account the role, if it has another one. Raises Refused: the last admin; `demo` as in `change_role`."""
     before = row.role
     if before == role.value:
         return
     if before == Role.ADMIN.value:
-        _keep_an_admin(session, row)
+        _keep_an_admin(session, row, demo=demo)
     row.role = role.value
     row.row_version += 1
     session.flush()
@@ -184,20 +187,26 @@ def set_password(session: Session, actor: Actor, email: str, password: str) -> A
 
 
 def disable(
-    session: Session, actor: Actor, email: str, *, keep_tokens: bool = False, seen: int | None = None
+    session: Session,
+    actor: Actor,
+    email: str,
+    *,
+    keep_tokens: bool = False,
+    seen: int | None = None,
+    demo: bool = False,
 ) -> list[str]:
     """Ends the account's sessions and keeps it from signing in; names the API tokens it made, revoked with it.
 
-    `keep_tokens` leaves those working: whoever made a token knows it. `seen` as in `change_role`. Raises NotFound,
-    StaleAccount, or Refused: one's own account, or the last admin.
+    `keep_tokens` leaves those working: whoever made a token knows it. `seen` and `demo` as in `change_role`. Raises the
+    same.
     """
-    row = locked(session, email)
+    row = locked(session, email, actor)
     _not_ones_own(actor, row)
     if row.disabled_at is not None:
         return []
     must_be(session, row, seen)
     if row.role == Role.ADMIN.value:
-        _keep_an_admin(session, row)
+        _keep_an_admin(session, row, demo=demo)
     row.disabled_at = session.scalar(select(func.now()))
     row.row_version += 1
     session.flush()
@@ -208,8 +217,8 @@ def disable(
 
 
 def enable(session: Session, actor: Actor, email: str, seen: int | None = None) -> Account:
-    """Lets a disabled account sign in again; its tokens stay revoked. Raises NotFound or StaleAccount."""
-    row = locked(session, email)
+    """Lets a disabled account sign in again; its tokens stay revoked. Raises NotFound, NoLongerAllowed or StaleAccount."""
+    row = locked(session, email, actor)
     if row.disabled_at is not None:
         must_be(session, row, seen)
         row.disabled_at = None
@@ -296,22 +305,24 @@ def check(problems: Mapping[str, str | None]) -> None:
         raise Invalid(found)
 
 
-def locked(session: Session, email: str) -> StaffAccount:
+def locked(session: Session, email: str, by: Actor | None = None) -> StaffAccount:
     """The row, locked together with all active admins and in one order, so two cannot remove each other at once.
 
-    Raises NotFound.
+    Raises NotFound, and NoLongerAllowed when the account that acts, `by`, may not manage staff any more.
     """
-    email = normalise_email(email)
+    email, acting = normalise_email(email), standing.email_of(by) if by else ""
     if email_problem(email):
         raise NotFound("staff account", email)
     statement = (
         select(StaffAccount)
-        .where((StaffAccount.email == email) | _ACTIVE_ADMIN)
+        .where(StaffAccount.email.in_((email, acting)) | _ACTIVE_ADMIN)
         .order_by(StaffAccount.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     found = {row.email: row for row in session.scalars(statement)}
+    if acting:
+        standing.check(found.get(acting), Permission.MANAGE_STAFF)
     if email not in found:
         raise NotFound("staff account", email)
     return found[email]
@@ -336,10 +347,12 @@ def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
         raise Refused("Nobody changes their own role or disables themself. Ask another administrator.")
 
 
-def _keep_an_admin(session: Session, leaving: StaffAccount) -> None:
-    if leaving.disabled_at is not None or is_invited(leaving):
+def _keep_an_admin(session: Session, leaving: StaffAccount, *, demo: bool) -> None:
+    # whoever cannot sign in can put nothing right: an account of the demo, where this is none
+    nobody = frozenset() if demo else demo_accounts.EMAILS
+    if leaving.disabled_at is not None or is_invited(leaving) or leaving.email in nobody:
         return
-    others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id)
+    others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id, StaffAccount.email.not_in(nobody))
     if not session.scalar(others):
         raise Refused(f"{leaving.email} is the last administrator. Make someone else one first.")
 

@@ -64,6 +64,8 @@ SENTENCES: Mapping[str, str] = {
     "staff.sessions_ended": "Ended {sessions} of {subject}",
     "sign_in.accepted": "Signed in",
     "sign_in.refused": "Was refused at sign-in",
+    "sign_in.ended": "Signed out",
+    "access.refused": "Was not allowed to {subject}",
     "token.created": "Created the token {subject}",
     "token.revoked": "Revoked the token {subject}",
 }
@@ -94,6 +96,7 @@ MEMBER_LABELS: Mapping[str, str] = {
     "provider": "Provider",
     "reason": "Reason",
     "address": "Address",
+    "request": "Request",
     "sessions": "Open sessions",
     "scopes": "Scopes",
     "expires_at": "Expires",

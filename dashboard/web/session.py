@@ -100,9 +100,9 @@ def sign_in_post() -> ResponseReturnValue:
 @access.public("ends the session of the browser it comes from")
 def sign_out() -> ResponseReturnValue:
     """Ends the session here and in the database."""
-    if secret := access.session_secret():
+    if access.staff_or_none():
         with transaction() as database:
-            sessions.end(database, secret)
+            sessions.sign_out(database, access.current_actor(), access.session_secret())
     access.keep_secret("")
     session.clear()
     return redirect(url_for("session.sign_in"), 303)

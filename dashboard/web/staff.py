@@ -97,7 +97,7 @@ def change_role(account_id: int) -> ResponseReturnValue:
     role = role_from(request.form.get("role"))
 
     def change(session: Session, email: str, seen: int) -> str:
-        changed = accounts.change_role(session, current_actor(), email, role, seen)
+        changed = accounts.change_role(session, current_actor(), email, role, seen, demo=access.settings().demo)
         return f"{changed.name} is {role.title} now, from their next click on."
 
     return _do(account_id, f"Make them {role.title}", change)
@@ -110,7 +110,9 @@ def disable(account_id: int) -> ResponseReturnValue:
     keep_tokens = request.form.get("keep_tokens") == "1"
 
     def change(session: Session, email: str, seen: int) -> str:
-        revoked = accounts.disable(session, current_actor(), email, keep_tokens=keep_tokens, seen=seen)
+        revoked = accounts.disable(
+            session, current_actor(), email, keep_tokens=keep_tokens, seen=seen, demo=access.settings().demo
+        )
         return f"{email} can no longer sign in." + (f" Revoked: {', '.join(revoked)}." if revoked else "")
 
     return _do(account_id, "Disable the account", change)
