@@ -20,7 +20,8 @@ from dashboard.onboarding.errors import (
     StaleDraft,
     StalePlan,
 )
-from dashboard.web.rendering import asks_by_itself, back_address, wants_partial
+from dashboard.web import kept
+from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, wants_partial
 from dashboard.web.requestlog import request_id
 from dashboard.web.security import API_PREFIX
 
@@ -129,13 +130,13 @@ def on_fault(error: Exception) -> ResponseReturnValue:
 
 
 def on_signed_out(error: HTTPException) -> ResponseReturnValue:
-    """To the sign-in page and back. A save by htmx gets a notice instead, so that what was typed is not lost."""
+    """To the sign-in page and back. Where something is typed, htmx gets a notice instead: the page stays as it is."""
     if request.path.startswith(API_PREFIX):
         return answer(SIGNED_OUT, error)
     address = sign_in_address()
     if not wants_partial():
         return redirect(address, 303)
-    if request.method in SAFE_METHODS and not asks_by_itself():
+    if request.method in SAFE_METHODS and not (asks_by_itself() or has_unsaved()):
         return Response(status=204, headers={"HX-Redirect": address})
     return answer(SIGNED_OUT, error)
 
@@ -173,7 +174,9 @@ def answer(fault: Fault, error: Exception) -> Response:
         return make_response(problem(fault, error))
     if wants_partial():
         return notice(fault)
-    return make_response(render_template(page_of(fault), fault=fault, request_id=request_id()), fault.status)
+    typed, again = kept.typed(), kept.fields() if fault.ours else []
+    page = render_template(page_of(fault), fault=fault, request_id=request_id(), typed=typed, again=again)
+    return make_response(page, fault.status)
 
 
 def page_of(fault: Fault) -> str:

@@ -80,6 +80,11 @@ def asks_by_itself() -> bool:
     return "X-Quiet" in request.headers
 
 
+def has_unsaved() -> bool:
+    """True where something on the page that asks was typed and is not saved (static/js/app.js)."""
+    return "X-Unsaved" in request.headers
+
+
 def render(page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
     """The page; for htmx the partial of it, when one is named."""
     if partial and wants_partial():
