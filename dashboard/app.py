@@ -8,7 +8,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from dashboard import api, metrics, paths, web
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.web import assets, errors, rendering, requestlog, security
+from dashboard.web import assets, compression, errors, rendering, requestlog, security
+from dashboard.web.cookies import BrowserSession
 
 DATABASE_UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError)
 VALUE_UNSTORABLE = (DataError,)
@@ -25,6 +26,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["database"] = Database(settings)
     requestlog.install(app)
     metrics.install(app)
+    compression.install(app)
     assets.install(app)
     security.install(app)
     rendering.install(app)
@@ -47,7 +49,10 @@ def configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.secure_cookies,
+        HSTS_SECONDS=settings.hsts_seconds,
+        PAGES_AT=settings.base_url,
     )
+    app.session_interface = BrowserSession()
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 if TYPE_CHECKING:
+    from dashboard.staff.provider import Provider
     from dashboard.staff.user_tokens import UserTokens
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -22,6 +24,7 @@ MIN_SECRET_LENGTH = 16
 MAX_DIGITS = 12
 LONGEST_TIMEOUT_MS = 3_600_000
 LARGEST_PORT = 65_535
+LONGEST_HSTS_S = 63_072_000
 ORIGIN = re.compile(r"(https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -41,6 +44,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     secure_cookies: bool = False
+    hsts_seconds: int = 31_536_000
     base_url: str = ""
     max_body_bytes: int = 1024 * 1024
     statement_timeout_ms: int = 15_000
@@ -48,6 +52,7 @@ class Settings:
     idle_transaction_timeout_ms: int = 30_000
     pool_size: int = 8
     pool_timeout_s: float = 5.0
+    prepared_statements: bool = True
     workers: int = 2
     threads: int = 4
     drift_percent: float = 1.0
@@ -65,6 +70,13 @@ class Settings:
     cors_origins: frozenset[str] = frozenset()
     metrics_token: str = ""
     metrics_networks: str = "127.0.0.0/8, ::1"
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_scopes: str = "openid email profile"
+    oidc_groups_claim: str = "groups"
+    oidc_roles: str = ""
+    oidc_label: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, secret_required: bool = True) -> "Settings":
@@ -83,6 +95,7 @@ class Settings:
             host=environ.get("HOST") or str(reader.defaults["host"]),
             port=reader.whole("port", 1, LARGEST_PORT),
             secure_cookies=reader.truth("secure_cookies"),
+            hsts_seconds=reader.whole("hsts_seconds", 0, LONGEST_HSTS_S),
             base_url=base_url_from(reader.text("base_url")),
             max_body_bytes=reader.whole("max_body_bytes", 1024, 2**30),
             statement_timeout_ms=reader.whole("statement_timeout_ms", 1, LONGEST_TIMEOUT_MS),
@@ -90,6 +103,7 @@ class Settings:
             idle_transaction_timeout_ms=reader.whole("idle_transaction_timeout_ms", 1, LONGEST_TIMEOUT_MS),
             pool_size=reader.whole("pool_size", 1, 1_000),
             pool_timeout_s=reader.number("pool_timeout_s", 0.1, 300),
+            prepared_statements=reader.truth("prepared_statements"),
             workers=reader.whole("workers", 1, 256),
             threads=reader.whole("threads", 1, 1_024),
             drift_percent=reader.number("drift_percent", 0, 100),
@@ -107,10 +121,18 @@ class Settings:
             cors_origins=reader.origins("cors_origins"),
             metrics_token=reader.text("metrics_token"),
             metrics_networks=reader.text("metrics_networks") or str(reader.defaults["metrics_networks"]),
+            oidc_issuer=reader.text("oidc_issuer"),
+            oidc_client_id=reader.text("oidc_client_id"),
+            oidc_client_secret=reader.text("oidc_client_secret"),
+            oidc_scopes=reader.text("oidc_scopes") or str(reader.defaults["oidc_scopes"]),
+            oidc_groups_claim=reader.text("oidc_groups_claim") or str(reader.defaults["oidc_groups_claim"]),
+            oidc_roles=reader.text("oidc_roles"),
+            oidc_label=reader.text("oidc_label"),
         )._checked()
 
     def _checked(self) -> "Settings":
         self.user_tokens()
+        self.sign_in_provider()
         self.scrapers()
         if self.metrics_token and len(self.metrics_token) < MIN_SECRET_LENGTH:
             raise SettingsError(f"METRICS_TOKEN must have at least {MIN_SECRET_LENGTH} characters")
@@ -146,6 +168,34 @@ class Settings:
             return UserTokens(self.user_token_key, algorithms, self.user_token_audience, self.user_token_issuer)
         except BadKey as error:
             raise SettingsError(f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: {error}") from error
+
+    def sign_in_provider(self) -> "Provider | None":
+        """Where staff may sign in instead of with a password; None: nowhere. Raises SettingsError."""
+        from dashboard.staff.provider import BadProvider, Provider, roles_from
+
+        if not self.oidc_issuer:
+            for name in ("oidc_client_id", "oidc_client_secret", "oidc_roles"):
+                if getattr(self, name):
+                    raise SettingsError(
+                        f"{name.upper()} is set, but OIDC_ISSUER is not: it says which provider is meant"
+                    )
+            return None
+        if not all(find_spec(name) for name in ("authlib", "joserfc")):
+            raise SettingsError("OIDC_ISSUER needs Authlib: run `pip install '.[oidc]'` in the source folder")
+        if not self.base_url:
+            raise SettingsError("BASE_URL must be set, for OIDC_ISSUER is: the provider sends people back there")
+        try:
+            return Provider(
+                self.oidc_issuer,
+                self.oidc_client_id,
+                self.oidc_client_secret,
+                tuple(self.oidc_scopes.split()),
+                self.oidc_groups_claim,
+                roles_from(self.oidc_roles),
+                self.oidc_label,
+            )
+        except BadProvider as error:
+            raise SettingsError(f"OIDC_{error.member.upper()} {error}") from error
 
 
 def base_url_from(given: str, name: str = "BASE_URL") -> str:

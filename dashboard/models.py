@@ -350,8 +350,9 @@ class AuditEntry(Base):
 class StaffAccount(Base):
     """Someone who signs in to the dashboard. `email` is lower case and never changes: actors are known by it.
 
-    `password_hash` is null until an invitation was accepted. `row_version` moves on by one with each change of the role
-    and each time the account is disabled or enabled.
+    It has a password, or is somebody's at the sign-in provider, known there by issuer and subject; neither: an
+    invitation that was not accepted yet. `row_version` moves on by one with each change of the role, of how one signs
+    in, and each time the account is disabled or enabled.
     """
 
     __tablename__ = "staff_accounts"
@@ -361,12 +362,19 @@ class StaffAccount(Base):
     name: Mapped[str]
     role: Mapped[str]
     password_hash: Mapped[str | None]
+    oidc_issuer: Mapped[str | None]
+    oidc_subject: Mapped[str | None]
     row_version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[created]
     disabled_at: Mapped[moment | None]
     last_sign_in_at: Mapped[moment | None]
 
-    __table_args__ = (CheckConstraint(one_of("role", ("viewer", "support", "manager", "admin")), name="role"),)
+    __table_args__ = (
+        CheckConstraint(one_of("role", ("viewer", "support", "manager", "admin")), name="role"),
+        CheckConstraint("(oidc_issuer IS NULL) = (oidc_subject IS NULL)", name="identity"),
+        CheckConstraint("password_hash IS NULL OR oidc_subject IS NULL", name="one_way_in"),
+        UniqueConstraint("oidc_issuer", "oidc_subject"),
+    )
 
 
 class StaffSession(Base):

@@ -9,6 +9,9 @@ TEMPLATES = _HOME / "templates"
 STATIC = _HOME / "static"
 VENDOR = STATIC / "vendor"
 MIGRATIONS = _HOME / "migrations"
+STAMP = ".made-from"
+"""In a folder that the build fills: what it was filled from."""
+
 VENDOR_FILES = ("htmx.min.js", "tabler.min.css", "charts.min.css", "inter-latin-wght-normal.woff2")
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
+    from tests.provider import Provider
+
 Connect = Callable[[], psycopg.Connection[Any]]
 
 # how the process that started the run tells its workers; set TEST_DATABASE_URL to use a server of your own
@@ -231,3 +233,19 @@ def csrf_token(page: str) -> str:
     found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
     assert found, "the page has no form with a CSRF token"
     return found[1]
+
+
+@pytest.fixture(scope="session")
+def provider_of_worker() -> Iterator[Provider]:
+    """The OpenID Connect provider of this worker, started by the first test that wants it."""
+    from tests.provider import running
+
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def provider(provider_of_worker: Provider) -> Provider:
+    """A real OpenID Connect provider, at which nobody is known yet."""
+    provider_of_worker.reset()
+    return provider_of_worker

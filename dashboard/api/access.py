@@ -9,17 +9,15 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
 
 from dashboard.config import Settings
-from dashboard.database import Session, transaction
+from dashboard.database import Session, statements
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff import rate_limits, tokens
-from dashboard.staff.permissions import Scope
+from dashboard.staff.permissions import OF_A_USER, Scope
 from dashboard.staff.rate_limits import Allowance, RateLimit
 from dashboard.staff.user_tokens import UserTokens
 
 BEARER = 'Bearer realm="onboarding"'
-OF_A_USER = frozenset({Scope.PROGRESS_READ, Scope.PROGRESS_WRITE})
-"""What a user token is good for."""
 
 
 class TokenNeeded(Unauthorized):
@@ -122,7 +120,7 @@ def _bearer() -> Bearer:
 
 
 def _draw(bearer: Bearer, key: str, cost: float) -> tuple[int, float]:
-    with transaction() as session:
+    with statements() as session:
         _caller(session, bearer)
         return rate_limits.draw(session, key, cost)
 

@@ -19,12 +19,11 @@ from flask_openapi.models.server import Server
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 
-from dashboard.api.access import OF_A_USER
 from dashboard.api.examples import Composer, refusal
 from dashboard.api.problems import Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import REQUEST_ID, known
-from dashboard.staff.permissions import Public, Scope, declare
+from dashboard.staff.permissions import OF_A_USER, Public, Scope, declare
 
 Document = dict[str, Any]
 

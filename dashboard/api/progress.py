@@ -118,6 +118,17 @@ def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) ->
     return reply(_step(step, step.version), row_version=step.row_version)
 
 
+def save_at_once(
+    session: Session, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
+) -> Response | None:
+    """The save as nearly all are, of a person who is there and over the newest row_version."""
+    user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
+    saved = progress.save_at_once(
+        session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
+    )
+    return None if saved is None else _kept(saved)
+
+
 @endpoint(
     blueprint.patch,
     "/steps/<step_id>",
@@ -125,6 +136,7 @@ def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) ->
     StepSaved,
     {404: Problem, 409: StepConflict, 410: Problem, 412: StepConflict, 428: Problem},
     tagged=True,
+    first=save_at_once,
 )
 def save_step(
     session: Session, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
@@ -145,6 +157,10 @@ def save_step(
         if is_new:
             session.rollback()
         raise
+    return _kept(saved)
+
+
+def _kept(saved: Saved) -> Response:
     answer = StepSaved(step=saved_step(saved), progress=saved.progress, finished=saved.finished)
     return reply(answer, row_version=saved.row_version)
 

@@ -15,8 +15,8 @@ from dashboard.api.messages import NoQuery
 from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
-from dashboard.database import transaction
-from dashboard.staff.permissions import Scope, declare
+from dashboard.database import statements, transaction
+from dashboard.staff.permissions import OF_A_USER, ByToken, Scope, declare
 
 View = Callable[..., Response]
 Register = Callable[..., Any]
@@ -32,29 +32,37 @@ def endpoint(
     tagged: bool = False,
     creates: bool = False,
     backend_only: bool = False,
+    first: Callable[..., Response | None] | None = None,
 ) -> Callable[[View], View]:
     """Serves the view to tokens with `scope`, but not to those of users where it is `backend_only`.
 
     `register` is `get`, `patch` ... of a blueprint. The view is given what it has an argument for: the caller; the
-    session, whose transaction ends with the view; path, query, header and body of the request. The rest is for the
-    description: `tagged` answers have an ETag, `creates` may answer 201.
+    session, whose transaction ends with the view; path, query, header and body of the request. `first` is tried before
+    it, with the same arguments: what it does in one statement needs no transaction, and None leaves it to the view. Nor
+    has a `get` one. The rest is for the description: `tagged` answers have an ETag, `creates` may answer 201.
     """
 
     def decorate(view: View) -> View:
         arguments = get_type_hints(view)
         wanted = {name: model for name, model in arguments.items() if name in PARTS}
+        alone = view if register.__name__ == "get" else first
         if register.__name__ != "get":
             wanted.setdefault("query", NoQuery)
 
         @wraps(view)
         def guarded(**path: str) -> Response:
             bearer = admit()
-            with transaction() as session:
+            with statements() as session:
                 caller = authorise(session, bearer, scope, backend_only=backend_only)
-                given = {"caller": caller, "session": session, **read(wanted, path)}
-                return view(**{name: value for name, value in given.items() if name in arguments})
+                everything = {"caller": caller, "session": session, **read(wanted, path)}
+                given = {name: value for name, value in everything.items() if name in arguments}
+                answer = alone(**given) if alone else None
+            if answer is not None:
+                return answer
+            with transaction() as session:
+                return view(**given | ({"session": session} if "session" in arguments else {}))
 
-        declare(guarded, scope)
+        declare(guarded, ByToken(scope, scope in OF_A_USER and not backend_only))
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
         guarded.view = guarded  # type: ignore[attr-defined]
         told = " ".join((getdoc(view) or "").partition("\n\n")[2].split())

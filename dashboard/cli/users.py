@@ -95,9 +95,8 @@ def reset_link(database: Database, email: str, base_url: str, as_json: bool) -> 
     from dashboard.staff import links
 
     base = _base_url(base_url)
-    demo = Settings.from_environment(secret_required=False).demo
     with database.transaction() as session:
-        made = links.make(session, COMMAND_LINE, email, demo=demo)
+        made = links.make(session, COMMAND_LINE, email, demo=_is_demo())
     _show_link(made, base, as_json)
 
 
@@ -133,7 +132,7 @@ def disable(database: Database, email: str, keep_tokens: bool, as_json: bool) ->
     from dashboard.staff import accounts
 
     with database.transaction() as session:
-        revoked = accounts.disable(session, COMMAND_LINE, email, keep_tokens=keep_tokens)
+        revoked = accounts.disable(session, COMMAND_LINE, email, keep_tokens=keep_tokens, demo=_is_demo())
     text = f"{email} can no longer sign in."
     if revoked:
         text += f"\nRevoked tokens: {', '.join(revoked)}"
@@ -174,7 +173,7 @@ def role(database: Database, email: str, role: str, as_json: bool) -> None:
     from dashboard.staff.permissions import Role
 
     with database.transaction() as session:
-        account = accounts.change_role(session, COMMAND_LINE, email, Role(role))
+        account = accounts.change_role(session, COMMAND_LINE, email, Role(role), demo=_is_demo())
     show(_plain(account), as_json, f"{account.email} is {account.role.title} now.")
 
 
@@ -198,6 +197,10 @@ def password(database: Database, email: str, password_stdin: bool, as_json: bool
     text = f"The password of {account.email} was replaced."
     shown = {} if password_stdin else {"password": new}
     show(_plain(account) | shown, as_json, text if password_stdin else f"{text}\nPassword: {new}")
+
+
+def _is_demo() -> bool:
+    return Settings.from_environment(secret_required=False).demo
 
 
 def _base_url(given: str) -> str:

@@ -33,13 +33,14 @@ ACTIONS: Mapping[What, tuple[str, ...]] = {
         *("staff.created", "staff.invited", "staff.invitation_renewed", "staff.invitation_withdrawn", "staff.joined"),
         *("staff.renamed", "staff.role_changed", "staff.disabled", "staff.enabled", "staff.sessions_ended"),
         *("staff.link_made", "staff.link_refused", "staff.password_by_link", "staff.password_changed"),
-        *("staff.password_refused", "staff.password_reset", "sign_in.accepted", "sign_in.refused"),
+        *("staff.password_refused", "staff.password_reset", "staff.connected", "staff.disconnected"),
+        *("sign_in.accepted", "sign_in.refused", "sign_in.ended", "access.refused"),
     ),
     "tokens": ("token.created", "token.revoked"),
 }
 
 PEOPLE, SYSTEM = "people", "system"
-SYSTEM_ACTORS = ("system:command-line", "system:demo", "system:import", "system:sign-in")
+SYSTEM_ACTORS = ("system:command-line", "system:demo", "system:import", "system:provider", "system:sign-in")
 
 ERASED = "erased-"
 """What the id of a person who was erased begins with, where they are still named."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ARRAY, bindparam, select, text
+from sqlalchemy import ARRAY, TextClause, bindparam, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
@@ -122,46 +122,61 @@ def _moved(column: str) -> str:
     """The person's array `column` after the write: the step's old release goes out, the new one in where it belongs."""
     status = column.removesuffix("_releases")
     return f"""CASE WHEN w.status = '{status}' OR b.recorded_status = '{status}' THEN ARRAY(
-        SELECT unnest(array_remove(u.{column}, b.recorded_release_id)
+        SELECT unnest(array_remove(p.{column}, b.recorded_release_id)
                       || CASE WHEN w.status = '{status}' THEN ARRAY[b.current_release_id] END) ORDER BY 1)
-        ELSE u.{column} END"""
+        ELSE p.{column} END AS {column}"""
+
+
+def short(sql: str) -> TextClause:
+    """The statement without what only people need: up to 4,096 characters psycopg keeps it as it takes it apart."""
+    return text(" ".join(sql.split()))
 
 
 # The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
 # the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
 # The person is locked before the row, always, so that two who save several steps of one person cannot deadlock.
-WRITE = text(
-    f"""
+WRITE = short(f"""
 WITH person AS MATERIALIZED (
-    SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
+    SELECT user_id, done_releases, skipped_releases, in_progress_releases
+      FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
 ), before AS MATERIALIZED (
-    SELECT v.* FROM person JOIN effective_user_steps v ON v.user_id = :user_id
+    SELECT v.*, coalesce(:at, now()) AS at FROM person JOIN effective_user_steps v ON v.user_id = :user_id
      WHERE v.step_id = :step_id AND v.step_version IS NOT NULL AND v.row_version = :row_version
 ), updated AS (
     UPDATE user_steps us
        SET status = :status, release_id = b.current_release_id, row_version = b.row_version + 1,
-           updated_at = coalesce(:at, now()), updated_by = :actor
+           updated_at = b.at, updated_by = :actor
       FROM before b
      WHERE us.user_id = :user_id AND us.step_id = :step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
  RETURNING us.status, us.row_version, us.updated_at
 ), inserted AS (
     INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
-    SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, coalesce(:at, now()), :actor
+    SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, b.at, :actor
       FROM before b WHERE b.recorded_row_version IS NULL
         ON CONFLICT (user_id, step_id) DO NOTHING
  RETURNING status, row_version, updated_at
 ), written AS (
     SELECT * FROM updated UNION ALL SELECT * FROM inserted
+), moved AS MATERIALIZED (
+    SELECT {_moved("done_releases")},
+           {_moved("skipped_releases")},
+           {_moved("in_progress_releases")},
+           w.updated_at
+      FROM person p CROSS JOIN before b CROSS JOIN written w
+), reached AS MATERIALIZED (
+    SELECT u.*, {PERCENT} AS progress FROM moved u
 ), counted AS (
     UPDATE onboarding_users u
-       SET done_releases = {_moved("done_releases")},
-           skipped_releases = {_moved("skipped_releases")},
-           in_progress_releases = {_moved("in_progress_releases")},
-           last_activity_at = greatest(u.last_activity_at, w.updated_at)
-      FROM before b CROSS JOIN written w
+       SET done_releases = n.done_releases,
+           skipped_releases = n.skipped_releases,
+           in_progress_releases = n.in_progress_releases,
+           last_activity_at = greatest(u.last_activity_at, n.updated_at),
+           finished_at = CASE WHEN n.progress = 100 AND coalesce(u.finished_at <= {REOPENED_AT}, true)
+                              THEN n.updated_at ELSE u.finished_at END
+      FROM reached n
      WHERE u.user_id = :user_id
- RETURNING {PERCENT} AS progress, u.finished_at IS NOT NULL AND u.finished_at > {REOPENED_AT} AS finished
+ RETURNING n.progress, u.finished_at IS NOT NULL AND u.finished_at > {REOPENED_AT} AS finished
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
@@ -171,8 +186,7 @@ WITH person AS MATERIALIZED (
 )
 SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
   FROM before b CROSS JOIN written w CROSS JOIN counted c
-"""
-).bindparams(
+""").bindparams(
     *(bindparam(name, type_=Text()) for name in ("user_id", "step_id", "status", "actor", "source", "comment")),
     *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt")),
     bindparam("at", type_=DateTime(timezone=True)),
@@ -196,10 +210,37 @@ def save(
     Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`. A
     conflict is kept in write_conflicts, for which its transaction is committed: see errors.Recorded.
     """
+    saved = save_at_once(session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at)
+    if saved is not None:
+        return saved
+    step = step_of(session, user_id, step_id)
+    if step.version is None:
+        raise Withdrawn(step_id)
+    refusal = why_not(row_version, step, changes_since(session, user_id, step_id, row_version))
+    if isinstance(refusal, Conflict):
+        put_on_record(session, actor, check_status(status, row_version), countable(attempt), {user_id: refusal})
+    raise refusal
+
+
+def save_at_once(
+    session: Session,
+    actor: Actor,
+    user_id: str,
+    step_id: str,
+    status: str,
+    row_version: int,
+    *,
+    comment: str = "",
+    attempt: int = 0,
+    at: datetime | None = None,
+) -> Saved | None:
+    """The write of `save` in one statement, which needs no transaction around it; None: refused, and nothing is done.
+
+    Raises Invalid. `save` tells why it was refused, and keeps that on record.
+    """
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
     check_key("step", step_id)
-    attempt = countable(attempt)
     saved = session.execute(
         WRITE,
         {
@@ -209,25 +250,15 @@ def save(
             "row_version": row_version,
             "actor": actor.key,
             "source": actor.source,
-            "attempt": attempt,
+            "attempt": countable(attempt),
             "comment": comment.strip(),
             "at": at,
         },
     ).one_or_none()
     if saved is None:
-        step = step_of(session, user_id, step_id)
-        if step.version is None:
-            raise Withdrawn(step_id)
-        refusal = why_not(row_version, step, changes_since(session, user_id, step_id, row_version))
-        if isinstance(refusal, Conflict):
-            put_on_record(session, actor, checked, attempt, {user_id: refusal})
-        raise refusal
-    finished: bool = saved.finished
-    if saved.progress == 100 and not finished:
-        finished = True
-        session.execute(FINISH, {"user_id": user_id, "at": saved.updated_at})
+        return None
     tally.note(session, "save", actor.source)
-    return Saved(user_id, step_id, checked, saved.before, saved.row_version, saved.updated_at, saved.progress, finished)
+    return Saved(user_id, step_id, checked, *saved)
 
 
 def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wanted]) -> list[Outcome]:
@@ -260,10 +291,6 @@ def _outcome(session: Session, actor: Actor, user_id: str, wanted: Wanted) -> Ou
     except (Conflict, Invalid, Withdrawn) as refusal:
         return Outcome(wanted.step_id, refusal=refusal)
     return Outcome(wanted.step_id, saved)
-
-
-# Rare, so it is not part of every write: a person reaches 100 once.
-FINISH = text("UPDATE onboarding_users SET finished_at = :at WHERE user_id = :user_id")
 
 
 def check_status(status: object, row_version: object, comment: object = "") -> Status:

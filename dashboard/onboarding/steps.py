@@ -279,8 +279,8 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
         raise Invalid(problems | invalid.problems) from None
     if problems:
         raise Invalid(problems)
-    last = select(func.coalesce(func.max(models.Step.position), 0) + 1).scalar_subquery()
-    made = upsert(models.Step).values(step_id=step_id, position=last).on_conflict_do_nothing()
+    last = session.scalar(select(func.coalesce(func.max(models.Step.position), 0)))
+    made = upsert(models.Step).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing()
     if session.scalar(made.returning(models.Step.step_id)) is None:
         raise Invalid({"step_id": "is taken by another step"})
     draft = _insert_draft(session, actor, step_id, 1, checked, None)
@@ -338,18 +338,18 @@ def _insert_draft(
     session: Session, actor: Actor, step_id: str, number: int, fields: Fields, based_on: int | None
 ) -> Definition:
     # Above every version there was, also where the live one is older after a rollback.
-    newest = select(func.coalesce(func.max(models.Definition.version), number - 1) + 1).where(
+    newest = select(func.coalesce(func.max(models.Definition.version), number - 1)).where(
         models.Definition.step_id == step_id
     )
+    before = select(newest.scalar_subquery(), models.Step.draft_row_version).where(models.Step.step_id == step_id)
+    version, row_version = session.execute(before).one()
     row = session.execute(
         upsert(models.Definition)
         .values(
             step_id=step_id,
-            version=newest.scalar_subquery(),
+            version=version + 1,
             based_on=based_on,
-            row_version=select(models.Step.draft_row_version + 1)
-            .where(models.Step.step_id == step_id)
-            .scalar_subquery(),
+            row_version=row_version + 1,
             edited_by=actor.key,
             **asdict(fields),
         )

@@ -19,7 +19,7 @@ from dashboard.models import ApiToken, AuditEntry, StaffAccount, StaffLink, Staf
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import passwords
+from dashboard.staff import demo_accounts, passwords, standing
 from dashboard.staff.passwords import CONTROL
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role
 
@@ -27,7 +27,7 @@ MAX_EMAIL, MAX_NAME = 254, 200
 
 CHANGES = (
     *("staff.role_changed", "staff.disabled", "staff.enabled"),
-    *("staff.link_made", "staff.invitation_renewed", "staff.joined"),
+    *("staff.link_made", "staff.invitation_renewed", "staff.joined", "staff.connected", "staff.disconnected"),
 )
 """What moves the row_version of an account on."""
 
@@ -36,7 +36,10 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Someone who can sign in, as pages and commands show them; `is_invited`: not before they have chosen a password."""
+    """Someone who can sign in, as pages and commands show them.
+
+    `is_invited`: not before they have chosen a password. `issuer`: they sign in with that provider; else it is empty.
+    """
 
     id: int
     email: str
@@ -46,6 +49,7 @@ class Account:
     disabled_at: datetime | None
     last_sign_in_at: datetime | None
     is_invited: bool
+    issuer: str
     row_version: int
 
     @property
@@ -139,53 +143,70 @@ def rename(session: Session, actor: Actor, email: str, name: str) -> Account:
     return account_from(row)
 
 
-def change_role(session: Session, actor: Actor, email: str, role: Role, seen: int | None = None) -> Account:
+def change_role(
+    session: Session, actor: Actor, email: str, role: Role, seen: int | None = None, *, demo: bool = False
+) -> Account:
     """Gives the account another role, at once also where it is signed in: its sessions get new secrets.
 
-    `seen` is the row_version that the form was opened at. Raises NotFound, StaleAccount, or Refused: one's own account,
-    or the last admin.
+    `seen` is the row_version that the form was opened at; `demo`: this is one, so that its accounts count. Raises
+    NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one whose role follows its groups, or the
+    last admin.
     """
-    row = locked(session, email)
+    row = locked(session, email, actor)
     _not_ones_own(actor, row)
+    if row.oidc_subject is not None:
+        raise Refused(f"{row.name}'s role follows their groups at the sign-in provider. Change their groups there.")
+    if row.role != role.value:
+        must_be(session, row, seen)
+        put_role(session, actor, row, role, demo=demo)
+    return account_from(row)
+
+
+def put_role(session: Session, actor: Actor, row: StaffAccount, role: Role, *, demo: bool = False) -> None:
+    """Gives a locked account the role, if it has another one. Raises Refused: the last admin; `demo` as in `change_role`."""
     before = row.role
     if before == role.value:
-        return account_from(row)
-    must_be(session, row, seen)
+        return
     if before == Role.ADMIN.value:
-        _keep_an_admin(session, row)
+        _keep_an_admin(session, row, demo=demo)
     row.role = role.value
     row.row_version += 1
     session.flush()
     _renew_sessions(session, row)
     history.record(session, actor, "staff.role_changed", subject=row.email, changes={"role": [before, role.value]})
-    return account_from(row)
 
 
 def set_password(session: Session, actor: Actor, email: str, password: str) -> Account:
     """Replaces the password and ends every session of the account. Raises NotFound or Invalid."""
     new = passwords.hashed(password)
     row = locked(session, email)
-    put_password(session, row, new)
+    put_password(session, actor, row, new)
     end_sessions(session, row)
     history.record(session, actor, "staff.password_reset", subject=row.email)
     return account_from(row)
 
 
 def disable(
-    session: Session, actor: Actor, email: str, *, keep_tokens: bool = False, seen: int | None = None
+    session: Session,
+    actor: Actor,
+    email: str,
+    *,
+    keep_tokens: bool = False,
+    seen: int | None = None,
+    demo: bool = False,
 ) -> list[str]:
     """Ends the account's sessions and keeps it from signing in; names the API tokens it made, revoked with it.
 
-    `keep_tokens` leaves those working: whoever made a token knows it. `seen` as in `change_role`. Raises NotFound,
-    StaleAccount, or Refused: one's own account, or the last admin.
+    `keep_tokens` leaves those working: whoever made a token knows it. `seen` and `demo` as in `change_role`. Raises the
+    same.
     """
-    row = locked(session, email)
+    row = locked(session, email, actor)
     _not_ones_own(actor, row)
     if row.disabled_at is not None:
         return []
     must_be(session, row, seen)
     if row.role == Role.ADMIN.value:
-        _keep_an_admin(session, row)
+        _keep_an_admin(session, row, demo=demo)
     row.disabled_at = session.scalar(select(func.now()))
     row.row_version += 1
     session.flush()
@@ -196,8 +217,8 @@ def disable(
 
 
 def enable(session: Session, actor: Actor, email: str, seen: int | None = None) -> Account:
-    """Lets a disabled account sign in again; its tokens stay revoked. Raises NotFound or StaleAccount."""
-    row = locked(session, email)
+    """Lets a disabled account sign in again; its tokens stay revoked. Raises NotFound, NoLongerAllowed or StaleAccount."""
+    row = locked(session, email, actor)
     if row.disabled_at is not None:
         must_be(session, row, seen)
         row.disabled_at = None
@@ -229,9 +250,36 @@ def _change_from(entry: AuditEntry) -> AccountChange:
     return AccountChange(entry.at, entry.actor, entry.action, role)
 
 
-def put_password(session: Session, row: StaffAccount, password_hash: str) -> None:
-    """Gives the account another password; a link with which it could have set one is worthless from now on."""
+def put_password(session: Session, actor: Actor, row: StaffAccount, password_hash: str) -> None:
+    """Gives the account another password; a link with which it could have set one is worthless from now on.
+
+    An account that signed in with the provider does so no more: nobody has two ways in.
+    """
+    issuer, row.oidc_issuer, row.oidc_subject = row.oidc_issuer, None, None
     row.password_hash = password_hash
+    if issuer:
+        row.row_version += 1
+        history.record(session, actor, "staff.disconnected", subject=row.email, changes={"provider": [issuer, None]})
+    session.flush()
+    _remove_link(session, row)
+
+
+def connect(session: Session, actor: Actor, row: StaffAccount, issuer: str, subject: str) -> None:
+    """Has the account sign in with the provider instead of with its password; signs it out everywhere."""
+    _put_identity(session, row, issuer, subject)
+    end_sessions(session, row)
+    history.record(session, actor, "staff.connected", subject=row.email, changes={"provider": [None, issuer]})
+
+
+def join(session: Session, actor: Actor, row: StaffAccount, issuer: str, subject: str) -> None:
+    """Accepts the invitation of whoever came from the provider instead of choosing a password."""
+    _put_identity(session, row, issuer, subject)
+    history.record(session, actor, "staff.joined", subject=row.email, changes={"provider": [None, issuer]})
+
+
+def _put_identity(session: Session, row: StaffAccount, issuer: str, subject: str) -> None:
+    row.password_hash, row.oidc_issuer, row.oidc_subject = None, issuer, subject
+    row.row_version += 1
     session.flush()
     _remove_link(session, row)
 
@@ -257,32 +305,39 @@ def check(problems: Mapping[str, str | None]) -> None:
         raise Invalid(found)
 
 
-def locked(session: Session, email: str) -> StaffAccount:
+def locked(session: Session, email: str, by: Actor | None = None) -> StaffAccount:
     """The row, locked together with all active admins and in one order, so two cannot remove each other at once.
 
-    Raises NotFound.
+    Raises NotFound, and NoLongerAllowed when the account that acts, `by`, may not manage staff any more.
     """
-    email = normalise_email(email)
+    email, acting = normalise_email(email), standing.email_of(by) if by else ""
     if email_problem(email):
         raise NotFound("staff account", email)
     statement = (
         select(StaffAccount)
-        .where((StaffAccount.email == email) | _ACTIVE_ADMIN)
+        .where(StaffAccount.email.in_((email, acting)) | _ACTIVE_ADMIN)
         .order_by(StaffAccount.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     found = {row.email: row for row in session.scalars(statement)}
+    if acting:
+        standing.check(found.get(acting), Permission.MANAGE_STAFF)
     if email not in found:
         raise NotFound("staff account", email)
     return found[email]
+
+
+def is_invited(row: StaffAccount) -> bool:
+    """Whether its owner has not come yet: it has no password, and is nobody's at the provider."""
+    return row.password_hash is None and row.oidc_subject is None
 
 
 # who was invited and has not come yet cannot let anybody in
 _ACTIVE_ADMIN = (
     (StaffAccount.role == Role.ADMIN.value)
     & StaffAccount.disabled_at.is_(None)
-    & StaffAccount.password_hash.is_not(None)
+    & (StaffAccount.password_hash.is_not(None) | StaffAccount.oidc_subject.is_not(None))
 )
 
 
@@ -292,10 +347,12 @@ def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
         raise Refused("Nobody changes their own role or disables themself. Ask another administrator.")
 
 
-def _keep_an_admin(session: Session, leaving: StaffAccount) -> None:
-    if leaving.disabled_at is not None or leaving.password_hash is None:
+def _keep_an_admin(session: Session, leaving: StaffAccount, *, demo: bool) -> None:
+    # whoever cannot sign in can put nothing right: an account of the demo, where this is none
+    nobody = frozenset() if demo else demo_accounts.EMAILS
+    if leaving.disabled_at is not None or is_invited(leaving) or leaving.email in nobody:
         return
-    others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id)
+    others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id, StaffAccount.email.not_in(nobody))
     if not session.scalar(others):
         raise Refused(f"{leaving.email} is the last administrator. Make someone else one first.")
 
@@ -340,6 +397,7 @@ def account_from(row: StaffAccount) -> Account:
         row.created_at,
         row.disabled_at,
         row.last_sign_in_at,
-        row.password_hash is None,
+        is_invited(row),
+        row.oidc_issuer or "",
         row.row_version,
     )

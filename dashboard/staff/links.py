@@ -19,10 +19,10 @@ from dashboard.models import StaffAccount, StaffLink
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import NotFound, Refused
-from dashboard.staff import accounts, passwords, rate_limits
+from dashboard.staff import accounts, passwords, rate_limits, standing
 from dashboard.staff.accounts import Account, account_from, actor_key
 from dashboard.staff.demo_accounts import may_sign_in
-from dashboard.staff.permissions import Role
+from dashboard.staff.permissions import Permission, Role
 from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.sign_in import Throttled, network_of
 from dashboard.staff.tokens import digest
@@ -48,8 +48,10 @@ class Link:
 def invite(session: Session, actor: Actor, *, email: str, name: str, role: Role) -> Link:
     """Makes an account without a password, and the link with which its owner chooses one.
 
-    Raises Invalid naming each member that is wrong, an address that has an account or an invitation included.
+    Raises NoLongerAllowed, and Invalid naming each member that is wrong, an address that has an account or an invitation
+    included.
     """
+    standing.must_still(session, actor, Permission.MANAGE_STAFF)
     row = accounts.add(session, email=email, name=name, role=role, password_hash=None)
     changes = {"role": [None, role.value], "name": [None, row.name]}
     history.record(session, actor, "staff.invited", subject=row.email, changes=changes)
@@ -57,12 +59,12 @@ def invite(session: Session, actor: Actor, *, email: str, name: str, role: Role)
 
 
 def make(session: Session, actor: Actor, email: str, *, seen: int | None = None, demo: bool = False) -> Link:
-    """A new link for the account, in the place of one that it had. The password that it has goes on until it is used.
+    """A new link for the account, in the place of one that it had. What it signs in with goes on until the link is used.
 
-    Raises NotFound, StaleAccount (`seen` as in accounts.change_role), or Refused: one's own account, or one that may not
-    sign in.
+    Raises NotFound, NoLongerAllowed, StaleAccount (`seen` as in accounts.change_role), or Refused: one's own account, or
+    one that may not sign in.
     """
-    row = accounts.locked(session, email)
+    row = accounts.locked(session, email, actor)
     if actor.key == actor_key(row.email):
         raise Refused("Change your own password on your account page: it takes the one that you have.")
     accounts.must_be(session, row, seen)
@@ -72,15 +74,18 @@ def make(session: Session, actor: Actor, email: str, *, seen: int | None = None,
         raise Refused(f"{row.email} is a demo account, which signs in nowhere but in a demo.")
     row.row_version += 1
     session.flush()
-    is_invited = row.password_hash is None
+    is_invited = accounts.is_invited(row)
     history.record(session, actor, "staff.invitation_renewed" if is_invited else "staff.link_made", subject=row.email)
     return _put(session, actor, row)
 
 
 def withdraw(session: Session, actor: Actor, email: str) -> None:
-    """Takes an invitation back, and with it the account, which never did anything. Raises NotFound, or Refused: too late."""
-    row = accounts.locked(session, email)
-    if row.password_hash is not None:
+    """Takes an invitation back, and with it the account, which never did anything.
+
+    Raises NotFound, NoLongerAllowed, or Refused: too late.
+    """
+    row = accounts.locked(session, email, actor)
+    if not accounts.is_invited(row):
         raise Refused(f"{row.name} has accepted the invitation meanwhile. Disable the account instead.")
     session.delete(row)
     session.flush()
@@ -129,9 +134,9 @@ def _take(session: Session, secret: str, email: str, password_hash: str) -> bool
         return False
     if _row_of(session, secret) is None:
         return False
-    if row.password_hash is None:
+    if accounts.is_invited(row):
         row.row_version += 1
-    accounts.put_password(session, row, password_hash)
+    accounts.put_password(session, Actor(actor_key(email)), row, password_hash)
     accounts.end_sessions(session, row)
     return True
 

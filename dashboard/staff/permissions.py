@@ -102,6 +102,10 @@ def roles_with(permission: Permission) -> list[Role]:
     return [role for role in Role if permission in PERMISSIONS[role]]
 
 
+OF_A_USER = frozenset({Scope.PROGRESS_READ, Scope.PROGRESS_WRITE})
+"""What the token of a user is good for, where its route does not say that it is for backends only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Public:
     """A route that anyone may ask for; `why` says what makes that safe."""
@@ -109,7 +113,15 @@ class Public:
     why: str
 
 
-Need = Permission | Scope | Public
+@dataclass(frozen=True, slots=True)
+class ByToken:
+    """A route of the API: an API token with `scope` opens it, and where it is `of_users` a user's own token does too."""
+
+    scope: Scope
+    of_users: bool
+
+
+Need = Permission | ByToken | Public
 """What a route declares."""
 
 _MARK = "_route_needs"

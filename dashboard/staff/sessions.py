@@ -92,6 +92,12 @@ def end(session: Session, secret: str) -> None:
     session.execute(update(StaffSession).where(_known_by(secret), is_open()).values(expires_at=func.now()))
 
 
+def sign_out(session: Session, actor: Actor, secret: str) -> None:
+    """Ends the session of whoever asks for it, and writes that down."""
+    end(session, secret)
+    history.record(session, actor, "sign_in.ended", subject=actor.key.partition(":")[2])
+
+
 def sessions_of(session: Session, email: str, secret: str = "") -> list[OpenSession]:
     """The open sessions of an account: the one with this secret, which is marked, then the last used, LISTED at most."""
     is_current = _known_by(secret)

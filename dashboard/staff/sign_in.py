@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from dashboard.models import SignInFailure, StaffAccount, StaffSession
@@ -87,7 +87,7 @@ def complete(
         actor = Actor(actor_key(known) if known else "system:sign-in")
         history.record(session, actor, "sign_in.refused", subject=known, changes={"address": [None, attempt.address]})
         return None
-    _forget(session, attempt)
+    forget(session, attempt)
     sessions.end(session, replaces)
     secret = sessions.start(session, row, attempt.address, user_agent)
     history.record(
@@ -108,11 +108,11 @@ def change_password(session: Session, attempt: Attempt, old: str, new: str, *, s
     """
     actor = Actor(actor_key(attempt.email))
     row = session.scalar(select(StaffAccount).where(StaffAccount.email == attempt.email))
-    if row is None or not passwords.matches(row.password_hash, old) or not _replace(session, row, new):
+    if row is None or not passwords.matches(row.password_hash, old) or not _replace(session, actor, row, new):
         changes = {"address": [None, attempt.address]}
         history.record(session, actor, "staff.password_refused", subject=attempt.email, changes=changes)
         return None
-    _forget(session, attempt)
+    forget(session, attempt)
     history.record(session, actor, "staff.password_changed", subject=row.email)
     sessions.end_all(session, actor, row.email, but=secret)
     return sessions.renew(session, secret)
@@ -175,21 +175,27 @@ def _accept(session: Session, row: StaffAccount, password: str) -> bool:
     return True
 
 
-def _replace(session: Session, row: StaffAccount, password: str) -> bool:
+def _replace(session: Session, actor: Actor, row: StaffAccount, password: str) -> bool:
     """Puts the password in the place of the one that was verified, unless that no longer is the account's."""
     new = passwords.hashed(password)
     unchanged = (StaffAccount.id == row.id) & (StaffAccount.password_hash == row.password_hash)
     statement = select(StaffAccount).where(unchanged, StaffAccount.disabled_at.is_(None)).with_for_update()
     if session.scalar(statement) is None:
         return False
-    put_password(session, row, new)
+    put_password(session, actor, row, new)
     return True
 
 
-def _forget(session: Session, attempt: Attempt) -> None:
+def forget(session: Session, attempt: Attempt) -> None:
     """Takes the account's refusals from this address back, and drops what no longer counts for anyone."""
     here = (SignInFailure.email == attempt.email) & (SignInFailure.address == network_of(attempt.address))
-    session.execute(delete(SignInFailure).where(or_(here, SignInFailure.at < func.now() - WINDOW)))
+    session.execute(delete(SignInFailure).where(here))
+    tidy(session)
+
+
+def tidy(session: Session) -> None:
+    """Drops refusals and sessions that no longer count for anyone."""
+    session.execute(delete(SignInFailure).where(SignInFailure.at < func.now() - WINDOW))
     session.execute(delete(StaffSession).where(StaffSession.expires_at < func.now() - sessions.REMEMBERED))
 
 

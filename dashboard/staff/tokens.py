@@ -18,7 +18,8 @@ from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.steps import MAX_INTEGER
-from dashboard.staff.permissions import Scope
+from dashboard.staff import standing
+from dashboard.staff.permissions import Permission, Scope
 
 PREFIX = "obd_"
 MAX_NAME = 100
@@ -84,7 +85,8 @@ class NewToken:
 def create(
     session: Session, actor: Actor, *, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
 ) -> NewToken:
-    """Makes a token. Raises Invalid naming each member that is wrong, a name that was ever taken included."""
+    """Makes a token. Raises NoLongerAllowed, and Invalid naming each member that is wrong, a name ever taken included."""
+    standing.must_still(session, actor, Permission.MANAGE_TOKENS)
     name, wanted = name.strip(), sorted(set(scopes))
     if problems := _problems(name, wanted, expires_at):
         raise Invalid(problems)

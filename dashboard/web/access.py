@@ -13,11 +13,13 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from dashboard.config import Settings
 from dashboard.database import transaction
 from dashboard.onboarding.actor import Actor, Source
-from dashboard.staff import sessions
+from dashboard.staff import sessions, standing
 from dashboard.staff.accounts import Account, actor_key
-from dashboard.staff.permissions import Need, Permission, Public, declare, declared, roles_with
+from dashboard.staff.permissions import Need, Permission, Public, Role, declare, declared, roles_with
+from dashboard.staff.standing import NoLongerAllowed
+from dashboard.web import cookies, kept
 from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, sign_in_address
-from dashboard.web.rendering import asks_by_itself, sent_fields, wants_partial
+from dashboard.web.rendering import asks_by_itself, wants_partial
 from dashboard.web.security import API_PREFIX
 
 P = ParamSpec("P")
@@ -25,7 +27,7 @@ P = ParamSpec("P")
 Staff = Account
 """Who is signed in: name, email, role, permissions."""
 
-COOKIE, SECURE_COOKIE = "staff_session", "__Host-staff_session"
+COOKIE = "staff_session"
 
 # Routes that are not views of ours, or that anyone needs before signing in.
 PUBLIC_ENDPOINTS = {
@@ -45,7 +47,7 @@ def require(permission: Permission) -> Callable[[Callable[P, ResponseReturnValue
             if staff is None:
                 return _signed_out()
             if permission not in staff.permissions:
-                return _forbidden(permission, staff)
+                return _forbidden(permission, staff.role)
             return view(*args, **kwargs)
 
         declare(guarded, permission)
@@ -102,6 +104,7 @@ def init_app(app: Flask) -> None:
     app.before_request(refuse_undeclared)
     app.after_request(tell_browser)
     app.context_processor(_for_templates)
+    app.register_error_handler(NoLongerAllowed, _no_longer)
 
 
 def load_staff() -> None:
@@ -133,7 +136,7 @@ def tell_browser(response: Response) -> Response:
         session_cookie(),
         secret,
         max_age=int(sessions.ABSOLUTE.total_seconds()) if secret else 0,
-        secure=settings().secure_cookies,
+        secure=cookies.is_secure(),
         httponly=True,
         samesite="Lax",
     )
@@ -159,8 +162,8 @@ def base_url() -> str:
 
 
 def session_cookie() -> str:
-    """The cookie's name; under https one that only this host, and only over https, can set."""
-    return SECURE_COOKIE if settings().secure_cookies else COOKIE
+    """The cookie's name."""
+    return cookies.name_of(COOKIE)
 
 
 def session_secret() -> str:
@@ -174,17 +177,28 @@ def _signed_out() -> ResponseReturnValue:
     # a plain form post: what was typed goes into a form that can be sent again after signing in
     page = render_template(
         "session/signed_out.html",
-        fields=sent_fields(),
+        fields=kept.fields(),
+        typed=kept.typed(),
         action=request.full_path.rstrip("?"),
         sign_in=sign_in_address(),
     )
     return make_response(page, 401)
 
 
-def _forbidden(permission: Permission, staff: Staff) -> ResponseReturnValue:
+def _no_longer(error: NoLongerAllowed) -> ResponseReturnValue:
+    """403 for a request that was let in, and whose account was changed before it was carried out."""
+    return _forbidden(error.permission, error.role)
+
+
+def _forbidden(permission: Permission, role: Role | None) -> ResponseReturnValue:
+    """403, which is written down. `role` is what whoever asks has; None: their account was disabled just now."""
+    with transaction() as session:
+        standing.note_refusal(session, current_actor(), permission, f"{request.method} {request.url_rule}")
     titles = [role.title for role in roles_with(permission)]
     who = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} or {titles[-1]}"
-    text = f"To {permission.does} takes the role {who}. You are signed in as {staff.role.title}."
+    you = f"You are signed in as {role.title}." if role else "Your account was disabled."
+    nothing = "" if request.method in SAFE_METHODS else " Nothing was saved."
+    text = f"To {permission.does} takes the role {who}. {you}{nothing}"
     return answer(Fault(403, FAULTS[403].title, text, kind="forbidden"), Forbidden(text))
 
 

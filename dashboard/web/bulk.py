@@ -15,6 +15,7 @@ from dashboard.onboarding.bulk_changes import OUTCOMES, BulkChange, Effect, Memb
 from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import Who
+from dashboard.staff import standing
 from dashboard.staff.permissions import Permission
 from dashboard.web import finding
 from dashboard.web.access import current_actor, require
@@ -133,6 +134,7 @@ def carry_on(bulk_id: int) -> ResponseReturnValue:
             bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
         while not bulk.finished_at and not wants_partial():
             with transaction() as session:
+                standing.must_still(session, current_actor(), Permission.EDIT_PEOPLE)
                 bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
     except Withdrawn:
         return render("bulk/show.html", "bulk/_bulk_change.html", status=410, shown=_load(bulk_id, withdrawn=True))

@@ -21,7 +21,8 @@ from dashboard.onboarding.errors import (
     StaleDraft,
     StalePlan,
 )
-from dashboard.web.rendering import asks_by_itself, back_address, sent_fields, site_address, wants_partial
+from dashboard.web import kept
+from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, site_address, wants_partial
 from dashboard.web.requestlog import request_id
 from dashboard.web.security import API_PREFIX, is_from_here
 
@@ -59,6 +60,7 @@ FAULTS = {
         Fault(410, "This is gone", "It was here, and has been removed."),
         Fault(413, "This is too large", "The form holds more than this server takes. Shorten it and send it again."),
         Fault(415, "This kind of content is not taken here", "Use the form on the page."),
+        Fault(416, "There is no such part", "The file is shorter than the part that was asked for."),
         Fault(422, "This cannot be saved as it is", "Something in the form breaks a rule. Nothing was saved."),
         Fault(429, "Too many tries", "Wait a little, then try again."),
         Fault(500, "Something went wrong here", "It is our fault, not yours. Nothing was half done."),
@@ -103,7 +105,7 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
         return on_old_form(error)
     fault = FAULTS.get(error.code) or FAULTS[400 if error.code < 500 else 500]
     response = answer(fault, error)
-    for name in ("Allow", "Retry-After"):
+    for name in ("Allow", "Content-Range", "Retry-After"):
         value = dict(error.get_headers()).get(name)
         if value:
             response.headers[name] = value
@@ -120,7 +122,11 @@ def on_old_form(error: CSRFError) -> ResponseReturnValue:
     if wants_partial():
         return answer(OLD_PAGE, error)
     page = render_template(
-        "errors/old_form.html", fields=sent_fields(), action=request.full_path.rstrip("?"), back=back_address()
+        "errors/old_form.html",
+        fields=kept.fields(),
+        typed=kept.typed(),
+        action=request.full_path.rstrip("?"),
+        back=back_address(),
     )
     return make_response(page, OLD_FORM.status)
 
@@ -156,13 +162,13 @@ def on_fault(error: Exception) -> ResponseReturnValue:
 
 
 def on_signed_out(error: HTTPException) -> ResponseReturnValue:
-    """To the sign-in page and back. A save by htmx gets a notice instead, so that what was typed is not lost."""
+    """To the sign-in page and back. Where something is typed, htmx gets a notice instead: the page stays as it is."""
     if request.path.startswith(API_PREFIX):
         return answer(SIGNED_OUT, error)
     address = sign_in_address()
     if not wants_partial():
         return redirect(address, 303)
-    if request.method in SAFE_METHODS and not asks_by_itself():
+    if request.method in SAFE_METHODS and not (asks_by_itself() or has_unsaved()):
         return Response(status=204, headers={"HX-Redirect": address})
     return answer(SIGNED_OUT, error)
 
@@ -200,7 +206,9 @@ def answer(fault: Fault, error: Exception) -> Response:
         return make_response(problem(fault, error))
     if wants_partial():
         return notice(fault)
-    return make_response(render_template(page_of(fault), fault=fault, request_id=request_id()), fault.status)
+    typed, again = kept.typed(), kept.fields() if fault.ours else []
+    page = render_template(page_of(fault), fault=fault, request_id=request_id(), typed=typed, again=again)
+    return make_response(page, fault.status)
 
 
 def page_of(fault: Fault) -> str:

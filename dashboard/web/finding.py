@@ -101,6 +101,11 @@ class Asked:
         return found
 
     @property
+    def narrowed(self) -> int:
+        """By how many filters beside the search; 0 where the list cannot be shown."""
+        return 0 if self.problems else len(self.chips) - ("q" in self.said)
+
+    @property
     def steps(self) -> Options:
         """The choice of a step."""
         return [("", "Any"), *self.titles.items()]

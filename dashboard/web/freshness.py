@@ -52,7 +52,9 @@ def moved(user_id: str) -> ResponseReturnValue:
             rows = _moved(session, user_id, behind, request.args.getlist("stuck")) if behind else []
     except NotFound:
         return render_template("people/moved.html", gone=True, said="This person is no longer here.")
-    said = [f"{apart(row.step.title)}: {row.told}." for row in rows] + (["The checklist has changed."] if is_news else [])
+    said = [f"{apart(row.step.title)}: {row.told}." for row in rows] + (
+        ["The checklist has changed."] if is_news else []
+    )
     return render_template(
         "people/moved.html",
         gone=False,

@@ -81,6 +81,11 @@ def asks_by_itself() -> bool:
     return "X-Quiet" in request.headers
 
 
+def has_unsaved() -> bool:
+    """True where something on the page that asks was typed and is not saved (static/js/app.js)."""
+    return "X-Unsaved" in request.headers
+
+
 def render(page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
     """The page; for htmx the partial of it, when one is named."""
     if partial and wants_partial():
@@ -112,12 +117,3 @@ def back_address(default: str = "/") -> str:
 def site_address(address: SplitResult, default: str = "/") -> str:
     """The same address without its host, wherever that is; a path that would be read as a host is not followed."""
     return local_address(address._replace(scheme="", netloc="", fragment="").geturl(), default)
-
-
-def sent_fields() -> list[tuple[str, str]]:
-    """What a form brought, to be sent once more: all but its token, and no password, which is never shown again."""
-    return [
-        (name, value)
-        for name, value in request.form.items(multi=True)
-        if name != "csrf_token" and "password" not in name
-    ]

@@ -1,8 +1,9 @@
 """What every request must be and every response must carry."""
 
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from flask import Flask, Response, request
+import structlog
+from flask import Flask, Response, current_app, request
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError, validate_csrf
 from werkzeug.exceptions import BadHost, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -17,10 +18,19 @@ HEADERS = {
     # the same origin must still see it: CSRF protection compares it under https
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # what is meant for other sites they ask for by CORS, to which this does not apply
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+VARIES_BY = ("HX-Request", "HX-Request-Type", "HX-History-Restore-Request", "Cookie")
+"""One address answers with a page or with a part of it, and to each as they may see it."""
+
 FORM_TYPES = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
-API_PREFIX = "/api/"
+API_PREFIX, PAGE_OF_THE_API = "/api/", "/api/docs"
+FOR_MACHINES = ("/healthz", "/readyz", "/metrics", "/static/", API_PREFIX)
+"""What may be asked for under any name: by a probe that knows only an address, by a backend beside this one."""
+
+log = structlog.get_logger("dashboard.security")
 
 csrf = CSRFProtect()
 
@@ -28,6 +38,7 @@ csrf = CSRFProtect()
 def install(app: Flask) -> None:
     """Checks of the raw request first, then CSRF, then the headers on the way out."""
     app.before_request(refuse_bad_host)
+    app.before_request(refuse_other_names)
     app.before_request(refuse_unusable)
     # a page may stay open for a day: a token lives as long as the browser's session
     app.config.update(WTF_CSRF_TIME_LIMIT=None)
@@ -43,6 +54,16 @@ def refuse_bad_host() -> Response | None:
     if request.path.startswith(API_PREFIX):
         raise BadRequest("The Host of the request is not one.")
     return Response("The Host of the request is not one.\n", 400, mimetype="text/plain")
+
+
+def refuse_other_names() -> Response | None:
+    """400 for pages under another name than that of BASE_URL, which may be somebody else's. Without it, any will do."""
+    known = urlsplit(current_app.config["PAGES_AT"])
+    is_page = request.path == PAGE_OF_THE_API or not request.path.startswith(FOR_MACHINES)
+    if not known.hostname or not is_page or urlsplit(f"//{request.host}").hostname == known.hostname:
+        return None
+    log.warning("asked for under another name", host=request.host)
+    return Response(f"No dashboard has this name. Its address is {known.geturl()}\n", 400, mimetype="text/plain")
 
 
 def refuse_unusable() -> None:
@@ -102,7 +123,11 @@ def add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
+    if request.is_secure:
+        # 0 makes browsers forget it
+        response.headers["Strict-Transport-Security"] = f"max-age={current_app.config['HSTS_SECONDS']}"
     if response.mimetype == "text/html":
-        # one address answers with a page or with a part of it
-        response.vary.update(("HX-Request", "Cookie"))
+        response.vary.update(VARIES_BY)
+    elif not request.path.startswith(FOR_MACHINES):
+        response.vary.add("Cookie")
     return response

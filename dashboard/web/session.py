@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
-from flask import Blueprint, Flask, Response, redirect, request, session, url_for
+from flask import Blueprint, Flask, Response, current_app, redirect, request, session, url_for
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from wtforms import EmailField, Form, PasswordField, ValidationError
 from wtforms.validators import InputRequired
 
+from dashboard.config import Settings
 from dashboard.database import transaction
 from dashboard.staff import sessions
 from dashboard.staff import sign_in as signing_in
 from dashboard.staff.accounts import email_problem, normalise_email
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 from dashboard.staff.passwords import MAX_PASSWORD, dummy_hash
+from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
 from dashboard.web.rendering import local_address, render
 
+if TYPE_CHECKING:
+    from dashboard.staff.oidc import OpenIdClient
+
 blueprint = Blueprint("session", __name__)
 
 WRONG = "This email and password do not go together."
+OIDC = "oidc"
 
 
 @blueprint.record_once
 def install(state: BlueprintSetupState) -> None:
     """Where one can sign in, every request is asked who signed in."""
-    access.init_app(cast(Flask, state.app))
+    app = cast(Flask, state.app)
+    access.init_app(app)
     dummy_hash()
+    if provider := cast(Settings, app.extensions["settings"]).sign_in_provider():
+        from dashboard.staff.oidc import OpenIdClient
+
+        app.extensions[OIDC] = OpenIdClient(provider)
 
 
 class SignInForm(Form):
@@ -50,7 +62,7 @@ def sign_in() -> ResponseReturnValue:
     """The form; whoever is signed in goes on to where they wanted."""
     if access.staff_or_none():
         return redirect(next_address(), 303)
-    return _page(SignInForm())
+    return page()
 
 
 @blueprint.post("/sign-in")
@@ -59,14 +71,14 @@ def sign_in_post() -> ResponseReturnValue:
     """Starts a session and goes on; else the form again, with the address as typed."""
     form = SignInForm(request.form)
     if not form.validate():
-        return _page(form, 422)
+        return page(form, 422)
     email, password = form.email.data or "", (form.password.data or "")[: MAX_PASSWORD + 1]
     try:
         with transaction() as database:
             attempt = signing_in.admit(database, email, request.remote_addr or "")
     except signing_in.Throttled as error:
         _say(form, str(error))
-        response = _page(form, 429)
+        response = page(form, 429)
         response.headers["Retry-After"] = str(error.retry_after)
         return response
     with transaction() as database:
@@ -80,17 +92,17 @@ def sign_in_post() -> ResponseReturnValue:
         )
     if signed_in is None:
         _say(form, WRONG)
-        return _page(form, 422)
-    return _started(signed_in)
+        return page(form, 422)
+    return go_on(signed_in, next_address())
 
 
 @blueprint.post("/sign-out")
 @access.public("ends the session of the browser it comes from")
 def sign_out() -> ResponseReturnValue:
     """Ends the session here and in the database."""
-    if secret := access.session_secret():
+    if access.staff_or_none():
         with transaction() as database:
-            sessions.end(database, secret)
+            sessions.sign_out(database, access.current_actor(), access.session_secret())
     access.keep_secret("")
     session.clear()
     return redirect(url_for("session.sign_in"), 303)
@@ -100,24 +112,53 @@ def next_address() -> str:
     """Where to go after signing in: a path of this site, or the overview."""
     wanted = request.values.get("next", "")
     path = wanted.partition("?")[0].rstrip("/")
-    if "\\" in wanted or path in {"/sign-in", "/sign-out"}:
+    if "\\" in wanted or path in {"/sign-in", "/sign-out"} or path.startswith("/sign-in/"):
         return "/"
     return local_address(wanted)
 
 
-def _page(form: SignInForm, status: int = 200) -> Response:
-    demo_accounts = DEMO_ACCOUNTS if access.settings().demo else ()
-    return render("session/sign_in.html", status=status, form=form, next=next_address(), demo_accounts=demo_accounts)
+def open_id() -> OpenIdClient | None:
+    """The sign-in provider, where one is set up."""
+    return cast("OpenIdClient | None", current_app.extensions.get(OIDC))
+
+
+def provider_called(staff: access.Staff) -> str:
+    """What to call the provider that the account signs in with; empty when it is not the one that is set up, or none is."""
+    client = open_id()
+    return client.provider.called if client and client.provider.issuer == staff.issuer else ""
+
+
+def roles_by_group(staff: access.Staff) -> Sequence[tuple[str, Role]]:
+    """Which group of the account's provider has which role here, in the order in which they count."""
+    client = open_id()
+    return client.provider.roles if client and client.provider.issuer == staff.issuer else ()
+
+
+def page(
+    form: SignInForm | None = None, status: int = 200, *, problem: str = "", wanted: str | None = None
+) -> Response:
+    """The sign-in page; `problem` belongs to no field, `wanted` is where to go on to when the address does not say it."""
+    client = open_id()
+    return render(
+        "session/sign_in.html",
+        status=status,
+        form=form or SignInForm(),
+        next=next_address() if wanted is None else wanted,
+        provider=client.provider if client else None,
+        problem=problem,
+        demo_accounts=DEMO_ACCOUNTS if access.settings().demo else (),
+    )
 
 
 def _say(form: SignInForm, message: str) -> None:
     form.password.errors = [message]
 
 
-def _started(signed_in: SignedIn) -> ResponseReturnValue:
+def go_on(signed_in: SignedIn, wanted: str) -> ResponseReturnValue:
+    """Gives the browser the session that was started, and leads where its owner wanted to go."""
     # The same person signing in again keeps the CSRF secret, so that a page still open can be saved; nobody else does.
     if session.get("who") != signed_in.account.email:
         session.clear()
         session["who"] = signed_in.account.email
     access.keep_secret(signed_in.secret)
-    return redirect(next_address(), 303)
+    return redirect(wanted, 303)

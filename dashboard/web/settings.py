@@ -18,6 +18,7 @@ from dashboard.web.access import can, current_actor, current_staff, require
 from dashboard.web.browsers import browser_called
 from dashboard.web.formats import plural
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.session import provider_called
 from dashboard.web.settings_forms import ChangePasswordForm, NameForm, say
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -124,5 +125,6 @@ def _page(status: int = 200, *, said: str = "", **forms: Any) -> Response:
         session_count=count,
         called=browser_called,
         said=said,
+        provider_called=provider_called,
         **given,
     )

@@ -23,6 +23,7 @@ from dashboard.web.deeds import name_of
 from dashboard.web.formats import plural
 from dashboard.web.forms import whole
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.session import provider_called, roles_by_group
 from dashboard.web.settings import GONE
 from dashboard.web.settings_forms import InviteForm, role_from, say
 
@@ -48,7 +49,9 @@ def index() -> ResponseReturnValue:
     """Everybody who may sign in, or could."""
     with transaction() as session:
         members = roster.everyone(session)
-    return render("settings/staff.html", members=members, is_demo_account=is_demo_account)
+    return render(
+        "settings/staff.html", members=members, is_demo_account=is_demo_account, provider_called=provider_called
+    )
 
 
 @blueprint.get("/invite")
@@ -94,7 +97,7 @@ def change_role(account_id: int) -> ResponseReturnValue:
     role = role_from(request.form.get("role"))
 
     def change(session: Session, email: str, seen: int) -> str:
-        changed = accounts.change_role(session, current_actor(), email, role, seen)
+        changed = accounts.change_role(session, current_actor(), email, role, seen, demo=access.settings().demo)
         return f"{changed.name} is {role.title} now, from their next click on."
 
     return _do(account_id, f"Make them {role.title}", change)
@@ -107,7 +110,9 @@ def disable(account_id: int) -> ResponseReturnValue:
     keep_tokens = request.form.get("keep_tokens") == "1"
 
     def change(session: Session, email: str, seen: int) -> str:
-        revoked = accounts.disable(session, current_actor(), email, keep_tokens=keep_tokens, seen=seen)
+        revoked = accounts.disable(
+            session, current_actor(), email, keep_tokens=keep_tokens, seen=seen, demo=access.settings().demo
+        )
         return f"{email} can no longer sign in." + (f" Revoked: {', '.join(revoked)}." if revoked else "")
 
     return _do(account_id, "Disable the account", change)
@@ -240,4 +245,6 @@ def _page(
         stale=stale,
         link=link,
         address=link.address(access.base_url()) if link else "",
+        provider_called=provider_called,
+        roles_by_group=roles_by_group(member.account),
     )

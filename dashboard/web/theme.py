@@ -1,8 +1,9 @@
 """Light, dark, or as the system has it: remembered in a cookie, so that it works without JavaScript."""
 
-from flask import Blueprint, abort, current_app, redirect, request
+from flask import Blueprint, abort, redirect, request
 from flask.typing import ResponseReturnValue
 
+from dashboard.web import cookies
 from dashboard.web.rendering import local_address
 
 THEMES = ("light", "dark", "system")
@@ -25,6 +26,5 @@ def choose() -> ResponseReturnValue:
     if theme not in THEMES:
         abort(422)
     response = redirect(local_address(request.form.get("next")), 303)
-    secure = bool(current_app.config["SESSION_COOKIE_SECURE"])
-    response.set_cookie(COOKIE, theme, max_age=YEAR_S, secure=secure, httponly=True, samesite="Lax")
+    response.set_cookie(COOKIE, theme, max_age=YEAR_S, secure=cookies.is_secure(), httponly=True, samesite="Lax")
     return response

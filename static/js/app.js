@@ -28,15 +28,30 @@ function closeDrawer() {
 /** True for what asks by itself every few seconds: nobody has done anything, so nothing is to be told or closed. */
 const isQuiet = (event) => Boolean(event.detail?.ctx?.sourceElement?.matches?.("[data-quiet]"));
 
+/** True for a control of a form that is posted, and that somebody has typed into or chosen. */
+function isTyped(control) {
+  if (control.form?.method !== "post" || control.type === "hidden") return false;
+  if (control.options) {
+    const options = [...control.options];
+    return control.value !== (options.find((option) => option.defaultSelected) ?? options[0])?.value;
+  }
+  return control.checked !== control.defaultChecked || control.value !== control.defaultValue;
+}
+
+/** True while leaving the page would lose what somebody has typed. */
+const hasUnsaved = () => [...document.querySelectorAll("input, select, textarea")].some(isTyped);
+
 let underWay = 0; // requests that somebody has made: what asks by itself would come between them and their answer
 
 /** Takes an element's place by one that looks the same and asks no more. */
 const silence = (element) => element.replaceWith(element.cloneNode(true));
 
 document.addEventListener("htmx:config:request", (event) => {
+  const { headers } = event.detail.ctx.request;
+  if (hasUnsaved()) headers["X-Unsaved"] = "1";
   if (!isQuiet(event)) return;
   if (document.hidden || underWay) event.preventDefault();
-  event.detail.ctx.request.headers["X-Quiet"] = "1";
+  headers["X-Quiet"] = "1";
 });
 document.addEventListener("htmx:before:response", (event) => {
   if (!isQuiet(event) || event.detail.ctx.response.status < 400) return;

@@ -170,7 +170,7 @@ def test_the_browser_client_can_be_imported_from_a_listed_origin(app: Flask) -> 
         with client.get(cors.CLIENT, headers={"Origin": origin}) as answer:
             assert (answer.status_code, answer.mimetype) == (200, "text/javascript")
             assert is_let_in(answer) is expected
-            assert answer.headers["Cache-Control"] == "no-cache"
+            assert answer.headers["Cache-Control"] == "public, max-age=300"
 
 
 class TestWithoutTheSetting:

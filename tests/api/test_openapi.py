@@ -21,7 +21,7 @@ from dashboard.api.examples import Composer
 from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, USER_TOKEN, operations
 from dashboard.api.vocabulary import MEMBERS, USER
 from dashboard.config import Settings
-from dashboard.staff.permissions import Scope, declared
+from dashboard.staff.permissions import ByToken, Scope, declared
 from tests.api.conftest import Caller
 from tests.api.test_ladder import Endpoint, every_endpoint
 
@@ -61,13 +61,13 @@ def test_every_reference_leads_somewhere(document: Document) -> None:
 
 def test_it_has_every_route_with_its_scope(app: Flask, document: Document) -> None:
     served = {
-        (described_as(rule.rule), method.lower(), str(declared(app.view_functions[rule.endpoint])))
+        (described_as(rule.rule), method.lower(), need)
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/api/") and isinstance(declared(app.view_functions[rule.endpoint]), Scope)
+        if rule.rule.startswith("/api/") and isinstance(need := declared(app.view_functions[rule.endpoint]), ByToken)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = {
-        (path, method, operation["security"][0]["token"][0])
+        (path, method, ByToken(Scope(operation["security"][0]["token"][0]), len(operation["security"]) > 1))
         for path, item in document["paths"].items()
         for method, operation in item.items()
     }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from flask import Flask
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
+from dashboard.database import Database
 from dashboard.onboarding import releases
+from dashboard.web import compression
 from tests.api.conftest import Caller, Patch
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_release, a_save, a_step
 
@@ -58,6 +63,33 @@ def test_one_step_has_its_row_version_as_etag(api: Caller, world: Session) -> No
     answer = api("GET", ONE)
     assert answer.headers["ETag"] == '"1"'
     assert answer.json["row_version"] == 1
+
+
+@pytest.fixture
+def asked(app: Flask) -> Iterator[list[str]]:
+    """What the database is asked, in order."""
+    said: list[str] = []
+
+    def listener(_: Connection, __: object, statement: str, *___: object) -> None:
+        said.append(statement)
+
+    engine = app.extensions["database"].engine
+    event.listen(engine, "before_cursor_execute", listener)
+    yield said
+    event.remove(engine, "before_cursor_execute", listener)
+
+
+def test_the_usual_calls_are_two_statements_without_a_transaction(
+    api: Caller, patch: Patch, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the first call draws one permit of the rate limit, the second one enough for the rest
+    patch("in_progress", 1)
+    patch("todo", 2)
+    monkeypatch.setattr(Database, "transaction", None)
+    asked.clear()
+    assert patch("done", 3).status_code == 200
+    assert api("GET", f"{STEPS}?user_id={ANNA}").status_code == 200
+    assert [statement.split()[0] for statement in asked] == ["SELECT", "WITH", "SELECT", "SELECT"]
 
 
 def test_a_save_answers_as_the_original_did(api: Caller, patch: Patch) -> None:
@@ -140,6 +172,16 @@ def test_each_conflict_is_kept_with_its_attempt(patch: Patch, world: Session) ->
     assert patch("done", 3).status_code == 422
     assert kept_conflicts(world) == [("token:host", "api", 0, 1, 2), ("token:host", "api", 1, 1, 2)]
     assert len(events(world)) == 1
+
+
+def test_the_tag_is_the_same_for_who_takes_compressed_answers(
+    api: Caller, patch: Patch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "SMALLEST_BYTES", 0)
+    asked = {"Accept-Encoding": "gzip, br"}
+    read = api("GET", ONE, headers=asked)
+    assert (read.headers["ETag"], read.headers.get("Content-Encoding")) == ('"1"', None)
+    assert patch("done", None, headers=asked | {"If-Match": read.headers["ETag"]}).status_code == 200
 
 
 def test_if_match_may_stand_in_and_is_then_412(patch: Patch) -> None:

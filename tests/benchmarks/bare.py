@@ -8,23 +8,26 @@ from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 from psycopg_pool import ConnectionPool
 
+DATABASE_URL = "BARE_DATABASE_URL"
 UPDATE = """
-UPDATE user_steps SET status = %s, updated_at = now(), updated_by = 'bare' WHERE user_id = %s AND step_id = %s
+UPDATE plain.user_onboarding SET status = %s, updated_at = now(), updated_by = 'bare' WHERE user_id = %s AND step_id = %s
 """
 SELECT = """
-SELECT us.step_id AS id, d.title, d.description, d.weight, d.action_url, d.version, us.status, us.updated_at
-  FROM user_steps us
-  JOIN steps s ON s.step_id = us.step_id
-  JOIN step_releases r ON r.id = s.current_release_id
-  JOIN onboarding_step_definitions d ON d.step_id = us.step_id AND d.version = r.version
- WHERE us.user_id = %s ORDER BY s.position
+SELECT u.step_id AS id, d.title, d.description, d.weight, d.action_url, u.version, u.status, u.updated_at
+  FROM plain.user_onboarding u JOIN plain.onboarding_step_definitions d USING (step_id)
+ WHERE u.user_id = %s AND d.is_active ORDER BY d.position
 """
 
 
 def bare_app() -> Flask:
     """Serves PATCH of one step and GET of all, as a first version of them might be written."""
     app = Flask("bare")
-    pool = ConnectionPool(os.environ["BARE_DATABASE_URL"], min_size=8, max_size=8, open=True)
+    pool = ConnectionPool(os.environ[DATABASE_URL], min_size=8, max_size=8, open=True)
+    app.extensions["pool"] = pool
+
+    @app.get("/healthz")
+    def alive() -> ResponseReturnValue:
+        return jsonify(status="ok")
 
     @app.patch("/api/onboarding/steps/<step_id>")
     def save(step_id: str) -> ResponseReturnValue:

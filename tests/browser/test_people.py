@@ -115,6 +115,43 @@ def test_a_filter_narrows_the_list_stands_in_the_address_and_can_be_left_out(ent
     expect(tomas).to_have_url(at("/people"))
 
 
+PHONE = {"width": 360, "height": 740}
+
+
+@both_ways
+def test_on_a_phone_the_filters_are_folded_and_the_list_is_in_sight(enter: Enter, javascript: bool) -> None:
+    tomas = enter("support", viewport=PHONE)
+    tomas.goto("/people?finished=no")
+    place = rows(tomas).first.bounding_box()
+    assert place
+    assert place["y"] < PHONE["height"] / 2
+    filters, step = tomas.get_by_test_id("people-filters"), tomas.get_by_label("Step", exact=True)
+    expect(filters).to_have_text("Filters 1 in use")
+    expect(step).to_be_hidden()
+
+    filters.press("Enter")
+    step.select_option(label="Set up payments")
+    if not javascript:
+        tomas.get_by_role("button", name="Filter").click()
+    expect(filters).to_have_text("Filters 2 in use")
+    expect(tomas.get_by_test_id("people-chips")).to_contain_text("Shows Set up payments")
+    if javascript:
+        expect(step).to_be_visible()
+
+
+@both_ways
+def test_on_a_desk_every_filter_is_in_sight(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto("/people")
+    expect(tomas.get_by_test_id("people-filters")).to_be_hidden()
+    search, step = search_field(tomas), tomas.get_by_label("Step", exact=True)
+    expect(step).to_be_visible()
+    search.press("Tab")
+    expect(step).to_be_focused()
+    heights = {field.bounding_box()["y"] for field in (search, step)}  # type: ignore[index]
+    assert len(heights) == 1
+
+
 @both_ways
 def test_what_cannot_be_asked_for_is_said_and_stays_in_the_form(enter: Enter, javascript: bool) -> None:
     tomas = enter("support")

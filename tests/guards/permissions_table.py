@@ -10,7 +10,7 @@ from flask import Flask
 
 from dashboard import create_app
 from dashboard.config import Settings
-from dashboard.staff.permissions import PERMISSIONS, Need, Permission, Public, Role, Scope, roles_with
+from dashboard.staff.permissions import PERMISSIONS, ByToken, Need, Permission, Public, Role, roles_with
 from dashboard.web.access import need_of
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
@@ -98,8 +98,8 @@ def _told(need: Need | None) -> tuple[str, str]:
     match need:
         case Permission():
             return f"`{need}`", ", ".join(role.value for role in roles_with(need))
-        case Scope():
-            return f"token with `{need}`", "API tokens"
+        case ByToken():
+            return f"token with `{need.scope}`", "API tokens, a user's own" if need.of_users else "API tokens"
         case Public():
             return need.why, "anyone"
         case None:

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
-from dashboard.staff.permissions import PERMISSIONS, Permission, Public, Role, Scope
+from dashboard.staff.permissions import PERMISSIONS, ByToken, Permission, Public, Role, Scope
 from tests.guards import permissions_table
 from tests.guards.permissions_table import REWRITE, Route, routes
 from tests.staff.signed_in import sign_in_as
@@ -31,7 +31,7 @@ def test_every_route_declares_what_it_needs(app: Flask) -> None:
     silent = [f"{route.rule} ({route.endpoint})" for route in routes(app) if route.need is None]
     assert not silent, (
         "These declare nothing. Put @require(Permission.X) or @public(why) of dashboard.web.access under the route; "
-        f"for the API, declare(view, Scope.X) of dashboard.staff.permissions: {silent}"
+        f"for the API, declare(view, ByToken(...)) of dashboard.staff.permissions: {silent}"
     )
 
 
@@ -90,11 +90,11 @@ def test_the_api_is_open_to_tokens_with_the_scope(app: Flask, database: Database
     secrets = _tokens(database)
     wrong = []
     for route, method in _walk(app):
-        if not isinstance(route.need, Scope):
+        if not isinstance(route.need, ByToken):
             continue
         for scope, secret in secrets.items():
             answer = _ask(app, app.test_client(), route, method, bearer=secret)
-            if (answer.status_code == 403) is (scope is route.need) or _is_let_down(answer):
+            if (answer.status_code == 403) is (scope is route.need.scope) or _is_let_down(answer):
                 wrong.append(f"token with {scope}: {method} {route.rule} answered {answer.status_code}")
     assert not wrong, "\n".join(wrong)
 
@@ -102,7 +102,7 @@ def test_the_api_is_open_to_tokens_with_the_scope(app: Flask, database: Database
 def test_the_api_is_closed_without_a_token(app: Flask, database: Database) -> None:
     wrong = []
     for route, method in _walk(app):
-        if not isinstance(route.need, Scope):
+        if not isinstance(route.need, ByToken):
             continue
         client = app.test_client()
         sign_in_as(client, database, Role.ADMIN)
@@ -128,7 +128,7 @@ def _ask(app: Flask, client: FlaskClient, route: Route, method: str, bearer: str
     }
     _, path = rule.build(values) or ("", route.rule)
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    if isinstance(route.need, Scope) and method != "GET":
+    if isinstance(route.need, ByToken) and method != "GET":
         return client.open(path, method=method, headers=headers, json={})
     return client.open(path, method=method, headers=headers)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dashboard.config import Settings, SettingsError, libpq_url
+from dashboard.staff.permissions import Role
 
 SECRET = "s" * 32
 OWN_DATABASE = {"DATABASE_URL": "postgresql://me@db/onboarding", "SECRET_KEY": SECRET}
@@ -181,3 +184,89 @@ def test_a_key_of_user_tokens_that_does_not_fit_is_refused_at_the_start(
 ) -> None:
     with pytest.raises(SettingsError, match=f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: .*{reason}"):
         settings(tmp_path, **variables)
+
+
+PROVIDER = {
+    "BASE_URL": "https://onboarding.example.com",
+    "OIDC_ISSUER": "https://id.example.com/realms/staff",
+    "OIDC_CLIENT_ID": "dashboard",
+    "OIDC_ROLES": "onboarding-admins=admin, support=support",
+}
+
+
+def test_a_sign_in_provider_needs_four_settings_and_may_have_more(tmp_path: Path) -> None:
+    assert settings(tmp_path).sign_in_provider() is None
+    found = settings(tmp_path, **PROVIDER).sign_in_provider()
+    assert found is not None
+    assert found.roles == (("onboarding-admins", Role.ADMIN), ("support", Role.SUPPORT))
+    assert (found.scopes, found.groups_claim) == (("openid", "email", "profile"), "groups")
+    assert (found.client_secret, found.called) == ("", "id.example.com")
+    more = {
+        "OIDC_CLIENT_SECRET": "s3",
+        "OIDC_SCOPES": "openid groups",
+        "OIDC_GROUPS_CLAIM": "roles",
+        "OIDC_LABEL": "Us",
+    }
+    found = settings(tmp_path, **PROVIDER, **more).sign_in_provider()
+    assert found is not None
+    assert (found.client_secret, found.scopes, found.groups_claim, found.called) == (
+        "s3",
+        ("openid", "groups"),
+        "roles",
+        "Us",
+    )
+
+
+def test_a_group_may_have_equals_signs_and_between_semicolons_commas(tmp_path: Path) -> None:
+    given = "cn=admins,ou=groups,dc=example=admin; Support Team = support;"
+    found = settings(tmp_path, **PROVIDER | {"OIDC_ROLES": given}).sign_in_provider()
+    assert found is not None
+    assert found.roles == (("cn=admins,ou=groups,dc=example", Role.ADMIN), ("Support Team", Role.SUPPORT))
+    assert found.role_of({"Support Team", "another"}) is Role.SUPPORT
+    assert found.role_of({"support team"}) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"OIDC_ISSUER": ""}, "OIDC_CLIENT_ID is set, but OIDC_ISSUER is not"),
+        ({"OIDC_ISSUER": "", "OIDC_CLIENT_ID": ""}, "OIDC_ROLES is set, but OIDC_ISSUER is not"),
+        ({"OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER must be an https address"),
+        ({"OIDC_ISSUER": "id.example.com"}, "OIDC_ISSUER must be an https address"),
+        ({"OIDC_ISSUER": "https://id.example.com?realm=staff"}, "OIDC_ISSUER must be .* without a query"),
+        ({"BASE_URL": ""}, "BASE_URL must be set, for OIDC_ISSUER is"),
+        ({"OIDC_CLIENT_ID": ""}, "OIDC_CLIENT_ID must be set"),
+        ({"OIDC_SCOPES": "email profile"}, "OIDC_SCOPES must have openid among them"),
+        ({"OIDC_ROLES": ""}, "OIDC_ROLES must say which group has which role"),
+        ({"OIDC_ROLES": "support=agent"}, "OIDC_ROLES must be pairs .* not 'support=agent'"),
+        ({"OIDC_ROLES": "admin"}, "OIDC_ROLES must be pairs"),
+        ({"OIDC_ROLES": "=admin"}, "OIDC_ROLES must be pairs"),
+    ],
+)
+def test_a_sign_in_provider_that_cannot_be_used_is_refused_at_the_start(
+    tmp_path: Path, changed: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        settings(tmp_path, **PROVIDER | changed)
+
+
+@pytest.mark.parametrize("package", ["authlib", "joserfc"])
+def test_without_the_extra_one_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    settings(tmp_path)
+    with pytest.raises(SettingsError, match=r"pip install '\.\[oidc\]'"):
+        settings(tmp_path, **PROVIDER)
+
+
+def test_nothing_of_the_extra_is_loaded_where_no_provider_is_set_up(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(authlib=None, joserfc=None)\n"
+        "from tests.guards.permissions_table import bare_app\n"
+        "print(bare_app().test_client().get('/sign-in').status_code)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert answer.stdout.strip() == "200", answer.stderr

@@ -57,6 +57,67 @@ def test_after_a_rollback_there_is_nothing_left_to_keep(database: Database) -> N
         assert session.scalar(text("SELECT to_regclass('notes')")) is None
 
 
+def test_each_statement_may_stand_alone(database: Database) -> None:
+    def fail_late() -> None:
+        with database.statements() as session:
+            session.execute(text("CREATE TABLE notes (note text)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_late()
+    clock = text("SELECT now()")
+    with database.transaction() as session:
+        assert session.scalar(text("SELECT to_regclass('notes')")) is not None
+        assert session.scalar(clock) == session.scalar(clock)
+    with database.statements() as session:
+        assert session.scalar(clock) != session.scalar(clock)
+
+
+def test_a_connection_serves_statements_and_transactions_in_turn(settings: Settings) -> None:
+    database = Database(replace(settings, pool_size=1))
+    who = text("SELECT pg_backend_pid()")
+    with database.transaction() as session:
+        first = session.scalar(who)
+    with database.statements() as session:
+        assert session.scalar(who) == first
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        session.execute(text("CREATE TABLE notes (note text)"))
+        raise ZeroDivisionError
+    with database.statements() as session:
+        assert (session.scalar(who), session.scalar(text("SELECT to_regclass('notes')"))) == (first, None)
+    database.dispose()
+
+
+def test_a_connection_that_was_cut_is_replaced_before_its_first_statement(
+    settings: Settings, server: psycopg.Connection[object]
+) -> None:
+    database = Database(replace(settings, pool_size=1))
+    who = text("SELECT pg_backend_pid()")
+    with database.transaction() as session:
+        first = session.scalar(who)
+    server.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+    with database.transaction() as session:
+        assert session.scalar(who) != first
+    database.dispose()
+
+
+def test_a_connection_to_which_the_server_told_something_is_kept(
+    settings: Settings, server: psycopg.Connection[object]
+) -> None:
+    database = Database(replace(settings, pool_size=1))
+    who = text("SELECT pg_backend_pid()")
+    with database.statements() as session:
+        first = session.scalar(who)
+        session.execute(text("LISTEN news"))
+    with database.statements() as session:
+        session.execute(text("NOTIFY news"))
+    with psycopg.connect(libpq_url(settings.database_url), autocommit=True) as other:
+        other.execute("NOTIFY news")
+    with database.statements() as session:
+        assert session.scalar(who) == first
+    database.dispose()
+
+
 def test_of_the_refusals_only_a_conflict_is_of_record() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OnboardingError)]
     assert [kind.__name__ for kind in kinds if issubclass(kind, Recorded)] == ["Recorded", "Conflict"]
@@ -72,6 +133,16 @@ def test_every_connection_has_the_time_outs_of_the_settings(settings: Settings) 
         ]
     database.dispose()
     assert shown == ["1234ms", "567ms", "8901ms", "a-test"]
+
+
+@pytest.mark.parametrize("are_wanted", [True, False])
+def test_statements_are_prepared_unless_a_pooler_forbids_it(settings: Settings, *, are_wanted: bool) -> None:
+    database = Database(replace(settings, pool_size=1, prepared_statements=are_wanted))
+    for _ in range(10):
+        with database.statements() as session:
+            found = session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+    database.dispose()
+    assert bool(found) is are_wanted
 
 
 def test_options_of_the_address_itself_are_kept(settings: Settings) -> None:

@@ -27,7 +27,7 @@ from dashboard.onboarding.errors import Conflict
 from dashboard.onboarding.progress import save
 from dashboard.staff import accounts, links, sessions, sign_in, tokens
 from dashboard.staff.accounts import actor_key
-from dashboard.staff.permissions import Permission, Role, Scope
+from dashboard.staff.permissions import ByToken, Permission, Role, Scope
 from tests import factories
 from tests.factories import ANNA, BEN, OTHER, SAM, STEP
 from tests.guards.permissions_table import Route, routes
@@ -60,7 +60,7 @@ class World:
 
     def posts(self, app: Flask) -> list[tuple[Route, str]]:
         """Every page's route that takes a form, with its usual address."""
-        found = [(route, path) for route, path in self.addresses(app, "POST") if not isinstance(route.need, Scope)]
+        found = [(route, path) for route, path in self.addresses(app, "POST") if not isinstance(route.need, ByToken)]
         return list({route: (route, path) for route, path in reversed(found)}.values())[::-1]
 
 

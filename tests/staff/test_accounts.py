@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from time import sleep
 from typing import Literal
@@ -16,7 +17,7 @@ from dashboard.database import Database
 from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import accounts, links, passwords, sessions, sign_in, tokens
+from dashboard.staff import accounts, demo_accounts, links, passwords, sessions, sign_in, tokens
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role, Scope
 from tests.staff.signed_in import PASSWORD
 
@@ -154,6 +155,23 @@ def test_who_was_only_invited_does_not_count_as_an_admin(session: Session, remov
     with pytest.raises(Refused, match="last administrator"):
         REMOVALS[removal](session, "ada@example.com")
     REMOVALS[removal](session, "new@example.com")
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_an_account_of_the_demo_is_an_admin_in_a_demo_only(session: Session, removal: str) -> None:
+    """A database that was a demo once may hold one, which signs in nowhere but in a demo."""
+    make(session, "ada@example.com", Role.ADMIN)
+    demo_accounts.create_missing(session)
+    session.commit()
+    with pytest.raises(Refused, match="last administrator"):
+        REMOVALS[removal](session, "ada@example.com")
+    session.rollback()
+    in_a_demo = {"disable": accounts.disable, "change_role": partial(accounts.change_role, role=Role.MANAGER)}[removal]
+    in_a_demo(session, OPERATOR, email="ada@example.com", demo=True)
+    with pytest.raises(Refused, match="last administrator"):
+        in_a_demo(session, OPERATOR, email="ada@demo.example", demo=True)
+    # outside of a demo it never was one
+    REMOVALS[removal](session, "ada@demo.example")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +321,8 @@ def test_a_new_password_ends_the_sessions(session: Session) -> None:
 
 
 def test_disabling_revokes_the_tokens_that_the_account_made(session: Session) -> None:
-    make(session, "maya@example.com")
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
     maya = Actor("staff:maya@example.com", "web")
     hers = tokens.create(session, maya, name="hers", scopes=[Scope.STEPS_READ])
     other = tokens.create(session, BOSS, name="other", scopes=[Scope.STEPS_READ])
@@ -314,7 +333,8 @@ def test_disabling_revokes_the_tokens_that_the_account_made(session: Session) ->
 
 
 def test_tokens_can_be_kept_when_disabling(session: Session) -> None:
-    make(session, "maya@example.com")
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
     hers = tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
     assert accounts.disable(session, BOSS, "maya@example.com", keep_tokens=True) == []
     assert tokens.authenticate(session, hers.secret) is not None

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.models import AuditEntry, StaffAccount, StaffLink
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, links, passwords, tokens
+from dashboard.staff import accounts, demo_accounts, links, passwords, tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.program import Program
 from tests.staff.signed_in import PASSWORD, make_account
@@ -61,7 +61,7 @@ def test_bad_input_ends_with_2_and_one_line(
 
 def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: Session) -> None:
     make_account(session, Role.ADMIN, "ada@example.com")
-    make_account(session, Role.VIEWER, "vic@example.com")
+    make_account(session, Role.ADMIN, "vic@example.com")
     tokens.create(session, Actor("staff:vic@example.com"), name="vics", scopes=[Scope.STEPS_READ])
     session.commit()
     assert dashboard("user", "role", "vic@example.com", "manager").out == "vic@example.com is Onboarding manager now."
@@ -124,6 +124,17 @@ def test_without_an_address_there_is_no_link(dashboard: Program, session: Sessio
     assert (wrong.code, wrong.out) == (2, "")
     assert "--base-url must be an address such as" in wrong.err
     assert session.scalars(select(StaffLink)).all() == []
+
+
+def test_an_admin_of_the_demo_is_none_outside_of_one(dashboard: Program, session: Session) -> None:
+    demo_accounts.create_missing(session)
+    make_account(session, Role.ADMIN, "ada@example.com")
+    session.commit()
+    for command in (("disable", "ada@example.com"), ("role", "ada@example.com", "viewer")):
+        done = dashboard("user", *command)
+        assert done.code == 1
+        assert "is the last administrator" in done.err
+    assert dashboard("user", "disable", "ada@demo.example").code == 0
 
 
 def test_refusals_end_with_1_and_unknown_names_with_2(dashboard: Program, session: Session) -> None:

@@ -68,3 +68,41 @@ def test_whoever_is_signed_in_stays_so(settings: Settings, session: Session) -> 
         for name, value in cookies:
             browser.set_cookie(name, value)
         assert browser.get("/").status_code == 200
+
+
+def kept_by(browser: FlaskClient) -> str:
+    """The cookie of the browser's signed session."""
+    kept = browser.get_cookie("dashboard")
+    assert kept
+    return kept.value
+
+
+def test_what_an_old_key_has_signed_is_signed_anew_at_the_next_page_so_that_the_key_can_be_dropped(
+    settings: Settings, session: Session
+) -> None:
+    with served(settings, secret_key=OLD) as before:
+        browser, _, cookie = opened(before)
+        with browser.session_transaction() as kept:
+            secret = kept["csrf_token"]
+    with served(settings, secret_key=NEW, old_secret_keys=(OLD,)) as after:
+        browser = after.test_client()
+        browser.set_cookie("dashboard", cookie)
+        assert browser.get("/nowhere").status_code == 404
+        newer = kept_by(browser)
+        assert newer != cookie
+        assert not browser.get("/nowhere").headers.getlist("Set-Cookie"), "once is enough"
+    with served(settings, secret_key=NEW) as later:
+        browser = later.test_client()
+        browser.set_cookie("dashboard", newer)
+        browser.get("/sign-in")
+        with browser.session_transaction() as kept:
+            assert kept["csrf_token"] == secret
+
+
+def test_what_no_key_has_signed_is_not_signed_either(settings: Settings, session: Session) -> None:
+    with served(settings, secret_key="the key of somebody else") as elsewhere:
+        _, _, cookie = opened(elsewhere)
+    with served(settings, secret_key=NEW, old_secret_keys=(OLD,)) as here:
+        browser = here.test_client()
+        browser.set_cookie("dashboard", cookie)
+        assert not browser.get("/healthz").headers.getlist("Set-Cookie")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,12 +15,14 @@ from werkzeug.test import TestResponse
 from dashboard import create_app
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.models import SignInFailure, StaffAccount, StaffSession
-from dashboard.staff import demo_accounts
+from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
+from dashboard.onboarding.actor import Actor
+from dashboard.staff import demo_accounts, links
 from dashboard.staff.permissions import Permission, Role
 from dashboard.web import access
 from tests.conftest import csrf_token
 from tests.staff.signed_in import PASSWORD, email_of, make_account, sign_in_as
+from tests.web.desk import asked_of
 
 MAYA = email_of(Role.MANAGER)
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/people/u-1"}
@@ -103,6 +106,40 @@ def test_a_refusal_says_the_same_for_both_and_keeps_the_address(
     assert "do not go together" in answer.text
 
 
+def test_whoever_is_refused_learns_nothing_of_the_account(
+    client: FlaskClient, session: Session, maya: StaffAccount
+) -> None:
+    """Wrong password, no account, disabled, invited: the same words, headers and statements, and one hash for each.
+
+    That each computes one hash is in test_sign_in.py.
+    """
+    make_account(session, Role.VIEWER, "off@example.com").disabled_at = func.now()
+    links.invite(session, Actor("system:test"), email="new@example.com", name="New", role=Role.VIEWER)
+    session.commit()
+    told = set()
+    for email, password in (
+        (MAYA, "wrong password"),
+        ("nobody@example.com", PASSWORD),
+        ("off@example.com", "wrong password"),
+        ("new@example.com", PASSWORD),
+    ):
+        token = csrf_token(client.get("/sign-in").text)
+        with asked_of(client) as seen:
+            answer = client.post("/sign-in", data={"csrf_token": token, "email": email, "password": password})
+        page = re.sub(r"Im[\w.-]{60,}", "the token", answer.text.replace(email, "the address"))
+        told.add((answer.status_code, page, tuple(sorted(answer.headers.keys())), tuple(seen)))
+    assert len(told) == 1
+
+
+def test_the_field_to_begin_with_is_marked_as_html_has_it(client: FlaskClient, maya: StaffAccount) -> None:
+    """An attribute that is there or not, without a value: what was wrong is no value of it."""
+    opened, refused = client.get("/sign-in").text, submit(client, "wrong password").text
+    for page, name in ((opened, "email"), (refused, "password")):
+        marked = re.findall(r"<input[^>]* autofocus[^>]*>", page)
+        assert [re.findall(r' name="(\w+)"', field)[0] for field in marked] == [name]
+        assert "autofocus=" not in page
+
+
 @pytest.mark.parametrize(
     ("email", "password", "field"),
     [("", "x", "email"), ("not an address", "x", "email"), (MAYA, "", "password"), ("a" * 300 + "@b.c", "x", "email")],
@@ -167,7 +204,37 @@ def test_a_planted_session_is_not_taken_over(client: FlaskClient, maya: StaffAcc
         assert browser.get("csrf_token") != "planted"
 
 
-def test_signing_out_ends_the_session_in_the_database(client: FlaskClient, maya: StaffAccount) -> None:
+def test_a_session_that_somebody_planted_is_theirs_alone_and_over(
+    app: Flask, client: FlaskClient, session: Session, maya: StaffAccount
+) -> None:
+    """Whoever plants their own, signed in and all, in somebody's browser is not signed in as them afterwards."""
+    make_account(session, Role.VIEWER)
+    session.commit()
+    mallory = app.test_client()
+    submit(mallory, email=email_of(Role.VIEWER))
+    planted = [mallory.get_cookie(name) for name in ("staff_session", "dashboard")]
+    with mallory.session_transaction() as browser:
+        known = browser["csrf_token"] = "known to Mallory"
+    planted[1] = mallory.get_cookie("dashboard")
+    for cookie in planted:
+        assert cookie is not None
+        client.set_cookie(cookie.key, cookie.value)
+    token = csrf_token(client.get("/look-at-nothing").text)
+    form = {"csrf_token": token, "email": MAYA, "password": PASSWORD}
+    assert client.post("/sign-in", data=form).status_code == 303
+    assert client.get("/look").text == f"{MAYA} may release"
+    hers = client.get_cookie("staff_session")
+    assert hers is not None
+    assert planted[0] is not None
+    assert hers.value != planted[0].value
+    with client.session_transaction() as browser:
+        assert browser.get("csrf_token") != known
+    assert mallory.get("/look").status_code == 303
+
+
+def test_signing_out_ends_the_session_in_the_database(
+    client: FlaskClient, session: Session, maya: StaffAccount
+) -> None:
     submit(client)
     secret = client.get_cookie("staff_session")
     assert secret is not None
@@ -177,6 +244,12 @@ def test_signing_out_ends_the_session_in_the_database(client: FlaskClient, maya:
     assert client.get_cookie("staff_session") is None
     client.set_cookie("staff_session", secret.value)
     assert client.get("/look").status_code == 303
+    newest = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert newest is not None
+    assert (newest.actor, newest.action, newest.subject) == (f"staff:{MAYA}", "sign_in.ended", MAYA)
+    assert client.post("/sign-out", data={"csrf_token": csrf_token(client.get("/sign-in").text)}).status_code == 303
+    session.rollback()
+    assert session.scalar(select(func.max(AuditEntry.id))) == newest.id
 
 
 # Where it leads ------------------------------------------------------------------------------------------------------

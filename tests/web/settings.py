@@ -11,7 +11,10 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.models import AuditEntry, StaffAccount
-from dashboard.staff.permissions import Role
+from dashboard.onboarding.actor import Actor
+from dashboard.staff import tokens
+from dashboard.staff.accounts import actor_key
+from dashboard.staff.permissions import Role, Scope
 from tests.conftest import csrf_token
 from tests.staff.signed_in import make_account
 from tests.web.desk import HTMX
@@ -24,6 +27,15 @@ def a_colleague(session: Session, role: Role = Role.SUPPORT, email: str = NOOR) 
     made = make_account(session, role, email)
     session.commit()
     return made
+
+
+def tokens_of(session: Session, account: StaffAccount, *names: str) -> None:
+    """API tokens that the account made while it was an administrator's; flushed."""
+    role, account.role = account.role, Role.ADMIN.value
+    for name in names:
+        tokens.create(session, Actor(actor_key(account.email)), name=name, scopes=[Scope.STEPS_READ])
+    account.role = role
+    session.flush()
 
 
 def post(client: FlaskClient, address: str, *, live: bool = False, **fields: object) -> TestResponse:

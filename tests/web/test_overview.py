@@ -66,6 +66,16 @@ def test_the_funnel_has_each_live_step_in_order(viewer: FlaskClient, three: Sess
     assert [f'title="{one}"' in funnel for one in ("Done: 1", "Skipped: 0", "In progress: 1", "To do: 1")] == [True] * 4
 
 
+def test_a_part_of_the_funnel_leads_to_its_people(viewer: FlaskClient, three: Session) -> None:
+    funnel = part(viewer.get("/").text, "funnel").partition("</table>")[0]
+    found = re.findall(r'<a class="data" href="([^"]+)" tabindex="-1">(\d+)</a>', funnel)
+    linked = {unescape(address): int(count) for address, count in found}
+    first, second = (f"/people?step={step_id}&status=" for step_id in (STEP, OTHER))
+    assert list(linked) == [f"{first}done", f"{first}in_progress", f"{first}todo", f"{second}skipped", f"{second}todo"]
+    for address, count in linked.items():
+        assert viewer.get(address).text.count('data-testid="person-row-') == count
+
+
 def test_the_histogram_has_eleven_bands(viewer: FlaskClient, three: Session) -> None:
     histogram = part(viewer.get("/").text, "histogram").partition("</table>")[0]
     assert histogram.count("<tr") == 12

@@ -72,6 +72,27 @@ def test_the_form_works_alone_and_searches_while_one_types(viewer: FlaskClient, 
     assert "<button" in form
 
 
+@pytest.mark.parametrize(
+    ("query", "told", "opened"),
+    [
+        ("", "", False),
+        ("?q=anna&sort=newest", "", False),
+        (f"?q=anna&step={STEP}", "1 in use", False),
+        (f"?step={STEP}&status=todo&idle=7&finished=no", "3 in use", False),
+        ("?status=done", "", True),
+    ],
+)
+def test_the_folded_filters_tell_how_many_there_are(
+    viewer: FlaskClient, three: Session, query: str, told: str, opened: bool
+) -> None:
+    page, swapped = (viewer.get(f"/people{query}", headers=headers).text for headers in ({}, HTMX))
+    assert "people-filters" in page
+    for place in (page, swapped):
+        (found,) = re.findall(r'<span id="filters-in-use">(.*)</span>', place)
+        assert words(found) == told
+    assert ('<details class="more" open>' in page) is opened
+
+
 def test_pages_lead_on_and_back(viewer: FlaskClient, session: Session) -> None:
     ids = people(session, 2 * PAGE + 1)
     session.commit()

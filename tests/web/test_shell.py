@@ -7,16 +7,15 @@ import re
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
 
-from dashboard import create_app, paths
+from dashboard import create_app
 from dashboard.config import Settings
 from dashboard.onboarding import errors as refusals
-from dashboard.web import access, assets, rendering
+from dashboard.web import access, rendering
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FORM = "application/x-www-form-urlencoded"
@@ -87,53 +86,13 @@ def test_faults_carry_the_same_headers(client: FlaskClient) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_static_files_are_kept_for_a_year_under_their_fingerprint(client: FlaskClient) -> None:
-    page = client.get("/sign-in").get_data(as_text=True)
-    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
-    assert any("css/app.css" in address for address in addresses)
-    for address in addresses:
-        response = client.get(address)
-        assert response.status_code == HTTPStatus.OK
-        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-        response.close()
-
-
-def test_files_under_an_old_fingerprint_are_served_but_checked_again(client: FlaskClient) -> None:
-    response = client.get("/static/0123456789abcdef/css/app.css")
-    assert response.status_code == HTTPStatus.OK
-    assert response.headers["Cache-Control"] == "no-cache"
-    response.close()
-
-
-def test_files_have_an_address_that_stays_too(client: FlaskClient) -> None:
-    with client.get("/static/css/app.css") as response:
-        assert response.status_code == HTTPStatus.OK
-        assert response.headers["Cache-Control"] == "no-cache"
-        tag = response.headers["ETag"]
-    assert client.get("/static/css/app.css", headers={"If-None-Match": tag}).status_code == HTTPStatus.NOT_MODIFIED
-
-
-def test_nothing_outside_the_static_folder_is_served(client: FlaskClient) -> None:
-    outside = ("../../pyproject.toml", "..%2f..%2fpyproject.toml", "/etc/passwd")
-    for address in (f"/static/{under}{path}" for path in outside for under in ("", "x/", "0123456789abcdef/")):
-        assert client.get(address).status_code in {308, 404}
-
-
-def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
-    (tmp_path / "a.css").write_text("a")
-    first = assets.fingerprint(tmp_path)
-    (tmp_path / "a.css").write_text("b")
-    second = assets.fingerprint(tmp_path)
-    (tmp_path / "a.css").rename(tmp_path / "b.css")
-    assert len({first, second, assets.fingerprint(tmp_path)}) == 3
-
-
-def test_starting_without_the_assets_says_what_to_run(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(paths, "VENDOR", tmp_path)
-    with pytest.raises(assets.MissingAssetsError, match=r"htmx\.min\.js.*python build_assets\.py"):
-        create_app(settings)
+def test_templates_are_compiled_once_and_read_no_more(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = client.application.jinja_env
+    assert environment.auto_reload is False
+    first = client.get("/sign-in")
+    assert environment.loader is not None
+    monkeypatch.setattr(environment.loader, "get_source", lambda *_: pytest.fail("a template is read again"))
+    assert client.get("/sign-in").status_code == first.status_code == HTTPStatus.OK
 
 
 def test_healthz_answers_without_a_database(dead: Flask) -> None:

@@ -201,4 +201,4 @@ def test_nobody_else_makes_or_revokes_one(
         assert client.get(address).status_code == 403
     assert post(client, f"{HERE}/new", **SHOP).status_code == 403
     assert post(client, f"{HERE}/{made.entry.id}/revoke").status_code == 403
-    assert actions(session) == ["token.created"]
+    assert actions(session) == ["token.created"] + 5 * ["access.refused"]

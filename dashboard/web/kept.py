@@ -1,0 +1,61 @@
+"""What was typed into a form that was refused before anything read it: the page that says so still has it."""
+
+from __future__ import annotations
+
+from flask import g, request
+
+from dashboard.onboarding.carryover import STATUSES
+from dashboard.web.deeds import MEMBER_LABELS
+from dashboard.web.formats import status_label
+from dashboard.web.security import is_from_here
+
+LABELS = {name: MEMBER_LABELS[name] for name in ("title", "description", "weight", "action_url", "name", "email")} | {
+    "step_id": "Id",
+    "note": "Reason",
+    "status": "Status",
+    "comment": "Comment",
+}
+"""What people type or choose, by the name of its field; the rest of a form is its own business."""
+
+
+def was_ours() -> bool:
+    """Whether a page of ours sent the form, as its token or its browser shows: nobody is offered what another site fills in."""
+    return bool(g.get("csrf_valid")) or is_from_here()
+
+
+def fields() -> list[tuple[str, str]]:
+    """The form, to be sent once more: all but its token, and no password, which is never shown again."""
+    if not was_ours():
+        return []
+    return [
+        (name, value)
+        for name, value in request.form.items(multi=True)
+        if name != "csrf_token" and "password" not in name
+    ]
+
+
+def typed() -> list[tuple[str, str]]:
+    """What somebody has typed or chosen, each with what it is, as far as it is not what stood there before."""
+    if not was_ours():
+        return []
+    return [
+        (_label(name), status_label(value) if value in STATUSES else value)
+        for name, value in request.form.items(multi=True)
+        if value.strip() and _field(name) in LABELS and not _stood_there(name, value)
+    ]
+
+
+def _field(name: str) -> str:
+    """The field as every form calls it: a merge has `mine_title`, the rows of a person `status.setup-payments`."""
+    return name.removeprefix("mine_").partition(".")[0]
+
+
+def _label(name: str) -> str:
+    step_id = name.partition(".")[2]
+    return LABELS[_field(name)] + (f" of {step_id}" if step_id else "")
+
+
+def _stood_there(name: str, value: str) -> bool:
+    field, _, step_id = name.removeprefix("mine_").partition(".")
+    before = request.form.get(f"seen.{step_id}" if field == "status" else f"base_{field}", "")
+    return value.splitlines() == before.splitlines()
