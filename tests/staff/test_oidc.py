@@ -171,7 +171,8 @@ def test_no_other_site_is_led_to(client: FlaskClient, provider: Provider, addres
 
 
 def test_the_provider_is_told_where_people_come_from_by_the_settings_alone(client: FlaskClient) -> None:
-    answer = client.get(BEGIN, base_url="http://evil.example")
+    assert client.get(BEGIN, base_url="http://evil.example").status_code == 400
+    answer = client.get(BEGIN, headers={"X-Forwarded-Host": "evil.example"})
     assert query_of(answer.location)["redirect_uri"] == HERE + CALLBACK
 
 
