@@ -190,16 +190,16 @@ def settled(settings: Settings) -> Iterator[Flask]:
     made.extensions["database"].dispose()
 
 
-def test_links_are_those_of_the_settings_whatever_host_was_asked(
+def test_links_are_those_of_the_settings_and_no_other_host_has_pages(
     settled: Flask, database: Database, world: World
 ) -> None:
     client = signed_in(settled, database, Role.ADMIN)
-    page = invited(client, **{"X-Forwarded-Host": "evil.example"})
-    assert "https://onboarding.example.com/set-password?link=" in page
-    assert "evil.example" not in page
-    docs = client.get("/api/docs", headers={"X-Forwarded-Host": "evil.example"}).text
-    assert "export ONBOARDING=https://onboarding.example.com" in docs
-    assert "evil.example" not in docs
+    known, foreign = ({"X-Forwarded-Host": host} for host in ("onboarding.example.com", "evil.example"))
+    assert "https://onboarding.example.com/set-password?link=" in invited(client, **known)
+    assert "export ONBOARDING=https://onboarding.example.com" in client.get("/api/docs", headers=known).text
+    for path in ("/settings/staff/invite", "/api/docs", "/sign-in"):
+        answer = client.get(path, headers=foreign)
+        assert (answer.status_code, "evil.example" in answer.text) == (400, False), path
 
 
 def test_a_forwarded_host_counts_where_proxies_are_trusted_and_nowhere_else(app: Flask, settled: Flask) -> None:
