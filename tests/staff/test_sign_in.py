@@ -158,7 +158,8 @@ def test_the_wait_grows_and_ends(session: Session, maya: StaffAccount) -> None:
 
 def test_it_is_forgotten_after_an_hour(session: Session, maya: StaffAccount) -> None:
     fail(session, 1000)
-    assert retry_after(session) == 300
+    # a busy machine takes a while to write them
+    assert 280 < retry_after(session) <= 300
     pass_time(session, timedelta(hours=1, seconds=1))
     assert retry_after(session) == 0
 
