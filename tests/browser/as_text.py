@@ -56,7 +56,8 @@ TURNS_ROUND = """
     const scope = up(node, isApart);
     const behind = nodes.slice(index + 1).filter((one) => scope.contains(one) && follows(node, one));
     const text = [node.data.split("\\u202dpu").at(-1), ...behind.map((one) => one.data)].join("").trim();
-    return text && !text.startsWith("\\u202c\\u2069\\u202c") ? [`“${text.slice(0, 60)}” is turned round in ${scope.outerHTML.slice(0, 60)}`] : [];
+    const isClosed = !text || text.startsWith("\\u202c\\u2069\\u202c");
+    return isClosed ? [] : [`“${text.slice(0, 60)}” is turned round in ${scope.outerHTML.slice(0, 60)}`];
   });
 }
 """

@@ -99,6 +99,8 @@ OURS: Mapping[str, str] = {
     "audit_log.step_id": "as steps.step_id",
     "staff_accounts.role": "one of four words",
     "staff_accounts.password_hash": "a hash; shown nowhere",
+    "staff_accounts.oidc_issuer": "the address in OIDC_ISSUER",
+    "staff_accounts.oidc_subject": "what the provider knows somebody by; shown nowhere",
     "staff_sessions.id": "a digest",
     "staff_sessions.previous_id": "a digest",
     "staff_links.secret_hash": "a digest",

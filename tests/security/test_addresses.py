@@ -194,12 +194,17 @@ def test_links_are_those_of_the_settings_whatever_host_was_asked(
     settled: Flask, database: Database, world: World
 ) -> None:
     client = signed_in(settled, database, Role.ADMIN)
-    page = invited(client, **{"X-Forwarded-Host": "evil.example"})
+    page = invited(client, **{"X-Forwarded-Host": "onboarding.example.com:8443"})
     assert "https://onboarding.example.com/set-password?link=" in page
-    assert "evil.example" not in page
-    docs = client.get("/api/docs", headers={"X-Forwarded-Host": "evil.example"}).text
+    assert "8443" not in page
+    for path in (*ASKED, "/api/docs"):
+        for way in ("X-Forwarded-Host", "Host"):
+            answer = client.get(path, headers={way: "evil.example"})
+            assert "evil.example" not in answer.text, path
+            assert not answer.headers.get("Location", "").startswith("http"), path
+    docs = client.get("/api/docs", headers={"Host": "onboarding.example.com:8443"}).text
     assert "export ONBOARDING=https://onboarding.example.com" in docs
-    assert "evil.example" not in docs
+    assert "8443" not in docs
 
 
 def test_a_forwarded_host_counts_where_proxies_are_trusted_and_nowhere_else(app: Flask, settled: Flask) -> None:
