@@ -116,7 +116,9 @@ def values_of(session: Session, step_ids: Sequence[str], user_ids: Sequence[str]
         "deed": ["release"],
         "number": [1],
         "bulk_id": list(session.scalars(select(BulkChange.id).order_by(BulkChange.id.desc()))),
-        "account_id": list(session.scalars(select(StaffAccount.id).where(StaffAccount.role != Role.ADMIN))),
+        "account_id": list(
+            session.scalars(select(StaffAccount.id).where(StaffAccount.role != Role.ADMIN).order_by(StaffAccount.id))
+        ),
         "token_id": list(session.scalars(select(ApiToken.id).order_by(ApiToken.id))),
         "filename": ["css/app.css"],
         "version": ["0123456789abcdef"],
