@@ -120,7 +120,7 @@ def _engine(settings: Settings, application_name: str) -> Engine:
         max_overflow=MAX_OVERFLOW,
         pool_timeout=settings.pool_timeout_s,
         pool_recycle=1_800,
-        # so that a lone statement is one message to the server: see begin
+        # so that a lone statement is one message to the server: see _begin
         isolation_level="AUTOCOMMIT",
         connect_args={
             "application_name": application_name,
@@ -132,7 +132,7 @@ def _engine(settings: Settings, application_name: str) -> Engine:
         },
     )
     event.listen(engine, "begin", _begin)
-    replace_dead_connections(engine)
+    _replace_dead_connections(engine)
     return engine
 
 
@@ -141,7 +141,7 @@ def _begin(connection: Connection) -> None:
         cast(psycopg.Connection, connection.connection.driver_connection).execute("BEGIN")
 
 
-def replace_dead_connections(engine: Engine) -> None:
+def _replace_dead_connections(engine: Engine) -> None:
     """Has connections that a restart of the database cut replaced before a request's first statement.
 
     Unasked, a server says nothing unless it ends a connection (or has news, which a ping takes in): a look at the

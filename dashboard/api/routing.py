@@ -15,7 +15,7 @@ from dashboard.api.messages import NoQuery
 from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
-from dashboard.database import statements, transaction
+from dashboard.database import Session, statements, transaction
 from dashboard.staff.permissions import OF_A_USER, ByToken, Scope, declare
 
 View = Callable[..., Response]
@@ -49,18 +49,20 @@ def endpoint(
         if register.__name__ != "get":
             wanted.setdefault("query", NoQuery)
 
+        def given(session: Session, found: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in {"session": session, **found}.items() if name in arguments}
+
         @wraps(view)
         def guarded(**path: str) -> Response:
             bearer = admit()
             with statements() as session:
                 caller = authorise(session, bearer, scope, backend_only=backend_only)
-                everything = {"caller": caller, "session": session, **read(wanted, path)}
-                given = {name: value for name, value in everything.items() if name in arguments}
-                answer = alone(**given) if alone else None
+                found = {"caller": caller, **read(wanted, path)}
+                answer = alone(**given(session, found)) if alone else None
             if answer is not None:
                 return answer
             with transaction() as session:
-                return view(**given | ({"session": session} if "session" in arguments else {}))
+                return view(**given(session, found))
 
         declare(guarded, ByToken(scope, scope in OF_A_USER and not backend_only))
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.

@@ -17,7 +17,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT
+from dashboard.onboarding.progress import PERCENT, TO_REMEMBER
 
 ARRAYS = ("done", "skipped", "in_progress")
 PEOPLE = bindparam("people", type_=ARRAY(Text))
@@ -95,7 +95,7 @@ def finish(people: str) -> str:
     return f"""
 UPDATE onboarding_users u SET finished_at = now()
   FROM {people} k
- WHERE u.user_id = k.user_id AND coalesce(u.finished_at <= {REOPENED_AT}, true) AND {PERCENT} = 100
+ WHERE u.user_id = k.user_id AND {TO_REMEMBER} AND {PERCENT} = 100
 """
 
 

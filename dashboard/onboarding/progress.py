@@ -116,6 +116,8 @@ REOPENED_AT = """
     coalesce((SELECT max(released_at) FROM step_releases WHERE reopens_finished AND undone_by IS NULL), '-infinity')
 """
 FINISHED = "(u.finished_at IS NOT NULL AND ({progress} = 100 OR u.finished_at > " + REOPENED_AT + "))"
+# What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
+TO_REMEMBER = f"coalesce(u.finished_at <= {REOPENED_AT}, true)"
 
 
 def _moved(column: str) -> str:
@@ -172,11 +174,11 @@ WITH person AS MATERIALIZED (
            skipped_releases = n.skipped_releases,
            in_progress_releases = n.in_progress_releases,
            last_activity_at = greatest(u.last_activity_at, n.updated_at),
-           finished_at = CASE WHEN n.progress = 100 AND coalesce(u.finished_at <= {REOPENED_AT}, true)
+           finished_at = CASE WHEN n.progress = 100 AND {TO_REMEMBER}
                               THEN n.updated_at ELSE u.finished_at END
       FROM reached n
      WHERE u.user_id = :user_id
- RETURNING n.progress, n.progress = 100 OR (u.finished_at IS NOT NULL AND u.finished_at > {REOPENED_AT}) AS finished
+ RETURNING n.progress, {FINISHED.format(progress="n.progress")} AS finished
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)

@@ -279,7 +279,7 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
         raise Invalid(problems | invalid.problems) from None
     if problems:
         raise Invalid(problems)
-    last = session.scalar(select(func.coalesce(func.max(models.Step.position), 0)))
+    last = session.scalar(select(func.max(models.Step.position)))
     made = upsert(models.Step).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing()
     if session.scalar(made.returning(models.Step.step_id)) is None:
         raise Invalid({"step_id": "is taken by another step"})

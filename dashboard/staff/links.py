@@ -6,7 +6,6 @@ hand, so whoever makes a link hands it over themself: nothing is sent from here.
 
 from __future__ import annotations
 
-import math
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,12 +18,11 @@ from dashboard.models import StaffAccount, StaffLink
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import NotFound, Refused
-from dashboard.staff import accounts, passwords, rate_limits, standing
+from dashboard.staff import accounts, passwords, standing
 from dashboard.staff.accounts import Account, account_from, actor_key
 from dashboard.staff.demo_accounts import may_sign_in
 from dashboard.staff.permissions import Permission, Role
-from dashboard.staff.rate_limits import WINDOW_S
-from dashboard.staff.sign_in import Throttled, network_of
+from dashboard.staff.sign_in import admit_from
 from dashboard.staff.tokens import digest
 
 PATH = "/set-password"
@@ -94,10 +92,7 @@ def withdraw(session: Session, actor: Actor, email: str) -> None:
 
 def admit(session: Session, address: str) -> None:
     """Counts that somebody at the address opens or sends a link. Raises Throttled, after TRIES_A_MINUTE of them."""
-    cost = WINDOW_S / TRIES_A_MINUTE
-    granted, full_in = rate_limits.draw(session, f"link {network_of(address)}", cost, most=1)
-    if not granted:
-        raise Throttled(max(1, math.ceil(full_in + cost - WINDOW_S)))
+    admit_from(session, address, "link", TRIES_A_MINUTE)
 
 
 def opened(session: Session, secret: str, *, demo: bool = False) -> Account | None:

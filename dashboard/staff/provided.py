@@ -6,7 +6,6 @@ An account that has a password gets into the provider's hands by that password o
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 
 from sqlalchemy import func, select
@@ -16,14 +15,13 @@ from dashboard.models import StaffAccount
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import NotFound, Refused
-from dashboard.staff import accounts, passwords, rate_limits, sessions
+from dashboard.staff import accounts, passwords, sessions
 from dashboard.staff.accounts import account_from, actor_key
 from dashboard.staff.demo_accounts import is_demo_account
 from dashboard.staff.permissions import Role
 from dashboard.staff.provider import Identity
-from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.sessions import SignedIn
-from dashboard.staff.sign_in import Attempt, Throttled, forget, network_of, tidy
+from dashboard.staff.sign_in import Attempt, admit_from, forget, tidy
 
 TRIES_A_MINUTE = 60
 PROVIDER = Actor("system:provider")
@@ -46,10 +44,7 @@ class Refusal(Enum):
 
 def admit(session: Session, address: str) -> None:
     """Counts that somebody at the address comes from the provider. Raises Throttled, after TRIES_A_MINUTE of them."""
-    cost = WINDOW_S / TRIES_A_MINUTE
-    granted, full_in = rate_limits.draw(session, f"provider {network_of(address)}", cost, most=1)
-    if not granted:
-        raise Throttled(max(1, math.ceil(full_in + cost - WINDOW_S)))
+    admit_from(session, address, "provider", TRIES_A_MINUTE)
 
 
 def sign_in(

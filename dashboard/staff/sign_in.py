@@ -8,6 +8,7 @@ takes the count back when the password was right.
 from __future__ import annotations
 
 import ipaddress
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,9 +19,10 @@ from dashboard.models import SignInFailure, StaffAccount, StaffSession
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import OnboardingError
-from dashboard.staff import passwords, sessions
+from dashboard.staff import passwords, rate_limits, sessions
 from dashboard.staff.accounts import account_from, actor_key, normalise_email, put_password
 from dashboard.staff.demo_accounts import may_sign_in
+from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.sessions import SignedIn
 
 FREE_PER_ACCOUNT, FREE_PER_ADDRESS = 5, 20
@@ -43,6 +45,14 @@ class Attempt:
     id: int
     email: str
     address: str
+
+
+def admit_from(session: Session, address: str, what: str, a_minute: int) -> None:
+    """Counts that somebody at the address tries `what`. Raises Throttled, after so many tries a minute."""
+    cost = WINDOW_S / a_minute
+    granted, full_in = rate_limits.draw(session, f"{what} {network_of(address)}", cost, most=1)
+    if not granted:
+        raise Throttled(max(1, math.ceil(full_in + cost - WINDOW_S)))
 
 
 def admit(session: Session, email: str, address: str) -> Attempt:

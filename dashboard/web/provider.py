@@ -27,7 +27,7 @@ from dashboard.staff.provider import Attempt, Identity, NotProven, Unreachable
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
 from dashboard.web.rendering import render
-from dashboard.web.session import go_on, next_address, open_id
+from dashboard.web.session import go_on, next_address, open_id, throttled
 from dashboard.web.session import page as sign_in_page
 
 if TYPE_CHECKING:
@@ -91,14 +91,14 @@ def callback() -> ResponseReturnValue:
     try:
         with transaction() as database:
             provided.admit(database, address)
-    except signing_in.Throttled as throttled:
-        return _throttled(sign_in_page(status=429, problem=str(throttled)), throttled)
+    except signing_in.Throttled as error:
+        return throttled(sign_in_page(status=429, problem=str(error)), error)
     kept = _taken(request.args.get("state", ""))
     if kept is None:
         log.warning("an answer of the sign-in provider that nobody waits for")
         return sign_in_page(status=400, problem=NOT_HERE)
-    if error := request.args.get("error"):
-        return _declined(client, error, kept["next"])
+    if declined := request.args.get("error"):
+        return _declined(client, declined, kept["next"])
     attempt = Attempt(kept["state"], kept["nonce"], kept["verifier"])
     try:
         identity = client.finish(attempt, request.args.get("code", ""), _redirect_uri(), request.args.get("iss"))
@@ -135,7 +135,7 @@ def connect_post() -> ResponseReturnValue:
             attempt = signing_in.admit(database, identity.email, request.remote_addr or "")
     except signing_in.Throttled as error:
         form.password.errors = [str(error)]
-        return _throttled(_connect_page(client, kept, form, 429), error)
+        return throttled(_connect_page(client, kept, form, 429), error)
     with transaction() as database:
         outcome = provided.connect(
             database,
@@ -243,8 +243,3 @@ def _connect_page(client: OpenIdClient, kept: dict[str, Any], form: PasswordForm
         role=Role(kept["role"]),
         provider=client.provider,
     )
-
-
-def _throttled(response: Response, error: signing_in.Throttled) -> Response:
-    response.headers["Retry-After"] = str(error.retry_after)
-    return response

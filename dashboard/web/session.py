@@ -25,6 +25,7 @@ from dashboard.web.rendering import local_address, render
 
 if TYPE_CHECKING:
     from dashboard.staff.oidc import OpenIdClient
+    from dashboard.staff.provider import Provider
 
 blueprint = Blueprint("session", __name__)
 
@@ -78,9 +79,7 @@ def sign_in_post() -> ResponseReturnValue:
             attempt = signing_in.admit(database, email, request.remote_addr or "")
     except signing_in.Throttled as error:
         _say(form, str(error))
-        response = page(form, 429)
-        response.headers["Retry-After"] = str(error.retry_after)
-        return response
+        return throttled(page(form, 429), error)
     with transaction() as database:
         signed_in = signing_in.complete(
             database,
@@ -124,14 +123,19 @@ def open_id() -> OpenIdClient | None:
 
 def provider_called(staff: access.Staff) -> str:
     """What to call the provider that the account signs in with; empty when it is not the one that is set up, or none is."""
-    client = open_id()
-    return client.provider.called if client and client.provider.issuer == staff.issuer else ""
+    provider = _provider_of(staff)
+    return provider.called if provider else ""
 
 
 def roles_by_group(staff: access.Staff) -> Sequence[tuple[str, Role]]:
     """Which group of the account's provider has which role here, in the order in which they count."""
+    provider = _provider_of(staff)
+    return provider.roles if provider else ()
+
+
+def _provider_of(staff: access.Staff) -> Provider | None:
     client = open_id()
-    return client.provider.roles if client and client.provider.issuer == staff.issuer else ()
+    return client.provider if client and client.provider.issuer == staff.issuer else None
 
 
 def page(
@@ -148,6 +152,12 @@ def page(
         problem=problem,
         demo_accounts=DEMO_ACCOUNTS if access.settings().demo else (),
     )
+
+
+def throttled(response: Response, error: signing_in.Throttled) -> Response:
+    """The answer to whoever has to wait: when to try again is in it for programs, too."""
+    response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _say(form: SignInForm, message: str) -> None:

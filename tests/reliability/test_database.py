@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,49 +74,49 @@ def test_each_statement_may_stand_alone(database: Database) -> None:
         assert session.scalar(clock) != session.scalar(clock)
 
 
-def test_a_connection_serves_statements_and_transactions_in_turn(settings: Settings) -> None:
-    database = Database(replace(settings, pool_size=1))
-    who = text("SELECT pg_backend_pid()")
-    with database.transaction() as session:
-        first = session.scalar(who)
-    with database.statements() as session:
-        assert session.scalar(who) == first
-    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+WHO = text("SELECT pg_backend_pid()")
+
+
+@pytest.fixture
+def narrow(settings: Settings) -> Iterator[Database]:
+    """This test's database, with one connection that is kept."""
+    opened = Database(replace(settings, pool_size=1))
+    yield opened
+    opened.dispose()
+
+
+def test_a_connection_serves_statements_and_transactions_in_turn(narrow: Database) -> None:
+    with narrow.transaction() as session:
+        first = session.scalar(WHO)
+    with narrow.statements() as session:
+        assert session.scalar(WHO) == first
+    with pytest.raises(ZeroDivisionError), narrow.transaction() as session:
         session.execute(text("CREATE TABLE notes (note text)"))
         raise ZeroDivisionError
-    with database.statements() as session:
-        assert (session.scalar(who), session.scalar(text("SELECT to_regclass('notes')"))) == (first, None)
-    database.dispose()
+    with narrow.statements() as session:
+        assert (session.scalar(WHO), session.scalar(text("SELECT to_regclass('notes')"))) == (first, None)
 
 
 def test_a_connection_that_was_cut_is_replaced_before_its_first_statement(
-    settings: Settings, server: psycopg.Connection[object]
+    narrow: Database, server: psycopg.Connection[object]
 ) -> None:
-    database = Database(replace(settings, pool_size=1))
-    who = text("SELECT pg_backend_pid()")
-    with database.transaction() as session:
-        first = session.scalar(who)
+    with narrow.transaction() as session:
+        first = session.scalar(WHO)
     server.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
-    with database.transaction() as session:
-        assert session.scalar(who) != first
-    database.dispose()
+    with narrow.transaction() as session:
+        assert session.scalar(WHO) != first
 
 
-def test_a_connection_to_which_the_server_told_something_is_kept(
-    settings: Settings, server: psycopg.Connection[object]
-) -> None:
-    database = Database(replace(settings, pool_size=1))
-    who = text("SELECT pg_backend_pid()")
-    with database.statements() as session:
-        first = session.scalar(who)
+def test_a_connection_to_which_the_server_told_something_is_kept(narrow: Database, settings: Settings) -> None:
+    with narrow.statements() as session:
+        first = session.scalar(WHO)
         session.execute(text("LISTEN news"))
-    with database.statements() as session:
+    with narrow.statements() as session:
         session.execute(text("NOTIFY news"))
     with psycopg.connect(libpq_url(settings.database_url), autocommit=True) as other:
         other.execute("NOTIFY news")
-    with database.statements() as session:
-        assert session.scalar(who) == first
-    database.dispose()
+    with narrow.statements() as session:
+        assert session.scalar(WHO) == first
 
 
 def test_of_the_refusals_only_a_conflict_is_of_record() -> None:
