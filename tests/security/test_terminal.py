@@ -31,7 +31,6 @@ COMMANDS = (
     "user list",
     "token list",
     "step list",
-    "step export",
     "check",
     f"step preview {STEP}",
     "user enable nobody@x",
