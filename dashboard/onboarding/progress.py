@@ -176,7 +176,7 @@ WITH person AS MATERIALIZED (
                               THEN n.updated_at ELSE u.finished_at END
       FROM reached n
      WHERE u.user_id = :user_id
- RETURNING n.progress, u.finished_at IS NOT NULL AND u.finished_at > {REOPENED_AT} AS finished
+ RETURNING n.progress, n.progress = 100 OR (u.finished_at IS NOT NULL AND u.finished_at > {REOPENED_AT}) AS finished
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)

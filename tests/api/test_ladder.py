@@ -16,7 +16,7 @@ from dashboard.api.batch import Batch
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
-from dashboard.staff.permissions import Scope, declared
+from dashboard.staff.permissions import ByToken, Scope, declared
 from tests.api.conftest import Caller
 from tests.factories import ANNA, STEP, snapshot
 
@@ -302,7 +302,7 @@ def test_every_endpoint_is_on_the_ladder(app: Flask) -> None:
     served = {
         f"{method} {rule.rule}"
         for rule in app.url_map.iter_rules()
-        if isinstance(declared(app.view_functions[rule.endpoint]), Scope)
+        if isinstance(declared(app.view_functions[rule.endpoint]), ByToken)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert served == {str(endpoint) for endpoint in ENDPOINTS}

@@ -33,6 +33,7 @@ def live_server(settings: Settings, provider: Provider) -> Iterator[str]:
     site: Flask = create_app(with_provider(settings, provider))
     with served(site) as address:
         site.extensions["settings"] = replace(site.extensions["settings"], base_url=address)
+        site.config["PAGES_AT"] = address
         provider.register(address)
         yield address
     site.extensions["database"].dispose()
