@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ REFUSED = 1
 BAD_INPUT = 2
 FAULT = 3
 
+OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for the end of a line, and marks that turn text round."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -34,7 +38,7 @@ class CommandError(click.ClickException):
     """Ends the command with one line on stderr and this class's exit code."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(self.message, file=file or sys.stderr)
+        click.echo(harmless(self.message), file=file or sys.stderr)
 
 
 class Refusal(CommandError):
@@ -123,7 +127,12 @@ def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:
     if as_json:
         click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
     else:
-        click.echo(text if isinstance(text, str) else text())
+        click.echo(harmless(text if isinstance(text, str) else text()))
+
+
+def harmless(text: str) -> str:
+    """The lines with everything escaped that a terminal would obey, for they may hold what others have said."""
+    return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _plain(value: object) -> Any:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import structlog
-from flask import Flask
+from flask import Flask, url_for
 from flask.testing import FlaskClient
 
 from dashboard import create_app
@@ -25,6 +25,7 @@ from dashboard.database import Database
 from dashboard.staff.permissions import Role
 from dashboard.web import requestlog
 from tests.conftest import csrf_token
+from tests.factories import a_person
 from tests.security.conftest import signed_in, unsound
 from tests.security.world import World
 from tests.serving import served
@@ -334,6 +335,28 @@ def test_nothing_that_is_asked_for_splits_a_header(app: Flask, database: Databas
                 for name, value in answer.headers:
                     assert value.isprintable(), (path, name, value)
                     assert name != "Content-Disposition" or value.count('"') == 2, (path, value)
+
+
+def test_nothing_that_is_stored_splits_a_header(app: Flask, database: Database, world: World) -> None:
+    with database.transaction() as session:
+        for text in SPLITTING:
+            a_person(session, text)
+    client = signed_in(app, database, Role.ADMIN)
+    token = csrf_token(client.get("/settings/account").text)
+    for text in SPLITTING:
+        with app.test_request_context():
+            path = url_for("people.show", user_id=text)
+        save = {"row_version": "2", "status": "done", "csrf_token": token}
+        answers = [
+            client.get(f"{path}/{below}") for below in ("export.json", "steps", "steps/set-up-payments", "moved")
+        ]
+        answers.append(client.post(f"{path}/steps/set-up-payments", data=save))
+        for answer in answers:
+            assert answer.status_code in (200, 303), (text, answer.request.path)
+            assert "evil" not in answer.headers.get("Set-Cookie", "")
+            for name, value in answer.headers:
+                assert value.isprintable(), (text, name, value)
+                assert name != "Content-Disposition" or value.count('"') == 2, (text, value)
 
 
 NO_IDS = (

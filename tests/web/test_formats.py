@@ -80,6 +80,24 @@ def test_numbers_and_names() -> None:
     ]  # fmt: skip
 
 
+@given(st.text(alphabet="a\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", max_size=12))
+def test_what_turns_text_round_is_closed_where_the_text_ends(text: str) -> None:
+    told = formats.apart(text)
+    assert told.startswith(text)
+    assert set(told[len(text) :]) <= set("\u202c\u2069")
+    opened: list[str] = []
+    for mark in told:
+        if mark in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068":
+            opened.append("isolate" if mark > "\u2060" else "embedding")
+        elif mark == "\u202c" and opened and opened[-1] == "embedding":
+            opened.pop()
+        elif mark == "\u2069" and "isolate" in opened:
+            while opened.pop() != "isolate":
+                pass
+    assert not opened
+    assert formats.apart(told) == told
+
+
 def test_marks_are_words_and_escape_what_they_show() -> None:
     result = marked("Set up <b>payments</b>", "Set up <b>payments</b> and payouts")
     assert result.before == "Set up &lt;b&gt;payments&lt;/b&gt;"
