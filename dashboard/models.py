@@ -205,7 +205,7 @@ class User(Base):
 
 
 class UserSearch(Base):
-    """What a person is found by: name, email and id as search_words() has them. Triggers of onboarding_users keep it.
+    """What a person is found by: name, email and id as search_words() has them; people.index writes it.
 
     A table of its own, because every save of a status writes the person's row, and with it each index of that table.
     """

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url, sqlalchemy_url
 from dashboard.database import Database
-from tests.databases import Databases
+from tests.databases import Databases, remove
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -76,7 +76,7 @@ def _drop_databases() -> None:
     with _server() as server:
         found = server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (os.environ[PREFIX],))
         for (name,) in found.fetchall():
-            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            remove(server, name)
 
 
 def _server() -> psycopg.Connection[Any]:

@@ -1,14 +1,26 @@
-"""A database for many tests, each of which finds it as if it were new: emptying one takes a tenth of making one."""
+"""A database for many tests, each of which finds it as if it were new: emptying one takes a tenth of making one.
+
+The server may be the coordinator of a Citus cluster, one whose database that TEST_DATABASE_URL names knows the nodes:
+then every database is made on all of them, and distributed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from dashboard.config import libpq_url
+from dashboard import cluster
+from dashboard.config import Settings, libpq_url
+from dashboard.database import Database
 from dashboard.models import Base
+from dashboard.schema import migrate
+
+Server = psycopg.Connection[Any]
+Address = Callable[[str], str]
 
 TABLES = [table.name for table in Base.metadata.sorted_tables]
 AT_MOST = 300
@@ -23,16 +35,70 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), (SE
 OTHERS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 # the triggers that refuse to forget are for the program
 EMPTY = "; ".join(["SET session_replication_role = replica", *(f"DELETE FROM {name}" for name in TABLES)])
+# no node of a cluster knows of that: there it is done by TRUNCATE, on which no trigger is
+EMPTY_CLUSTER = f"TRUNCATE {', '.join(TABLES)}"
 RESTART = """
 SELECT setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_class ON oid = seqrelid
 """
 
 
+def make(server: Server, name: str, template: str, address: Address) -> None:
+    """Makes a migrated database: a copy of the template, or on a cluster a new one, distributed over its nodes."""
+    nodes = nodes_of(server)
+    if not nodes:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return
+    for host, port, _ in nodes:
+        with _on(server, host, port) as node:
+            node.execute(f"CREATE DATABASE {name}")
+        with _on(server, host, port, name) as node:
+            node.execute("CREATE EXTENSION citus")
+    with psycopg.connect(libpq_url(address(name)), autocommit=True) as coordinator:
+        for host, port, is_coordinator in nodes:
+            add = "citus_set_coordinator_host" if is_coordinator else "citus_add_node"
+            coordinator.execute(f"SELECT {add}(%s, %s)", (host, port))
+    migrate(address(name))
+    distribute(address(name))
+
+
+def distribute(url: str) -> cluster.Plan:
+    """Distributes a migrated database as `dashboard distribute` does."""
+    database = Database(Settings(database_url=url, secret_key="", demo=False, data_dir=Path()))
+    try:
+        with database.transaction() as session:
+            return cluster.distribute(session)
+    finally:
+        database.dispose()
+
+
+def remove(server: Server, name: str) -> None:
+    """Drops the database, on every node where there is one of that name."""
+    for host, port, is_coordinator in nodes_of(server):
+        if not is_coordinator:
+            with _on(server, host, port) as node:
+                node.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def nodes_of(server: Server) -> list[tuple[str, int, bool]]:
+    """Host and port of each node of the cluster that the server coordinates, and whether it is that; none: no cluster."""
+    if server.execute("SELECT to_regclass('pg_dist_node')").fetchone() == (None,):
+        return []
+    return server.execute("SELECT nodename, nodeport, groupid = 0 FROM pg_dist_node ORDER BY groupid").fetchall()
+
+
+def _on(server: Server, host: str, port: int, name: str = "postgres") -> Server:
+    """A connection to that node, as whoever is connected to the server."""
+    info = server.info
+    return psycopg.connect(host=host, port=port, user=info.user, password=info.password, dbname=name, autocommit=True)
+
+
 class Databases:
     """The database of one worker's tests, made from the template when there is none that can be used again."""
 
-    def __init__(self, server: psycopg.Connection[Any], prefix: str, template: str, address: Any) -> None:
+    def __init__(self, server: Server, prefix: str, template: str, address: Address) -> None:
         self.server, self.prefix, self.template, self.address = server, prefix, template, address
+        self.empty = EMPTY_CLUSTER if nodes_of(server) else EMPTY
         self.made, self.tests, self.shape = 0, 0, None
         self.own: psycopg.Connection[Any] | None = None
 
@@ -44,11 +110,11 @@ class Databases:
         """The address of a database that is as the template."""
         if self.own is None:
             self.made, self.tests = self.made + 1, 0
-            self.server.execute(f"CREATE DATABASE {self.name} TEMPLATE {self.template}")
+            make(self.server, self.name, self.template, self.address)
             self.own = psycopg.connect(libpq_url(self.address(self.name)), autocommit=True)
             self.shape = self._shape()
         self.tests += 1
-        return str(self.address(self.name))
+        return self.address(self.name)
 
     def give_back(self) -> None:
         """Empties it for the next test, or drops it where that is not enough."""
@@ -56,7 +122,7 @@ class Databases:
         try:
             self.own.execute(OTHERS, (self.name,))
             if self.tests < AT_MOST and self._shape() == self.shape:
-                self.own.execute(sql.SQL(EMPTY))  # type: ignore[arg-type]
+                self.own.execute(sql.SQL(self.empty))  # type: ignore[arg-type]
                 self.own.execute(RESTART)
                 self.own.execute("RESET ALL")
                 return
@@ -68,7 +134,7 @@ class Databases:
         if self.own is not None:
             self.own.close()
             self.own = None
-            self.server.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
+            remove(self.server, self.name)
 
     def _shape(self) -> Any:
         assert self.own is not None

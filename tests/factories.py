@@ -76,6 +76,7 @@ def people(session: Session, count: int, prefix: str = "user") -> list[str]:
         text("INSERT INTO onboarding_users (user_id, name, email) SELECT id, id, id FROM unnest(:ids ::text[]) AS id"),
         {"ids": ids},
     )
+    session.execute(everybody.INDEX, {"people": ids})
     return ids
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "dashboard.cli.check:check",
     "db": "dashboard.cli.db:db",
     "demo": "dashboard.cli.demo:demo",
+    "distribute": "dashboard.cli.distribute:distribute",
     "people": "dashboard.cli.people:people",
     "step": "dashboard.cli.steps:step",
     "token": "dashboard.cli.tokens:token",

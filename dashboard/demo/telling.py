@@ -20,6 +20,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Release, Status, status_at
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.loading import driver_connection, run
+from dashboard.onboarding.people import INDEX
 
 
 def tell(session: Session, story: Story) -> None:
@@ -178,6 +179,7 @@ class Teller:
     def _store(self, people: Sequence[int], written: Sequence[tuple[int, str]]) -> None:
         everybody = self.story.people
         self._copy("onboarding_users", USER_COLUMNS, 1, [_user_row(everybody[index]) for index in people])
+        self.session.execute(INDEX, {"people": [everybody[index].user_id for index in people]})
         self._copy("user_steps", STEP_COLUMNS, 2, [_step_row(everybody[index], step_id) for index, step_id in written])
         self._append("user_step_events", EVENT_COLUMNS, self.events)
         self.events.clear()

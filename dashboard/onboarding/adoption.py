@@ -41,6 +41,7 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
+from dashboard.onboarding.people import index
 from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
 from dashboard.onboarding.steps import MAX_INTEGER, Fields
 
@@ -351,6 +352,8 @@ ON COMMIT DROP AS
 SELECT user_id FROM onboarding_users u WHERE EXISTS (SELECT FROM import_rows o WHERE o.user_id = u.user_id)
 """
 
+INDEX = index(where="WHERE user_id IN (SELECT user_id FROM import_rows)")
+
 FINISHED = f"""
 UPDATE onboarding_users u SET finished_at = u.last_activity_at
   FROM import_known k WHERE u.user_id = k.user_id AND u.finished_at IS NULL AND {PERCENT} = 100
@@ -377,6 +380,7 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
         with session.begin_nested(), loading(session, rows):
             progress("Adding people", 0, rows)
             people = run(session, PEOPLE)
+            run(session, INDEX)
             progress("Adding their steps", rows // 4, rows)
             run(session, STEPS, {"actor": actor.key})
             progress("Adding their history", rows // 2, rows)

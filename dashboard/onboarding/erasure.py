@@ -12,7 +12,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import Table, Text, TextClause, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard import models
@@ -122,20 +122,40 @@ def _plain(members: Mapping[str, Any]) -> dict[str, Any]:
 
 # As WRITE in progress.py does, the person first: a save at the same time waits here, and then finds nobody.
 LOCK = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
-NAME = text("SELECT set_config('onboarding.erasing', :user_id, true)")
 DELETE = tuple(text(f"DELETE FROM {table} WHERE user_id = :user_id") for table in ("user_steps", "onboarding_users"))
 
-WHOSE = """
-UPDATE {table}
-   SET user_id = :pseudonym,
-       actor = CASE WHEN actor = 'user:' || :user_id THEN 'user:' || :pseudonym ELSE actor END{emptied}
- WHERE user_id = :user_id
-"""
-ANONYMISE = tuple(
-    text(WHOSE.format(table=table, emptied=emptied))
-    for table, emptied in zip(KEPT, (", comment = ''", "", ", subject = '', note = '', changes = '{}'"), strict=True)
+# For the rest of the transaction. On a cluster the nodes are told too; elsewhere the first says nothing to anybody.
+NAME = (
+    text("SET LOCAL citus.propagate_set_commands = 'local'"),
+    text("SET LOCAL onboarding.erasing = :user_id").bindparams(
+        bindparam("user_id", type_=Text(), literal_execute=True)
+    ),
 )
-BULK = text("UPDATE bulk_change_people SET user_id = :pseudonym WHERE user_id = :user_id")
+ACTOR = "CASE WHEN actor = 'user:' || :user_id THEN 'user:' || :pseudonym ELSE actor END"
+
+
+def _renamed(table: str, **emptied: str) -> TextClause:
+    values = {"user_id": ":pseudonym", "actor": ACTOR} | emptied
+    return text(f"UPDATE {table} SET {', '.join(f'{k} = {v}' for k, v in values.items())} WHERE user_id = :user_id")
+
+
+def _written_anew(table: str, **changed: str) -> tuple[TextClause, TextClause]:
+    """A cluster keeps these rows where their user_id says, and lets nobody change it."""
+    columns = models.Base.metadata.tables[table].columns.keys()
+    values = {name: name for name in columns} | {"user_id": ":pseudonym"} | changed
+    listed, told = ", ".join(columns), ", ".join(values.values())
+    return (
+        text(f"INSERT INTO {table} ({listed}) SELECT {told} FROM {table} WHERE user_id = :user_id"),
+        text(f"DELETE FROM {table} WHERE user_id = :user_id"),
+    )
+
+
+ANONYMISE = (
+    *_written_anew("user_step_events", actor=ACTOR, comment="''"),
+    *_written_anew("bulk_change_people"),
+    _renamed("write_conflicts"),
+    _renamed("audit_log", subject="''", note="''", changes="'{}'"),
+)
 
 
 def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
@@ -150,10 +170,7 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
         raise Invalid({"typed": "is not the id of this person"})
     found = _stored(session, user_id)
     pseudonym = f"{ERASED}{token_hex(6)}"
-    session.execute(NAME, {"user_id": user_id})
-    for statement in DELETE:
-        session.execute(statement, {"user_id": user_id})
-    for statement in (*ANONYMISE, BULK):
+    for statement in (*NAME, *DELETE, *ANONYMISE):
         session.execute(statement, {"user_id": user_id, "pseudonym": pseudonym})
     gone = {"steps": [found.steps, 0]}
     record(session, actor, "person.erase", user_id=pseudonym, changes=gone)

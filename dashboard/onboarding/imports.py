@@ -33,6 +33,7 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
+from dashboard.onboarding.people import index
 from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
@@ -291,12 +292,18 @@ INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, 
 SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_version, release_id FROM written
 """
 
+INDEX_NEW = index(
+    "import_people p", "WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id) ORDER BY user_id"
+)
+
 RENAMED = """
 UPDATE onboarding_users u
    SET name = coalesce(nullif(p.name, ''), u.name), email = coalesce(nullif(p.email, ''), u.email)
   FROM import_people p JOIN import_known k USING (user_id)
  WHERE u.user_id = p.user_id AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
 """
+
+INDEX_KNOWN = index(where="WHERE user_id IN (SELECT user_id FROM import_known)")
 
 WANTED = """
 ON COMMIT DROP AS
@@ -326,6 +333,7 @@ def _write(session: Session, actor: Actor, progress: Progress) -> Imported:
         new = run(session, NEW_PEOPLE)
         if known + new != people:
             raise Refused("Somebody in the file was added by someone else just now. Import it again.")
+        run(session, INDEX_NEW)
         progress("Adding their steps", new, people)
         statuses = run(session, NEW_STEPS, values)
     progress("Updating people", people - known, people)
@@ -343,6 +351,7 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
     """Renames and writes on top of what people already had: people renamed, statuses written, statuses asked for."""
     session.execute(text(LOCKED))
     renamed = run(session, RENAMED)
+    run(session, INDEX_KNOWN)
     wanted = stage(session, "import_wanted", WANTED)
     run(session, "ANALYZE import_wanted")
     changed = session.execute(CHANGED, values).one().written

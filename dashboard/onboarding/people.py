@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -62,6 +62,19 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
 """
 
 
+# The space in front makes the beginning of a word findable by ' wo', which an index can look up however short it is.
+WORDS = "search_words(' ' || name || ' ' || email || ' ' || user_id)"
+
+
+def index(source: str = "onboarding_users", where: str = "") -> str:
+    """SQL that writes what the people of `source` are found by; it comes after each statement that makes or renames them."""
+    return f"""
+INSERT INTO user_search (user_id, words) SELECT user_id, {WORDS} FROM {source} {where}
+    ON CONFLICT (user_id) DO UPDATE SET words = excluded.words WHERE user_search.words <> excluded.words
+"""
+
+
+INDEX = text(index(where="WHERE user_id = ANY(:people)")).bindparams(bindparam("people", type_=ARRAY(Text)))
 ONE = text(details() + "WHERE u.user_id = :user_id")
 
 
@@ -86,6 +99,7 @@ def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: 
             ).returning(text("xmax = 0"))
         )
     )
+    session.execute(INDEX, {"people": [user_id]})
     record(session, actor, "person.create" if is_new else "person.update", user_id=user_id)
     return find(session, user_id), is_new
 
@@ -96,6 +110,7 @@ def ensure(session: Session, actor: Actor, user_id: str) -> bool:
     made = upsert(models.User).values(user_id=user_id).on_conflict_do_nothing().returning(models.User.user_id)
     is_new = session.scalar(made) is not None
     if is_new:
+        session.execute(INDEX, {"people": [user_id]})
         record(session, actor, "person.create", user_id=user_id)
     return is_new
 

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from dashboard.database import EACH_ALONE, Database
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.loading import driver_connection, loading, prepare
+from dashboard.onboarding.loading import driver_connection, loading, prepare, run
+from dashboard.onboarding.people import index
 
 Shape = Literal["funnel", "random"]
 """funnel: everybody has got as far as some step; random: each step of each person is whatever it is."""
@@ -143,6 +144,7 @@ def build(database: Database, crowd: Crowd) -> None:
         prepare(session)
         with loading(session, crowd.rows):
             copy(session, f"onboarding_users ({PERSON})", crowd.people(release_ids))
+            run(session, index())
             copy(session, f"user_steps ({ROW})", crowd.recorded(_row(release_ids)))
             copy(session, f"user_step_events ({EVENT})", crowd.recorded(_event(release_ids)))
     with database.engine.connect().execution_options(**EACH_ALONE) as connection:

@@ -12,16 +12,17 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.orm import Session
 
 from tests.conftest import PREFIX, url_of
+from tests.databases import make, remove
 
 
 @pytest.fixture(scope="session")
 def shared_connection(server: psycopg.Connection[Any]) -> Iterator[Connection]:
     """The one connection to a migrated, empty database that stays empty."""
     name = f"{os.environ[PREFIX]}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_shared"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {os.environ[PREFIX]}_template")
+    make(server, name, f"{os.environ[PREFIX]}_template", url_of)
     with create_engine(url_of(name), poolclass=NullPool).connect() as connection:
         yield connection
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    remove(server, name)
 
 
 @pytest.fixture

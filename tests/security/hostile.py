@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from dashboard.models import Base
+from dashboard.onboarding.people import index
 
 MARK = "data-pwned"
 """The attribute that an element has if hostile text has become one."""
@@ -80,8 +81,8 @@ OURS: Mapping[str, str] = {
     "step_releases.step_id": "as steps.step_id",
     "step_releases.kind": "one of five words",
     "step_releases.receipt": "numbers under names of ours",
-    "user_search.user_id": "as onboarding_users.user_id, kept by triggers",
-    "user_search.words": "made of onboarding_users by triggers; shown nowhere",
+    "user_search.user_id": "as onboarding_users.user_id",
+    "user_search.words": "made of onboarding_users; shown nowhere",
     "user_steps.step_id": "as steps.step_id",
     "user_steps.status": "one of four words",
     "user_step_events.step_id": "as steps.step_id",
@@ -139,10 +140,6 @@ UPDATE audit_log SET changes = changes || jsonb_build_object(
 OPENS = """
 UPDATE onboarding_step_definitions SET action_url = '/' || pg_temp.unspaced() WHERE step_id = ANY(%(first)s)
 """
-SEARCH = """
-INSERT INTO user_search (user_id, words)
-SELECT user_id, search_words(' ' || name || ' ' || email || ' ' || user_id) FROM onboarding_users
-"""
 
 
 def poison(connection: psycopg.Connection[Any], texts: Sequence[str] = HOSTILE) -> None:
@@ -165,7 +162,7 @@ def poison(connection: psycopg.Connection[Any], texts: Sequence[str] = HOSTILE) 
     connection.execute(CHANGES)
     connection.execute(OPENS, {"first": list(FIRST)})
     connection.execute("DELETE FROM user_search")
-    connection.execute(SEARCH)
+    connection.execute(index())
     connection.execute("SET session_replication_role = origin")
 
 

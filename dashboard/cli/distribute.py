@@ -1,0 +1,52 @@
+"""`dashboard distribute`: the people spread over the nodes of a Citus cluster."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from dashboard.cli.context import json_option, open_server, show
+
+if TYPE_CHECKING:
+    from dashboard.cluster import Plan
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Print the statements, and change nothing.")
+@json_option
+def distribute(dry_run: bool, as_json: bool) -> None:
+    """Spread the people over the nodes of a Citus cluster, in one transaction.
+
+    \b
+    Examples:
+      dashboard distribute --dry-run
+      DATABASE_URL=postgresql://me@coordinator/onboarding dashboard distribute
+
+    The checklist is copied to every node, everything of a person lies together on one node, and staff, tokens and the
+    log stay on the coordinator. Saves wait while it runs. What lies where it should is left alone.
+    """
+    from dashboard import cluster
+    from dashboard.database import Database
+
+    with open_server() as settings:
+        database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
+        try:
+            with database.transaction() as session:
+                plan = cluster.plan(session) if dry_run else cluster.distribute(session)
+        finally:
+            database.dispose()
+    show(asdict(plan) | {"dry_run": dry_run}, as_json, lambda: _told(plan, dry_run))
+
+
+def _told(plan: Plan, dry_run: bool) -> str:
+    nodes = f"{len(plan.nodes):,} {'node' if len(plan.nodes) == 1 else 'nodes'} ({', '.join(plan.nodes)})"
+    if not plan.statements:
+        return f"Nothing to do: everything lies where it should, people on {nodes}."
+    if dry_run:
+        return "\n".join(["BEGIN;", *(f"{statement};" for statement in plan.statements), "COMMIT;"])
+    return (
+        f"People lie on {nodes} now. Tables copied to every node: {', '.join(plan.copied) or 'none'}. "
+        f"Tables spread by person: {', '.join(plan.by_person) or 'none'}."
+    )
