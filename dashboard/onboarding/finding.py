@@ -7,9 +7,10 @@ the same, there are few such standings however many people there are, and an ind
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import chain, repeat
 from typing import Any, cast
 
 from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
@@ -92,23 +93,16 @@ STATUS = f"""
          WHEN {_under("in_progress")} THEN 'in_progress' ELSE 'todo' END
 """
 
-# From each standing to the next by the index: as many steps as there are standings, not people.
+# The view goes by the index; on a cluster it is another one.
 STANDINGS = """
-WITH RECURSIVE standings AS (
-    (SELECT standing, done_releases, skipped_releases, in_progress_releases
-       FROM onboarding_users ORDER BY standing LIMIT 1)
-    UNION ALL
-    SELECT following.*
-      FROM standings s
-     CROSS JOIN LATERAL (SELECT standing, done_releases, skipped_releases, in_progress_releases
-                           FROM onboarding_users o WHERE o.standing > s.standing ORDER BY o.standing LIMIT 1) following
-)
-SELECT u.standing, u.percent
-  FROM (SELECT u.*, {percent} AS percent FROM standings u {where}) u
+WITH found AS MATERIALIZED (SELECT * FROM standings)
+SELECT u.standing, {percent} AS percent FROM found u {where}
 """
+IN_STANDINGS = "u.standing = ANY(:standings)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
     "full": ARRAY(BigInteger),
+    "order": ARRAY(BigInteger),
     "joined_from": DateTime(timezone=True),
     "joined_until": DateTime(timezone=True),
 }
@@ -138,11 +132,24 @@ class Chosen:
         """The conditions as a WHERE."""
         return f"WHERE {' AND '.join(self.where)}" if self.where else ""
 
+    @property
+    def in_any_standing(self) -> Chosen:
+        """The same without the choice of standings."""
+        values = {name: value for name, value in self.values.items() if name != "standings"}
+        return replace(self, where=[one for one in self.where if one != IN_STANDINGS], values=values)
+
     def estimate(self, session: Session) -> tuple[int, float]:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
         explain = text(f"EXPLAIN (FORMAT JSON) SELECT FROM {self.source} u {self.filtered}").bindparams(*self.types)
-        plan = session.execute(explain, self.values).scalar_one()[0]["Plan"]
-        return int(plan["Plan Rows"]), float(plan["Total Cost"])
+        return _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+
+
+def _expected(plan: Mapping[str, Any]) -> tuple[int, float]:
+    """The rows and the cost of a plan; a cluster tells those of one of the tasks that it divides the query into."""
+    if job := plan.get("Distributed Query", {}).get("Job"):
+        rows, cost = _expected(job["Tasks"][0]["Remote Plan"][0][0]["Plan"])
+        return rows * job["Task Count"], cost * job["Task Count"]
+    return int(plan["Plan Rows"]), float(plan["Total Cost"])
 
 
 def _choose(session: Session, wanted: Filter) -> Chosen:
@@ -182,7 +189,7 @@ def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> None:
         sorted((one for one in found if least <= one[0] <= most), reverse=wanted.sort == "furthest")
     )
     if wanted.status or wanted.progress:
-        chosen.where.append("u.standing = ANY(:standings)")
+        chosen.where.append(IN_STANDINGS)
         chosen.values["standings"] = [standing for _, standing in chosen.standings]
     if wanted.finished is not None:
         # docs/model.md, rule 8, with those who still are at 100 looked up by their standing
@@ -244,29 +251,21 @@ def _order(session: Session, wanted: Filter, chosen: Chosen) -> Order:
 
 
 # People of one percent are in the order of their standings, then of their ids: as the index of standings has them. The
-# first part is what is left of the standing in which the page starts.
+# first standing is the one in which the page starts.
 BY_PROGRESS = """
-WITH page AS MATERIALIZED (
-    SELECT * FROM (
-        (SELECT 0::bigint AS place, u.* FROM {source} u
-          WHERE u.standing = :start_standing AND u.user_id {sign} :start_id {also} ORDER BY u.user_id {down} LIMIT :limit)
-        UNION ALL
-        ({following})
-    ) u ORDER BY place, user_id {down} LIMIT :limit
-)
+WITH page AS MATERIALIZED (SELECT * FROM ({matching}) u ORDER BY place, user_id {down} LIMIT :limit)
 """
-MANY_MATCH = """
-SELECT g.place, u.*
-  FROM unnest(:order) WITH ORDINALITY AS g(standing, place)
- CROSS JOIN LATERAL (SELECT u.* FROM {source} u
-                      WHERE u.standing = g.standing {also} ORDER BY u.user_id {down} LIMIT :limit) u
- ORDER BY g.place, u.user_id {down} LIMIT :limit
+OF_STANDING = """
+(SELECT {place}::bigint AS place, u.* FROM {source} u
+  WHERE u.standing = :standing_{place} {also} ORDER BY u.user_id {down} LIMIT :limit)
 """
 FEW_MATCH = """
 SELECT g.place, u.*
-  FROM {source} u JOIN unnest(:order) WITH ORDINALITY AS g(standing, place) ON g.standing = u.standing
- WHERE true {also} ORDER BY g.place, u.user_id {down} LIMIT :limit
+  FROM {source} u JOIN unnest(:order) WITH ORDINALITY AS g (standing, place) ON g.standing = u.standing
+ WHERE true {also}
 """
+LOOKED_INTO = (8, 32, 128)
+"""So many standings are looked into for a page: at first, then, and each time after that."""
 
 
 def _page_by_progress(
@@ -274,38 +273,65 @@ def _page_by_progress(
 ) -> tuple[list[Row[Any]], str | None, str | None]:
     direction, start = paging.read_cursor(wanted.sort, cursor)
     backwards = direction == "before"
+    down = "DESC" if backwards else ""
+    percents = {standing: percent for percent, standing in chosen.standings}
     standings = chosen.standings[::-1] if backwards else chosen.standings
-    start_standing = None
+    begins = ""
     if start is not None:
         key = _progress_key(start[0])
-        start_standing = key[1]
-        is_later = (wanted.sort == "furthest") == backwards
-        standings = [one for one in standings if (one > key if is_later else one < key)]
-    also = " ".join(f"AND {condition}" for condition in chosen.where)
-    down = "DESC" if backwards else ""
-    following = MANY_MATCH if not chosen.where or chosen.estimate(session)[0] >= FEW else FEW_MATCH
-    parts = {"source": chosen.source, "also": also, "down": down}
-    statement = text(
-        BY_PROGRESS.format(sign="<" if backwards else ">", following=following.format(**parts), **parts)
-        + telling
-        + f" ORDER BY u.place, u.user_id {down}"
-    ).bindparams(
-        bindparam("order", type_=ARRAY(BigInteger)), bindparam("start_standing", type_=BigInteger()), *chosen.types
-    )
-    values = chosen.values | {
-        "order": [standing for _, standing in standings],
-        "start_standing": start_standing,
-        "start_id": start[1] if start else "",
-        "limit": limit + 1,
-    }
-    percents = {standing: percent for percent, standing in chosen.standings}
+        goes_down = (wanted.sort == "furthest") != backwards
+        standings = [one for one in standings if (one < key if goes_down else one > key)]
+        if key[1] in percents:
+            standings.insert(0, key)
+            begins = f"u.user_id {'<' if backwards else '>'} :start_id"
+    rows: list[Row[Any]] = []
+    for matching in _looked_into(session, chosen, [standing for _, standing in standings], begins, down):
+        statement = text(
+            f"{BY_PROGRESS.format(matching=matching.source, down=down)} {telling} ORDER BY u.place, u.user_id {down}"
+        ).bindparams(*matching.types)
+        some = {"start_id": start[1] if start else None, "limit": limit + 1 - len(rows)}
+        rows += session.execute(statement, matching.values | some)
+        if len(rows) > limit:
+            break
     return paging.around(
-        list(session.execute(statement, values)),
+        rows,
         limit,
         direction,
         start,
         lambda row, to: paging.pack(to, wanted.sort, f"{percents[row.standing]} {row.standing}", row.user_id),
     )
+
+
+def _looked_into(session: Session, chosen: Chosen, order: Sequence[int], begins: str, down: str) -> Iterator[Chosen]:
+    """Sources of those who match: where they are few one of all of them, else of some standings after the other.
+
+    `begins` is a condition on the people of the first standing of `order`.
+    """
+    narrowed = chosen.in_any_standing
+    if narrowed.where and chosen.estimate(session)[0] < FEW:
+        also = [*chosen.where, *([f"(g.place > 1 OR {begins})"] if begins else [])]
+        few = FEW_MATCH.format(source=chosen.source, also=_and(also))
+        yield replace(chosen, source=few, values=chosen.values | {"order": order})
+        return
+    looked_into, sizes = 0, chain(LOOKED_INTO, repeat(LOOKED_INTO[-1]))
+    while looked_into < len(order):
+        some = order[looked_into : looked_into + next(sizes)]
+        parts = [
+            OF_STANDING.format(
+                place=place,
+                source=chosen.source,
+                also=_and([*narrowed.where, *([begins] if begins and not looked_into + place else [])]),
+                down=down,
+            )
+            for place in range(len(some))
+        ]
+        values = {f"standing_{place}": standing for place, standing in enumerate(some)}
+        yield replace(narrowed, source=" UNION ALL ".join(parts), values=narrowed.values | values)
+        looked_into += len(some)
+
+
+def _and(conditions: Sequence[str]) -> str:
+    return " ".join(f"AND {condition}" for condition in conditions)
 
 
 def _progress_key(value: str) -> tuple[int, int]:
@@ -322,12 +348,10 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     by = f"{order.by} {'DESC' if order.descending else ''}" if order else "array_position(:order, u.standing)"
     down = "DESC" if order and order.descending else ""
     telling = _details(chosen.source, wanted)
-    statement = text(f"{telling} {chosen.filtered} ORDER BY {by}, u.user_id {down}").bindparams(*chosen.types)
-    values = dict(chosen.values)
     if order is None:
-        statement = statement.bindparams(bindparam("order", type_=ARRAY(BigInteger)))
-        values["order"] = [standing for _, standing in chosen.standings]
-    for row in session.execute(statement, values, execution_options={"stream_results": True, "yield_per": 1000}):
+        chosen.values["order"] = [standing for _, standing in chosen.standings]
+    statement = text(f"{telling} {chosen.filtered} ORDER BY {by}, u.user_id {down}").bindparams(*chosen.types)
+    for row in session.execute(statement, chosen.values, execution_options={"stream_results": True, "yield_per": 1000}):
         yield _found(row)
 
 

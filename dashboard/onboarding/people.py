@@ -58,7 +58,7 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
                               AND (r.id = ANY(u.done_releases) AND r.done_points > 0
                                 OR r.id = ANY(u.skipped_releases) AND r.skipped_points > 0))
          ORDER BY s.position, s.step_id LIMIT 1) AS next_step{more}
-  FROM {source} u CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+  FROM {source} u CROSS JOIN LATERAL {PERCENT} AS now (progress)
 """
 
 
