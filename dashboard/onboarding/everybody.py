@@ -103,7 +103,7 @@ def overview(session: Session) -> Overview:
 def _group(row: Row[Any]) -> Group:
     done, skipped, in_progress = row.done_releases, row.skipped_releases, row.in_progress_releases
     releases: dict[Status, list[int]] = {"done": done, "skipped": skipped, "in_progress": in_progress}
-    return Group(releases, row.people, row.finished_once, (row.finished, row.finished))
+    return Group(row.standing, releases, row.people, row.finished_once, (row.finished, row.finished))
 
 
 def _stuck(session: Session, counted: Sequence[Counted], known: Rules) -> dict[str, Stuck]:

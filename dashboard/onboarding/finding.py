@@ -21,7 +21,7 @@ from dashboard.onboarding import paging
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BROKEN, BY_NAME, Order
-from dashboard.onboarding.people import Person, details
+from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.progress import PERCENT, REOPENED_AT
 
 ACTIVE_AT = "coalesce(u.last_activity_at, u.created_at)"
@@ -110,7 +110,9 @@ TYPES: dict[str, TypeEngine[Any]] = {
 
 # By words alone: the people themselves are looked up for the page only.
 ONLY_SEARCHED = "(SELECT user_id, words, left(words, 200) AS first_words FROM user_search)"
-SEARCHED_PAGE = "(SELECT u.*, p.first_words FROM page p JOIN onboarding_users u USING (user_id))"
+SEARCHED_PAGE = """, searched AS MATERIALIZED (
+    SELECT u.*, p.first_words FROM page p JOIN onboarding_users u USING (user_id)
+) """
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,7 @@ def page_and_count(
 def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Page:
     telling = _details("page", wanted)
     if wanted.q and wanted.sort == "name":
-        telling = _details(SEARCHED_PAGE, wanted)
+        telling = SEARCHED_PAGE + _details("searched", wanted)
         if chosen.where == [MATCHES]:
             chosen = replace(chosen, source=ONLY_SEARCHED)
     if wanted.sort in ("furthest", "least"):
@@ -341,18 +343,53 @@ def _progress_key(value: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+# What a person's standing tells is worked out once for all who have it.
+STREAMED = f"""
+SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_at, u.standing,
+       u.finished_at > {REOPENED_AT} AS is_since
+  FROM {{source}} u {{filtered}} ORDER BY {{order}}
+"""
+TOLD = f"""
+WITH found AS MATERIALIZED ({{found}})
+SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
+  FROM found u CROSS JOIN LATERAL {PERCENT} AS now (progress)
+"""
+
+
 def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     """All who match, in the filter's order, a few at a time; the transaction stays open until the last."""
     chosen = _choose(session, wanted)
     order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
     by = f"{order.by} {'DESC' if order.descending else ''}" if order else "array_position(:order, u.standing)"
-    down = "DESC" if order and order.descending else ""
-    telling = _details(chosen.source, wanted)
     if order is None:
         chosen.values["order"] = [standing for _, standing in chosen.standings]
-    statement = text(f"{telling} {chosen.filtered} ORDER BY {by}, u.user_id {down}").bindparams(*chosen.types)
-    for row in session.execute(statement, chosen.values, execution_options={"stream_results": True, "yield_per": 1000}):
-        yield _found(row)
+    by += f", u.user_id {'DESC' if order and order.descending else ''}"
+    statement = text(STREAMED.format(source=chosen.source, filtered=chosen.filtered, order=by))
+    rows = session.execute(
+        statement.bindparams(*chosen.types),
+        chosen.values,
+        execution_options={"stream_results": True, "yield_per": 1000},
+    )
+    told = _told(session, wanted)
+    for row in rows:
+        members = dict(row._mapping)
+        standing, is_since = members.pop("standing"), members.pop("is_since")
+        # who moved on meanwhile may have been the last to stand so; who was erased meanwhile is left out
+        of_standing = told.get(standing) or next(iter(_told(session, wanted, row.user_id).values()), None)
+        if of_standing:
+            progress, next_step, status = of_standing
+            is_finished = row.finished_at is not None and (progress == 100 or is_since)
+            yield Found(Person(**members, progress=progress, finished=is_finished, next_step=next_step), status)
+
+
+def _told(
+    session: Session, wanted: Filter, user_id: str | None = None
+) -> dict[int, tuple[int, str | None, Status | None]]:
+    """What each standing there is, or that of one person, tells: progress, the next step, the status asked for."""
+    found = "SELECT * FROM onboarding_users WHERE user_id = :user_id" if user_id else "SELECT * FROM standings"
+    told = text(TOLD.format(found=found, status=STATUS if wanted.step_id else "NULL"))
+    rows = session.execute(told, {"user_id": user_id, "step_id": wanted.step_id})
+    return {row.standing: (row.progress, row.next_step, row.status) for row in rows}
 
 
 def count(session: Session, wanted: Filter) -> Count:

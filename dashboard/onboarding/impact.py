@@ -71,9 +71,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """People whose rows hold the same. Of them `finished_once` have ever finished, and `finished` of those not been
-    reopened since: before and after the release that is being counted."""
+    """People whose rows hold the same, which `standing` stands for. Of them `finished_once` have ever finished, and
+    `finished` of those not been reopened since: before and after the release that is being counted."""
 
+    standing: int
     releases: Mapping[Status, list[int]]
     people: int
     finished_once: int
@@ -95,7 +96,8 @@ SELECT r.id, r.step_id, s.weight,
 """)
 
 CENSUS = text(f"""
-SELECT done_releases, skipped_releases, in_progress_releases, count(*) AS people, count(finished_at) AS finished_once,
+SELECT done_releases, skipped_releases, in_progress_releases, min(standing) AS standing, count(*) AS people,
+       count(finished_at) AS finished_once,
        count(*) FILTER (WHERE finished_at > coalesce(:reopened_before, {REOPENED_AT})) AS finished_before,
        count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished_after
   FROM onboarding_users
@@ -125,6 +127,7 @@ def census(session: Session, reopened_before: datetime | None = None) -> list[Gr
     """
     return [
         Group(
+            row.standing,
             {"done": row[0], "skipped": row[1], "in_progress": row[2]},
             row.people,
             row.finished_once,
