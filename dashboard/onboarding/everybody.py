@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -41,8 +41,11 @@ class Overview:
     """How onboarding goes. `new` and `newly_finished` are of the last 30 days.
 
     `idle` people have not finished, and had no activity for 14 days. `stuck` has the live steps at which somebody is.
+    `counted_at` is when they were counted, under these `rules`.
     """
 
+    counted_at: datetime
+    rules: Rules
     spread: Spread
     funnel: Mapping[str, Counts]
     new: int
@@ -87,10 +90,13 @@ class Counted:
 
 def overview(session: Session) -> Overview:
     """How everybody stands now, from one pass over the people; `funnel` has each step that was ever released."""
+    counted_at = datetime.now(UTC)
     counted = [Counted(_group(row), row) for row in session.execute(CENSUS)]
     known = rules(session)
     spread, funnel = tally([one.group for one in counted], known)
     return Overview(
+        counted_at,
+        known,
         spread,
         funnel,
         new=sum(one.row.new for one in counted),

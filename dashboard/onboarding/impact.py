@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -31,13 +32,29 @@ class Recorded:
     keeps: Mapping[Status, bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What the releases say at one moment: each one's worth, the sum of live weights, the newest reopening."""
 
     recorded: Mapping[int, Recorded]
     total: int
     reopened_at: datetime
+
+    @cached_property
+    def points(self) -> Mapping[Status, Mapping[int, int]]:
+        """What a status is worth, by the release under which it was recorded: 0 where it counts no more."""
+        return {
+            status: {release: one.weight if one.keeps[status] else 0 for release, one in self.recorded.items()}
+            for status in STATUSES
+        }
+
+    @cached_property
+    def of_step(self) -> Mapping[str, Mapping[int, Mapping[Status, bool]]]:
+        """The releases of each step, and which statuses that were recorded under them still count."""
+        found: dict[str, dict[int, Mapping[Status, bool]]] = {}
+        for release, one in self.recorded.items():
+            found.setdefault(one.step_id, {})[release] = one.keeps
+        return found
 
     def weight_of(self, step_id: str) -> int:
         """The step's live weight; 0 while it is not live."""
@@ -51,21 +68,18 @@ class Rules:
 
     def status_of(self, step_id: str, group: Group) -> Status:
         """What the group's recorded status of the step counts as."""
+        of_step = self.of_step.get(step_id, {})
         for status, releases in group.releases.items():
             for release in releases:
-                recorded = self.recorded[release]
-                if recorded.step_id == step_id:
-                    return status if recorded.keeps[status] else "todo"
+                if release in of_step:
+                    return status if of_step[release][status] else "todo"
         return "todo"
 
     def percent(self, group: Group) -> int:
         """The group's progress, 0 to 100, rounded down."""
-        points = sum(
-            self.recorded[release].weight
-            for status in ("done", "skipped")
-            for release in group.releases[status]
-            if self.recorded[release].keeps[status]
-        )
+        done, skipped = self.points["done"], self.points["skipped"]
+        points = sum([done[one] for one in group.releases["done"]])
+        points += sum([skipped[one] for one in group.releases["skipped"]])
         return 100 * points // self.total if self.total else 0
 
 
@@ -124,13 +138,10 @@ def census(session: Session, reopened_before: datetime | None = None) -> list[Gr
     Ask for the rules after the census, never before: then they know every release that a row can name.
     """
     return [
-        Group(
-            {"done": row[0], "skipped": row[1], "in_progress": row[2]},
-            row.people,
-            row.finished_once,
-            (row.finished_before, row.finished_after),
+        Group({"done": done, "skipped": skipped, "in_progress": in_progress}, people, finished_once, (before, after))
+        for done, skipped, in_progress, people, finished_once, before, after in session.execute(
+            CENSUS, {"reopened_before": reopened_before}
         )
-        for row in session.execute(CENSUS, {"reopened_before": reopened_before})
     ]
 
 
@@ -312,6 +323,12 @@ def tally(groups: Sequence[Group], known: Rules) -> tuple[Spread, dict[str, Coun
         percent = known.percent(group)
         spread.people[percent] += group.people
         spread.finished += group.count_finished(percent)
-        for step_id, of_step in counts.items():
-            of_step[known.status_of(step_id, group)] += group.people
+        for status, releases in group.releases.items():
+            for release in releases:
+                recorded = known.recorded[release]
+                if recorded.keeps[status]:
+                    counts[recorded.step_id][status] += group.people
+    everybody = spread.people.total()
+    for of_step in counts.values():
+        of_step["todo"] = everybody - sum(of_step.values())
     return spread, counts
