@@ -178,7 +178,7 @@ DRAFTS = text("SELECT count(*) FROM onboarding_step_definitions WHERE state = 'd
 
 def drafts_waiting(session: Session) -> int:
     """How many steps have a draft. One query, of the few rows of drafts."""
-    return session.execute(DRAFTS).scalar_one()
+    return int(session.execute(DRAFTS).scalar_one())
 
 
 def get(session: Session, step_id: str) -> Step:

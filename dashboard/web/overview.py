@@ -11,7 +11,6 @@ from dashboard.database import Session, transaction
 from dashboard.onboarding import everybody, history, recent, releases, steps
 from dashboard.onboarding.carryover import STATUSES, UNDOES, Release
 from dashboard.onboarding.steps import Definition
-from dashboard.onboarding.traffic import traffic
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
@@ -87,7 +86,7 @@ def show() -> ResponseReturnValue:
 
 def _writes(session: Session, titles: dict[str, str]) -> Writes:
     period = period_from(request.args.get("period"))
-    return card(period, traffic(session, period), titles)
+    return card(period, recent.traffic(session, period), titles)
 
 
 def _bands(counts: list[int]) -> list[tuple[str, int, str]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import everybody, recent, releases
+from dashboard.onboarding import everybody, recent, releases, traffic
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.everybody import Overview
+from dashboard.onboarding.traffic import Period, Traffic
 from tests.factories import ANNA, BEN, MAYA, STEP, a_person, a_release, a_save, a_step
 
 
@@ -104,3 +105,28 @@ def test_when_counting_failed_another_one_tries(
     assert recent.overview(session) is before
     clock.now += recent.PATIENCE_S
     assert recent.overview(session) is not before
+
+
+def test_many_saves_are_told_again_for_a_while(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(recent, "time", clock)
+    monkeypatch.setattr(recent, "BUSY", 1)
+    assert recent.traffic(session, "24h").writes == 0
+    a_save(session, "done")
+    assert recent.traffic(session, "24h").writes == 1
+
+    clock.now += 1
+    count = traffic.traffic
+
+    def slowly(session: Session, period: Period) -> Traffic:
+        clock.now += 1
+        return count(session, period)
+
+    monkeypatch.setattr(traffic, "traffic", slowly)
+    assert recent.traffic(session, "24h").writes == 1
+    a_save(session, "todo")
+    clock.now += recent.TIMES - 0.1
+    assert recent.traffic(session, "24h").writes == 1
+    assert recent.traffic(session, "7d").writes == 2
+    clock.now += 0.1
+    assert recent.traffic(session, "24h").writes == 2
