@@ -199,7 +199,7 @@ def get_live(session: Session, step_id: str) -> Step:
     return step
 
 
-def _steps(session: Session, step_id: str | None) -> list[Step]:
+def _checklist() -> Select[Any]:
     d, s, r, past = models.Definition, models.Step, CURRENT, PAST
     # Of each step only two definitions matter here, however many versions it has had: the live or last one, the draft.
     newest = (
@@ -209,15 +209,21 @@ def _steps(session: Session, step_id: str | None) -> list[Step]:
         .limit(1)
         .scalar_subquery()
     )
-    rows = (
+    return (
         select(s.position, s.current_release_id, r.number, d.__table__)
         .join(d, d.step_id == s.step_id)
         .outerjoin(r, r.id == s.current_release_id)
         .where((d.state == "draft") | (d.version == newest))
         .order_by(s.position, s.step_id, d.version)
     )
-    if step_id is not None:
-        rows = rows.where(s.step_id == step_id)
+
+
+# asked by most pages, and so put together once
+CHECKLIST = _checklist()
+
+
+def _steps(session: Session, step_id: str | None) -> list[Step]:
+    rows = CHECKLIST if step_id is None else CHECKLIST.where(models.Step.step_id == step_id)
     grouped: dict[str, list[Row[Any]]] = {}
     for row in session.execute(rows):
         grouped.setdefault(row.step_id, []).append(row)
