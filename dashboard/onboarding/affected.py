@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding import paging
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.impact import Counted, Group, Move
+from dashboard.onboarding.impact import Contents, Counted, Group, Move
 from dashboard.onboarding.paging import BY_NAME
 from dashboard.onboarding.people import called
 
@@ -57,7 +57,9 @@ class AffectedPage:
     next: str | None
 
 
-SELECT = "SELECT u.user_id, u.name, u.email, u.done_releases, u.skipped_releases, u.in_progress_releases"
+SELECT = """
+SELECT u.user_id, u.name, u.email, u.done_releases::text AS done, u.skipped_releases::text AS skipped,
+       u.in_progress_releases::text AS in_progress"""
 IN_GROUPS = """
     (u.done_releases, u.skipped_releases, u.in_progress_releases)
     IN (SELECT d::int[], s::int[], p::int[] FROM unnest(:done, :skipped, :in_progress) AS g(d, s, p))
@@ -94,7 +96,8 @@ def page(
         session, f"{SELECT} FROM onboarding_users u", [IN_GROUPS], _values(groups), BY_NAME, cursor, limit, *TYPES
     )
     total = sum(group.people for group in groups)
-    return AffectedPage([_affected(row, counted) for row in rows], total, previous, following)
+    content = Contents()
+    return AffectedPage([_affected(row, counted, content) for row in rows], total, previous, following)
 
 
 def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator[Affected]:
@@ -106,8 +109,9 @@ def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator
         f"{SELECT} FROM onboarding_users u WHERE {IN_GROUPS} ORDER BY lower(u.name), u.user_id"
     ).bindparams(*TYPES)
     options = {"stream_results": True, "yield_per": 1000}
+    content = Contents()
     for row in session.execute(statement, _values(groups), execution_options=options):
-        yield _affected(row, counted)
+        yield _affected(row, counted, content)
 
 
 def _groups(counted: Counted, which: Which) -> list[Group]:
@@ -117,17 +121,12 @@ def _groups(counted: Counted, which: Which) -> list[Group]:
 
 def _values(groups: Sequence[Group]) -> dict[str, list[str]]:
     return {
-        status: ["{" + ",".join(map(str, group.releases[status])) + "}" for group in groups]
+        status: ["{" + ",".join(map(str, group.held[status].releases)) + "}" for group in groups]
         for status in ("done", "skipped", "in_progress")
     }
 
 
-def _affected(row: Row[Any], counted: Counted) -> Affected:
-    alone = Group(
-        {"done": row.done_releases, "skipped": row.skipped_releases, "in_progress": row.in_progress_releases},
-        people=1,
-        finished_once=0,
-        finished=(0, 0),
-    )
-    move = counted.move(alone)
+def _affected(row: Row[Any], counted: Counted, content: Contents) -> Affected:
+    held = content.of(row.done, row.skipped, row.in_progress)
+    move = counted.move(Group(held, people=1, finished_once=0, finished=(0, 0)))
     return Affected(row.user_id, row.name, row.email, move.before, move.after, move.percent_before, move.percent_after)
