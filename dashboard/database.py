@@ -42,7 +42,7 @@ class Database:
     def __init__(self, settings: Settings, *, application_name: str = "onboarding-dashboard") -> None:
         self.engine = _engine(settings, application_name)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._statements = sessionmaker(self.engine.execution_options(**EACH_ALONE), expire_on_commit=False)
+        self._alone = self.engine.execution_options(**EACH_ALONE)
         self.most_connections = settings.pool_size + MAX_OVERFLOW
         self.on_commit: Callable[[Tally], None] = lambda _: None
 
@@ -69,7 +69,7 @@ class Database:
 
         For readers, and for a write that is one statement; a savepoint or SET LOCAL has no meaning in it.
         """
-        with self._statements() as session:
+        with self._alone.connect() as connection, Session(connection, expire_on_commit=False) as session:
             yield session
             session.commit()
             self.on_commit(take(session))

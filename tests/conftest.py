@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url, sqlalchemy_url
 from dashboard.database import Database
-from tests.databases import Databases, remove
+from tests.databases import Databases, nodes_of, remove
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -52,6 +52,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops what pytest_configure started, also after an interrupt."""
     _cleanup.close()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Passes over what cannot be shown on this server."""
+    of_cluster, of_server = item.get_closest_marker("cluster"), item.get_closest_marker("one_server")
+    if not of_cluster and not of_server:
+        return
+    with _server() as server:
+        is_cluster = bool(nodes_of(server))
+    if of_cluster and not is_cluster:
+        pytest.skip("this server has no Citus; TEST_DATABASE_URL can lead to one that has")
+    if of_server and is_cluster:
+        pytest.skip(of_server.args[0])
 
 
 def _start_server() -> str:

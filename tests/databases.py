@@ -42,8 +42,11 @@ SELECT setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_class ON oid =
 """
 
 
-def make(server: Server, name: str, template: str, address: Address) -> None:
-    """Makes a migrated database: a copy of the template, or on a cluster a new one, distributed over its nodes."""
+def make(server: Server, name: str, template: str, address: Address, *, distributed: bool = True) -> None:
+    """Makes a migrated database: a copy of the template, or on a cluster a new one on each node, distributed over them.
+
+    `distributed=False`: on a cluster it is left empty.
+    """
     nodes = nodes_of(server)
     if not nodes:
         server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -57,8 +60,9 @@ def make(server: Server, name: str, template: str, address: Address) -> None:
         for host, port, is_coordinator in nodes:
             add = "citus_set_coordinator_host" if is_coordinator else "citus_add_node"
             coordinator.execute(f"SELECT {add}(%s, %s)", (host, port))
-    migrate(address(name))
-    distribute(address(name))
+    if distributed:
+        migrate(address(name))
+        distribute(address(name))
 
 
 def distribute(url: str) -> cluster.Plan:

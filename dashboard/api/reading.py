@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 
 from flask import request
@@ -85,8 +86,12 @@ def _query(_: type[BaseModel], __: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def _header(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
-    names = [field.alias or name for name, field in model.model_fields.items()]
-    return {name: request.headers[name] for name in names if name in request.headers}
+    return {name: request.headers[name] for name in _names_of(model) if name in request.headers}
+
+
+@cache
+def _names_of(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:

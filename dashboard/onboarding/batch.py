@@ -36,7 +36,7 @@ WRITE = many.write(
     SELECT seen.user_id, :step_id AS step_id, :status AS status, seen.row_version
       FROM unnest(:people, :row_versions) AS seen (user_id, row_version))""",
     also_same=True,
-).bindparams(PEOPLE, SEEN, bindparam("step_id", type_=Text()), bindparam("status", type_=Text()))
+).bindparams(SEEN, bindparam("step_id", type_=Text()), bindparam("status", type_=Text()))
 # The event is the acknowledged write itself; only where the person stands is read after it.
 SAVED = text(f"""
 SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED.format(progress="now.progress")} AS finished
@@ -44,6 +44,7 @@ SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED.fo
   JOIN user_step_events e ON e.user_id = seen.user_id AND e.step_id = :step_id AND e.row_version = seen.row_version + 1
   JOIN onboarding_users u ON u.user_id = e.user_id
  CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+ WHERE {many.here("e")} AND {many.here("u")}
 """).bindparams(PEOPLE, SEEN)
 
 
@@ -58,12 +59,15 @@ def save(
     checked = _check(step_id, status, updates)
     attempt = progress.countable(attempt)
     seen = {one.user_id: one.row_version for one in updates}
-    values = {"people": list(seen), "row_versions": list(seen.values()), "step_id": step_id, "status": checked}
-    said = {"actor": actor.key, "source": actor.source, "comment": "", "attempt": attempt}
-    written = many.save(session, WRITE, list(seen), checked, values | said)
-    if not written:
+    values = {"step_id": step_id, "status": checked, "attempt": attempt}
+    said = {"actor": actor.key, "source": actor.source, "comment": ""}
+    found: dict[str, Saved | Refusal] = {}
+    for group in many.groups(session, list(seen)):
+        of_group = {"row_versions": [seen[user_id] for user_id in group]}
+        written = many.save(session, WRITE, group, checked, values | said | of_group)
+        found |= _saved(session, step_id, checked, {one: seen[one] for one in written})
+    if not found:
         steps.get_live(session, step_id)
-    found: dict[str, Saved | Refusal] = dict(_saved(session, step_id, checked, {one: seen[one] for one in written}))
     rest = {user_id: row_version for user_id, row_version in seen.items() if user_id not in found}
     found |= many.refuse(session, actor, step_id, checked, rest, attempt)
     return [found[user_id] for user_id in seen]

@@ -97,7 +97,8 @@ CHOOSE = text("""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
   FROM unnest(:people) AS chosen(user_id)
-  LEFT JOIN effective_user_steps v ON v.user_id = chosen.user_id AND v.step_id = :step_id
+  LEFT JOIN effective_user_steps v
+       ON v.user_id = chosen.user_id AND v.user_id = ANY(:people) AND v.step_id = :step_id
 """).bindparams(bindparam("people", type_=ARRAY(Text)))
 FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
 
@@ -160,14 +161,15 @@ def get(session: Session, bulk_id: int) -> BulkChange:
 
 
 EFFECT = text(f"""
-SELECT count(*) FILTER (WHERE was < 100 AND will >= 100) AS reach, count(*) FILTER (WHERE was = 100 AND will < 100) AS fall
-  FROM (SELECT now.was, now.was + 100.0 * s.weight / nullif((SELECT sum(weight) FROM steps), 0)
-               * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS will
+SELECT count(*) FILTER (WHERE was < 100 AND was + part >= 100) AS reach,
+       count(*) FILTER (WHERE was = 100 AND was + part < 100) AS fall
+  FROM (SELECT {PERCENT.replace("::int", "::numeric")} AS was,
+               100.0 * s.weight / nullif((SELECT sum(weight) FROM steps), 0)
+               * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part
           FROM bulk_changes b
           JOIN steps s ON s.step_id = b.step_id
           JOIN bulk_change_people p ON p.bulk_id = b.id
           JOIN onboarding_users u ON u.user_id = p.user_id
-         CROSS JOIN LATERAL (SELECT {PERCENT.replace("::int", "::numeric")} AS was) now
          WHERE b.id = :id) moved
 """)
 
@@ -205,23 +207,22 @@ def members(
 # Carrying it out ------------------------------------------------------------------------------------------------------
 
 TURN = text("""
-SELECT user_id FROM bulk_change_people
- WHERE bulk_id = :id AND outcome IS NULL ORDER BY user_id LIMIT :batch FOR UPDATE
+SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome IS NULL ORDER BY user_id LIMIT :batch
 """)
 WRITE = many.write("""(
     SELECT p.user_id, b.step_id, b.status, p.row_version
       FROM bulk_change_people p JOIN bulk_changes b ON b.id = p.bulk_id
-     WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""").bindparams(many.PEOPLE)
+     WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""")
 CHANGED = text("""
 UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
 """).bindparams(many.PEOPLE)
 ACCOUNT = text("""
 UPDATE bulk_change_people p
-   SET outcome = CASE WHEN v.user_id IS NULL THEN 'gone' WHEN v.status = b.status THEN 'same' ELSE 'moved' END
-  FROM bulk_changes b, unnest(:people) AS turn(user_id)
-  LEFT JOIN effective_user_steps v ON v.user_id = turn.user_id
-       AND v.step_id = (SELECT step_id FROM bulk_changes WHERE id = :id)
- WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = turn.user_id
+   SET outcome = coalesce((SELECT CASE WHEN v.status = b.status THEN 'same' ELSE 'moved' END
+                             FROM effective_user_steps v
+                            WHERE v.user_id = p.user_id AND v.user_id = ANY(:people) AND v.step_id = b.step_id), 'gone')
+  FROM bulk_changes b
+ WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = ANY(:people)
 RETURNING p.user_id, p.row_version, p.outcome
 """).bindparams(many.PEOPLE)
 
@@ -235,17 +236,18 @@ def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -
     if bulk.finished_at:
         return bulk
     steps.get_live(session, bulk.step_id)
-    run(session, "UPDATE bulk_changes SET started_at = coalesce(started_at, now()) WHERE id = :id", {"id": bulk_id})
+    # and who comes at the same time waits here
+    run(session, "UPDATE bulk_changes SET started_at = least(started_at, now()) WHERE id = :id", {"id": bulk_id})
     people = list(session.scalars(TURN, {"id": bulk_id, "batch": batch}))
-    if people:
-        _carry_out(session, actor, bulk, people)
+    for group in many.groups(session, people):
+        _carry_out(session, actor, bulk, group)
     bulk = get(session, bulk_id)
     return bulk if bulk.waiting else _finished(session, actor, bulk)
 
 
 def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[str]) -> None:
     said = {"actor": actor.key, "source": "bulk", "comment": bulk.comment}
-    written = many.save(session, WRITE, people, bulk.status, {"id": bulk.id, "people": people, **said})
+    written = many.save(session, WRITE, people, bulk.status, {"id": bulk.id, **said})
     session.execute(CHANGED, {"id": bulk.id, "people": written})
     if rest := sorted(set(people).difference(written)):
         told = session.execute(ACCOUNT, {"id": bulk.id, "people": rest})

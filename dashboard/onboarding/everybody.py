@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.impact import Counts, Group, Rules, Spread, rules, tally
+from dashboard.onboarding.impact import Contents, Counts, Group, Rules, Spread, rules, tally
 from dashboard.onboarding.progress import REOPENED_AT
 
 LONGEST = 3
@@ -41,8 +40,11 @@ class Overview:
     """How onboarding goes. `new` and `newly_finished` are of the last 30 days.
 
     `idle` people have not finished, and had no activity for 14 days. `stuck` has the live steps at which somebody is.
+    `counted_at` is when they were counted, under these `rules`.
     """
 
+    counted_at: datetime
+    rules: Rules
     spread: Spread
     funnel: Mapping[str, Counts]
     new: int
@@ -59,7 +61,8 @@ ACTIVITY = "coalesce(last_activity_at, created_at)"
 IDLE = f"{ACTIVITY} < now() - interval '14 days'"
 
 CENSUS = text(f"""
-SELECT done_releases, skipped_releases, in_progress_releases, standing, count(*) AS people,
+SELECT done_releases::text AS done, skipped_releases::text AS skipped, in_progress_releases::text AS in_progress,
+       standing, count(*) AS people,
        count(finished_at) AS finished_once, count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished,
        count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new,
        count(*) FILTER (WHERE finished_at > now() - interval '30 days') AS newly_finished,
@@ -87,10 +90,14 @@ class Counted:
 
 def overview(session: Session) -> Overview:
     """How everybody stands now, from one pass over the people; `funnel` has each step that was ever released."""
-    counted = [Counted(_group(row), row) for row in session.execute(CENSUS)]
+    counted_at = datetime.now(UTC)
+    content = Contents()
+    counted = [Counted(_group(row, content), row) for row in session.execute(CENSUS)]
     known = rules(session)
     spread, funnel = tally([one.group for one in counted], known)
     return Overview(
+        counted_at,
+        known,
         spread,
         funnel,
         new=sum(one.row.new for one in counted),
@@ -100,16 +107,15 @@ def overview(session: Session) -> Overview:
     )
 
 
-def _group(row: Row[Any]) -> Group:
-    done, skipped, in_progress = row.done_releases, row.skipped_releases, row.in_progress_releases
-    releases: dict[Status, list[int]] = {"done": done, "skipped": skipped, "in_progress": in_progress}
-    return Group(row.standing, releases, row.people, row.finished_once, (row.finished, row.finished))
+def _group(row: Row[Any], content: Contents) -> Group:
+    held = content.of(row.done, row.skipped, row.in_progress)
+    return Group(row.standing, held, row.people, row.finished_once, (row.finished, row.finished))
 
 
 def _stuck(session: Session, counted: Sequence[Counted], known: Rules) -> dict[str, Stuck]:
     at_step: dict[str, list[Row[Any]]] = defaultdict(list)
     for one in counted:
-        for release in one.group.releases["in_progress"]:
+        for release in one.group.held["in_progress"].releases:
             recorded = known.recorded[release]
             if recorded.weight and recorded.keeps["in_progress"]:
                 at_step[recorded.step_id].append(one.row)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -31,9 +32,36 @@ class Recorded:
     keeps: Mapping[Status, bool]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """What one of the three arrays of people's rows holds. Of each content there is one in a census: it is itself a key."""
+
+    releases: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
+class Group:
+    """People whose rows hold the same, which `standing` stands for. Of them `finished_once` have ever finished, and
+    `finished` of those not been reopened since: before and after the release that is being counted."""
+
+    standing: int
+    held: Mapping[Status, Held]
+    people: int
+    finished_once: int
+    finished: tuple[int, int]
+
+    def count_finished(self, percent: int, *, after: bool = False) -> int:
+        """How many count as finished when the group is at `percent` (docs/model.md, rule 8)."""
+        return self.finished_once if percent == 100 else self.finished[after]
+
+
+@dataclass(frozen=True)
 class Rules:
-    """What the releases say at one moment: each one's worth, the sum of live weights, the newest reopening."""
+    """What the releases say at one moment: each one's worth, the sum of live weights, the newest reopening.
+
+    What an array's content is worth is worked out once: there may be as many groups as people, but each of them is a
+    combination of three contents, of which there are few.
+    """
 
     recorded: Mapping[int, Recorded]
     total: int
@@ -51,38 +79,42 @@ class Rules:
 
     def status_of(self, step_id: str, group: Group) -> Status:
         """What the group's recorded status of the step counts as."""
-        for status, releases in group.releases.items():
-            for release in releases:
-                recorded = self.recorded[release]
-                if recorded.step_id == step_id:
-                    return status if recorded.keeps[status] else "todo"
+        known = self._statuses.setdefault(step_id, {})
+        for status, held in group.held.items():
+            if (status, held) not in known:
+                known[status, held] = self._status_in(step_id, status, held)
+            if found := known[status, held]:
+                return found
         return "todo"
 
     def percent(self, group: Group) -> int:
         """The group's progress, 0 to 100, rounded down."""
-        points = sum(
-            self.recorded[release].weight
-            for status in ("done", "skipped")
-            for release in group.releases[status]
-            if self.recorded[release].keeps[status]
-        )
-        return 100 * points // self.total if self.total else 0
+        if not self.total:
+            return 0
+        return 100 * (self._points_of("done", group) + self._points_of("skipped", group)) // self.total
 
+    @cached_property
+    def _statuses(self) -> dict[str, dict[tuple[Status, Held], Status | None]]:
+        return {}
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """People whose rows hold the same, which `standing` stands for. Of them `finished_once` have ever finished, and
-    `finished` of those not been reopened since: before and after the release that is being counted."""
+    def _status_in(self, step_id: str, status: Status, held: Held) -> Status | None:
+        """What the step's status counts as when it is recorded in this array; None: it is not."""
+        for release in held.releases:
+            recorded = self.recorded[release]
+            if recorded.step_id == step_id:
+                return status if recorded.keeps[status] else "todo"
+        return None
 
-    standing: int
-    releases: Mapping[Status, list[int]]
-    people: int
-    finished_once: int
-    finished: tuple[int, int]
+    @cached_property
+    def _points(self) -> dict[Status, dict[Held, int]]:
+        return {"done": {}, "skipped": {}}
 
-    def count_finished(self, percent: int, *, after: bool = False) -> int:
-        """How many count as finished when the group is at `percent` (docs/model.md, rule 8)."""
-        return self.finished_once if percent == 100 else self.finished[after]
+    def _points_of(self, status: Status, group: Group) -> int:
+        held, known = group.held[status], self._points[status]
+        if held not in known:
+            recorded = (self.recorded[release] for release in held.releases)
+            known[held] = sum(one.weight for one in recorded if one.keeps[status])
+        return known[held]
 
 
 RULES = text("""
@@ -95,9 +127,10 @@ SELECT r.id, r.step_id, s.weight,
   JOIN steps s ON s.step_id = r.step_id
 """)
 
+# The arrays as text, which is the key of their content.
 CENSUS = text(f"""
-SELECT done_releases, skipped_releases, in_progress_releases, min(standing) AS standing, count(*) AS people,
-       count(finished_at) AS finished_once,
+SELECT done_releases::text, skipped_releases::text, in_progress_releases::text, min(standing) AS standing,
+       count(*) AS people, count(finished_at) AS finished_once,
        count(*) FILTER (WHERE finished_at > coalesce(:reopened_before, {REOPENED_AT})) AS finished_before,
        count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished_after
   FROM onboarding_users
@@ -125,16 +158,25 @@ def census(session: Session, reopened_before: datetime | None = None) -> list[Gr
 
     Ask for the rules after the census, never before: then they know every release that a row can name.
     """
+    content = Contents()
     return [
-        Group(
-            row.standing,
-            {"done": row[0], "skipped": row[1], "in_progress": row[2]},
-            row.people,
-            row.finished_once,
-            (row.finished_before, row.finished_after),
+        Group(standing, content.of(*arrays), people, finished_once, (before, after))
+        for *arrays, standing, people, finished_once, before, after in session.execute(
+            CENSUS, {"reopened_before": reopened_before}
         )
-        for row in session.execute(CENSUS, {"reopened_before": reopened_before})
     ]
+
+
+class Contents(dict[str, Held]):
+    """The contents of arrays by the text that PostgreSQL writes for them: `{}`, `{1,5}`."""
+
+    def __missing__(self, written: str) -> Held:
+        held = self[written] = Held([int(release) for release in written[1:-1].split(",") if release])
+        return held
+
+    def of(self, done: str, skipped: str, in_progress: str) -> dict[Status, Held]:
+        """What a row holds."""
+        return {"done": self[done], "skipped": self[skipped], "in_progress": self[in_progress]}
 
 
 Counts = dict[Status, int]
@@ -259,8 +301,8 @@ class Counted:
         # Releases of one step are numbered and given ids in one order.
         return any(
             release >= release_id and self.before.recorded[release].step_id == self.step_id
-            for releases in group.releases.values()
-            for release in releases
+            for held in group.held.values()
+            for release in held.releases
         )
 
 
@@ -310,11 +352,21 @@ def funnel(session: Session) -> dict[str, Counts]:
 def tally(groups: Sequence[Group], known: Rules) -> tuple[Spread, dict[str, Counts]]:
     """How far everybody is, and people by status for each step that was ever released."""
     spread = Spread()
-    counts = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
+    holding: dict[Status, Counter[Held]] = {status: Counter() for status in STATUSES}
     for group in groups:
         percent = known.percent(group)
         spread.people[percent] += group.people
         spread.finished += group.count_finished(percent)
-        for step_id, of_step in counts.items():
-            of_step[known.status_of(step_id, group)] += group.people
+        for status, held in group.held.items():
+            holding[status][held] += group.people
+    counts = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
+    for status, contents in holding.items():
+        for held, people in contents.items():
+            for release in held.releases:
+                recorded = known.recorded[release]
+                if recorded.keeps[status]:
+                    counts[recorded.step_id][status] += people
+    everybody = spread.people.total()
+    for of_step in counts.values():
+        of_step["todo"] = everybody - sum(of_step.values())
     return spread, counts

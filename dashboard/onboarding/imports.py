@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, BinaryIO
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import many
@@ -33,7 +34,7 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
-from dashboard.onboarding.people import index
+from dashboard.onboarding.people import INDEX, index
 from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
@@ -41,6 +42,8 @@ LONGEST_LINE = 1_000_000
 LONGEST = {"user_id": 200, "name": 200, "email": 320}
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
 TOLD_EVERY = 5_000
+AT_ONCE = 10_000
+"""People who are there already, written in one statement at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def import_csv(
     _find_repeated(session, problems)
     if problems.total:
         raise BadRows(problems.listed, problems.total)
-    return _write(session, actor, progress)
+    return _write(session, actor, list(columns.steps), progress)
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -276,59 +279,58 @@ SELECT p.user_id, p.name, p.email, c.done_releases, c.skipped_releases, c.in_pro
 """
 
 # Somebody new was To do under release 1 with row_version 1 (docs/model.md, rule 3): this write makes the next one.
-NEW_STEPS = """
-WITH written AS (
-    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
-    SELECT p.user_id, s.step_id,
-           CASE substr(p.codes, s.place, 1) WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' ELSE 'in_progress' END,
-           s.release_id, s.number + 1, now(), :actor
-      FROM import_people p CROSS JOIN import_steps s
-     WHERE substr(p.codes, s.place, 1) IN ('d', 's', 'i')
-       AND NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)
-     ORDER BY 1, 2
- RETURNING *
-)
+FIRST_STATUSES = """
+SELECT p.user_id, s.step_id,
+       CASE substr(p.codes, s.place, 1) WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' ELSE 'in_progress' END AS status,
+       s.release_id, s.number + 1 AS row_version
+  FROM import_people p CROSS JOIN import_steps s
+ WHERE substr(p.codes, s.place, 1) IN ('d', 's', 'i')
+   AND NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)
+ ORDER BY 1, 2
+"""
+NEW_STEPS = f"""
+INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+SELECT user_id, step_id, status, release_id, row_version, now(), :actor FROM ({FIRST_STATUSES}) written
+"""
+NEW_EVENTS = f"""
 INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id)
-SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_version, release_id FROM written
+SELECT user_id, step_id, now(), :actor, 'import', 'todo', status, row_version, release_id FROM ({FIRST_STATUSES}) written
 """
 
 INDEX_NEW = index(
     "import_people p", "WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id) ORDER BY user_id"
 )
 
-RENAMED = """
+# In the order in which many are locked, see many.groups.
+KNOWN_LINES = text("""
+SELECT shard_of(p.user_id) AS shard, p.user_id, p.name, p.email, p.codes
+  FROM import_people p JOIN import_known k USING (user_id) ORDER BY 1, 2
+""")
+RENAMED = text("""
 UPDATE onboarding_users u
    SET name = coalesce(nullif(p.name, ''), u.name), email = coalesce(nullif(p.email, ''), u.email)
-  FROM import_people p JOIN import_known k USING (user_id)
- WHERE u.user_id = p.user_id AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
-"""
-
-INDEX_KNOWN = index(where="WHERE user_id IN (SELECT user_id FROM import_known)")
-
-WANTED = """
-ON COMMIT DROP AS
-SELECT p.user_id, s.step_id,
-       CASE substr(p.codes, s.place, 1)
-            WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' WHEN 'i' THEN 'in_progress' ELSE 'todo' END AS status
-  FROM import_people p JOIN import_known k USING (user_id) CROSS JOIN import_steps s
- WHERE substr(p.codes, s.place, 1) <> '.'
-"""
-
-# The people before their rows and in the order of their ids, as every write does: nobody waits in a circle.
-LOCKED = """
-SELECT FROM onboarding_users u JOIN import_known k USING (user_id) ORDER BY u.user_id FOR NO KEY UPDATE OF u
-"""
-CHANGED = many.write("(SELECT user_id, step_id, status, NULL::int AS row_version FROM import_wanted)")
-FINISHED = many.finish("import_known")
+  FROM unnest(:people, :names, :emails) AS p (user_id, name, email)
+ WHERE u.user_id = p.user_id AND u.user_id = ANY(:people)
+   AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
+RETURNING u.user_id
+""").bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("people", "names", "emails")))
+CHANGED = many.write("""(
+    SELECT p.user_id, s.step_id, NULL::int AS row_version,
+           CASE substr(p.codes, s.place::int, 1)
+                WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' WHEN 'i' THEN 'in_progress' ELSE 'todo' END AS status
+      FROM unnest(:people, :codes) AS p (user_id, codes)
+     CROSS JOIN unnest(:steps) WITH ORDINALITY AS s (step_id, place)
+     WHERE substr(p.codes, s.place::int, 1) <> '.')""").bindparams(
+    *(bindparam(name, type_=ARRAY(Text)) for name in ("codes", "steps"))
+)
 
 
-def _write(session: Session, actor: Actor, progress: Progress) -> Imported:
+def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progress) -> Imported:
     values = {"actor": actor.key, "source": "import", "comment": ""}
     people = session.execute(text("SELECT count(*) FROM import_people")).scalar_one()
-    steps = session.execute(text("SELECT count(*) FROM import_steps")).scalar_one()
     known = stage(session, "import_known", KNOWN)
     run(session, "ANALYZE import_people, import_known")
-    with loading(session, (people - known) * steps):
+    with loading(session, (people - known) * len(steps)):
         progress("Adding people", 0, people)
         new = run(session, NEW_PEOPLE)
         if known + new != people:
@@ -336,8 +338,9 @@ def _write(session: Session, actor: Actor, progress: Progress) -> Imported:
         run(session, INDEX_NEW)
         progress("Adding their steps", new, people)
         statuses = run(session, NEW_STEPS, values)
+        run(session, NEW_EVENTS, values)
     progress("Updating people", people - known, people)
-    renamed, changed, wanted = _update_known(session, values) if known else (0, 0, 0)
+    renamed, changed, wanted = _update_known(session, values | {"steps": steps}) if known else (0, 0, 0)
     if new > people // 2:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     done = Imported(new, renamed, statuses + changed, wanted - changed)
@@ -349,11 +352,16 @@ def _write(session: Session, actor: Actor, progress: Progress) -> Imported:
 
 def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int]:
     """Renames and writes on top of what people already had: people renamed, statuses written, statuses asked for."""
-    session.execute(text(LOCKED))
-    renamed = run(session, RENAMED)
-    run(session, INDEX_KNOWN)
-    wanted = stage(session, "import_wanted", WANTED)
-    run(session, "ANALYZE import_wanted")
-    changed = session.execute(CHANGED, values).one().written
-    run(session, FINISHED)
+    renamed = changed = wanted = 0
+    lines = session.execute(KNOWN_LINES, execution_options={"yield_per": AT_ONCE})
+    for part in lines.partitions():
+        for _, of_shard in groupby(part, key=lambda line: line.shard):
+            _, people, names, emails, codes = (list(column) for column in zip(*of_shard, strict=True))
+            many.lock(session, people)
+            of_group = {"people": people, "names": names, "emails": emails}
+            if found := session.scalars(RENAMED, of_group).all():
+                session.execute(INDEX, {"people": found})
+            renamed += len(found)
+            changed += len(many.save(session, CHANGED, people, "done", values | {"codes": codes}))
+            wanted += sum(len(code) - code.count(".") for code in codes)
     return renamed, changed, wanted

@@ -107,7 +107,7 @@ SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS defini
 """)
 # Also the owner of the tables: to anybody else the keys are not theirs to take off.
 IS_MOST = text("""
-SELECT (SELECT count(*) FROM (SELECT FROM user_steps LIMIT :rows) there) < :rows
+SELECT (SELECT count(*) FROM (SELECT 1 FROM user_steps LIMIT :rows) there) < :rows
    AND (SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class
          WHERE oid IN ('onboarding_users'::regclass, 'user_search'::regclass, 'user_steps'::regclass,
                        'user_step_events'::regclass, 'step_releases'::regclass))

@@ -1,6 +1,6 @@
 """The checked write of progress.py for many rows in one statement: what imports, bulk changes and batches share.
 
-Whoever calls it has locked the people (or the rows) in the order of their ids, so that two at once cannot deadlock.
+The people are locked group by group, each in the order of their ids, so that two at once cannot deadlock.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ def write(wanted: str, *, also_same: bool = False) -> TextClause:
     """Gives each row of `wanted` (user_id, step_id, status, row_version; null: whichever it is) its status.
 
     It writes those that are at that row_version and have another status (`also_same`: or that one), with their events,
-    and answers with how many were `written`, and whose. Binds :actor, :source, :comment and :attempt (0 unless given).
+    and answers with how many were `written`, and whose. Binds :actor, :source, :comment, :attempt (0 unless given), and
+    :people, all of whom the rows are: a group of `groups`, for in a cluster the statement goes to one node.
     """
     another = "" if also_same else "AND v.status <> w.status"
     return text(f"""
 WITH before AS MATERIALIZED (
     SELECT v.*, w.status AS wanted
       FROM {wanted} w JOIN effective_user_steps v USING (user_id, step_id)
-     WHERE v.step_version IS NOT NULL {another}
+     WHERE {here("v")} AND v.step_version IS NOT NULL {another}
        AND v.row_version = coalesce(w.row_version, v.row_version)
 ), updated AS (
     UPDATE user_steps us
        SET status = b.wanted, release_id = b.current_release_id, row_version = b.row_version + 1,
            updated_at = now(), updated_by = :actor
       FROM before b
-     WHERE us.user_id = b.user_id AND us.step_id = b.step_id
+     WHERE us.user_id = b.user_id AND {here("us")} AND us.step_id = b.step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
  RETURNING us.user_id, us.step_id, b.status, b.wanted, b.row_version, b.current_release_id, b.recorded_status,
            b.recorded_release_id
@@ -65,7 +66,7 @@ WITH before AS MATERIALIZED (
     UPDATE onboarding_users u
        SET {", ".join(_array(status) for status in ARRAYS)},
            last_activity_at = greatest(u.last_activity_at, now())
-      FROM moved m WHERE u.user_id = m.user_id
+      FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
@@ -75,8 +76,18 @@ WITH before AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM written) AS written, ARRAY(SELECT user_id FROM written) AS people
 """).bindparams(
-        *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")), bindparam("attempt", 0, Integer())
+        *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")),
+        bindparam("attempt", 0, Integer()),
+        PEOPLE,
     )
+
+
+def here(table: str) -> str:
+    """That its rows are of :people, where each is looked up by a join too: this tells a cluster on which node they lie.
+
+    An OR, though it adds nobody: no index is asked for it, and else every look-up of one would sort the whole array.
+    """
+    return f"({table}.user_id = ANY(:people) OR {table}.user_id = (:people)[1])"
 
 
 def _array(status: str) -> str:
@@ -90,31 +101,38 @@ def _moves(status: str) -> str:
            array_agg(current_release_id) FILTER (WHERE wanted = '{status}') AS {status}_in"""
 
 
-def finish(people: str) -> str:
-    """SQL that remembers who of `people` (user_id) has come to 100 %, and does not count as finished (rule 8)."""
-    return f"""
-UPDATE onboarding_users u SET finished_at = now()
-  FROM {people} k
- WHERE u.user_id = k.user_id AND {TO_REMEMBER} AND {PERCENT} = 100
-"""
-
-
 # Saves of chosen people ----------------------------------------------------------------------------------------------
 
+GROUPS = text("""
+SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
+ GROUP BY shard_of(user_id) ORDER BY shard_of(user_id)
+""").bindparams(PEOPLE)
 LOCK = text("""
 SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
 """).bindparams(PEOPLE)
-FINISH = text(finish("(SELECT unnest(:people) AS user_id)")).bindparams(PEOPLE)
+FINISH = text(f"""
+UPDATE onboarding_users u SET finished_at = now() WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
+""").bindparams(PEOPLE)
+
+
+def groups(session: Session, people: Sequence[str]) -> list[list[str]]:
+    """The people, those of each shard together, in the one order in which everybody locks many: a single server has one."""
+    return list(session.scalars(GROUPS, {"people": people}))
+
+
+def lock(session: Session, group: Sequence[str]) -> None:
+    """Nobody else writes these people until the transaction ends; they are locked as a save locks its person."""
+    session.execute(LOCK, {"people": group})
 
 
 def save(
-    session: Session, statement: TextClause, people: Sequence[str], status: Status, values: Mapping[str, Any]
+    session: Session, statement: TextClause, group: Sequence[str], status: Status, values: Mapping[str, Any]
 ) -> list[str]:
-    """Locks these people, carries out a `write` that gives them `status`, and answers with who was written."""
-    session.execute(LOCK, {"people": people})
-    written: list[str] = session.execute(statement, values).one().people
+    """Locks the people of a group, carries out a `write` that gives them `status`, and answers with whose rows it wrote."""
+    lock(session, group)
+    written: list[str] = session.execute(statement, {"people": group, **values}).one().people
     tally.note(session, "save", values["source"], len(written))
-    if status in ("done", "skipped"):
+    if written and status in ("done", "skipped"):
         session.execute(FINISH, {"people": written})
     return written
 

@@ -19,6 +19,7 @@ from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
+from dashboard.onboarding.straight import Straight
 
 log = structlog.get_logger("dashboard.progress")
 
@@ -194,6 +195,7 @@ SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
     *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt")),
     bindparam("at", type_=DateTime(timezone=True)),
 )
+SAVE = Straight(WRITE)
 
 
 def save(
@@ -244,8 +246,8 @@ def save_at_once(
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
     check_key("step", step_id)
-    saved = session.execute(
-        WRITE,
+    written = SAVE.rows(
+        session,
         {
             "user_id": user_id,
             "step_id": step_id,
@@ -257,11 +259,11 @@ def save_at_once(
             "comment": comment.strip(),
             "at": at,
         },
-    ).one_or_none()
-    if saved is None:
-        return None
-    tally.note(session, "save", actor.source)
-    return Saved(user_id, step_id, checked, *saved)
+    )
+    for saved in written:
+        tally.note(session, "save", actor.source)
+        return Saved(user_id, step_id, checked, *saved)
+    return None
 
 
 def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wanted]) -> list[Outcome]:
@@ -388,7 +390,8 @@ ONE_STEP = text(f"{OF_PERSON} AND v.step_id = :step_id")
 OF_PEOPLE = text(
     STEPS.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
 ).bindparams(bindparam("people", type_=ARRAY(Text)))
-CHECKLIST = text(f"""
+CHECKLIST = Straight(
+    short(f"""
 SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_person.*
   FROM onboarding_users u
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
@@ -396,6 +399,7 @@ SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_
  WHERE u.user_id = :user_id
  ORDER BY of_person.position, of_person.step_id
 """)
+)
 
 
 def steps_of(session: Session, user_id: str) -> list[UserStep]:
@@ -408,11 +412,12 @@ def steps_of(session: Session, user_id: str) -> list[UserStep]:
 def checklist_of(session: Session, user_id: str) -> Checklist:
     """All that the host's front end shows of a person, in one query. Raises NotFound."""
     check_key("person", user_id)
-    rows = session.execute(CHECKLIST, {"user_id": user_id}).all()
+    rows = CHECKLIST.rows(session, {"user_id": user_id})
     if not rows:
         raise NotFound("person", user_id)
-    first = rows[0]
-    return Checklist(first.progress, first.finished, [UserStep(*row[2:]) for row in rows if row.step_id is not None])
+    progress, finished, *_ = rows[0]
+    # someone has a row of their own even where no step is live
+    return Checklist(progress, finished, [UserStep(*step) for _, _, *step in rows if step[0] is not None])
 
 
 def step_of(session: Session, user_id: str, step_id: str) -> UserStep:

@@ -172,10 +172,13 @@ def checklist(session: Session) -> list[Step]:
     return _steps(session, None)
 
 
+# asked by every page
+DRAFTS = text("SELECT count(*) FROM onboarding_step_definitions WHERE state = 'draft'")
+
+
 def drafts_waiting(session: Session) -> int:
     """How many steps have a draft. One query, of the few rows of drafts."""
-    d = models.Definition
-    return session.scalar(select(func.count()).where(d.state == "draft")) or 0
+    return int(session.execute(DRAFTS).scalar_one())
 
 
 def get(session: Session, step_id: str) -> Step:
@@ -196,7 +199,7 @@ def get_live(session: Session, step_id: str) -> Step:
     return step
 
 
-def _steps(session: Session, step_id: str | None) -> list[Step]:
+def _checklist() -> Select[Any]:
     d, s, r, past = models.Definition, models.Step, CURRENT, PAST
     # Of each step only two definitions matter here, however many versions it has had: the live or last one, the draft.
     newest = (
@@ -206,15 +209,21 @@ def _steps(session: Session, step_id: str | None) -> list[Step]:
         .limit(1)
         .scalar_subquery()
     )
-    rows = (
+    return (
         select(s.position, s.current_release_id, r.number, d.__table__)
         .join(d, d.step_id == s.step_id)
         .outerjoin(r, r.id == s.current_release_id)
         .where((d.state == "draft") | (d.version == newest))
         .order_by(s.position, s.step_id, d.version)
     )
-    if step_id is not None:
-        rows = rows.where(s.step_id == step_id)
+
+
+# asked by most pages, and so put together once
+CHECKLIST = _checklist()
+
+
+def _steps(session: Session, step_id: str | None) -> list[Step]:
+    rows = CHECKLIST if step_id is None else CHECKLIST.where(models.Step.step_id == step_id)
     grouped: dict[str, list[Row[Any]]] = {}
     for row in session.execute(rows):
         grouped.setdefault(row.step_id, []).append(row)

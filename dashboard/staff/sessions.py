@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Update, func, select, update
+from sqlalchemy import ColumnElement, Text, Update, bindparam, func, literal, select, update
 from sqlalchemy.orm import Session
 
 from dashboard.models import StaffAccount, StaffSession
@@ -68,16 +68,7 @@ def load(session: Session, secret: str, *, demo: bool = False, visit: bool = Tru
 
     After a change of the role the session goes on under another secret, so that whoever knew the old one is left behind.
     """
-    found = session.execute(
-        select(
-            StaffAccount,
-            StaffSession.id,
-            (StaffSession.last_seen_at < func.now() - SEEN_EVERY).label("visit_due"),
-            StaffSession.renewal_due,
-        )
-        .join(StaffSession, StaffSession.account_id == StaffAccount.id)
-        .where(_known_by(secret), is_open(), StaffAccount.disabled_at.is_(None))
-    ).one_or_none()
+    found = session.execute(LOAD, {"own": digest(secret)}).one_or_none()
     if found is None or not may_sign_in(found.StaffAccount.email, demo=demo):
         return None
     if found.visit_due and visit:
@@ -170,8 +161,11 @@ def _ending(email: str) -> Update:
 
 
 def _known_by(secret: str) -> ColumnElement[bool]:
-    """The session that has this secret, or had it a moment ago. Never null, so that it can be turned round."""
-    own = digest(secret)
+    return _has(literal(digest(secret)))
+
+
+def _has(own: ColumnElement[str]) -> ColumnElement[bool]:
+    """The session whose secret has this digest, or had it a moment ago. Never null, so that it can be turned round."""
     had_it = StaffSession.previous_id.is_not(None) & (StaffSession.previous_id == own)
     return (StaffSession.id == own) | (had_it & (StaffSession.renewed_at > func.now() - UNDER_WAY))
 
@@ -179,3 +173,16 @@ def _known_by(secret: str) -> ColumnElement[bool]:
 def is_open() -> ColumnElement[bool]:
     """The condition that a session is not over."""
     return (StaffSession.expires_at > func.now()) & (StaffSession.last_seen_at > func.now() - IDLE)
+
+
+# asked by every page, and so put together once
+LOAD = (
+    select(
+        StaffAccount,
+        StaffSession.id,
+        (StaffSession.last_seen_at < func.now() - SEEN_EVERY).label("visit_due"),
+        StaffSession.renewal_due,
+    )
+    .join(StaffSession, StaffSession.account_id == StaffAccount.id)
+    .where(_has(bindparam("own", type_=Text())), is_open(), StaffAccount.disabled_at.is_(None))
+)

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from dashboard.config import Settings
-from dashboard.database import transaction
+from dashboard.database import statements, transaction
 from dashboard.onboarding.actor import Actor, Source
 from dashboard.staff import sessions, standing
 from dashboard.staff.accounts import Account, actor_key
@@ -113,7 +113,7 @@ def load_staff() -> None:
     secret = session_secret()
     if not secret or request.endpoint == "static" or request.path.startswith(API_PREFIX):
         return
-    with transaction() as session:
+    with statements() as session:
         # what a page asks by itself keeps no session open
         found = sessions.load(session, secret, demo=settings().demo, visit=not asks_by_itself())
     if found is not None:

@@ -8,10 +8,9 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import everybody, history, releases, steps
+from dashboard.onboarding import everybody, history, recent, releases, steps
 from dashboard.onboarding.carryover import STATUSES, UNDOES, Release
 from dashboard.onboarding.steps import Definition
-from dashboard.onboarding.traffic import traffic
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
@@ -63,7 +62,7 @@ def show() -> ResponseReturnValue:
         writes = _writes(session, {step.step_id: title_of(step) for step in checklist})
         if wants_partial():
             return render("overview/_writes.html", writes=writes)
-        seen = everybody.overview(session)
+        seen = recent.overview(session)
         newest = releases.newest_first(session, limit=NEWEST)
         names = history.who(session, [release.released_by for release in newest])
     titles = {step.step_id: step.latest.fields.title for step in checklist}
@@ -87,7 +86,7 @@ def show() -> ResponseReturnValue:
 
 def _writes(session: Session, titles: dict[str, str]) -> Writes:
     period = period_from(request.args.get("period"))
-    return card(period, traffic(session, period), titles)
+    return card(period, recent.traffic(session, period), titles)
 
 
 def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
@@ -122,7 +121,7 @@ def as_csv() -> ResponseReturnValue:
 def _rows() -> Rows:
     with transaction() as session:
         checklist = steps.checklist(session)
-        seen = everybody.overview(session)
+        seen = recent.overview(session)
     yield ("step_id", "title", "version", "weight", *STATUSES, "in_progress_idle_14_days")
     for definition in (step.live for step in checklist if step.live):
         place = _place(definition, seen)

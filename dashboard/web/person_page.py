@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from dashboard.database import Session, transaction
+from dashboard.database import Session, statements, transaction
 from dashboard.onboarding import history, past, people, progress
 from dashboard.onboarding.carryover import STATUSES, Release, Status
 from dashboard.onboarding.errors import Invalid, NotFound
@@ -248,7 +248,7 @@ class PersonPage:
 
 def load(user_id: str, *, start: int = 0, happened: Mapping[str, Happened] = NOTHING) -> PersonPage:
     """The page; `happened` fills in the rows that it concerns. Raises NotFound."""
-    with transaction() as session:
+    with statements() as session:
         person = people.find(session, user_id)
         steps = progress.steps_of(session, user_id)
         timeline = history.timeline(session, user_id, person.created_at, start, HISTORY_LIMIT)

@@ -8,7 +8,7 @@ from flask import Flask, Response, current_app, g, make_response, render_templat
 from htmx_flask.extension import Htmx
 from jinja2 import StrictUndefined
 
-from dashboard.database import transaction
+from dashboard.database import statements
 from dashboard.onboarding import steps
 from dashboard.web import formats, marks
 
@@ -64,7 +64,7 @@ def drafts_waiting() -> int:
     """How many steps have a draft, for the navigation; 0 where nobody is signed in."""
     if g.get("account") is None:
         return 0
-    with transaction() as session:
+    with statements() as session:
         return steps.drafts_waiting(session)
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import impact, releases, steps
+from dashboard.onboarding import impact, recent, releases, steps
 from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StalePlan
 from dashboard.onboarding.steps import Definition, Step
@@ -32,14 +32,14 @@ def index() -> ResponseReturnValue:
 def _list_page(problems: Iterable[str] = (), *, status: int = 200) -> ResponseReturnValue:
     with transaction() as session:
         found = steps.checklist(session)
-        counts = impact.funnel(session)
+        seen = recent.overview(session)
     drafts = sum(1 for step in found if step.draft)
     return render(
         "steps/index.html",
         "steps/_steps.html",
         status=status,
         steps=found,
-        counts=counts,
+        seen=seen,
         total=checklist.total_of(found),
         title_of=checklist.title_of,
         problems=list(problems),
@@ -101,7 +101,7 @@ def show(step_id: str) -> ResponseReturnValue:
         place = checklist.find(session, step_id)
         versions = steps.versions(session, step_id)
         timeline = releases.newest_first(session, step_id)
-        counts = impact.funnel(session).get(step_id, impact.no_counts())
+        counts = recent.overview(session).funnel.get(step_id, impact.no_counts())
         editing = presence_card.read(session, place.step)
         names = checklist.names_of(session, place.step, timeline)
         back_to = _back_to(session, place.step)

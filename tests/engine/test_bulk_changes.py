@@ -93,6 +93,7 @@ def test_everybody_gets_the_status_by_a_write_of_their_own(three: Session, batch
     assert people_with_wrong_arrays(three) == []
 
 
+@pytest.mark.one_server("each node of a cluster has a clock of its own")
 @pytest.mark.parametrize("status", ["done", "skipped", "in_progress", "todo"])
 def test_it_is_what_saving_one_after_the_other_would_be(three: Session, status: str) -> None:
     a_release(three)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import batch, history, imports, invariants, loading, people, progress, releases
+from dashboard.onboarding import batch, history, imports, invariants, loading, many, people, progress, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid
@@ -373,7 +373,7 @@ def test_a_failure_while_writing_leaves_nothing(session: Session, monkeypatch: p
     a_person(session)
     session.commit()
     before = counts(session)
-    monkeypatch.setattr(imports, "FINISHED", "SELECT 1 / 0")
+    monkeypatch.setattr(many, "FINISH", text("SELECT 1 / 0"))
     with pytest.raises(Exception, match="division by zero"):
         load(session, HEADER + f"{ANNA},Anna Berg,,done,\n{BEN},Ben,,done,done\n")
     session.rollback()

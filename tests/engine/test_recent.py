@@ -1,0 +1,132 @@
+"""Figures of everybody: counted each time for few, told again for a while for many, and never over a release."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import everybody, recent, releases, traffic
+from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.everybody import Overview
+from dashboard.onboarding.traffic import Period, Traffic
+from tests.factories import ANNA, BEN, MAYA, STEP, a_person, a_release, a_save, a_step
+
+
+class Clock:
+    """A monotonic clock that is set by hand; counting takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def session(undone_session: Session) -> Session:
+    a_step(undone_session)
+    for user_id in (ANNA, BEN):
+        a_person(undone_session, user_id)
+    return undone_session
+
+
+@pytest.fixture
+def clock(session: Session, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """For the two of them as if they were many."""
+    clock, count = Clock(), everybody.overview
+
+    def slowly(session: Session) -> Overview:
+        clock.now += 1
+        return count(session)
+
+    monkeypatch.setattr(recent, "time", clock)
+    monkeypatch.setattr(recent, "MANY", 2)
+    monkeypatch.setattr(everybody, "overview", slowly)
+    return clock
+
+
+def done(session: Session) -> int:
+    return recent.overview(session).funnel[STEP]["done"]
+
+
+def test_few_are_counted_each_time(session: Session) -> None:
+    assert done(session) == 0
+    a_save(session, "done")
+    assert done(session) == 1
+
+
+def test_many_are_told_again_for_twenty_times_as_long_as_counting_took(session: Session, clock: Clock) -> None:
+    assert done(session) == 0
+    before = recent.overview(session)
+    a_save(session, "done")
+    clock.now += recent.TIMES - 0.1
+    assert recent.overview(session) is before
+    clock.now += 0.1
+    assert done(session) == 1
+    assert recent.overview(session).counted_at > before.counted_at
+
+
+def test_a_release_is_told_at_once(session: Session, clock: Clock) -> None:
+    a_save(session, "done")
+    assert done(session) == 1
+    a_release(session, STEP, Policy(done=False))
+    assert done(session) == 0
+    releases.roll_back(session, MAYA, STEP)
+    assert done(session) == 1
+
+
+def test_while_one_counts_the_others_are_told_what_there_is(
+    session: Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = recent.overview(session)
+    clock.now += recent.TIMES
+    told: list[Overview] = []
+    count = everybody.overview
+
+    def meanwhile(session: Session) -> Overview:
+        told.append(recent.overview(session))
+        return count(session)
+
+    monkeypatch.setattr(everybody, "overview", meanwhile)
+    assert recent.overview(session) is not before
+    assert told == [before]
+    assert told[0] is before
+
+
+def test_when_counting_failed_another_one_tries(
+    session: Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = recent.overview(session)
+    clock.now += recent.TIMES
+    with monkeypatch.context() as broken:
+        broken.setattr(everybody, "overview", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            recent.overview(session)
+    assert recent.overview(session) is before
+    clock.now += recent.PATIENCE_S
+    assert recent.overview(session) is not before
+
+
+def test_many_saves_are_told_again_for_a_while(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(recent, "time", clock)
+    monkeypatch.setattr(recent, "BUSY", 1)
+    assert recent.traffic(session, "24h").writes == 0
+    a_save(session, "done")
+    assert recent.traffic(session, "24h").writes == 1
+
+    clock.now += 1
+    count = traffic.traffic
+
+    def slowly(session: Session, period: Period) -> Traffic:
+        clock.now += 1
+        return count(session, period)
+
+    monkeypatch.setattr(traffic, "traffic", slowly)
+    assert recent.traffic(session, "24h").writes == 1
+    a_save(session, "todo")
+    clock.now += recent.TIMES - 0.1
+    assert recent.traffic(session, "24h").writes == 1
+    assert recent.traffic(session, "7d").writes == 2
+    clock.now += 0.1
+    assert recent.traffic(session, "24h").writes == 2

@@ -1,0 +1,58 @@
+"""Statements that go straight to psycopg: in the session's transaction, seen by listeners, with SQLAlchemy's errors."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.orm import Session
+
+from dashboard.database import Database
+from dashboard.models import User
+from dashboard.onboarding.straight import Straight
+from tests.factories import ANNA
+
+NAMES = Straight(text("SELECT name, '100 %', 1 / :divisor FROM onboarding_users WHERE user_id = :user_id"))
+PID = Straight(text("SELECT pg_backend_pid()"))
+
+
+def test_it_sees_what_its_transaction_has_not_committed(undone_session: Session) -> None:
+    undone_session.add(User(user_id=ANNA, name="Anna", email=""))
+    assert NAMES.rows(undone_session, {"user_id": ANNA, "divisor": 1}) == [("Anna", "100 %", 1)]
+
+
+def test_an_error_is_one_of_sqlalchemy_and_undoes_the_transaction(database: Database) -> None:
+    with pytest.raises(DataError) as refused, database.transaction() as session:
+        session.execute(text("INSERT INTO onboarding_users (user_id) VALUES (:user_id)"), {"user_id": ANNA})
+        NAMES.rows(session, {"user_id": ANNA, "divisor": 0})
+    assert isinstance(refused.value.orig, psycopg.errors.DivisionByZero)
+    assert not refused.value.connection_invalidated
+    with database.statements() as session:
+        assert NAMES.rows(session, {"user_id": ANNA, "divisor": 1}) == []
+
+
+@pytest.mark.parametrize("kind", ["transaction", "statements"])
+def test_a_connection_that_was_cut_is_not_used_again(database: Database, kind: str) -> None:
+    with pytest.raises(OperationalError) as cut, getattr(database, kind)() as session:
+        ((pid,),) = PID.rows(session, {})
+        with database.statements() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        PID.rows(session, {})
+    assert cut.value.connection_invalidated
+    for _ in range(3):
+        with database.statements() as session:
+            assert PID.rows(session, {}) != [(pid,)]
+
+
+def test_who_listens_to_the_engine_is_told(database: Database) -> None:
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    with database.statements() as session:
+        PID.rows(session, {})
+    event.remove(database.engine, "before_cursor_execute", note)
+    assert seen == [PID.sql]
