@@ -407,7 +407,7 @@ def _count(session: Session, chosen: Chosen) -> Count:
     if estimate > COUNTED or cost > CHEAP:
         return Count(estimate, exact=False)
     counted = text(
-        f"SELECT count(*) FROM (SELECT FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"
+        f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"
     ).bindparams(*chosen.types)
     people = session.execute(counted, chosen.values).scalar_one()
     return Count(people, exact=True) if people <= COUNTED else Count(max(people, estimate), exact=False)
