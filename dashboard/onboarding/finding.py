@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from itertools import chain, repeat
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
@@ -104,6 +105,7 @@ WITH found AS MATERIALIZED (SELECT * FROM standings)
 SELECT u.standing, {percent} AS percent FROM found u {where}
 """
 IN_STANDINGS = "u.standing = ANY(:standings)"
+AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
     "full": ARRAY(BigInteger),
@@ -132,7 +134,8 @@ class Chosen:
     @property
     def types(self) -> list[Any]:
         """The bind parameters that need their types said."""
-        return [bindparam(name, type_=TYPES[name]) for name in self.values if name in TYPES]
+        kinds = {name: name.partition("_of_")[0] for name in self.values}
+        return [bindparam(name, type_=TYPES[kind]) for name, kind in kinds.items() if kind in TYPES]
 
     @property
     def filtered(self) -> str:
@@ -140,10 +143,13 @@ class Chosen:
         return f"WHERE {' AND '.join(self.where)}" if self.where else ""
 
     @property
-    def in_any_standing(self) -> Chosen:
-        """The same without the choice of standings."""
-        values = {name: value for name, value in self.values.items() if name != "standings"}
-        return replace(self, where=[one for one in self.where if one != IN_STANDINGS], values=values)
+    def in_any_standing(self) -> list[str]:
+        """The conditions but for the choice of standings."""
+        return [condition for condition in self.where if condition != IN_STANDINGS]
+
+    def of_percent(self, percent: int) -> list[str]:
+        """The conditions on the people of standings that all come to this percent."""
+        return [condition.replace(AT_100, str(percent == 100)) for condition in self.in_any_standing]
 
     def estimate(self, session: Session) -> tuple[int, float]:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
@@ -193,14 +199,14 @@ def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> None:
     least, most = wanted.progress or (0, 100)
     found = [(row.percent, row.standing) for row in session.execute(text(statement), values)]
     chosen.standings.extend(
-        sorted((one for one in found if least <= one[0] <= most), reverse=wanted.sort == "furthest")
+        sorted((one for one in found if least <= one[0] <= most), key=lambda one: _place(wanted.sort, *one))
     )
     if wanted.status or wanted.progress:
         chosen.where.append(IN_STANDINGS)
         chosen.values["standings"] = [standing for _, standing in chosen.standings]
     if wanted.finished is not None:
         # docs/model.md, rule 8, with those who still are at 100 looked up by their standing
-        finished = f"(u.finished_at IS NOT NULL AND (u.standing = ANY(:full) OR u.finished_at > {REOPENED_AT}))"
+        finished = f"(u.finished_at IS NOT NULL AND ({AT_100} OR u.finished_at > {REOPENED_AT}))"
         chosen.where.append(finished if wanted.finished else f"NOT {finished}")
         chosen.values["full"] = [standing for percent, standing in chosen.standings if percent == 100]
 
@@ -257,49 +263,51 @@ def _order(session: Session, wanted: Filter, chosen: Chosen) -> Order:
     return replace(BY_WORDS, by=f"{BY_WORDS.by} || ''") if chosen.estimate(session)[0] < FEW else BY_WORDS
 
 
-# People of one percent are in the order of their standings, then of their ids: as the index of standings has them. The
-# first standing is the one in which the page starts.
+# People of one percent are in the order of their standings, then of their ids: as the index of standings has them.
 BY_PROGRESS = """
-WITH page AS MATERIALIZED (SELECT * FROM ({matching}) u ORDER BY place, user_id {down} LIMIT :limit)
+WITH page AS MATERIALIZED (SELECT * FROM ({matching}) u ORDER BY place, standing {down}, user_id {down} LIMIT :limit)
 """
-OF_STANDING = """
-(SELECT {place}::bigint AS place, u.* FROM {source} u
-  WHERE u.standing = :standing_{place} {also} ORDER BY u.user_id {down} LIMIT :limit)
+OF_PERCENT = """
+(SELECT {place} AS place, u.* FROM {source} u
+  WHERE u.standing = ANY(:standings_of_{place}) {also} ORDER BY u.standing {down}, u.user_id {down} LIMIT :limit)
 """
 FEW_MATCH = """
 SELECT g.place, u.*
   FROM {source} u JOIN unnest(:order) WITH ORDINALITY AS g (standing, place) ON g.standing = u.standing
  WHERE true {also}
 """
-LOOKED_INTO = (8, 32, 128)
-"""So many standings are looked into for a page: at first, then, and each time after that."""
+LOOKED_INTO = 4
+"""So many percents are looked into for a page at first; the next time four times as many."""
+
+OfPercent = tuple[int, list[int]]
+"""A percent, and the standings that come to it, in the order of the page."""
 
 
 def _page_by_progress(
     session: Session, wanted: Filter, chosen: Chosen, telling: str, cursor: str | None, limit: int
 ) -> tuple[list[Row[Any]], str | None, str | None]:
     direction, start = paging.read_cursor(wanted.sort, cursor)
-    backwards = direction == "before"
-    down = "DESC" if backwards else ""
-    percents = {standing: percent for percent, standing in chosen.standings}
-    standings = chosen.standings[::-1] if backwards else chosen.standings
-    begins = ""
-    if start is not None:
-        key = _progress_key(start[0])
-        goes_down = (wanted.sort == "furthest") != backwards
-        standings = [one for one in standings if (one < key if goes_down else one > key)]
-        if key[1] in percents:
-            standings.insert(0, key)
-            begins = f"u.user_id {'<' if backwards else '>'} :start_id"
+    down = "DESC" if direction == "before" else ""
+    start_percent, start_standing = _progress_key(start[0]) if start else (None, None)
+    standings = chosen.standings[::-1] if down else chosen.standings
+    if start_percent is not None:
+        starts = _place(wanted.sort, start_percent, start_standing or 0)
+        standings = [
+            one for one in standings if (place := _place(wanted.sort, *one)) == starts or (place < starts) == bool(down)
+        ]
+    ordered = [(percent, [one for _, one in group]) for percent, group in groupby(standings, key=itemgetter(0))]
+    begins = f"(u.standing, u.user_id) {'<' if down else '>'} (:start_standing, :start_id)" if start else ""
     rows: list[Row[Any]] = []
-    for matching in _looked_into(session, chosen, [standing for _, standing in standings], begins, down):
+    for matching in _looked_into(session, chosen, ordered, begins, down):
         statement = text(
-            f"{BY_PROGRESS.format(matching=matching.source, down=down)} {telling} ORDER BY u.place, u.user_id {down}"
+            BY_PROGRESS.format(matching=matching.source, down=down)
+            + f"{telling} ORDER BY u.place, u.standing {down}, u.user_id {down}"
         ).bindparams(*matching.types)
-        some = {"start_id": start[1] if start else None, "limit": limit + 1 - len(rows)}
+        some = {"start_standing": start_standing, "start_id": start and start[1], "limit": limit + 1 - len(rows)}
         rows += session.execute(statement, matching.values | some)
         if len(rows) > limit:
             break
+    percents = {standing: percent for percent, standing in chosen.standings}
     return paging.around(
         rows,
         limit,
@@ -309,32 +317,40 @@ def _page_by_progress(
     )
 
 
-def _looked_into(session: Session, chosen: Chosen, order: Sequence[int], begins: str, down: str) -> Iterator[Chosen]:
-    """Sources of those who match: where they are few one of all of them, else of some standings after the other.
+def _place(sort: Sort, percent: int, standing: int) -> tuple[int, int]:
+    """What standings are ordered by."""
+    return -percent if sort == "furthest" else percent, standing
 
-    `begins` is a condition on the people of the first standing of `order`.
+
+def _looked_into(
+    session: Session, chosen: Chosen, ordered: Sequence[OfPercent], begins: str, down: str
+) -> Iterator[Chosen]:
+    """Sources of those who match: where they are few one of all of them, else of some percents after the other.
+
+    `begins` is a condition on the people of the first percent.
     """
-    narrowed = chosen.in_any_standing
-    if narrowed.where and chosen.estimate(session)[0] < FEW:
-        also = [*chosen.where, *([f"(g.place > 1 OR {begins})"] if begins else [])]
+    if chosen.in_any_standing and chosen.estimate(session)[0] < FEW:
+        order = [standing for _, standings in ordered for standing in standings]
+        also = [*chosen.where, *([f"(u.standing <> :start_standing OR {begins})"] if begins else [])]
         few = FEW_MATCH.format(source=chosen.source, also=_and(also))
         yield replace(chosen, source=few, values=chosen.values | {"order": order})
         return
-    looked_into, sizes = 0, chain(LOOKED_INTO, repeat(LOOKED_INTO[-1]))
-    while looked_into < len(order):
-        some = order[looked_into : looked_into + next(sizes)]
+    values = {name: value for name, value in chosen.values.items() if name not in ("standings", "full")}
+    first, past = 0, LOOKED_INTO
+    while first < len(ordered):
+        some = dict(enumerate(ordered[first:past], first))
         parts = [
-            OF_STANDING.format(
+            OF_PERCENT.format(
                 place=place,
                 source=chosen.source,
-                also=_and([*narrowed.where, *([begins] if begins and not looked_into + place else [])]),
+                also=_and([*chosen.of_percent(percent), *([begins] if begins and place == 0 else [])]),
                 down=down,
             )
-            for place in range(len(some))
+            for place, (percent, _) in some.items()
         ]
-        values = {f"standing_{place}": standing for place, standing in enumerate(some)}
-        yield replace(narrowed, source=" UNION ALL ".join(parts), values=narrowed.values | values)
-        looked_into += len(some)
+        of_some = {f"standings_of_{place}": standings for place, (_, standings) in some.items()}
+        yield replace(chosen, source=" UNION ALL ".join(parts), values=values | of_some)
+        first, past = past, 5 * past
 
 
 def _and(conditions: Sequence[str]) -> str:
