@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding.carryover import UNDOES, Release, Status, reset_by, status_at
 from dashboard.onboarding.history import releases_of
+from dashboard.onboarding.people import WORDS
 
 EXAMPLES = 5
 
@@ -139,6 +140,10 @@ PROMISES = {
                        FROM user_steps us GROUP BY us.user_id) r USING (user_id)
          WHERE (u.done_releases, u.skipped_releases, u.in_progress_releases) IS DISTINCT FROM
                (coalesce(r.done, '{{}}'), coalesce(r.skipped, '{{}}'), coalesce(r.in_progress, '{{}}'))""",
+    "Everybody is found by what they are called": f"""
+        SELECT user_id AS broken
+          FROM onboarding_users LEFT JOIN user_search USING (user_id)
+         WHERE words IS DISTINCT FROM {WORDS}""",
     "A status is recorded under a release of its own step": """
         SELECT us.user_id || ' / ' || us.step_id AS broken
           FROM user_steps us JOIN step_releases r ON r.id = us.release_id WHERE r.step_id <> us.step_id""",

@@ -29,8 +29,7 @@ class Straight:
         """What it answers, in the transaction of the session if there is one. Raises SQLAlchemy's errors."""
         # as SQLAlchemy does before a statement
         session.flush()
-        bind = session.get_bind()
-        connection = bind if isinstance(bind, Connection) else session.connection()
+        connection = session.connection()
         driver = cast("psycopg.Connection[tuple[Any, ...]]", connection.connection.driver_connection)
         with driver.cursor() as cursor:
             for told in connection.dispatch.before_cursor_execute:

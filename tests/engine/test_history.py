@@ -148,7 +148,7 @@ def test_the_database_itself_refuses_to_rewrite_a_log(session: Session, table: s
     a_person(session)
     a_save(session)
     before = snapshot(session)
-    with pytest.raises(DBAPIError, match=f"{table} is append-only"), session.begin_nested():
+    with pytest.raises(DBAPIError, match=rf"{table}(_\d+)? is append-only"), session.begin_nested():
         session.execute(text(change.format(table)))
     assert snapshot(session) == before
 

@@ -10,6 +10,7 @@ from dashboard.onboarding import invariants, releases
 from tests.factories import ANNA, BEN, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step
 
 LISTS = "A person's lists of releases are what their rows say"
+FOUND = "Everybody is found by what they are called"
 OWN = "A status is recorded under a release of its own step"
 COUNTS = "A row_version that counts is at least 1"
 GAPLESS = "Row versions of a step have no gap and no repeat: each is one event or one release"
@@ -63,7 +64,7 @@ def test_an_empty_database_holds(session: Session) -> None:
 
 def test_each_promise_is_told_once(session: Session) -> None:
     promises = [check.promise for check in invariants.check(session)]
-    assert len(set(promises)) == len(promises) == 12
+    assert len(set(promises)) == len(promises) == 13
 
 
 EVENT = (
@@ -79,6 +80,8 @@ BEN_AT = (
     [
         ("UPDATE onboarding_users SET done_releases = done_releases || 1 WHERE user_id = 'anna'", {LISTS}),
         ("UPDATE onboarding_users SET skipped_releases = '{}'", {LISTS}),
+        ("UPDATE onboarding_users SET name = 'Bernd' WHERE user_id = 'ben'", {FOUND}),
+        ("DELETE FROM user_search WHERE user_id = 'ben'", {FOUND}),
         ("UPDATE onboarding_users SET in_progress_releases = '{1}' WHERE user_id = 'ben'", {LISTS}),
         ("UPDATE user_steps SET status = 'todo' WHERE user_id = 'ben'", {LISTS, NEWEST_EVENT}),
         ("UPDATE user_steps SET row_version = row_version + 1 WHERE user_id = 'ben'", {NEWEST_EVENT}),

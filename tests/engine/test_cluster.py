@@ -1,0 +1,64 @@
+"""On a cluster: which people are written together, and that a statement goes to the one node on which they lie."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dashboard.onboarding import batch, bulk_changes, many
+from tests import factories
+from tests.factories import SAM, STEP, a_step
+
+
+@pytest.fixture
+def session(undone_session: Session) -> Session:
+    return undone_session
+
+
+@pytest.fixture
+def crowd(session: Session) -> list[str]:
+    a_step(session)
+    return factories.people(session, 40)
+
+
+@pytest.mark.one_server("that is where there are several")
+def test_a_single_server_writes_everybody_together_in_the_order_of_their_ids(
+    session: Session, crowd: list[str]
+) -> None:
+    assert many.groups(session, [*reversed(crowd)]) == [crowd]
+
+
+def test_nobody_is_in_no_group(session: Session) -> None:
+    assert many.groups(session, []) == []
+
+
+@pytest.mark.cluster
+def test_those_of_each_shard_are_written_together_always_in_the_same_order(session: Session, crowd: list[str]) -> None:
+    found = many.groups(session, [*reversed(crowd)])
+    assert found == many.groups(session, crowd)
+    assert sorted(user_id for group in found for user_id in group) == crowd
+    assert all(group == sorted(group) for group in found)
+    shards = [{session.scalar(text("SELECT shard_of(:id)"), {"id": user_id}) for user_id in group} for group in found]
+    assert len(shards) > 1
+    assert all(len(one) == 1 for one in shards)
+    assert all(min(one) < min(following) for one, following in pairwise(shards))
+
+
+@pytest.mark.cluster
+def test_people_of_all_nodes_are_saved_at_once(session: Session, crowd: list[str]) -> None:
+    saved = batch.save(session, SAM, STEP, "in_progress", [batch.Update(user_id, 1) for user_id in crowd])
+    assert [getattr(one, "row_version", None) for one in saved] == [2] * len(crowd)
+    made = bulk_changes.create(session, SAM, crowd, STEP, "done")
+    assert bulk_changes.carry_on(session, SAM, made).outcomes == {"changed": len(crowd)}
+
+
+@pytest.mark.cluster
+def test_the_tables_of_people_lie_together(session: Session) -> None:
+    lying = session.execute(
+        text("SELECT table_name::text, citus_table_type, colocation_id FROM citus_tables WHERE colocation_id > 0")
+    ).all()
+    of_people = {row.colocation_id for row in lying if row.citus_table_type == "distributed"}
+    assert len(of_people) == 1
