@@ -33,7 +33,7 @@ ADVISORY_LOCK = 5_310_746_227_109_118_401
 def fill(session: Session) -> bool:
     """Fill a database that has no steps and no people with the demo; False: it has some, and nothing was done."""
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-    if session.scalar(text("SELECT EXISTS (SELECT FROM steps) OR EXISTS (SELECT FROM onboarding_users)")):
+    if session.scalar(text("SELECT EXISTS (SELECT 1 FROM steps) OR EXISTS (SELECT 1 FROM onboarding_users)")):
         return False
     _fill(session, _story(session))
     return True

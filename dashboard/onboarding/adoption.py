@@ -18,11 +18,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, InternalError
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import many, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid, OnboardingError
@@ -349,15 +349,20 @@ SELECT p.user_id, p.created_at, p.done_releases, p.skipped_releases, p.in_progre
 
 ALREADY_HERE = """
 ON COMMIT DROP AS
-SELECT user_id FROM onboarding_users u WHERE EXISTS (SELECT FROM import_rows o WHERE o.user_id = u.user_id)
+SELECT user_id FROM onboarding_users WHERE user_id IN (SELECT user_id FROM import_rows)
 """
 
 INDEX = index(where="WHERE user_id IN (SELECT user_id FROM import_rows)")
 
-FINISHED = f"""
-UPDATE onboarding_users u SET finished_at = u.last_activity_at
-  FROM import_known k WHERE u.user_id = k.user_id AND u.finished_at IS NULL AND {PERCENT} = 100
-"""
+AT_100 = text(f"""
+SELECT user_id
+  FROM (SELECT u.user_id, {PERCENT} AS progress
+          FROM onboarding_users u JOIN import_known k ON k.user_id = u.user_id WHERE u.finished_at IS NULL) known
+ WHERE progress = 100
+""")
+FINISHED = text("""
+UPDATE onboarding_users SET finished_at = last_activity_at WHERE user_id = ANY(:people)
+""").bindparams(many.PEOPLE)
 
 STEPS = """
 INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
@@ -386,13 +391,13 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
             progress("Adding their history", rows // 2, rows)
             run(session, EVENTS)
             progress("Checking keys", rows * 3 // 4, rows)
-    except (IntegrityError, DataError):
+    except (IntegrityError, DataError, InternalError):  # the last from the nodes of a cluster
         # The primary key found a repeated row; looking for them beforehand would cost every import another sort.
         if repeated := session.execute(REPEATED, {"listed": LISTED}).all():
             _refuse(repeated)
         raise
     if known:
-        run(session, FINISHED)
+        session.execute(FINISHED, {"people": session.scalars(AT_100).all()})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known

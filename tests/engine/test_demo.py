@@ -21,6 +21,9 @@ from tests.factories import MAYA, a_save, a_step, snapshot
 AMARA = "usr_7f3k2q"
 
 
+pytestmark = pytest.mark.one_server("the demo is for a single server")
+
+
 @pytest.fixture
 def filled(session: Session) -> Session:
     assert demo.fill(session)

@@ -45,6 +45,8 @@ from tests.factories import (
 T = TypeVar("T")
 SECONDS = 2.0
 
+ONE_AT_A_TIME = pytest.mark.one_server("on a cluster one transaction at a time changes a table of the checklist")
+
 
 @pytest.fixture
 def wide(settings: Settings) -> Iterator[Database]:
@@ -325,6 +327,7 @@ def test_a_first_draft_is_either_released_or_discarded(wide: Database) -> None:
             assert (step_id in [step.step_id for step in steps.checklist(session)]) == (discarded is not None)
 
 
+@ONE_AT_A_TIME
 def test_what_goes_live_is_the_draft_that_was_previewed_whenever_it_is_saved_again(
     wide: Database,
 ) -> None:
@@ -421,6 +424,7 @@ def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Datab
         assert (step.status, step.row_version) == ("done", 3)
 
 
+@ONE_AT_A_TIME
 def test_a_draft_can_be_started_while_a_withdrawal_is_open(wide: Database, impatient: Database) -> None:
     with wide.transaction() as session:
         a_step(session)
@@ -431,6 +435,7 @@ def test_a_draft_can_be_started_while_a_withdrawal_is_open(wide: Database, impat
         withdrawing.commit()
 
 
+@ONE_AT_A_TIME
 def test_releases_of_two_steps_do_not_wait_for_each_other(wide: Database, impatient: Database) -> None:
     with wide.transaction() as session:
         for step_id in (STEP, OTHER):
@@ -470,6 +475,7 @@ def a_timeline(session: Session) -> None:
     assert row_versions == sorted(row_versions, reverse=True)
 
 
+@ONE_AT_A_TIME
 @pytest.mark.parametrize("read", [a_stale_save, what_changed, a_release_that_moves_nobody, an_overview, a_timeline])
 def test_a_release_and_a_write_may_slip_in_between_any_two_statements(
     wide: Database, read: Callable[[Session], None]
@@ -497,6 +503,7 @@ def test_a_release_and_a_write_may_slip_in_between_any_two_statements(
     pytest.fail("there are more statements than were tried")
 
 
+@ONE_AT_A_TIME
 def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wide: Database) -> None:
     crowd = [f"p{number}" for number in range(6)]
     with wide.transaction() as session:
