@@ -38,6 +38,14 @@ SHARD_OF = """CREATE OR REPLACE FUNCTION shard_of(person text) RETURNS bigint LA
 RETURN get_shard_id_for_distribution_column('onboarding_users', person)"""
 
 
+# For everybody who connects from then on. Whoever has read people over several connections to a node may not change the
+# checklist in the same transaction; and the parts of a statement are taken for so large that compiling them takes 100 ms.
+SETTINGS = text("""
+SELECT format('ALTER DATABASE %I SET %s', current_database(), setting)
+  FROM unnest(ARRAY['citus.multi_shard_modify_mode = sequential', 'jit = off']) AS setting
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done on these `nodes` (`host:port`, those that hold people): all `statements` in one transaction.
@@ -145,7 +153,7 @@ def _statements(session: Session, copied: Sequence[str], by_person: Sequence[str
         # what was here stays on the coordinator's disk else, unseen, and the keys would be checked against it
         *(f"SELECT truncate_local_data_after_distributing_table('{table}')" for table in tables),
         *(f"ALTER TABLE {key.on_table} ADD CONSTRAINT {key.name} {key.definition}" for key in keys),
-        *([STANDINGS, SHARD_OF] if BY_PERSON[0] in by_person else []),
+        *((STANDINGS, SHARD_OF, *session.scalars(SETTINGS)) if BY_PERSON[0] in by_person else ()),
     )
 
 

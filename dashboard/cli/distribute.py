@@ -25,7 +25,8 @@ def distribute(dry_run: bool, as_json: bool) -> None:
       DATABASE_URL=postgresql://me@coordinator/onboarding dashboard distribute
 
     The checklist is copied to every node, everything of a person lies together on one node, and staff, tokens and the
-    log stay on the coordinator. Saves wait while it runs. What lies where it should is left alone.
+    log stay on the coordinator. What lies where it should is left alone. Saves wait while it runs; restart the servers
+    afterwards.
     """
     from dashboard import cluster
     from dashboard.database import Database
@@ -48,5 +49,5 @@ def _told(plan: Plan, dry_run: bool) -> str:
         return "\n".join(["BEGIN;", *(f"{statement};" for statement in plan.statements), "COMMIT;"])
     return (
         f"People lie on {nodes} now. Tables copied to every node: {', '.join(plan.copied) or 'none'}. "
-        f"Tables spread by person: {', '.join(plan.by_person) or 'none'}."
+        f"Tables spread by person: {', '.join(plan.by_person) or 'none'}. Restart the servers that were running."
     )

@@ -352,7 +352,7 @@ ON COMMIT DROP AS
 SELECT user_id FROM onboarding_users WHERE user_id IN (SELECT user_id FROM import_rows)
 """
 
-INDEX = index(where="WHERE user_id IN (SELECT user_id FROM import_rows)")
+INDEX = index(where="WHERE user_id IN (SELECT user_id FROM import_rows) ON CONFLICT (user_id) DO NOTHING")
 
 AT_100 = text(f"""
 SELECT user_id

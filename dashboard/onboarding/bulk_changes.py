@@ -93,12 +93,12 @@ class Member:
 CREATE = text("""
 INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id, :status, :comment, :actor) RETURNING id
 """)
-CHOOSE = text("""
+CHOOSE = text(f"""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
   FROM unnest(:people) AS chosen(user_id)
   LEFT JOIN effective_user_steps v
-       ON v.user_id = chosen.user_id AND v.user_id = ANY(:people) AND v.step_id = :step_id
+       ON v.user_id = chosen.user_id AND {many.here("v")} AND v.step_id = :step_id
 """).bindparams(bindparam("people", type_=ARRAY(Text)))
 FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
 
@@ -216,11 +216,11 @@ WRITE = many.write("""(
 CHANGED = text("""
 UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
 """).bindparams(many.PEOPLE)
-ACCOUNT = text("""
+ACCOUNT = text(f"""
 UPDATE bulk_change_people p
    SET outcome = coalesce((SELECT CASE WHEN v.status = b.status THEN 'same' ELSE 'moved' END
                              FROM effective_user_steps v
-                            WHERE v.user_id = p.user_id AND v.user_id = ANY(:people) AND v.step_id = b.step_id), 'gone')
+                            WHERE v.user_id = p.user_id AND {many.here("v")} AND v.step_id = b.step_id), 'gone')
   FROM bulk_changes b
  WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = ANY(:people)
 RETURNING p.user_id, p.row_version, p.outcome

@@ -306,11 +306,11 @@ KNOWN_LINES = text("""
 SELECT shard_of(p.user_id) AS shard, p.user_id, p.name, p.email, p.codes
   FROM import_people p JOIN import_known k USING (user_id) ORDER BY 1, 2
 """)
-RENAMED = text("""
+RENAMED = text(f"""
 UPDATE onboarding_users u
    SET name = coalesce(nullif(p.name, ''), u.name), email = coalesce(nullif(p.email, ''), u.email)
   FROM unnest(:people, :names, :emails) AS p (user_id, name, email)
- WHERE u.user_id = p.user_id AND u.user_id = ANY(:people)
+ WHERE u.user_id = p.user_id AND {many.here("u")}
    AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
 RETURNING u.user_id
 """).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("people", "names", "emails")))

@@ -71,14 +71,15 @@ WORDS = "search_words(' ' || name || ' ' || email || ' ' || user_id)"
 
 
 def index(source: str = "onboarding_users", where: str = "") -> str:
-    """SQL that writes what the people of `source` are found by; it comes after each statement that makes or renames them."""
-    return f"""
-INSERT INTO user_search (user_id, words) SELECT user_id, {WORDS} FROM {source} {where}
+    """SQL that writes what new people, those of `source`, are found by; it comes after each statement that makes some."""
+    return f"INSERT INTO user_search (user_id, words) SELECT user_id, {WORDS} FROM {source} {where}"
+
+
+# For people who may be renamed.
+INDEX = text(f"""
+{index(where="WHERE user_id = ANY(:people)")}
     ON CONFLICT (user_id) DO UPDATE SET words = excluded.words WHERE user_search.words <> excluded.words
-"""
-
-
-INDEX = text(index(where="WHERE user_id = ANY(:people)")).bindparams(bindparam("people", type_=ARRAY(Text)))
+""").bindparams(bindparam("people", type_=ARRAY(Text)))
 ONE = text(details() + "WHERE u.user_id = :user_id")
 
 
