@@ -460,6 +460,7 @@ def test_what_cannot_be_a_filter_is_named(session: Session, said: dict[str, str]
     assert list(refused.value.problems) == [named]
 
 
+@pytest.mark.one_server("on a cluster one shard stands for all")
 def test_more_than_are_counted_are_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     factories.people(session, 60)
     monkeypatch.setattr(finding, "COUNTED", 50)
