@@ -18,6 +18,7 @@ from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
+from dashboard.onboarding.straight import EACH_ALONE, is_each_alone
 from dashboard.onboarding.tally import Tally, take
 from dashboard.schema import head_revision
 
@@ -25,9 +26,6 @@ MAX_OVERFLOW = 2
 """Connections beyond the pool's size, for a moment of many requests."""
 
 PREPARE_AFTER = 5
-
-EACH_ALONE = {"each_alone": True}
-"""The execution option of connections on which each statement is a transaction of its own."""
 
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """For libpq: a server that went away without a word is noticed within a minute, and the socket says so (s; ms)."""
@@ -137,7 +135,7 @@ def _engine(settings: Settings, application_name: str) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    if not EACH_ALONE.items() <= connection.get_execution_options().items():
+    if not is_each_alone(connection):
         cast(psycopg.Connection, connection.connection.driver_connection).execute("BEGIN")
 
 

@@ -74,9 +74,14 @@ class Count:
 # Who they are ---------------------------------------------------------------------------------------------------------
 
 # One or two letters are looked for where a word begins, for an index finds nothing shorter inside one; but not in
-# scripts that write words of one or two letters with no space between them.
-MATCHES = r"""u.words LIKE CASE WHEN search_words(:q) ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
-                      || regexp_replace(search_words(:q), '[\\%_]', '\\\&', 'g') || '%'"""
+# scripts that write words of one or two letters with no space between them. It is asked for by itself, for in a condition
+# it would be worked out anew for each row that the index finds.
+PATTERN = text(r"""
+SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
+       || regexp_replace(words, '[\\%_]', '\\\&', 'g') || '%'
+  FROM search_words(:q) AS words
+""")
+MATCHES = "u.words LIKE :pattern"
 SEARCHABLE = """(SELECT u.*, s.words, left(s.words, 200) AS first_words
                     FROM onboarding_users u JOIN user_search s USING (user_id))"""
 
@@ -154,7 +159,7 @@ def _choose(session: Session, wanted: Filter) -> Chosen:
         chosen.values["step_id"] = wanted.step_id
     if wanted.q:
         chosen.where.append(MATCHES)
-        chosen.values["q"] = wanted.q
+        chosen.values["pattern"] = session.execute(PATTERN, {"q": wanted.q}).scalar_one()
     if wanted.idle_days:
         chosen.where.append(f"{ACTIVE_AT} < now() - make_interval(days => :idle_days)")
         chosen.values["idle_days"] = wanted.idle_days

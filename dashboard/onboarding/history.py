@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache, partial
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
@@ -142,11 +143,22 @@ def events_of(session: Session, user_id: str, step_id: str | None = None, after:
     return [Event(**row._mapping) for row in session.execute(query.order_by(e.step_id, e.row_version))]
 
 
-def explain(events: Sequence[Event], releases: Sequence[Release]) -> list[Change]:
+CountsAs = Callable[[Status, int, int], Status]
+"""What a status that was recorded at one release number counted as at another one."""
+
+
+def counting(releases: Sequence[Release]) -> CountsAs:
+    """`status_at` under these releases of a step, for many people: most of them recorded the same at the same time."""
+    return cache(partial(status_at, releases=releases))
+
+
+def explain(events: Sequence[Event], releases: Sequence[Release], counts_as: CountsAs | None = None) -> list[Change]:
     """Every row_version that one person's step went through, oldest first: each is one event or one release.
 
-    `events` and `releases` are all those of the step. The first row_version, 1, is the step's first release.
+    `events` and `releases` are all those of the step. The first row_version, 1, is the step's first release. Whoever
+    asks for several people has one `counts_as` for all of them.
     """
+    counts_as = counts_as or counting(releases)
     by_id = {release.id: release for release in releases}
     # Before the first event the row counts as recorded To do under release 1 with row_version 1 (model.md, rule 3).
     recorded: list[tuple[Status, int, int]] = [("todo", 1, 1)]
@@ -165,8 +177,8 @@ def explain(events: Sequence[Event], releases: Sequence[Release]) -> list[Change
                     by=release.released_by,
                     kind="release",
                     source="",
-                    from_status=status_at(status, number, before.number, releases),
-                    to_status=status_at(status, number, release.number, releases),
+                    from_status=counts_as(status, number, before.number),
+                    to_status=counts_as(status, number, release.number),
                     comment=release.note,
                     release=release,
                 )
@@ -228,8 +240,11 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
     for user_id, *event in session.execute(rows.order_by(models.UserStepEvent.row_version)):
         events[user_id].append(Event(*event))
     releases = releases_of(session, [step_id]).get(step_id, [])
+    counts_as = counting(releases)
     return {
-        user_id: [change for change in explain(events[user_id], releases) if change.row_version > row_version]
+        user_id: [
+            change for change in explain(events[user_id], releases, counts_as) if change.row_version > row_version
+        ]
         for user_id, row_version in seen.items()
     }
 

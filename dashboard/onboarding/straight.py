@@ -18,6 +18,9 @@ from sqlalchemy.orm import Session
 
 DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 
+EACH_ALONE = {"each_alone": True}
+"""The execution option of connections on which each statement is a transaction of its own."""
+
 
 class Straight:
     """A statement with its binds, for values that psycopg knows how to send."""
@@ -29,7 +32,7 @@ class Straight:
         """What it answers, in the transaction of the session if there is one. Raises SQLAlchemy's errors."""
         # as SQLAlchemy does before a statement
         session.flush()
-        connection = session.connection()
+        connection = _connection(session)
         driver = cast("psycopg.Connection[tuple[Any, ...]]", connection.connection.driver_connection)
         with driver.cursor() as cursor:
             for told in connection.dispatch.before_cursor_execute:
@@ -53,3 +56,15 @@ class Straight:
             connection_invalidated=is_gone,
             dialect=dialect,
         )
+
+
+def _connection(session: Session) -> Connection:
+    bind = session.get_bind()
+    if isinstance(bind, Connection) and is_each_alone(bind):
+        return bind
+    return session.connection()
+
+
+def is_each_alone(connection: Connection) -> bool:
+    """Whether each statement on the connection is a transaction of its own."""
+    return EACH_ALONE.items() <= connection.get_execution_options().items()

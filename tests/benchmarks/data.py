@@ -12,11 +12,12 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.database import EACH_ALONE, Database
+from dashboard.database import Database
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.loading import driver_connection, loading, prepare, run
 from dashboard.onboarding.people import index
+from dashboard.onboarding.straight import EACH_ALONE
 
 Shape = Literal["funnel", "random"]
 """funnel: everybody has got as far as some step; random: each step of each person is whatever it is."""

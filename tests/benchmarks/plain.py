@@ -15,7 +15,8 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.orm.exc import StaleDataError
 
-from dashboard.database import EACH_ALONE, Database
+from dashboard.database import Database
+from dashboard.onboarding.straight import EACH_ALONE
 
 TABLES = """
 CREATE SCHEMA plain;

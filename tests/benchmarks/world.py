@@ -18,9 +18,10 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 from dashboard import create_app
 from dashboard.config import Settings, sqlalchemy_url
-from dashboard.database import EACH_ALONE, Database
+from dashboard.database import Database
 from dashboard.models import User
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.straight import EACH_ALONE
 from dashboard.schema import migrate
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Role, Scope

@@ -133,7 +133,8 @@ def test_a_person_is_found_by_the_new_name_and_not_by_the_old(session: Session) 
 def test_search_is_used_with_the_index(session: Session, q: str) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))
     plan = session.scalars(
-        text("EXPLAIN " + f"SELECT FROM {finding.ONLY_SEARCHED} u WHERE {finding.MATCHES}"), {"q": q}
+        text("EXPLAIN " + f"SELECT FROM {finding.ONLY_SEARCHED} u WHERE {finding.MATCHES}"),
+        {"pattern": session.scalar(finding.PATTERN, {"q": q})},
     ).all()
     assert any("ix_user_search_words" in line for line in plan)
 

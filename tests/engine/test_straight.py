@@ -56,3 +56,12 @@ def test_who_listens_to_the_engine_is_told(database: Database) -> None:
         PID.rows(session, {})
     event.remove(database.engine, "before_cursor_execute", note)
     assert seen == [PID.sql]
+
+
+def test_it_is_within_the_savepoint_of_a_session_that_joined_a_transaction(database: Database) -> None:
+    with database.engine.connect() as connection, connection.begin():
+        session = Session(connection, join_transaction_mode="create_savepoint")
+        made = Straight(text("INSERT INTO onboarding_users (user_id) VALUES (:user_id) RETURNING user_id"))
+        assert made.rows(session, {"user_id": ANNA}) == [(ANNA,)]
+        session.rollback()
+        assert NAMES.rows(session, {"user_id": ANNA, "divisor": 1}) == []
