@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from dashboard.config import libpq_url
+from dashboard.onboarding.people import index
 from tests.conftest import PREFIX, url_of
 from tests.databases import make, nodes_of, remove
 from tests.program import Program
@@ -130,6 +131,7 @@ def test_a_filled_database_is_distributed_once_and_keeps_everything(undistribute
     with psycopg.connect(libpq_url(undistributed)) as coordinator:
         coordinator.execute("INSERT INTO steps (step_id, position) VALUES ('one', 1)")
         coordinator.execute("INSERT INTO onboarding_users (user_id) SELECT 'u' || n FROM generate_series(1, 500) n")
+        coordinator.execute(index())
     before = keys_and_triggers(undistributed)
     distribute = Program(environment, "distribute")
 
