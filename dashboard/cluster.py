@@ -28,6 +28,11 @@ BY_PERSON = ("onboarding_users", "user_search", "user_steps", "user_step_events"
 # that are allowed are those of the events: they refuse, and read nothing.
 BEFORE = ("SET LOCAL citus.multi_shard_modify_mode = 'sequential'", "SET LOCAL citus.enable_unsafe_triggers = on")
 
+# The migrations define a query that goes from each to the next, which a cluster refuses: here each node tells its own.
+STANDINGS = """CREATE OR REPLACE VIEW standings AS
+SELECT DISTINCT ON (standing) standing, done_releases, skipped_releases, in_progress_releases
+  FROM onboarding_users ORDER BY standing"""
+
 # What the migrations define as 0 for everybody.
 SHARD_OF = """CREATE OR REPLACE FUNCTION shard_of(person text) RETURNS bigint LANGUAGE sql STABLE
 RETURN get_shard_id_for_distribution_column('onboarding_users', person)"""
@@ -148,7 +153,7 @@ def _statements(session: Session, copied: Sequence[str], by_person: Sequence[str
         # what was here stays on the coordinator's disk else, unseen, and the keys would be checked against it
         *(f"SELECT truncate_local_data_after_distributing_table('{table}')" for table in tables),
         *(f"ALTER TABLE {key.on_table} ADD CONSTRAINT {key.name} {key.definition}" for key in keys),
-        *((SHARD_OF, *session.scalars(SETTINGS)) if BY_PERSON[0] in by_person else ()),
+        *((STANDINGS, SHARD_OF, *session.scalars(SETTINGS)) if BY_PERSON[0] in by_person else ()),
     )
 
 

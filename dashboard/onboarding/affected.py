@@ -6,17 +6,17 @@ the groups, then page through the people who are in them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ARRAY, Row, Text, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import paging
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.impact import Contents, Counted, Group, Move
+from dashboard.onboarding.impact import Counted, Move
 from dashboard.onboarding.paging import BY_NAME
 from dashboard.onboarding.people import called
 
@@ -57,14 +57,9 @@ class AffectedPage:
     next: str | None
 
 
-SELECT = """
-SELECT u.user_id, u.name, u.email, u.done_releases::text AS done, u.skipped_releases::text AS skipped,
-       u.in_progress_releases::text AS in_progress"""
-IN_GROUPS = """
-    (u.done_releases, u.skipped_releases, u.in_progress_releases)
-    IN (SELECT d::int[], s::int[], p::int[] FROM unnest(:done, :skipped, :in_progress) AS g(d, s, p))
-"""
-TYPES = tuple(bindparam(name, type_=ARRAY(Text)) for name in ("done", "skipped", "in_progress"))
+SELECT = "SELECT u.user_id, u.name, u.email, u.standing"
+IN_GROUPS = "u.standing = ANY(:standings)"
+STANDINGS = bindparam("standings", type_=ARRAY(BigInteger))
 
 BELONGS: dict[Which, Callable[[Move], bool]] = {
     "all": lambda move: (move.before, move.after) != ("todo", "todo"),
@@ -89,44 +84,37 @@ def page(
     session: Session, counted: Counted, which: Which = "all", *, cursor: str | None = None, limit: int = 50
 ) -> AffectedPage:
     """One page of those whom the counted release affects in this way. Raises Invalid: a broken cursor."""
-    groups = _groups(counted, which)
-    if not groups:
+    moves, total = _moves(counted, which)
+    if not moves:
         return AffectedPage([], 0, None, None)
     rows, previous, following = paging.page(
-        session, f"{SELECT} FROM onboarding_users u", [IN_GROUPS], _values(groups), BY_NAME, cursor, limit, *TYPES
+        session, f"{SELECT} FROM onboarding_users u", [IN_GROUPS], _values(moves), BY_NAME, cursor, limit, STANDINGS
     )
-    total = sum(group.people for group in groups)
-    content = Contents()
-    return AffectedPage([_affected(row, counted, content) for row in rows], total, previous, following)
+    return AffectedPage([_affected(row, moves) for row in rows], total, previous, following)
 
 
 def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator[Affected]:
     """All of them by name, a few at a time, whatever their number; the transaction stays open until the last."""
-    groups = _groups(counted, which)
-    if not groups:
+    moves, _ = _moves(counted, which)
+    if not moves:
         return
-    statement = text(
-        f"{SELECT} FROM onboarding_users u WHERE {IN_GROUPS} ORDER BY lower(u.name), u.user_id"
-    ).bindparams(*TYPES)
+    statement = text(f"{SELECT} FROM onboarding_users u WHERE {IN_GROUPS} ORDER BY lower(u.name), u.user_id")
     options = {"stream_results": True, "yield_per": 1000}
-    content = Contents()
-    for row in session.execute(statement, _values(groups), execution_options=options):
-        yield _affected(row, counted, content)
+    for row in session.execute(statement.bindparams(STANDINGS), _values(moves), execution_options=options):
+        yield _affected(row, moves)
 
 
-def _groups(counted: Counted, which: Which) -> list[Group]:
+def _moves(counted: Counted, which: Which) -> tuple[dict[int, Move], int]:
+    """What the release does to each group that it affects in this way, by its standing; and how many people they are."""
     belongs = BELONGS[which]
-    return [group for group in counted.groups if belongs(counted.move(group))]
+    moves = [(group, move) for group in counted.groups if belongs(move := counted.move(group))]
+    return {group.standing: move for group, move in moves}, sum(group.people for group, _ in moves)
 
 
-def _values(groups: Sequence[Group]) -> dict[str, list[str]]:
-    return {
-        status: ["{" + ",".join(map(str, group.held[status].releases)) + "}" for group in groups]
-        for status in ("done", "skipped", "in_progress")
-    }
+def _values(moves: Mapping[int, Move]) -> dict[str, list[int]]:
+    return {"standings": list(moves)}
 
 
-def _affected(row: Row[Any], counted: Counted, content: Contents) -> Affected:
-    held = content.of(row.done, row.skipped, row.in_progress)
-    move = counted.move(Group(held, people=1, finished_once=0, finished=(0, 0)))
+def _affected(row: Row[Any], moves: Mapping[int, Move]) -> Affected:
+    move = moves[row.standing]
     return Affected(row.user_id, row.name, row.email, move.before, move.after, move.percent_before, move.percent_after)

@@ -109,7 +109,7 @@ def overview(session: Session) -> Overview:
 
 def _group(row: Row[Any], content: Contents) -> Group:
     held = content.of(row.done, row.skipped, row.in_progress)
-    return Group(held, row.people, row.finished_once, (row.finished, row.finished))
+    return Group(row.standing, held, row.people, row.finished_once, (row.finished, row.finished))
 
 
 def _stuck(session: Session, counted: Sequence[Counted], known: Rules) -> dict[str, Stuck]:

@@ -7,9 +7,11 @@ the same, there are few such standings however many people there are, and an ind
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
@@ -20,7 +22,7 @@ from dashboard.onboarding import paging
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BROKEN, BY_NAME, Order
-from dashboard.onboarding.people import Person, details
+from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.progress import PERCENT, REOPENED_AT
 
 ACTIVE_AT = "coalesce(u.last_activity_at, u.created_at)"
@@ -97,23 +99,17 @@ STATUS = f"""
          WHEN {_under("in_progress")} THEN 'in_progress' ELSE 'todo' END
 """
 
-# From each standing to the next by the index: as many steps as there are standings, not people.
+# The view goes by the index; on a cluster it is another one.
 STANDINGS = """
-WITH RECURSIVE standings AS (
-    (SELECT standing, done_releases, skipped_releases, in_progress_releases
-       FROM onboarding_users ORDER BY standing LIMIT 1)
-    UNION ALL
-    SELECT following.*
-      FROM standings s
-     CROSS JOIN LATERAL (SELECT standing, done_releases, skipped_releases, in_progress_releases
-                           FROM onboarding_users o WHERE o.standing > s.standing ORDER BY o.standing LIMIT 1) following
-)
-SELECT u.standing, u.percent
-  FROM (SELECT u.*, {percent} AS percent FROM standings u {where}) u
+WITH found AS MATERIALIZED (SELECT * FROM standings)
+SELECT u.standing, {percent} AS percent FROM found u {where}
 """
+IN_STANDINGS = "u.standing = ANY(:standings)"
+AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
     "full": ARRAY(BigInteger),
+    "order": ARRAY(BigInteger),
     "joined_from": DateTime(timezone=True),
     "joined_until": DateTime(timezone=True),
 }
@@ -121,7 +117,9 @@ TYPES: dict[str, TypeEngine[Any]] = {
 
 # By words alone: the people themselves are looked up for the page only.
 ONLY_SEARCHED = "(SELECT user_id, words, left(words, 200) AS first_words FROM user_search)"
-SEARCHED_PAGE = "(SELECT u.*, p.first_words FROM page p JOIN onboarding_users u USING (user_id))"
+SEARCHED_PAGE = """, searched AS MATERIALIZED (
+    SELECT u.*, p.first_words FROM page p JOIN onboarding_users u USING (user_id)
+) """
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +134,35 @@ class Chosen:
     @property
     def types(self) -> list[Any]:
         """The bind parameters that need their types said."""
-        return [bindparam(name, type_=TYPES[name]) for name in self.values if name in TYPES]
+        kinds = {name: name.partition("_of_")[0] for name in self.values}
+        return [bindparam(name, type_=TYPES[kind]) for name, kind in kinds.items() if kind in TYPES]
 
     @property
     def filtered(self) -> str:
         """The conditions as a WHERE."""
         return f"WHERE {' AND '.join(self.where)}" if self.where else ""
 
+    @property
+    def in_any_standing(self) -> list[str]:
+        """The conditions but for the choice of standings."""
+        return [condition for condition in self.where if condition != IN_STANDINGS]
+
+    def of_percent(self, percent: int) -> list[str]:
+        """The conditions on the people of standings that all come to this percent."""
+        return [condition.replace(AT_100, str(percent == 100)) for condition in self.in_any_standing]
+
     def estimate(self, session: Session) -> tuple[int, float]:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
         explain = text(f"EXPLAIN (FORMAT JSON) SELECT FROM {self.source} u {self.filtered}").bindparams(*self.types)
-        plan = session.execute(explain, self.values).scalar_one()[0]["Plan"]
-        return int(plan["Plan Rows"]), float(plan["Total Cost"])
+        return _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+
+
+def _expected(plan: Mapping[str, Any]) -> tuple[int, float]:
+    """The rows and the cost of a plan; a cluster tells those of one of the tasks that it divides the query into."""
+    if job := plan.get("Distributed Query", {}).get("Job"):
+        rows, cost = _expected(job["Tasks"][0]["Remote Plan"][0][0]["Plan"])
+        return rows * job["Task Count"], cost * job["Task Count"]
+    return int(plan["Plan Rows"]), float(plan["Total Cost"])
 
 
 def _choose(session: Session, wanted: Filter) -> Chosen:
@@ -184,14 +199,14 @@ def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> None:
     least, most = wanted.progress or (0, 100)
     found = [(row.percent, row.standing) for row in session.execute(text(statement), values)]
     chosen.standings.extend(
-        sorted((one for one in found if least <= one[0] <= most), reverse=wanted.sort == "furthest")
+        sorted((one for one in found if least <= one[0] <= most), key=lambda one: _place(wanted.sort, *one))
     )
     if wanted.status or wanted.progress:
-        chosen.where.append("u.standing = ANY(:standings)")
+        chosen.where.append(IN_STANDINGS)
         chosen.values["standings"] = [standing for _, standing in chosen.standings]
     if wanted.finished is not None:
         # docs/model.md, rule 8, with those who still are at 100 looked up by their standing
-        finished = f"(u.finished_at IS NOT NULL AND (u.standing = ANY(:full) OR u.finished_at > {REOPENED_AT}))"
+        finished = f"(u.finished_at IS NOT NULL AND ({AT_100} OR u.finished_at > {REOPENED_AT}))"
         chosen.where.append(finished if wanted.finished else f"NOT {finished}")
         chosen.values["full"] = [standing for percent, standing in chosen.standings if percent == 100]
 
@@ -221,7 +236,7 @@ def page_and_count(
 def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Page:
     telling = _details("page", wanted)
     if wanted.q and wanted.sort == "name":
-        telling = _details(SEARCHED_PAGE, wanted)
+        telling = SEARCHED_PAGE + _details("searched", wanted)
         if chosen.where == [MATCHES]:
             chosen = replace(chosen, source=ONLY_SEARCHED)
     if wanted.sort in ("furthest", "least"):
@@ -248,69 +263,98 @@ def _order(session: Session, wanted: Filter, chosen: Chosen) -> Order:
     return replace(BY_WORDS, by=f"{BY_WORDS.by} || ''") if chosen.estimate(session)[0] < FEW else BY_WORDS
 
 
-# People of one percent are in the order of their standings, then of their ids: as the index of standings has them. The
-# first part is what is left of the standing in which the page starts.
+# People of one percent are in the order of their standings, then of their ids: as the index of standings has them.
 BY_PROGRESS = """
-WITH page AS MATERIALIZED (
-    SELECT * FROM (
-        (SELECT 0::bigint AS place, u.* FROM {source} u
-          WHERE u.standing = :start_standing AND u.user_id {sign} :start_id {also} ORDER BY u.user_id {down} LIMIT :limit)
-        UNION ALL
-        ({following})
-    ) u ORDER BY place, user_id {down} LIMIT :limit
-)
+WITH page AS MATERIALIZED (SELECT * FROM ({matching}) u ORDER BY place, standing {down}, user_id {down} LIMIT :limit)
 """
-MANY_MATCH = """
-SELECT g.place, u.*
-  FROM unnest(:order) WITH ORDINALITY AS g(standing, place)
- CROSS JOIN LATERAL (SELECT u.* FROM {source} u
-                      WHERE u.standing = g.standing {also} ORDER BY u.user_id {down} LIMIT :limit) u
- ORDER BY g.place, u.user_id {down} LIMIT :limit
+OF_PERCENT = """
+(SELECT {place} AS place, u.* FROM {source} u
+  WHERE u.standing = ANY(:standings_of_{place}) {also} ORDER BY u.standing {down}, u.user_id {down} LIMIT :limit)
 """
 FEW_MATCH = """
 SELECT g.place, u.*
-  FROM {source} u JOIN unnest(:order) WITH ORDINALITY AS g(standing, place) ON g.standing = u.standing
- WHERE true {also} ORDER BY g.place, u.user_id {down} LIMIT :limit
+  FROM {source} u JOIN unnest(:order) WITH ORDINALITY AS g (standing, place) ON g.standing = u.standing
+ WHERE true {also}
 """
+LOOKED_INTO = 4
+"""So many percents are looked into for a page at first; the next time four times as many."""
+
+OfPercent = tuple[int, list[int]]
+"""A percent, and the standings that come to it, in the order of the page."""
 
 
 def _page_by_progress(
     session: Session, wanted: Filter, chosen: Chosen, telling: str, cursor: str | None, limit: int
 ) -> tuple[list[Row[Any]], str | None, str | None]:
     direction, start = paging.read_cursor(wanted.sort, cursor)
-    backwards = direction == "before"
-    standings = chosen.standings[::-1] if backwards else chosen.standings
-    start_standing = None
-    if start is not None:
-        key = _progress_key(start[0])
-        start_standing = key[1]
-        is_later = (wanted.sort == "furthest") == backwards
-        standings = [one for one in standings if (one > key if is_later else one < key)]
-    also = " ".join(f"AND {condition}" for condition in chosen.where)
-    down = "DESC" if backwards else ""
-    following = MANY_MATCH if not chosen.where or chosen.estimate(session)[0] >= FEW else FEW_MATCH
-    parts = {"source": chosen.source, "also": also, "down": down}
-    statement = text(
-        BY_PROGRESS.format(sign="<" if backwards else ">", following=following.format(**parts), **parts)
-        + telling
-        + f" ORDER BY u.place, u.user_id {down}"
-    ).bindparams(
-        bindparam("order", type_=ARRAY(BigInteger)), bindparam("start_standing", type_=BigInteger()), *chosen.types
-    )
-    values = chosen.values | {
-        "order": [standing for _, standing in standings],
-        "start_standing": start_standing,
-        "start_id": start[1] if start else "",
-        "limit": limit + 1,
-    }
+    down = "DESC" if direction == "before" else ""
+    start_percent, start_standing = _progress_key(start[0]) if start else (None, None)
+    standings = chosen.standings[::-1] if down else chosen.standings
+    if start_percent is not None:
+        starts = _place(wanted.sort, start_percent, start_standing or 0)
+        standings = [
+            one for one in standings if (place := _place(wanted.sort, *one)) == starts or (place < starts) == bool(down)
+        ]
+    ordered = [(percent, [one for _, one in group]) for percent, group in groupby(standings, key=itemgetter(0))]
+    begins = f"(u.standing, u.user_id) {'<' if down else '>'} (:start_standing, :start_id)" if start else ""
+    rows: list[Row[Any]] = []
+    for matching in _looked_into(session, chosen, ordered, begins, down):
+        statement = text(
+            BY_PROGRESS.format(matching=matching.source, down=down)
+            + f"{telling} ORDER BY u.place, u.standing {down}, u.user_id {down}"
+        ).bindparams(*matching.types)
+        some = {"start_standing": start_standing, "start_id": start and start[1], "limit": limit + 1 - len(rows)}
+        rows += session.execute(statement, matching.values | some)
+        if len(rows) > limit:
+            break
     percents = {standing: percent for percent, standing in chosen.standings}
     return paging.around(
-        list(session.execute(statement, values)),
+        rows,
         limit,
         direction,
         start,
         lambda row, to: paging.pack(to, wanted.sort, f"{percents[row.standing]} {row.standing}", row.user_id),
     )
+
+
+def _place(sort: Sort, percent: int, standing: int) -> tuple[int, int]:
+    """What standings are ordered by."""
+    return -percent if sort == "furthest" else percent, standing
+
+
+def _looked_into(
+    session: Session, chosen: Chosen, ordered: Sequence[OfPercent], begins: str, down: str
+) -> Iterator[Chosen]:
+    """Sources of those who match: where they are few one of all of them, else of some percents after the other.
+
+    `begins` is a condition on the people of the first percent.
+    """
+    if chosen.in_any_standing and chosen.estimate(session)[0] < FEW:
+        order = [standing for _, standings in ordered for standing in standings]
+        also = [*chosen.where, *([f"(u.standing <> :start_standing OR {begins})"] if begins else [])]
+        few = FEW_MATCH.format(source=chosen.source, also=_and(also))
+        yield replace(chosen, source=few, values=chosen.values | {"order": order})
+        return
+    values = {name: value for name, value in chosen.values.items() if name not in ("standings", "full")}
+    first, past = 0, LOOKED_INTO
+    while first < len(ordered):
+        some = dict(enumerate(ordered[first:past], first))
+        parts = [
+            OF_PERCENT.format(
+                place=place,
+                source=chosen.source,
+                also=_and([*chosen.of_percent(percent), *([begins] if begins and place == 0 else [])]),
+                down=down,
+            )
+            for place, (percent, _) in some.items()
+        ]
+        of_some = {f"standings_of_{place}": standings for place, (_, standings) in some.items()}
+        yield replace(chosen, source=" UNION ALL ".join(parts), values=values | of_some)
+        first, past = past, 5 * past
+
+
+def _and(conditions: Sequence[str]) -> str:
+    return " ".join(f"AND {condition}" for condition in conditions)
 
 
 def _progress_key(value: str) -> tuple[int, int]:
@@ -320,20 +364,53 @@ def _progress_key(value: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+# What a person's standing tells is worked out once for all who have it.
+STREAMED = f"""
+SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_at, u.standing,
+       u.finished_at > {REOPENED_AT} AS is_since
+  FROM {{source}} u {{filtered}} ORDER BY {{order}}
+"""
+TOLD = f"""
+WITH found AS MATERIALIZED ({{found}})
+SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
+  FROM found u CROSS JOIN LATERAL {PERCENT} AS now (progress)
+"""
+
+
 def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     """All who match, in the filter's order, a few at a time; the transaction stays open until the last."""
     chosen = _choose(session, wanted)
     order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
     by = f"{order.by} {'DESC' if order.descending else ''}" if order else "array_position(:order, u.standing)"
-    down = "DESC" if order and order.descending else ""
-    telling = _details(chosen.source, wanted)
-    statement = text(f"{telling} {chosen.filtered} ORDER BY {by}, u.user_id {down}").bindparams(*chosen.types)
-    values = dict(chosen.values)
     if order is None:
-        statement = statement.bindparams(bindparam("order", type_=ARRAY(BigInteger)))
-        values["order"] = [standing for _, standing in chosen.standings]
-    for row in session.execute(statement, values, execution_options={"stream_results": True, "yield_per": 1000}):
-        yield _found(row)
+        chosen.values["order"] = [standing for _, standing in chosen.standings]
+    by += f", u.user_id {'DESC' if order and order.descending else ''}"
+    statement = text(STREAMED.format(source=chosen.source, filtered=chosen.filtered, order=by))
+    rows = session.execute(
+        statement.bindparams(*chosen.types),
+        chosen.values,
+        execution_options={"stream_results": True, "yield_per": 1000},
+    )
+    told = _told(session, wanted)
+    for row in rows:
+        members = dict(row._mapping)
+        standing, is_since = members.pop("standing"), members.pop("is_since")
+        # who moved on meanwhile may have been the last to stand so; who was erased meanwhile is left out
+        of_standing = told.get(standing) or next(iter(_told(session, wanted, row.user_id).values()), None)
+        if of_standing:
+            progress, next_step, status = of_standing
+            is_finished = row.finished_at is not None and (progress == 100 or is_since)
+            yield Found(Person(**members, progress=progress, finished=is_finished, next_step=next_step), status)
+
+
+def _told(
+    session: Session, wanted: Filter, user_id: str | None = None
+) -> dict[int, tuple[int, str | None, Status | None]]:
+    """What each standing there is, or that of one person, tells: progress, the next step, the status asked for."""
+    found = "SELECT * FROM onboarding_users WHERE user_id = :user_id" if user_id else "SELECT * FROM standings"
+    told = text(TOLD.format(found=found, status=STATUS if wanted.step_id else "NULL"))
+    rows = session.execute(told, {"user_id": user_id, "step_id": wanted.step_id})
+    return {row.standing: (row.progress, row.next_step, row.status) for row in rows}
 
 
 def count(session: Session, wanted: Filter) -> Count:
@@ -346,7 +423,7 @@ def _count(session: Session, chosen: Chosen) -> Count:
     if estimate > COUNTED or cost > CHEAP:
         return Count(estimate, exact=False)
     counted = text(
-        f"SELECT count(*) FROM (SELECT FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"
+        f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"
     ).bindparams(*chosen.types)
     people = session.execute(counted, chosen.values).scalar_one()
     return Count(people, exact=True) if people <= COUNTED else Count(max(people, estimate), exact=False)

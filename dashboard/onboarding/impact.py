@@ -41,9 +41,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """People whose rows hold the same. Of them `finished_once` have ever finished, and `finished` of those not been
-    reopened since: before and after the release that is being counted."""
+    """People whose rows hold the same, which `standing` stands for. Of them `finished_once` have ever finished, and
+    `finished` of those not been reopened since: before and after the release that is being counted."""
 
+    standing: int
     held: Mapping[Status, Held]
     people: int
     finished_once: int
@@ -128,7 +129,7 @@ SELECT r.id, r.step_id, s.weight,
 
 # The arrays as text, which is the key of their content.
 CENSUS = text(f"""
-SELECT done_releases::text, skipped_releases::text, in_progress_releases::text,
+SELECT done_releases::text, skipped_releases::text, in_progress_releases::text, min(standing) AS standing,
        count(*) AS people, count(finished_at) AS finished_once,
        count(*) FILTER (WHERE finished_at > coalesce(:reopened_before, {REOPENED_AT})) AS finished_before,
        count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished_after
@@ -159,8 +160,8 @@ def census(session: Session, reopened_before: datetime | None = None) -> list[Gr
     """
     content = Contents()
     return [
-        Group(content.of(*arrays), people, finished_once, (before, after))
-        for *arrays, people, finished_once, before, after in session.execute(
+        Group(standing, content.of(*arrays), people, finished_once, (before, after))
+        for *arrays, standing, people, finished_once, before, after in session.execute(
             CENSUS, {"reopened_before": reopened_before}
         )
     ]

@@ -42,14 +42,8 @@ class Person:
         return called(self.name, self.email, self.user_id)
 
 
-def details(source: str = "onboarding_users", more: str = "") -> str:
-    """SQL that tells of each person of `source`, with the columns of Person and `more`.
-
-    It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
-    """
-    return f"""
-SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(progress="now.progress")} AS finished,
-       u.finished_at, u.last_activity_at,
+# The title of the first live step that is still open for the person `u`.
+NEXT_STEP = """
        (SELECT d.title
           FROM steps s
           JOIN step_releases c ON c.id = s.current_release_id
@@ -57,8 +51,18 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(
          WHERE NOT EXISTS (SELECT FROM step_releases r WHERE r.step_id = s.step_id
                               AND (r.id = ANY(u.done_releases) AND r.done_points > 0
                                 OR r.id = ANY(u.skipped_releases) AND r.skipped_points > 0))
-         ORDER BY s.position, s.step_id LIMIT 1) AS next_step{more}
-  FROM {source} u CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+         ORDER BY s.position, s.step_id LIMIT 1)"""
+
+
+def details(source: str = "onboarding_users", more: str = "") -> str:
+    """SQL that tells of each person of `source`, with the columns of Person and `more`.
+
+    It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
+    """
+    return f"""
+SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(progress="now.progress")} AS finished,
+       u.finished_at, u.last_activity_at,{NEXT_STEP} AS next_step{more}
+  FROM {source} u CROSS JOIN LATERAL {PERCENT} AS now (progress)
 """
 
 

@@ -31,7 +31,8 @@ def beat(session: Session, actor: Actor, step_id: str, row_version: int) -> None
     heard = upsert(e).values(step_id=step_id, actor=actor.key, row_version=row_version, seen_at=func.now())
     session.execute(
         heard.on_conflict_do_update(
-            index_elements=[e.step_id, e.actor], set_={"row_version": row_version, "seen_at": func.now()}
+            index_elements=[e.step_id, e.actor],
+            set_={"row_version": heard.excluded.row_version, "seen_at": heard.excluded.seen_at},
         )
     )
 

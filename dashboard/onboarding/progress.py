@@ -105,11 +105,12 @@ class Version:
     is_live: bool
 
 
-# The weight that counts for the person `u`, out of that of all live steps, rounded down (docs/model.md, rule 7).
+# The weight that counts for the person `u`, out of that of all live steps, rounded down (docs/model.md, rule 7). It stands
+# for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
 PERCENT = """
-    coalesce((SELECT 100 * sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)
-                FROM step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases))
-             / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int
+    (SELECT coalesce(100 * sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)
+                     / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int
+       FROM step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases))
 """
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
@@ -393,7 +394,7 @@ CHECKLIST = Straight(
     short(f"""
 SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_person.*
   FROM onboarding_users u
- CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+ CROSS JOIN LATERAL {PERCENT} AS now (progress)
   LEFT JOIN LATERAL ({OF_PERSON} AND v.step_version IS NOT NULL) of_person ON true
  WHERE u.user_id = :user_id
  ORDER BY of_person.position, of_person.step_id

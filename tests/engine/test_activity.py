@@ -544,6 +544,7 @@ def rows_read(plan: dict[str, Any]) -> int:
     return own + sum(rows_read(inner) for inner in plan.get("Plans", []))
 
 
+@pytest.mark.one_server("a plan shows one shard of many")
 def test_no_page_reads_more_than_a_little_of_the_tables(session: Session) -> None:
     a_step(session)
     a_step(session, OTHER)

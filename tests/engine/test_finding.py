@@ -16,18 +16,20 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import filters, finding, people, progress, releases
+from dashboard.onboarding import erasure, filters, finding, people, progress, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import SORTS, STATUSES, Filter
 from dashboard.onboarding.finding import Found, Page
 from dashboard.onboarding.people import Person
 from tests import factories
-from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step
+from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step
 
 
 @pytest.fixture
 def session(undone_session: Session) -> Session:
+    # a coordinator that wrote the checklist by itself cannot be given parts of a list in the same transaction
+    undone_session.execute(text("SET LOCAL citus.enable_local_execution = off"))
     return undone_session
 
 
@@ -129,6 +131,7 @@ def test_a_person_is_found_by_the_new_name_and_not_by_the_old(session: Session) 
     assert names(search(session, "after")) == ["Anna After"]
 
 
+@pytest.mark.one_server("what is forbidden to the planner here is not forbidden on the nodes")
 @pytest.mark.parametrize("q", ["anna", "an", "a"])
 def test_search_is_used_with_the_index(session: Session, q: str) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))
@@ -325,6 +328,52 @@ def test_a_filter_finds_whom_their_own_pages_say(session: Session, crowd: dict[s
     assert finding.ids(session, wanted, 2) == [] or len(finding.ids(session, wanted, 2)) <= 2
 
 
+@pytest.mark.parametrize("wanted", [one for one in FILTERS if one.status or one.finished is not None or one.idle_days])
+@pytest.mark.parametrize("looked_into", [1, 4])
+def test_those_who_are_many_are_found_percent_by_percent(
+    session: Session,
+    crowd: dict[str, Person],
+    wanted: Filter,
+    looked_into: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # whoever is at 100 still counts as finished; those who were once do not any more
+    a_draft(session, STEP, title="To be done again")
+    releases.release(session, MAYA, STEP, KEEP_ALL, reopens_finished=True)
+    crowd = {user_id: people.find(session, user_id) for user_id in crowd}
+    for sort in ("furthest", "least"):
+        few = [*chain(*all_pages(session, replace(wanted, sort=sort), 4))]
+        with monkeypatch.context() as patch:
+            patch.setattr(finding, "FEW", 0)
+            patch.setattr(finding, "LOOKED_INTO", looked_into)
+            assert [*chain(*all_pages(session, replace(wanted, sort=sort), 4))] == few
+        assert {one.person.user_id for one in few} == {one for one in crowd if belongs(session, wanted, crowd[one])}
+
+
+def test_a_stream_tells_of_whoever_moved_on_or_was_erased_meanwhile(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_step(session)
+    for user_id in (ANNA, BEN, CLEO):
+        a_person(session, user_id)
+    a_save(session, "done", ANNA)
+    a_save(session, "in_progress", BEN)
+    told = finding._told
+
+    def moved(session: Session, wanted: Filter, user_id: str | None = None) -> Any:
+        if user_id is None:
+            a_save(session, "skipped", ANNA)
+            erasure.erase(session, SAM, BEN, BEN)
+        return told(session, wanted, user_id)
+
+    monkeypatch.setattr(finding, "_told", moved)
+    found = list(finding.stream(session, Filter(step_id=STEP)))
+    assert [(one.person.user_id, one.status, one.person.progress) for one in found] == [
+        (ANNA, "skipped", 100),
+        (CLEO, "todo", 0),
+    ]
+
+
 def test_each_order_is_what_it_is_called(session: Session, crowd: dict[str, Person]) -> None:
     def listed(sort: Any) -> list[Person]:
         return [one.person for one in finding.page(session, Filter(sort=sort), limit=100).people]
@@ -411,6 +460,7 @@ def test_what_cannot_be_a_filter_is_named(session: Session, said: dict[str, str]
     assert list(refused.value.problems) == [named]
 
 
+@pytest.mark.one_server("on a cluster one shard stands for all")
 def test_more_than_are_counted_are_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     factories.people(session, 60)
     monkeypatch.setattr(finding, "COUNTED", 50)
@@ -423,3 +473,11 @@ def test_what_would_cost_much_to_count_is_estimated(session: Session, monkeypatc
     factories.people(session, 60)
     monkeypatch.setattr(finding, "CHEAP", 0)
     assert not finding.count(session, Filter(q="user-000")).exact
+
+
+def test_a_plan_of_one_shard_is_reckoned_up_for_all() -> None:
+    of_shard = {"Node Type": "Seq Scan", "Plan Rows": 70, "Total Cost": 12.5}
+    task = {"Node": "host=a port=5432 dbname=a", "Remote Plan": [[{"Plan": of_shard}]]}
+    plan = {"Plan Rows": 100000, "Total Cost": 0.0, "Distributed Query": {"Job": {"Task Count": 8, "Tasks": [task]}}}
+    assert finding._expected(of_shard) == (70, 12.5)
+    assert finding._expected(plan) == (560, 100.0)

@@ -377,6 +377,7 @@ def test_finished_is_remembered_when_a_release_takes_people_below_100(session: S
     assert (impact.before.finished, impact.after.finished, impact.moves.fall_from_100) == (1, 1, 1)
 
 
+@pytest.mark.one_server("each node of a cluster has a clock of its own")
 def test_a_release_that_reopens_ends_it_and_its_rollback_gives_it_back(session: Session) -> None:
     a_step(session)
     a_person(session)

@@ -151,6 +151,7 @@ def test_a_rollback_can_be_what_most_came_after(session: Session) -> None:
     assert (cause.release.kind, cause.release.version) == ("rollback", 1)
 
 
+@pytest.mark.one_server("what is forbidden to the planner here is not forbidden on the nodes")
 @pytest.mark.parametrize("period", PERIODS)
 def test_only_the_rows_of_the_period_are_read(session: Session, period: Period) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))

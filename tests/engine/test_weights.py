@@ -94,6 +94,7 @@ def test_rounded_down_nobody_is_at_100_who_still_has_something_to_do(session: Se
     assert (impact.after.bands[9], impact.after.bands[10]) == (2, 2)
 
 
+@pytest.mark.one_server("each node of a cluster has a clock of its own")
 @pytest.mark.parametrize(("reopens_finished", "after"), [(False, 2), (True, 0)])
 def test_the_first_release_of_a_heavy_step_takes_everybody_down(
     session: Session, reopens_finished: bool, after: int
@@ -106,6 +107,7 @@ def test_the_first_release_of_a_heavy_step_takes_everybody_down(
     assert finished(impact) == (2, after)
 
 
+@pytest.mark.one_server("each node of a cluster has a clock of its own")
 @pytest.mark.parametrize(("reopens_finished", "after"), [(False, 2), (True, 1)])
 def test_a_reset_weighs_what_the_step_weighs_from_then_on(session: Session, reopens_finished: bool, after: int) -> None:
     impact = weighed(session, 70, Policy(done=False, in_progress=True), reopens_finished=reopens_finished)
