@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.onboarding import batch, everybody, history, people, progress, releases, steps
+from dashboard.onboarding import batch, bulk_changes, everybody, history, people, progress, releases, steps
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.cutover import Outcome
@@ -206,6 +206,20 @@ def test_batches_over_the_same_people_in_any_order_do_not_deadlock_and_write_eac
         assert session.execute(events).one() == (3 * len(crowd), 3 * len(crowd))
         assert session.scalar(text("SELECT count(*) FROM write_conflicts")) == 9 * len(crowd)
         assert factories.people_with_wrong_arrays(session) == []
+
+
+def test_two_who_carry_on_with_one_bulk_change_take_turns_and_write_everybody_once(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        crowd = factories.people(session, 40)
+        made = bulk_changes.create(session, SAM, crowd, STEP, "done")
+    for _ in range(4):
+        at_once(wide, *[lambda session: bulk_changes.carry_on(session, SAM, made, 10)] * 3)
+    with wide.transaction() as session:
+        bulk = bulk_changes.get(session, made)
+        assert (bulk.outcomes, bulk.waiting) == ({"changed": 40}, 0)
+        assert session.scalar(text("SELECT count(*) FROM user_step_events")) == 40
+        assert session.scalar(text("SELECT count(*) FROM write_conflicts")) == 0
 
 
 def test_a_batch_among_single_saves_and_releases_loses_nothing(wide: Database) -> None:
