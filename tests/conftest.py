@@ -87,7 +87,8 @@ def _make_template() -> None:
 
 def _drop_databases() -> None:
     with _server() as server:
-        found = server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (os.environ[PREFIX],))
+        ours = (f"{os.environ[PREFIX]}_",)
+        found = server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", ours)
         for (name,) in found.fetchall():
             remove(server, name)
 
