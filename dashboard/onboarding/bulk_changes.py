@@ -21,7 +21,7 @@ from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
 from dashboard.onboarding.people import called
-from dashboard.onboarding.progress import PERCENT, check_status
+from dashboard.onboarding.progress import check_status
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
 MOST = 10_000
@@ -160,23 +160,24 @@ def get(session: Session, bulk_id: int) -> BulkChange:
     return BulkChange(**row._mapping, outcomes=outcomes, before=before)
 
 
-EFFECT = text(f"""
-SELECT count(*) FILTER (WHERE was < 100 AND was + part >= 100) AS reach,
-       count(*) FILTER (WHERE was = 100 AND was + part < 100) AS fall
-  FROM (SELECT {PERCENT.replace("::int", "::numeric")} AS was,
-               100.0 * s.weight / nullif((SELECT sum(weight) FROM steps), 0)
+# In points, of which everybody can have the `whole`.
+EFFECT = text("""
+SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reach,
+       count(*) FILTER (WHERE points = whole AND points + part < whole) AS fall
+  FROM (SELECT coalesce((
+                   SELECT sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)
+                     FROM step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)), 0) AS points,
+               (SELECT sum(weight) FROM steps) AS whole,
+               (SELECT weight FROM steps WHERE step_id = :step_id)
                * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part
-          FROM bulk_changes b
-          JOIN steps s ON s.step_id = b.step_id
-          JOIN bulk_change_people p ON p.bulk_id = b.id
-          JOIN onboarding_users u ON u.user_id = p.user_id
-         WHERE b.id = :id) moved
+          FROM bulk_change_people p JOIN onboarding_users u ON u.user_id = p.user_id
+         WHERE p.bulk_id = :id) moved
 """)
 
 
 def effect(session: Session, bulk: BulkChange) -> Effect:
     """What the change would do to who is at 100 %, as people are now."""
-    row = session.execute(EFFECT, {"id": bulk.id, "status": bulk.status}).one()
+    row = session.execute(EFFECT, {"id": bulk.id, "step_id": bulk.step_id, "status": bulk.status}).one()
     return Effect(row.reach, row.fall)
 
 

@@ -37,7 +37,7 @@ def test_a_connection_that_was_cut_is_not_used_again(database: Database, kind: s
     with pytest.raises(OperationalError) as cut, getattr(database, kind)() as session:
         ((pid,),) = PID.rows(session, {})
         with database.statements() as other:
-            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            other.execute(text("SELECT pg_terminate_backend(CAST(:pid AS int), 5000)"), {"pid": pid})
         PID.rows(session, {})
     assert cut.value.connection_invalidated
     for _ in range(3):
