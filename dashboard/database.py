@@ -69,7 +69,9 @@ class Database:
         """
         with self._alone.connect() as connection, Session(connection, expire_on_commit=False) as session:
             yield session
-            session.commit()
+            # straight statements begin nothing
+            if session.in_transaction():
+                session.commit()
             self.on_commit(take(session))
 
     def dispose(self) -> None:
