@@ -59,6 +59,7 @@ moves = st.one_of(
 )
 
 
+@pytest.mark.one_server("each node of a cluster has a clock of its own")
 @given(
     history=st.lists(moves, max_size=12),
     order=st.permutations((ANNA, BEN, CLEO, NOBODY)),
