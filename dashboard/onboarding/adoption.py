@@ -354,14 +354,9 @@ SELECT user_id FROM onboarding_users WHERE user_id IN (SELECT user_id FROM impor
 
 INDEX = index(where="WHERE user_id IN (SELECT user_id FROM import_rows) ON CONFLICT (user_id) DO NOTHING")
 
-AT_100 = text(f"""
-SELECT user_id
-  FROM (SELECT u.user_id, {PERCENT} AS progress
-          FROM onboarding_users u JOIN import_known k ON k.user_id = u.user_id WHERE u.finished_at IS NULL) known
- WHERE progress = 100
-""")
-FINISHED = text("""
-UPDATE onboarding_users SET finished_at = last_activity_at WHERE user_id = ANY(:people)
+FINISHED = text(f"""
+UPDATE onboarding_users u SET finished_at = u.last_activity_at
+ WHERE u.user_id = ANY(:people) AND u.finished_at IS NULL AND {PERCENT} = 100
 """).bindparams(many.PEOPLE)
 
 STEPS = """
@@ -397,7 +392,8 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
             _refuse(repeated)
         raise
     if known:
-        session.execute(FINISHED, {"people": session.scalars(AT_100).all()})
+        for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
+            session.execute(FINISHED, {"people": group})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known
