@@ -43,7 +43,7 @@ SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED.fo
   FROM unnest(:people, :row_versions) AS seen (user_id, row_version)
   JOIN user_step_events e ON e.user_id = seen.user_id AND e.step_id = :step_id AND e.row_version = seen.row_version + 1
   JOIN onboarding_users u ON u.user_id = e.user_id
- CROSS JOIN LATERAL (SELECT {PERCENT} AS progress) now
+ CROSS JOIN LATERAL {PERCENT} AS now (progress)
  WHERE {many.here("e")} AND {many.here("u")}
 """).bindparams(PEOPLE, SEEN)
 

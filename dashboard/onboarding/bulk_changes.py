@@ -21,7 +21,7 @@ from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
 from dashboard.onboarding.people import called
-from dashboard.onboarding.progress import check_status
+from dashboard.onboarding.progress import POINTS, RECORDED, check_status
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
 MOST = 10_000
@@ -161,12 +161,10 @@ def get(session: Session, bulk_id: int) -> BulkChange:
 
 
 # In points, of which everybody can have the `whole`.
-EFFECT = text("""
+EFFECT = text(f"""
 SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reach,
        count(*) FILTER (WHERE points = whole AND points + part < whole) AS fall
-  FROM (SELECT coalesce((
-                   SELECT sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)
-                     FROM step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)), 0) AS points,
+  FROM (SELECT coalesce((SELECT {POINTS} FROM {RECORDED}), 0) AS points,
                (SELECT sum(weight) FROM steps) AS whole,
                (SELECT weight FROM steps WHERE step_id = :step_id)
                * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part

@@ -131,7 +131,7 @@ SELECT r.id, r.step_id, s.weight,
 CENSUS = text(f"""
 SELECT done_releases::text, skipped_releases::text, in_progress_releases::text, min(standing) AS standing,
        count(*) AS people, count(finished_at) AS finished_once,
-       count(*) FILTER (WHERE finished_at > coalesce(:reopened_before, {REOPENED_AT})) AS finished_before,
+       count(*) FILTER (WHERE finished_at > :reopened_before) AS finished_before,
        count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished_after
   FROM onboarding_users
  GROUP BY done_releases, skipped_releases, in_progress_releases
@@ -153,7 +153,7 @@ def rules(session: Session) -> Rules:
     return Rules(recorded, sum(row.weight for row in rows if row.is_current), max(reopened, default=NEVER))
 
 
-def census(session: Session, reopened_before: datetime | None = None) -> list[Group]:
+def census(session: Session, reopened_before: datetime) -> list[Group]:
     """Everybody, in groups. `reopened_before`: when finished was reopened last, before the release being counted.
 
     Ask for the rules after the census, never before: then they know every release that a row can name.
@@ -341,12 +341,6 @@ def impact(counted: Counted) -> Impact:
         after=will,
         moves=Moves(up, down, everybody - up - down, largest_drop, fall),
     )
-
-
-def funnel(session: Session) -> dict[str, Counts]:
-    """People by status for each step that was ever released, from one pass over the people."""
-    groups = census(session)
-    return tally(groups, rules(session))[1]
 
 
 def tally(groups: Sequence[Group], known: Rules) -> tuple[Spread, dict[str, Counts]]:

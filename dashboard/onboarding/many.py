@@ -29,7 +29,7 @@ def write(wanted: str, *, also_same: bool = False) -> TextClause:
     """Gives each row of `wanted` (user_id, step_id, status, row_version; null: whichever it is) its status.
 
     It writes those that are at that row_version and have another status (`also_same`: or that one), with their events,
-    and answers with how many were `written`, and whose. Binds :actor, :source, :comment, :attempt (0 unless given), and
+    and answers with the person of each row that it wrote. Binds :actor, :source, :comment, :attempt (0 unless given), and
     :people, all of whom the rows are: a group of `groups`, for in a cluster the statement goes to one node.
     """
     another = "" if also_same else "AND v.status <> w.status"
@@ -74,7 +74,7 @@ WITH before AS MATERIALIZED (
            :comment
       FROM written
 )
-SELECT (SELECT count(*) FROM written) AS written, ARRAY(SELECT user_id FROM written) AS people
+SELECT ARRAY(SELECT user_id FROM written)
 """).bindparams(
         *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")),
         bindparam("attempt", 0, Integer()),
@@ -130,7 +130,7 @@ def save(
 ) -> list[str]:
     """Locks the people of a group, carries out a `write` that gives them `status`, and answers with whose rows it wrote."""
     lock(session, group)
-    written: list[str] = session.execute(statement, {"people": group, **values}).one().people
+    written: list[str] = session.execute(statement, {"people": group, **values}).scalar_one()
     tally.note(session, "save", values["source"], len(written))
     if written and status in ("done", "skipped"):
         session.execute(FINISH, {"people": written})

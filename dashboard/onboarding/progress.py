@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ARRAY, TextClause, bindparam, select, text
+from sqlalchemy import ARRAY, bindparam, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
@@ -105,12 +105,15 @@ class Version:
     is_live: bool
 
 
-# The weight that counts for the person `u`, out of that of all live steps, rounded down (docs/model.md, rule 7). It stands
-# for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
-PERCENT = """
-    (SELECT coalesce(100 * sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)
-                     / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int
-       FROM step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases))
+# The weight that counts for the person `u` (docs/model.md, rule 7): a sum over the releases `r` under which something is
+# recorded.
+POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
+RECORDED = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
+
+# The same out of the weight of all live steps, rounded down. It stands for itself or, after LATERAL, for a row; a node of a
+# cluster works it out for its own people.
+PERCENT = f"""
+    (SELECT coalesce(100 * {POINTS} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int FROM {RECORDED})
 """
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
@@ -131,15 +134,11 @@ def _moved(column: str) -> str:
         ELSE p.{column} END AS {column}"""
 
 
-def short(sql: str) -> TextClause:
-    """The statement without what only people need: up to 4,096 characters psycopg keeps it as it takes it apart."""
-    return text(" ".join(sql.split()))
-
-
 # The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
 # the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
 # The person is locked before the row, always, so that two who save several steps of one person cannot deadlock.
-WRITE = short(f"""
+WRITE = Straight(
+    text(f"""
 WITH person AS MATERIALIZED (
     SELECT user_id, done_releases, skipped_releases, in_progress_releases
       FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
@@ -191,11 +190,11 @@ WITH person AS MATERIALIZED (
 SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
   FROM before b CROSS JOIN written w CROSS JOIN counted c
 """).bindparams(
-    *(bindparam(name, type_=Text()) for name in ("user_id", "step_id", "status", "actor", "source", "comment")),
-    *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt")),
-    bindparam("at", type_=DateTime(timezone=True)),
+        *(bindparam(name, type_=Text()) for name in ("user_id", "step_id", "status", "actor", "source", "comment")),
+        *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt")),
+        bindparam("at", type_=DateTime(timezone=True)),
+    )
 )
-SAVE = Straight(WRITE)
 
 
 def save(
@@ -246,7 +245,7 @@ def save_at_once(
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
     check_key("step", step_id)
-    written = SAVE.rows(
+    written = WRITE.rows(
         session,
         {
             "user_id": user_id,
@@ -391,7 +390,7 @@ OF_PEOPLE = text(
     STEPS.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
 ).bindparams(bindparam("people", type_=ARRAY(Text)))
 CHECKLIST = Straight(
-    short(f"""
+    text(f"""
 SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_person.*
   FROM onboarding_users u
  CROSS JOIN LATERAL {PERCENT} AS now (progress)

@@ -26,7 +26,8 @@ class Straight:
     """A statement with its binds, for values that psycopg knows how to send."""
 
     def __init__(self, statement: TextClause) -> None:
-        self.sql = str(statement.compile(dialect=DIALECT))
+        # without what only people need: up to 4,096 characters psycopg keeps a statement as it takes it apart
+        self.sql = " ".join(str(statement.compile(dialect=DIALECT)).split())
 
     def rows(self, session: Session, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """What it answers, in the transaction of the session if there is one. Raises SQLAlchemy's errors."""

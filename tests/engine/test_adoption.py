@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
-from dashboard.onboarding import adoption, history, impact, invariants, loading, people, progress, releases, steps
+from dashboard.onboarding import adoption, everybody, history, invariants, loading, people, progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Conflict, Invalid
 from dashboard.onboarding.loading import BadRows, Imported, Problem
@@ -347,7 +347,7 @@ def test_edit_preview_release_fix_and_roll_back(session: Session) -> None:
 
     back = releases.roll_back(session, MAYA, PAY).impact
     assert (back.restored, back.kept_later) == (49, 1)
-    assert impact.funnel(session)[PAY] == {"done": 101, "skipped": 0, "in_progress": 49, "todo": 50}
+    assert everybody.overview(session).funnel[PAY] == {"done": 101, "skipped": 0, "in_progress": 49, "todo": 50}
     assert progress.step_of(session, "busy-1", PAY).row_version == 4
     assert broken(session) == []
 
