@@ -18,8 +18,8 @@ from dashboard.database import schema_is_current
 from dashboard.onboarding.errors import Refused
 from dashboard.schema import ADVISORY_LOCK
 
-COPIED = ("steps", "onboarding_step_definitions", "step_releases", "bulk_changes")
-"""Few rows, which the tables of people refer to: every node has all of them."""
+COPIED = ("steps", "onboarding_step_definitions", "step_releases", "bulk_changes", "api_tokens")
+"""Few rows, to which the tables of people refer, or what is asked of people: every node has all of them."""
 
 BY_PERSON = ("onboarding_users", "user_search", "user_steps", "user_step_events", "bulk_change_people")
 """Each after the one that it refers to. The first says where the others lie."""

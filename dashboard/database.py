@@ -19,6 +19,7 @@ from sqlalchemy.orm import sessionmaker
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
 from dashboard.onboarding.straight import EACH_ALONE, is_each_alone
+from dashboard.onboarding.straight import Alone as Alone
 from dashboard.onboarding.tally import Tally, take
 from dashboard.schema import head_revision
 
@@ -74,6 +75,13 @@ class Database:
                 session.commit()
             self.on_commit(take(session))
 
+    @contextmanager
+    def alone(self) -> Iterator[Alone]:
+        """The least that straight statements need, where a call of the API is one of them."""
+        with Alone(self.engine) as asked:
+            yield asked
+            self.on_commit(take(asked))
+
     def dispose(self) -> None:
         """Closes the pooled connections; the object stays usable."""
         self.engine.dispose()
@@ -89,6 +97,12 @@ def statements() -> AbstractContextManager[Session]:
     """The session of a door whose statements each stand alone: the running app's database."""
     database: Database = current_app.extensions["database"]
     return database.statements()
+
+
+def alone() -> AbstractContextManager[Alone]:
+    """A connection of a door for straight statements: the running app's database."""
+    database: Database = current_app.extensions["database"]
+    return database.alone()
 
 
 def schema_is_current(session: Session) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
@@ -15,6 +16,7 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.staff import rate_limits, tokens
 from dashboard.staff.permissions import OF_A_USER, Scope
 from dashboard.staff.rate_limits import Allowance, RateLimit
+from dashboard.staff.tokens import Lately, Token
 from dashboard.staff.user_tokens import UserTokens
 
 BEARER = 'Bearer realm="onboarding"'
@@ -52,11 +54,15 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, under which name it is kept, and for what the token is good. `user_id`: the one user whom it may name."""
+    """Who asks, under which name it is kept, and for what the token is good. `user_id`: the one user whom it may name.
+
+    `token_id` is that of an API token, for statements that look themselves whether it holds.
+    """
 
     actor: Actor
     scopes: frozenset[Scope]
     user_id: str | None = None
+    token_id: int | None = None
 
     def whom(self, *named: str | None) -> str:
         """The user that the request is about. Raises Invalid: nobody; BadRequest: two people; NotAllowed: another."""
@@ -81,6 +87,7 @@ def shown(actor: str) -> str:
 def install(app: Flask, settings: Settings) -> None:
     """Sets up what is asked of every caller, and tells each how much is left of its rate limit."""
     app.extensions["user_tokens"] = settings.user_tokens()
+    app.extensions["tokens_lately"] = tokens.Lately()
     app.extensions["rate_limits"] = {
         is_user: RateLimit(per_minute) if per_minute else None
         for is_user, per_minute in ((False, settings.rate_limit), (True, settings.user_rate_limit))
@@ -127,7 +134,22 @@ def _draw(bearer: Bearer, key: str, cost: float) -> tuple[int, float]:
 
 def authorise(session: Session, bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller:
     """The caller. Raises TokenNeeded, and NotAllowed when its token is not good for this."""
-    caller = g.caller = _caller(session, bearer)
+    return _allowed(_caller(session, bearer), scope, backend_only=backend_only)
+
+
+def remembered(bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller | None:
+    """The caller, without a look whether its token holds: that is for the statement to do. None: it is to be looked up.
+
+    Raises NotAllowed.
+    """
+    if bearer.user_id is not None:
+        return _allowed(_user(bearer.user_id), scope, backend_only=backend_only)
+    token = _lately().get(bearer.secret)
+    return _allowed(_backend(token), scope, backend_only=backend_only) if token else None
+
+
+def _allowed(caller: Caller, scope: Scope, *, backend_only: bool) -> Caller:
+    g.caller = caller
     if scope not in caller.scopes:
         raise NotAllowed(f"This takes a token with the scope {scope}.", scope)
     if backend_only and caller.user_id is not None:
@@ -137,11 +159,24 @@ def authorise(session: Session, bearer: Bearer, scope: Scope, *, backend_only: b
 
 def _caller(session: Session, bearer: Bearer) -> Caller:
     if bearer.user_id is not None:
-        return Caller(Actor(f"user:{bearer.user_id}", "api"), OF_A_USER, bearer.user_id)
+        return _user(bearer.user_id)
     token = tokens.authenticate(session, bearer.secret)
     if token is None:
         raise _worthless()
-    return Caller(token.actor, token.scopes)
+    _lately().keep(bearer.secret, token)
+    return _backend(token)
+
+
+def _user(user_id: str) -> Caller:
+    return Caller(Actor(f"user:{user_id}", "api"), OF_A_USER, user_id)
+
+
+def _backend(token: Token) -> Caller:
+    return Caller(token.actor, token.scopes, token_id=token.id)
+
+
+def _lately() -> Lately:
+    return cast("Lately", current_app.extensions["tokens_lately"])
 
 
 def _worthless() -> TokenNeeded:

@@ -16,7 +16,7 @@ from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Query, optional, reply
 from dashboard.api.problems import Problem, StepConflict
 from dashboard.api.routing import endpoint
-from dashboard.database import Session
+from dashboard.database import Alone, Session
 from dashboard.onboarding import people, progress
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
@@ -100,11 +100,11 @@ class StepSaved(Answer):
     finished: bool
 
 
-@endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: Problem})
-def list_steps(session: Session, caller: Caller, query: OfUser) -> Response:
+@endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: Problem}, looks=True)
+def list_steps(session: Session | Alone, caller: Caller, query: OfUser) -> Response:
     """The steps of a person, in checklist order."""
     user_id = caller.whom(query.user_id)
-    found = progress.checklist_of(session, user_id)
+    found = progress.checklist_of(session, user_id, token_id=caller.token_id)
     steps = [_step(step, step.version) for step in found.steps if step.version is not None]
     return reply(Checklist(user_id=user_id, progress=found.progress, finished=found.finished, steps=steps))
 
@@ -119,12 +119,19 @@ def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) ->
 
 
 def save_at_once(
-    session: Session, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
+    session: Session | Alone, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
 ) -> Response | None:
     """The save as nearly all are, of a person who is there and over the newest row_version."""
     user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
     saved = progress.save_at_once(
-        session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
+        session,
+        caller.actor,
+        user_id,
+        path.step_id,
+        body.status,
+        row_version,
+        attempt=header.attempt,
+        token_id=caller.token_id,
     )
     return None if saved is None else _kept(saved)
 
@@ -137,6 +144,7 @@ def save_at_once(
     {404: Problem, 409: StepConflict, 410: Problem, 412: StepConflict, 428: Problem},
     tagged=True,
     first=save_at_once,
+    looks=True,
 )
 def save_step(
     session: Session, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange

@@ -102,7 +102,7 @@ def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
     limit = min(most, request.max_content_length or most)
     request.max_content_length = limit + 1
     with suppress(RequestEntityTooLarge):
-        raw = request.get_data(cache=False)
+        raw = request.get_data()
         if len(raw) <= limit:
             return parse(raw)
     raise RequestEntityTooLarge(f"The body may have at most {limit:,} bytes.")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from inspect import getdoc
 from typing import Any, get_type_hints
 
 from flask import Response
 from pydantic import BaseModel
+from werkzeug.exceptions import HTTPException
 
-from dashboard.api.access import admit, authorise
+from dashboard.api.access import Bearer, admit, authorise, remembered
 from dashboard.api.messages import NoQuery
 from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
-from dashboard.database import Session, statements, transaction
+from dashboard.database import Alone, Session, alone, statements, transaction
+from dashboard.onboarding.errors import OnboardingError
 from dashboard.staff.permissions import OF_A_USER, ByToken, Scope, declare
 
 View = Callable[..., Response]
@@ -33,32 +36,46 @@ def endpoint(
     creates: bool = False,
     backend_only: bool = False,
     first: Callable[..., Response | None] | None = None,
+    looks: bool = False,
 ) -> Callable[[View], View]:
     """Serves the view to tokens with `scope`, but not to those of users where it is `backend_only`.
 
     `register` is `get`, `patch` ... of a blueprint. The view is given what it has an argument for: the caller; the
     session, whose transaction ends with the view; path, query, header and body of the request. `first` is tried before
     it, with the same arguments: what it does in one statement needs no transaction, and None leaves it to the view. Nor
-    has a `get` one. The rest is for the description: `tagged` answers have an ETag, `creates` may answer 201.
+    has a `get` one. What `looks` finds nothing for a token that holds no more, so that one seen lately is not looked up
+    before it. The rest is for the description: `tagged` answers have an ETag, `creates` may answer 201.
     """
 
     def decorate(view: View) -> View:
         arguments = get_type_hints(view)
         wanted = {name: model for name, model in arguments.items() if name in PARTS}
-        alone = view if register.__name__ == "get" else first
+        single = view if register.__name__ == "get" else first
         if register.__name__ != "get":
             wanted.setdefault("query", NoQuery)
 
-        def given(session: Session, found: Mapping[str, Any]) -> dict[str, Any]:
+        def given(session: Session | Alone, found: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in {"session": session, **found}.items() if name in arguments}
+
+        def at_once(bearer: Bearer, path: Mapping[str, str]) -> Response | None:
+            # whatever is refused is so only once the token was looked up
+            with suppress(HTTPException, OnboardingError):
+                if single and (caller := remembered(bearer, scope, backend_only=backend_only)):
+                    found = {"caller": caller, **read(wanted, path)}
+                    with alone() as asked:
+                        return single(**given(asked, found))
+            return None
 
         @wraps(view)
         def guarded(**path: str) -> Response:
             bearer = admit()
+            answer = at_once(bearer, path) if looks else None
+            if answer is not None:
+                return answer
             with statements() as session:
                 caller = authorise(session, bearer, scope, backend_only=backend_only)
                 found = {"caller": caller, **read(wanted, path)}
-                answer = alone(**given(session, found)) if alone else None
+                answer = single(**given(session, found)) if single else None
             if answer is not None:
                 return answer
             with transaction() as session:

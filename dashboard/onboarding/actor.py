@@ -14,3 +14,10 @@ class Actor:
 
     key: str
     source: Source = "web"
+
+
+TOKEN_HOLDS = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"  # noqa: S105 - a condition
+"""The condition under which an API token is good for anything. A statement that has it in itself needs no look-up before."""
+
+IF_TOKEN_HOLDS = f"(:token_id IS NULL OR EXISTS (SELECT FROM api_tokens WHERE id = :token_id AND {TOKEN_HOLDS}))"
+"""True, too, where it is nobody's token that asks."""

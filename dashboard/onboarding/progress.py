@@ -14,12 +14,12 @@ from sqlalchemy.types import DateTime, Integer, Text
 
 from dashboard import models
 from dashboard.onboarding import tally
-from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
-from dashboard.onboarding.straight import Straight
+from dashboard.onboarding.straight import Alone, Straight
 
 log = structlog.get_logger("dashboard.progress")
 
@@ -144,7 +144,7 @@ WITH person AS MATERIALIZED (
       FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
 ), before AS MATERIALIZED (
     SELECT v.*, coalesce(:at, now()) AS at FROM person JOIN effective_user_steps v ON v.user_id = :user_id
-     WHERE v.step_id = :step_id AND v.step_version IS NOT NULL AND v.row_version = :row_version
+     WHERE v.step_id = :step_id AND v.step_version IS NOT NULL AND v.row_version = :row_version AND {IF_TOKEN_HOLDS}
 ), updated AS (
     UPDATE user_steps us
        SET status = :status, release_id = b.current_release_id, row_version = b.row_version + 1,
@@ -191,7 +191,7 @@ SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
   FROM before b CROSS JOIN written w CROSS JOIN counted c
 """).bindparams(
         *(bindparam(name, type_=Text()) for name in ("user_id", "step_id", "status", "actor", "source", "comment")),
-        *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt")),
+        *(bindparam(name, type_=Integer()) for name in ("row_version", "attempt", "token_id")),
         bindparam("at", type_=DateTime(timezone=True)),
     )
 )
@@ -227,7 +227,7 @@ def save(
 
 
 def save_at_once(
-    session: Session,
+    asked: Session | Alone,
     actor: Actor,
     user_id: str,
     step_id: str,
@@ -237,16 +237,17 @@ def save_at_once(
     comment: str = "",
     attempt: int = 0,
     at: datetime | None = None,
+    token_id: int | None = None,
 ) -> Saved | None:
     """The write of `save` in one statement, which needs no transaction around it; None: refused, and nothing is done.
 
-    Raises Invalid. `save` tells why it was refused, and keeps that on record.
+    Raises Invalid. `save` tells why it was refused, and keeps that on record. `token_id`: whose API token has to hold.
     """
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
     check_key("step", step_id)
     written = WRITE.rows(
-        session,
+        asked,
         {
             "user_id": user_id,
             "step_id": step_id,
@@ -257,10 +258,11 @@ def save_at_once(
             "attempt": countable(attempt),
             "comment": comment.strip(),
             "at": at,
+            "token_id": token_id,
         },
     )
     for saved in written:
-        tally.note(session, "save", actor.source)
+        tally.note(asked, "save", actor.source)
         return Saved(user_id, step_id, checked, *saved)
     return None
 
@@ -395,9 +397,9 @@ SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_
   FROM onboarding_users u
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
   LEFT JOIN LATERAL ({OF_PERSON} AND v.step_version IS NOT NULL) of_person ON true
- WHERE u.user_id = :user_id
+ WHERE u.user_id = :user_id AND {IF_TOKEN_HOLDS}
  ORDER BY of_person.position, of_person.step_id
-""")
+""").bindparams(bindparam("token_id", type_=Integer()))
 )
 
 
@@ -408,10 +410,13 @@ def steps_of(session: Session, user_id: str) -> list[UserStep]:
     return [UserStep(*row) for row in session.execute(ALL_STEPS, {"user_id": user_id})]
 
 
-def checklist_of(session: Session, user_id: str) -> Checklist:
-    """All that the host's front end shows of a person, in one query. Raises NotFound."""
+def checklist_of(asked: Session | Alone, user_id: str, *, token_id: int | None = None) -> Checklist:
+    """All that the host's front end shows of a person, in one query. Raises NotFound.
+
+    `token_id`: whose API token has to hold, for else nobody is found.
+    """
     check_key("person", user_id)
-    rows = CHECKLIST.rows(session, {"user_id": user_id})
+    rows = CHECKLIST.rows(asked, {"user_id": user_id, "token_id": token_id})
     if not rows:
         raise NotFound("person", user_id)
     progress, finished, *_ = rows[0]

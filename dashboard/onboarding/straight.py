@@ -7,11 +7,11 @@ stay: only the way from a text to a row is the short one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, TextClause
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -22,6 +22,23 @@ EACH_ALONE = {"each_alone": True}
 """The execution option of connections on which each statement is a transaction of its own."""
 
 
+class Alone:
+    """A connection of the pool, for straight statements that are each a transaction of their own, and for nothing else.
+
+    `info` is there for what a session would carry along.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.pooled = engine, engine.raw_connection()
+        self.info: dict[Any, Any] = {}
+
+    def __enter__(self) -> Alone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pooled.close()
+
+
 class Straight:
     """A statement with its binds, for values that psycopg knows how to send."""
 
@@ -29,34 +46,44 @@ class Straight:
         # without what only people need: up to 4,096 characters psycopg keeps a statement as it takes it apart
         self.sql = " ".join(str(statement.compile(dialect=DIALECT)).split())
 
-    def rows(self, session: Session, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def rows(self, asked: Session | Alone, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """What it answers, in the transaction of the session if there is one. Raises SQLAlchemy's errors."""
+        if isinstance(asked, Alone):
+            if asked.engine.dispatch.before_cursor_execute:
+                return self._rows(Connection(asked.engine, asked.pooled), values)
+            return self._answer(asked.engine, asked.pooled, asked.pooled.invalidate, values)
         # as SQLAlchemy does before a statement
-        session.flush()
-        connection = _connection(session)
-        driver = cast("psycopg.Connection[tuple[Any, ...]]", connection.connection.driver_connection)
-        with driver.cursor() as cursor:
-            for told in connection.dispatch.before_cursor_execute:
-                told(connection, cursor, self.sql, values, None, False)
-            try:
-                return cursor.execute(self.sql, values).fetchall()
-            except psycopg.Error as error:
-                raise self._as_sqlalchemy(connection, values, error) from error
+        asked.flush()
+        return self._rows(_connection(asked), values)
 
-    def _as_sqlalchemy(self, connection: Connection, values: Mapping[str, Any], error: psycopg.Error) -> BaseException:
-        dialect = connection.dialect
-        is_gone = dialect.is_disconnect(cast("Any", error), connection.connection.dbapi_connection, None)
-        if is_gone:
-            connection.invalidate(error)
-        return DBAPIError.instance(
-            self.sql,
-            dict(values),
-            error,
-            psycopg.Error,
-            hide_parameters=connection.engine.hide_parameters,
-            connection_invalidated=is_gone,
-            dialect=dialect,
-        )
+    def _rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        for told in connection.dispatch.before_cursor_execute:
+            told(connection, None, self.sql, values, None, False)
+        return self._answer(connection.engine, connection.connection, connection.invalidate, values)
+
+    def _answer(
+        self,
+        engine: Engine,
+        pooled: PoolProxiedConnection,
+        invalidate: Callable[[BaseException], None],
+        values: Mapping[str, Any],
+    ) -> list[tuple[Any, ...]]:
+        driver = cast("psycopg.Connection[tuple[Any, ...]]", pooled.driver_connection)
+        try:
+            return driver.execute(self.sql, values).fetchall()
+        except psycopg.Error as error:
+            is_gone = engine.dialect.is_disconnect(cast("Any", error), pooled.dbapi_connection, None)
+            if is_gone:
+                invalidate(error)
+            raise DBAPIError.instance(
+                self.sql,
+                dict(values),
+                error,
+                psycopg.Error,
+                hide_parameters=engine.hide_parameters,
+                connection_invalidated=is_gone,
+                dialect=engine.dialect,
+            ) from error
 
 
 def _connection(session: Session) -> Connection:

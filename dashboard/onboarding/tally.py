@@ -9,6 +9,8 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding.straight import Alone
+
 What = Literal["save", "conflict", "release"]
 Tally = Mapping[tuple[What, str], int]
 """How often what was done; a save and a conflict by its source, a release by its kind."""
@@ -16,15 +18,15 @@ Tally = Mapping[tuple[What, str], int]
 KEY = "tally"
 
 
-def note(session: Session, what: What, which: str, count: int = 1) -> None:
-    """Note that it was done `count` times in the transaction of the session."""
-    noted: Counter[tuple[What, str]] = session.info.setdefault(KEY, Counter())
+def note(asked: Session | Alone, what: What, which: str, count: int = 1) -> None:
+    """Note that it was done `count` times in the transaction."""
+    noted: Counter[tuple[What, str]] = asked.info.setdefault(KEY, Counter())
     noted[what, which] += count
 
 
-def take(session: Session) -> Tally:
+def take(asked: Session | Alone) -> Tally:
     """What was noted so far, which is then forgotten."""
-    noted: Tally = session.info.pop(KEY, {})
+    noted: Tally = asked.info.pop(KEY, {})
     return noted
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select, text
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.models import ApiToken
 from dashboard.onboarding import history
-from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.actor import TOKEN_HOLDS, Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.steps import MAX_INTEGER
 from dashboard.onboarding.straight import Straight
@@ -27,10 +28,18 @@ MAX_NAME = 100
 
 KNOWN = frozenset(Scope)
 
+LATELY_S = 30.0
+"""So long a token is known without a look."""
+
+REMEMBERED = 10_000
+"""Tokens that a process remembers at most."""
+
+NEVER: tuple[None, float] = (None, 0.0)
+
 HOLDS = Straight(
-    text("""
+    text(f"""
 SELECT id, name, scopes, coalesce(last_used_at < now() - interval '1 minute', true) AS is_due FROM api_tokens
- WHERE token_hash = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+ WHERE token_hash = :digest AND {TOKEN_HOLDS}
 """)
 )
 # requests at once: one writes, the others go on instead of waiting for its transaction
@@ -44,8 +53,9 @@ _NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{MAX_NAME}}}")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that was presented and holds."""
+    """A token that was presented and held."""
 
+    id: int
     name: str
     scopes: frozenset[Scope]
 
@@ -53,6 +63,28 @@ class Token:
     def actor(self) -> Actor:
         """The name under which what is done with it is kept."""
         return Actor(f"token:{self.name}", "api")
+
+
+@dataclass(slots=True)
+class Lately:
+    """What a process has looked up lately: what a token is never changes, and whether it still holds is asked elsewhere.
+
+    Each is looked up again after a while all the same, for its use is to be noted.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[str, tuple[Token, float]] = field(default_factory=dict)
+
+    def keep(self, secret: str, token: Token) -> None:
+        """Remember the token with this secret."""
+        if len(self._seen) >= REMEMBERED:
+            self._seen.clear()
+        self._seen[digest(secret)] = token, self.clock() + LATELY_S
+
+    def get(self, secret: str) -> Token | None:
+        """The token with this secret; None: it has to be looked up."""
+        token, until = self._seen.get(digest(secret), NEVER)
+        return token if until > self.clock() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +147,7 @@ def authenticate(session: Session, bearer: str) -> Token | None:
     for token_id, name, scopes, is_due in HOLDS.rows(session, {"digest": digest(bearer)}):
         if is_due:
             session.execute(NOTE_USE, {"id": token_id})
-        return Token(name, frozenset(scopes) & KNOWN)
+        return Token(token_id, name, frozenset(scopes) & KNOWN)
     return None
 
 

@@ -153,7 +153,7 @@ def test_refusals_can_be_read_too(api: Caller, patch: Patch) -> None:
 def test_so_can_what_may_be_tried_again(
     app: Flask, api: Caller, world: Session, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
-    def fails(*_: object) -> NoReturn:
+    def fails(*_: object, **__: object) -> NoReturn:
         raise error
 
     app.testing = False

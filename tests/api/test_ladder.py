@@ -352,6 +352,24 @@ def test_a_revoked_or_expired_token_is_401(endpoint: Endpoint, api: Caller, worl
 
 
 @every_endpoint
+@pytest.mark.parametrize("ended", ["revoked_at = now()", "expires_at = now()"], ids=["revoked", "expired"])
+def test_so_is_one_that_was_seen_lately(endpoint: Endpoint, ended: str, api: Caller, world: Session) -> None:
+    # the first call draws one permit of the rate limit, the second one enough for the rest
+    for _ in range(2):
+        assert api("GET", f"{PROGRESS}/steps?user_id={ANNA}").status_code == 200
+    world.execute(text(f"UPDATE api_tokens SET {ended}"))
+    world.commit()
+    before = snapshot(world)
+    asked = [(endpoint.path, endpoint.body), *endpoint.missing, *((path, body) for path, body, _ in endpoint.wrong)]
+    for path, body in asked:
+        answer = api(endpoint.method, path, body)
+        assert answer.status_code == 401, path
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    world.rollback()
+    assert snapshot(world) == before
+
+
+@every_endpoint
 def test_with_every_scope_but_its_own_is_403_and_names_it(endpoint: Endpoint, api: Caller, world: Session) -> None:
     api.secret(frozenset(Scope) - {endpoint.scope})
     before = snapshot(world)

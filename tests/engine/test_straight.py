@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
@@ -32,7 +32,7 @@ def test_an_error_is_one_of_sqlalchemy_and_undoes_the_transaction(database: Data
         assert NAMES.rows(session, {"user_id": ANNA, "divisor": 1}) == []
 
 
-@pytest.mark.parametrize("kind", ["transaction", "statements"])
+@pytest.mark.parametrize("kind", ["transaction", "statements", "alone"])
 def test_a_connection_that_was_cut_is_not_used_again(database: Database, kind: str) -> None:
     with pytest.raises(OperationalError) as cut, getattr(database, kind)() as session:
         ((pid,),) = PID.rows(session, {})
@@ -45,17 +45,29 @@ def test_a_connection_that_was_cut_is_not_used_again(database: Database, kind: s
             assert PID.rows(session, {}) != [(pid,)]
 
 
-def test_who_listens_to_the_engine_is_told(database: Database) -> None:
-    seen: list[str] = []
+@pytest.mark.parametrize("kind", ["statements", "alone"])
+def test_who_listens_to_the_engine_is_told(database: Database, kind: str) -> None:
+    seen: list[tuple[Engine, str]] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
+    def note(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        seen.append((connection.engine, statement))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    with database.statements() as session:
-        PID.rows(session, {})
+    with getattr(database, kind)() as asked:
+        PID.rows(asked, {})
     event.remove(database.engine, "before_cursor_execute", note)
-    assert seen == [PID.sql]
+    assert [statement for _, statement in seen] == [PID.sql]
+    assert seen[0][0].url == database.engine.url
+
+
+def test_alone_each_is_a_transaction_and_the_connection_goes_back(database: Database) -> None:
+    made = Straight(text("INSERT INTO onboarding_users (user_id) VALUES (:user_id) RETURNING user_id"))
+    with pytest.raises(IntegrityError), database.alone() as asked:
+        made.rows(asked, {"user_id": ANNA})
+        made.rows(asked, {"user_id": ANNA})
+    assert database.engine.pool.checkedout() == 0
+    with database.statements() as session:
+        assert NAMES.rows(session, {"user_id": ANNA, "divisor": 1}) == [("", "100 %", 1)]
 
 
 def test_it_is_within_the_savepoint_of_a_session_that_joined_a_transaction(database: Database) -> None:

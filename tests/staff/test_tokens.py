@@ -27,7 +27,7 @@ def test_a_token_is_known_by_its_secret_alone(session: Session) -> None:
     assert made.secret not in row.token_hash
     found = tokens.authenticate(session, made.secret)
     assert found is not None
-    assert found == tokens.Token("shop", frozenset(SCOPES))
+    assert found == tokens.Token(made.entry.id, "shop", frozenset(SCOPES))
     assert found.actor == Actor("token:shop", "api")
 
 
@@ -139,3 +139,26 @@ def test_scopes_are_read_from_text() -> None:
     assert tokens.parse_scopes(" steps:read, progress:write,") == [Scope.STEPS_READ, Scope.PROGRESS_WRITE]
     with pytest.raises(Invalid, match=r"no scope steps:write.*There are: progress:read"):
         tokens.parse_scopes("steps:read,steps:write")
+
+
+def test_what_was_looked_up_lately_is_known_for_a_while(session: Session) -> None:
+    now = [100.0]
+    lately = tokens.Lately(lambda: now[0])
+    made = tokens.create(session, BOSS, name="shop", scopes=SCOPES)
+    token = tokens.authenticate(session, made.secret)
+    assert token is not None
+    assert lately.get(made.secret) is None
+    lately.keep(made.secret, token)
+    assert lately.get(made.secret) == token
+    assert lately.get(made.secret[:-1]) is None
+    now[0] += tokens.LATELY_S
+    assert lately.get(made.secret) is None
+
+
+def test_so_many_are_known_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    lately = tokens.Lately()
+    for number in range(10):
+        lately.keep(str(number), tokens.Token(number, "shop", frozenset(SCOPES)))
+        assert lately.get(str(number)) is not None
+        assert sum(lately.get(str(one)) is not None for one in range(10)) <= 3
