@@ -67,7 +67,7 @@ class BulkPage:
 
     def address(self, outcome: Outcome | None, after: str | None = None) -> str:
         """This page with another list, or another page of it."""
-        return url_for("bulk.show", bulk_id=self.bulk.id, outcome=outcome, after=after, _anchor="members")
+        return url_for("bulk.show", bulk_id=self.bulk.id, outcome=outcome or "all", after=after, _anchor="members")
 
 
 @blueprint.post("")

@@ -57,10 +57,14 @@ Options = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the address says, by member, with the titles of the steps that people have; `wanted` is None if it cannot be."""
+    """What the address says, by member, with the titles of the steps that people have; `wanted` is None if it cannot be.
+
+    Of these steps `live` are on the checklist now.
+    """
 
     said: Mapping[str, str]
     titles: Mapping[str, str]
+    live: frozenset[str]
     wanted: Filter | None
     problems: Mapping[str, str]
     drafts: int = 0
@@ -159,12 +163,13 @@ def ask(session: Session, values: Mapping[str, str]) -> Asked:
     }
     checklist = steps.checklist(session)
     titles = {one.step_id: title_of(one) for one in checklist if one.release_id}
+    live = frozenset(one.step_id for one in checklist if one.live)
     wanted, problems = None, dict[str, str]()
     try:
         wanted = filters.read(session, said)
     except Invalid as invalid:
         problems = invalid.problems
-    return Asked(said, titles, wanted, problems, drafts=sum(1 for one in checklist if one.draft))
+    return Asked(said, titles, live, wanted, problems, drafts=sum(1 for one in checklist if one.draft))
 
 
 def _said() -> dict[str, str]:

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
 from dashboard.onboarding import everybody, history, recent, releases, steps
-from dashboard.onboarding.carryover import STATUSES, UNDOES, Release
+from dashboard.onboarding.carryover import STATUSES, Release
 from dashboard.onboarding.steps import Definition
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
@@ -23,20 +23,17 @@ blueprint = Blueprint("overview", __name__)
 
 BANDS = (*((start, start + 9) for start in range(0, 100, 10)), (100, 100))
 NEWEST = 4
-TAKES_BACK = (("restored", "given back"), ("keptLater", "kept later work"))
-COUNTED = (("copied", "copied"), ("reset", "reset"))
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One release of the feed; `counts` are those of its receipt that are not 0, each with its word."""
+    """One release of the feed."""
 
     title: str
     href: str
     release: Release
     what: str
     by: str
-    counts: list[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +101,8 @@ def _place(definition: Definition, seen: everybody.Overview) -> Place:
 
 
 def item(release: Release, title: str, by: str) -> Item:
-    """The release with what its receipt counted."""
-    counted = (release.receipt or {}).get("impact", {})
-    told = TAKES_BACK if release.kind in UNDOES else COUNTED
-    counts = [(counted[name], word) for name, word in told if counted.get(name)]
-    return Item(title, receipt_address(release), release, released(release), by, counts)
+    """The release as the feed tells of it."""
+    return Item(title, receipt_address(release), release, released(release), by)
 
 
 @blueprint.get("/overview.csv")

@@ -54,9 +54,14 @@ document.addEventListener("htmx:config:request", (event) => {
   headers["X-Quiet"] = "1";
 });
 document.addEventListener("htmx:before:response", (event) => {
-  if (!isQuiet(event) || event.detail.ctx.response.status < 400) return;
+  const { status, headers } = event.detail.ctx.response;
+  if (status < 400) return;
+  // what a proxy says in the server's place is no part of the page
+  const isForeign = !headers.has("X-Request-ID");
+  if (!isQuiet(event) && !isForeign) return;
   event.preventDefault();
-  if ([401, 403].includes(event.detail.ctx.response.status)) silence(event.detail.ctx.sourceElement);
+  if (!isQuiet(event)) tellOfNoAnswer();
+  else if ([401, 403].includes(status)) silence(event.detail.ctx.sourceElement);
 });
 document.addEventListener("htmx:before:request", (event) => {
   if (isQuiet(event)) return;
@@ -74,11 +79,14 @@ document.addEventListener("htmx:after:swap", (event) => {
   renewToken();
 });
 
+function tellOfNoAnswer() {
+  const template = document.getElementById("offline-notice");
+  if (template) notices()?.replaceChildren(template.content.cloneNode(true));
+}
+
 // the connection failed, or took longer than htmx waits: nothing came back to swap
 document.addEventListener("htmx:error", (event) => {
-  const template = document.getElementById("offline-notice");
-  if (event.detail?.ctx?.response || isQuiet(event) || !template) return;
-  notices()?.replaceChildren(template.content.cloneNode(true));
+  if (!event.detail?.ctx?.response && !isQuiet(event)) tellOfNoAnswer();
 });
 
 document.addEventListener("click", (event) => {

@@ -66,6 +66,31 @@ def test_who_changed_meanwhile_is_left_alone_and_previewed_again(enter: Enter) -
     expect(tomas.get_by_test_id("bulk-changed")).to_contain_text("1")
 
 
+def test_a_tick_stays_with_the_person(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto(IN_PROGRESS)
+    boxes = tomas.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox")
+    first, second, third = (boxes.nth(index).get_attribute("value") or "" for index in range(3))
+    chosen = tomas.locator("tbody input:checked")
+    search = tomas.get_by_role("searchbox", name="Search")
+    for index in (0, 1):
+        boxes.nth(index).check()
+    tomas.get_by_test_id("bulk-everybody").check()
+    expect(tomas.locator(".bulk .picked")).to_be_hidden()
+    search.fill(second)
+    expect(tomas.get_by_test_id(f"person-row-{first}")).to_have_count(0)
+    expect(chosen).to_have_count(1)
+    expect(chosen).to_have_value(second)
+    search.fill("")
+    expect(tomas.get_by_test_id(f"person-row-{first}")).to_have_count(1)
+    expect(chosen).to_have_value(second)
+    # of another list it is another "all"
+    expect(tomas.get_by_test_id("bulk-everybody")).not_to_be_checked()
+    search.fill(third)
+    expect(tomas.get_by_test_id(f"person-row-{second}")).to_have_count(0)
+    expect(chosen).to_have_count(0)
+
+
 @both_ways
 def test_all_who_match_are_changed_with_progress(enter: Enter) -> None:
     tomas = enter("support")

@@ -89,6 +89,21 @@ def test_a_server_that_does_not_answer_loses_nothing(enter: Enter) -> None:
     expect(tomas.get_by_test_id("notice")).to_have_count(0)
 
 
+def test_what_a_proxy_says_in_its_place_is_no_part_of_the_page(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto("/people/usr_7f3k2q")
+    page = "<html><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>"
+    tomas.route("**/people/**", lambda route: route.fulfill(status=502, content_type="text/html", body=page))
+    tomas.get_by_test_id(f"status-{PAYMENTS}").select_option("done")
+    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
+    expect(tomas.get_by_test_id("notice")).to_contain_text("The server did not answer")
+    expect(tomas.get_by_test_id(f"status-{PAYMENTS}")).to_have_value("done")
+    expect(tomas.get_by_text("Bad Gateway")).to_have_count(0)
+    tomas.unroute("**/people/**")
+    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
+    expect(tomas.get_by_test_id(f"step-row-{PAYMENTS}")).to_contain_text("Saved")
+
+
 def test_an_unknown_address_says_so_and_leads_on(enter: Enter) -> None:
     ines = enter("viewer")
     for path in ("/people/nobody", "/steps/nothing", "/nowhere"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from werkzeug.test import TestResponse
 from dashboard.database import Database
 from dashboard.onboarding import bulk_changes, releases
 from dashboard.staff.permissions import Role
-from tests.factories import ANNA, BEN, CLEO, MAYA, STEP, a_person, a_save, a_step, people, status_of
+from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, people, status_of
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, send
 from tests.web.person import HOSTILE, part, words
@@ -59,6 +60,18 @@ def test_the_list_offers_it_to_those_who_may(agent: FlaskClient, three: Session)
     assert f'name="user_id" value="{BEN}" aria-label="Choose Ben"' in form
 
 
+def test_only_steps_that_are_live_can_be_set(agent: FlaskClient, three: Session) -> None:
+    a_step(three, OTHER)
+    releases.withdraw(three, MAYA, STEP)
+    three.commit()
+    form = part(agent.get("/people").text, "people-form")
+    assert f'<option value="{OTHER}"' in form
+    assert f'<option value="{STEP}"' not in form
+    releases.withdraw(three, MAYA, OTHER)
+    three.commit()
+    assert 'data-testid="people-form"' not in agent.get("/people").text
+
+
 def test_a_viewer_sees_no_boxes_and_is_refused(client: FlaskClient, database: Database, three: Session) -> None:
     sign_in_as(client, database, Role.VIEWER)
     assert 'type="checkbox"' not in client.get("/people").text
@@ -100,6 +113,8 @@ def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
     assert "Skipped" in moved
     assert f"member-{BEN}" not in page
     assert f"member-{BEN}" in agent.get(f"{address}?outcome=changed").text
+    every = unescape(re.findall(r'href="([^"]+)"[^>]*>All <', part(agent.get(address).text, "bulk-members"))[0])
+    assert all(f"member-{one}" in agent.get(every).text for one in (ANNA, BEN, CLEO))
 
 
 def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(

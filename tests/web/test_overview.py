@@ -95,6 +95,24 @@ def test_the_newest_releases_say_what_they_did(viewer: FlaskClient, three: Sessi
     assert f'href="/steps/{STEP}/releases/2"' in feed
 
 
+def test_a_new_step_takes_from_everybody_who_was_further(viewer: FlaskClient, three: Session) -> None:
+    a_step(three, "third")
+    three.commit()
+    feed = words(part(viewer.get("/").text, "newest-releases").partition("</ol>")[0])
+    assert "Version 1 released by maya@example.com 1 went down" in feed
+
+
+@pytest.mark.parametrize(("some", "place"), [(True, "card c4"), (False, "card")])
+def test_the_newest_releases_stand_beside_the_funnel_or_alone(
+    viewer: FlaskClient, session: Session, some: bool, place: str
+) -> None:
+    a_step(session)
+    if some:
+        a_person(session)
+    session.commit()
+    assert f'<section class="{place}" id="releases"' in viewer.get("/").text
+
+
 def test_titles_and_names_are_text(viewer: FlaskClient, session: Session) -> None:
     a_step(session, title=HOSTILE)
     a_person(session, name=HOSTILE)

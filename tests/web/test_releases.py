@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.onboarding import impact as impacts
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import recent, releases, steps
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.plans import PREDICTED
 from dashboard.staff.permissions import Role
@@ -214,16 +214,33 @@ def test_a_viewer_chooses_by_an_address(client: FlaskClient, database: Database,
     assert 'name="update"' not in page
 
 
-def test_the_first_release_asks_for_no_policy(manager: FlaskClient, session: Session) -> None:
+@pytest.fixture
+def finished(session: Session) -> Session:
+    """Three people have done all there is; STEP would be new to them."""
     a_step(session, OTHER)
     for user_id in people(session, 3):
         a_save(session, "done", user_id, OTHER)
     a_step(session, released=False)
     session.commit()
+    return session
+
+
+def test_the_first_release_asks_only_whether_it_reopens(manager: FlaskClient, finished: Session) -> None:
     page = manager.get(f"{URL}/release").text
     assert "Publish version 1 for 3 people" in page
-    assert 'data-testid="policy-form"' not in page
     assert "3 people fall from 100" in page
+    assert 'name="reopen"' in page
+    assert 'name="done"' not in page
+    fields = confirm(manager, query="?reopen=1")
+    assert manager.post(f"{URL}/release", data=fields | {"note": "New"}).status_code == 303
+    finished.expire_all()
+    assert recent.overview(finished).spread.finished == 0
+
+
+def test_where_nobody_has_finished_it_asks_nothing(manager: FlaskClient, session: Session) -> None:
+    a_step(session, released=False)
+    session.commit()
+    assert 'data-testid="policy-form"' not in manager.get(f"{URL}/release").text
 
 
 @pytest.mark.parametrize("query", ["done=maybe", "skipped=redo", "in_progress=", "reopen=yes"])
