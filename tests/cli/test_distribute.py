@@ -144,7 +144,7 @@ def test_a_filled_database_is_distributed_once_and_keeps_everything(undistribute
     assert dry.out.split(";\n")[1:-1] == done["statements"]
     assert (done["dry_run"], done["copied"], len(done["by_person"])) == (
         False,
-        ["steps", "onboarding_step_definitions", "step_releases", "bulk_changes"],
+        ["steps", "onboarding_step_definitions", "step_releases", "bulk_changes", "api_tokens"],
         5,
     )
     again = distribute()
