@@ -25,7 +25,7 @@ from dashboard import models
 from dashboard.onboarding import many, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid, OnboardingError
+from dashboard.onboarding.errors import Invalid, OnboardingError, Refused
 from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.loading import (
     LISTED,
@@ -73,7 +73,8 @@ class Version:
 def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quiet) -> Imported:
     """Take over steps, releases and everybody's progress from the database at `url`, read in one snapshot.
 
-    Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows. All or nothing.
+    Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows, Refused (a race
+    with someone). All or nothing.
     """
     prepare(session)
     with _source(url) as source:
@@ -357,7 +358,11 @@ INSERT INTO onboarding_users AS u
 SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progress_releases,
        CASE WHEN c.progress = 100 THEN p.last_activity_at END, p.last_activity_at
   FROM import_people p JOIN counted c USING (code)
- ORDER BY p.user_id
+"""
+IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
+NEW_PEOPLE = f"{PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
+KNOWN_PEOPLE = f"""
+{PEOPLE} WHERE {IS_KNOWN} ORDER BY p.user_id
     ON CONFLICT (user_id) DO UPDATE
    SET {", ".join(_joined(status) for status in ("done", "skipped", "in_progress"))},
        finished_at = u.finished_at,
@@ -367,9 +372,7 @@ SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progre
 ALREADY_HERE = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
 
 INDEX = index(
-    "(SELECT user_id, '' AS name, '' AS email FROM import_people) p",
-    "WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id) ORDER BY user_id"
-    " ON CONFLICT (user_id) DO NOTHING",
+    "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
 )
 
 FINISHED = text(f"""
@@ -394,13 +397,15 @@ SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_v
 def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tuple[int, int]:
     """The people and how many of them are new."""
     stage(session, "import_codes", CODES)
-    stage(session, "import_people", PEOPLE_OF_ROWS)
-    known = stage(session, "import_known", ALREADY_HERE)
-    run(session, "ANALYZE import_people, import_known")
+    run(session, "ANALYZE import_codes")
+    people = stage(session, "import_people", PEOPLE_OF_ROWS)
+    run(session, "ANALYZE import_people")
     try:
         with session.begin_nested(), loading(session, rows):
             progress("Adding people", 0, rows)
-            people = run(session, PEOPLE)
+            known = stage(session, "import_known", ALREADY_HERE)
+            if known + run(session, NEW_PEOPLE) != people:
+                raise Refused("Somebody in the other database was added here by someone else just now. Adopt it again.")
             run(session, INDEX)
             progress("Adding their steps", rows // 4, rows)
             run(session, STEPS, {"actor": actor.key})
@@ -413,6 +418,7 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
             _refuse(repeated)
         raise
     if known:
+        run(session, KNOWN_PEOPLE)
         for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
             session.execute(FINISHED, {"people": group})
     if people - known > known:

@@ -275,7 +275,7 @@ SELECT p.user_id, p.name, p.email, c.done_releases, c.skipped_releases, c.in_pro
   FROM import_people p JOIN counted c USING (codes)
  WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)
  ORDER BY p.user_id
-    ON CONFLICT (user_id) DO NOTHING
+    ON CONFLICT DO NOTHING
 """
 
 # Somebody new was To do under release 1 with row_version 1 (docs/model.md, rule 3): this write makes the next one. The
@@ -336,6 +336,8 @@ def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progr
     run(session, "ANALYZE import_people, import_known")
     with loading(session, (people - known) * len(steps)):
         progress("Adding people", 0, people)
+        # again, for where keys are off nobody comes in between now
+        known = stage(session, "import_known", KNOWN)
         new = run(session, NEW_PEOPLE)
         if known + new != people:
             raise Refused("Somebody in the file was added by someone else just now. Import it again.")
