@@ -90,7 +90,11 @@ SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
   FROM search_words(:q) AS words
 """)
 MATCHES = "u.words LIKE :pattern"
-SEARCHABLE = """(SELECT u.*, s.words, left(s.words, 200) AS first_words
+FIRST_WORDS = "left(s.words, 200)"
+"""As the index of them has it."""
+UNWALKED = "substr(s.words, 1, 200)"
+"""The same, which no index has: for all who match to be looked up, and then sorted."""
+SEARCHABLE = f"""(SELECT u.*, s.words, {FIRST_WORDS} AS first_words
                     FROM onboarding_users u JOIN user_search s USING (user_id))"""
 
 
@@ -122,7 +126,7 @@ TYPES: dict[str, TypeEngine[Any]] = {
 
 
 # By words alone: the people themselves are looked up for the page only.
-ONLY_SEARCHED = "(SELECT user_id, words, left(words, 200) AS first_words FROM user_search)"
+ONLY_SEARCHED = f"(SELECT user_id, words, {FIRST_WORDS} AS first_words FROM user_search s)"
 SEARCHED_PAGE = """, searched AS MATERIALIZED (
     SELECT u.*, p.first_words FROM page p JOIN onboarding_users u USING (user_id)
 ) """
@@ -307,8 +311,8 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
     if expected.people >= SOME and expected.places == 1 and chosen.source == ONLY_SEARCHED:
         with suppress(paging.Beyond):
             return _in_order(session, chosen, BY_WORDS, telling, cursor, limit, within=WALKED)
-    unwalked = replace(BY_WORDS, by=f"{BY_WORDS.by} || ''")
-    return _in_order(session, chosen, unwalked, telling, cursor, limit)
+    unwalked = replace(chosen, source=chosen.source.replace(FIRST_WORDS, UNWALKED))
+    return _in_order(session, unwalked, BY_WORDS, telling, cursor, limit)
 
 
 # People of one percent are in the order of their standings, then of their ids: as the index of standings has them.
