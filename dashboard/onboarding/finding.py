@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -140,6 +140,8 @@ class Chosen:
     where: list[str]
     values: dict[str, Any]
     standings: list[tuple[int, int]]
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    """What the planner was asked already, for the page and the count ask the same."""
 
     @property
     def types(self) -> list[Any]:
@@ -168,8 +170,11 @@ class Chosen:
 
     def estimate(self, session: Session) -> Estimate:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
-        explain = text(f"EXPLAIN (FORMAT JSON) SELECT FROM {self.source} u {self.filtered}").bindparams(*self.types)
-        return _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+        query = f"SELECT FROM {self.source} u {self.filtered}"
+        if query not in self.estimates:
+            explain = text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(*self.types)
+            self.estimates[query] = _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+        return self.estimates[query]
 
 
 class Estimate(NamedTuple):
