@@ -25,7 +25,7 @@ from dashboard import models
 from dashboard.onboarding import many, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid, OnboardingError
+from dashboard.onboarding.errors import Invalid, OnboardingError, Refused
 from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.loading import (
     LISTED,
@@ -73,7 +73,8 @@ class Version:
 def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quiet) -> Imported:
     """Take over steps, releases and everybody's progress from the database at `url`, read in one snapshot.
 
-    Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows. All or nothing.
+    Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows, Refused (a race
+    with someone). All or nothing.
     """
     prepare(session)
     with _source(url) as source:
@@ -316,9 +317,27 @@ def _refuse(bad: Sequence[Any]) -> None:
     raise BadRows([Problem(f"{row.user_id} / {row.step_id}", row.reason) for row in bad], bad[0].total)
 
 
+# A bit for each thing that a row can say; what all rows of somebody say is then one bit string, worked out without a sort.
+CODES = """
+ON COMMIT DROP AS
+SELECT m.*, status,
+       CASE WHEN status = 'todo' THEN nothing ELSE set_bit(nothing, (row_number() OVER ())::int - 1, 1) END AS code
+  FROM import_releases m
+ CROSS JOIN unnest(ARRAY['done', 'skipped', 'in_progress', 'todo']) AS status
+ CROSS JOIN (SELECT repeat('0', 4 * count(*)::int)::varbit AS nothing FROM import_releases) AS none
+"""
+PEOPLE_OF_ROWS = """
+ON COMMIT DROP AS
+SELECT user_id, bit_or(code) AS code, min(coalesce(created_at, updated_at, now())) AS created_at,
+       max(coalesce(updated_at, now())) AS last_activity_at
+  FROM import_rows JOIN import_codes USING (step_id, version, status)
+ GROUP BY user_id
+"""
+
+
 def _of(status: Status) -> str:
-    return f"""coalesce(array_agg(m.release_id ORDER BY m.release_id) FILTER (WHERE o.status = '{status}'), '{{}}')
-           AS {status}_releases"""
+    return f"""ARRAY(SELECT release_id FROM import_codes c WHERE status = '{status}' AND c.code & occurring.code = c.code
+                  ORDER BY 1) AS {status}_releases"""
 
 
 def _joined(status: Status) -> str:
@@ -326,33 +345,35 @@ def _joined(status: Status) -> str:
     return f"{status}_releases = ARRAY(SELECT unnest(u.{status}_releases || excluded.{status}_releases) ORDER BY 1)"
 
 
+# What rows say together is worked out once for each that occurs, not once for each person.
 PEOPLE = f"""
-WITH people AS MATERIALIZED (
-    SELECT o.user_id, {_of("done")}, {_of("skipped")}, {_of("in_progress")},
-           min(coalesce(o.created_at, o.updated_at, now())) AS created_at,
-           max(coalesce(o.updated_at, now())) AS last_activity_at
-      FROM import_rows o JOIN import_releases m USING (step_id, version)
-     GROUP BY o.user_id
+WITH meant AS MATERIALIZED (
+    SELECT code, {_of("done")}, {_of("skipped")}, {_of("in_progress")}
+      FROM (SELECT DISTINCT code FROM import_people) occurring
 ), counted AS MATERIALIZED (
-    SELECT u.*, {PERCENT} AS progress FROM (SELECT DISTINCT done_releases, skipped_releases FROM people) u
+    SELECT u.*, {PERCENT} AS progress FROM meant u
 )
 INSERT INTO onboarding_users AS u
        (user_id, created_at, done_releases, skipped_releases, in_progress_releases, finished_at, last_activity_at)
-SELECT p.user_id, p.created_at, p.done_releases, p.skipped_releases, p.in_progress_releases,
+SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progress_releases,
        CASE WHEN c.progress = 100 THEN p.last_activity_at END, p.last_activity_at
-  FROM people p JOIN counted c USING (done_releases, skipped_releases)
+  FROM import_people p JOIN counted c USING (code)
+"""
+IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
+NEW_PEOPLE = f"{PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
+KNOWN_PEOPLE = f"""
+{PEOPLE} WHERE {IS_KNOWN} ORDER BY p.user_id
     ON CONFLICT (user_id) DO UPDATE
    SET {", ".join(_joined(status) for status in ("done", "skipped", "in_progress"))},
        finished_at = u.finished_at,
        last_activity_at = greatest(u.last_activity_at, excluded.last_activity_at)
 """
 
-ALREADY_HERE = """
-ON COMMIT DROP AS
-SELECT user_id FROM onboarding_users WHERE user_id IN (SELECT user_id FROM import_rows)
-"""
+ALREADY_HERE = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
 
-INDEX = index(where="WHERE user_id IN (SELECT user_id FROM import_rows) ON CONFLICT (user_id) DO NOTHING")
+INDEX = index(
+    "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
+)
 
 FINISHED = text(f"""
 UPDATE onboarding_users u SET finished_at = u.last_activity_at
@@ -375,11 +396,16 @@ SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_v
 
 def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tuple[int, int]:
     """The people and how many of them are new."""
-    known = stage(session, "import_known", ALREADY_HERE)
+    stage(session, "import_codes", CODES)
+    run(session, "ANALYZE import_codes")
+    people = stage(session, "import_people", PEOPLE_OF_ROWS)
+    run(session, "ANALYZE import_people")
     try:
         with session.begin_nested(), loading(session, rows):
             progress("Adding people", 0, rows)
-            people = run(session, PEOPLE)
+            known = stage(session, "import_known", ALREADY_HERE)
+            if known + run(session, NEW_PEOPLE) != people:
+                raise Refused("Somebody in the other database was added here by someone else just now. Adopt it again.")
             run(session, INDEX)
             progress("Adding their steps", rows // 4, rows)
             run(session, STEPS, {"actor": actor.key})
@@ -392,6 +418,7 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
             _refuse(repeated)
         raise
     if known:
+        run(session, KNOWN_PEOPLE)
         for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
             session.execute(FINISHED, {"people": group})
     if people - known > known:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
 from sqlalchemy.orm import Session
@@ -46,6 +47,11 @@ CHEAP = 25_000
 
 FEW = 60_000
 """So few matches are all looked up and then sorted; of more, enough turn up soon on a walk through an index in order."""
+
+SOME = 5_000
+WALKED = 4_000
+"""Where `SOME` match a search, so many people are walked through before all who match are looked up: a tenth of the cost
+of that, and a word that is common among them fills a page on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,11 @@ SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
   FROM search_words(:q) AS words
 """)
 MATCHES = "u.words LIKE :pattern"
-SEARCHABLE = """(SELECT u.*, s.words, left(s.words, 200) AS first_words
+FIRST_WORDS = "left(s.words, 200)"
+"""As the index of them has it."""
+UNWALKED = "substr(s.words, 1, 200)"
+"""The same, which no index has: for all who match to be looked up, and then sorted."""
+SEARCHABLE = f"""(SELECT u.*, s.words, {FIRST_WORDS} AS first_words
                     FROM onboarding_users u JOIN user_search s USING (user_id))"""
 
 
@@ -116,7 +126,7 @@ TYPES: dict[str, TypeEngine[Any]] = {
 
 
 # By words alone: the people themselves are looked up for the page only.
-ONLY_SEARCHED = "(SELECT user_id, words, left(words, 200) AS first_words FROM user_search)"
+ONLY_SEARCHED = f"(SELECT user_id, words, {FIRST_WORDS} AS first_words FROM user_search s)"
 SEARCHED_PAGE = """, searched AS MATERIALIZED (
     SELECT u.*, p.first_words FROM page p JOIN onboarding_users u USING (user_id)
 ) """
@@ -130,6 +140,8 @@ class Chosen:
     where: list[str]
     values: dict[str, Any]
     standings: list[tuple[int, int]]
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    """What the planner was asked already, for the page and the count ask the same."""
 
     @property
     def types(self) -> list[Any]:
@@ -151,18 +163,34 @@ class Chosen:
         """The conditions on the people of standings that all come to this percent."""
         return [condition.replace(AT_100, str(percent == 100)) for condition in self.in_any_standing]
 
-    def estimate(self, session: Session) -> tuple[int, float]:
+    @property
+    def lean(self) -> Chosen:
+        """The same: where it asks for words alone, of these alone."""
+        return replace(self, source=ONLY_SEARCHED) if self.where == [MATCHES] else self
+
+    def estimate(self, session: Session) -> Estimate:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
-        explain = text(f"EXPLAIN (FORMAT JSON) SELECT FROM {self.source} u {self.filtered}").bindparams(*self.types)
-        return _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+        query = f"SELECT FROM {self.source} u {self.filtered}"
+        if query not in self.estimates:
+            explain = text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(*self.types)
+            self.estimates[query] = _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+        return self.estimates[query]
 
 
-def _expected(plan: Mapping[str, Any]) -> tuple[int, float]:
+class Estimate(NamedTuple):
+    """What the planner expects: people, its units of cost, and in how many places of a cluster they are found."""
+
+    people: int
+    cost: float
+    places: int = 1
+
+
+def _expected(plan: Mapping[str, Any]) -> Estimate:
     """The rows and the cost of a plan; a cluster tells those of one of the tasks that it divides the query into."""
     if job := plan.get("Distributed Query", {}).get("Job"):
-        rows, cost = _expected(job["Tasks"][0]["Remote Plan"][0][0]["Plan"])
-        return rows * job["Task Count"], cost * job["Task Count"]
-    return int(plan["Plan Rows"]), float(plan["Total Cost"])
+        one, places = _expected(job["Tasks"][0]["Remote Plan"][0][0]["Plan"]), job["Task Count"]
+        return Estimate(one.people * places, one.cost * places, places)
+    return Estimate(int(plan["Plan Rows"]), float(plan["Total Cost"]))
 
 
 # Alone on the server, a page gains little from more than one process; beside others it would take theirs.
@@ -241,32 +269,55 @@ def page_and_count(
 
 def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Page:
     telling = _details("page", wanted)
-    if wanted.q and wanted.sort == "name":
-        telling = SEARCHED_PAGE + _details("searched", wanted)
-        if chosen.where == [MATCHES]:
-            chosen = replace(chosen, source=ONLY_SEARCHED)
     if wanted.sort in ("furthest", "least"):
         rows, previous, following = _page_by_progress(session, wanted, chosen, telling, cursor, limit)
+    elif wanted.q and wanted.sort == "name":
+        telling = SEARCHED_PAGE + _details("searched", wanted)
+        rows, previous, following = _page_by_words(session, chosen.lean, telling, cursor, limit)
     else:
-        rows, previous, following = paging.page(
-            session,
-            f"SELECT u.* FROM {chosen.source} u",
-            chosen.where,
-            chosen.values,
-            _order(session, wanted, chosen),
-            cursor,
-            limit,
-            *chosen.types,
-            details=telling,
-        )
+        rows, previous, following = _in_order(session, chosen, ORDERS[wanted.sort], telling, cursor, limit)
     return Page([_found(row) for row in rows], previous, following)
 
 
-def _order(session: Session, wanted: Filter, chosen: Chosen) -> Order:
-    """How the list is ordered. Those who are searched for stand close together by name: a walk could pass all others."""
-    if not wanted.q or wanted.sort != "name":
-        return ORDERS[wanted.sort]
-    return replace(BY_WORDS, by=f"{BY_WORDS.by} || ''") if chosen.estimate(session)[0] < FEW else BY_WORDS
+Rows = tuple[list[Row[Any]], str | None, str | None]
+"""Those of a page, and the cursors of the previous and of the next."""
+
+
+def _in_order(
+    session: Session,
+    chosen: Chosen,
+    order: Order,
+    telling: str,
+    cursor: str | None,
+    limit: int,
+    within: int | None = None,
+) -> Rows:
+    source = f"SELECT u.* FROM {chosen.source} u"
+    return paging.page(
+        session,
+        source,
+        chosen.where,
+        chosen.values,
+        order,
+        cursor,
+        limit,
+        *chosen.types,
+        details=telling,
+        within=within,
+    )
+
+
+def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
+    """Those who are searched for may stand close together by name: a walk through all would pass all others."""
+    expected = chosen.estimate(session)
+    if expected.people >= FEW:
+        return _in_order(session, chosen, BY_WORDS, telling, cursor, limit)
+    # not on a cluster, which brings so many from each of its places
+    if expected.people >= SOME and expected.places == 1 and chosen.source == ONLY_SEARCHED:
+        with suppress(paging.Beyond):
+            return _in_order(session, chosen, BY_WORDS, telling, cursor, limit, within=WALKED)
+    unwalked = replace(chosen, source=chosen.source.replace(FIRST_WORDS, UNWALKED))
+    return _in_order(session, unwalked, BY_WORDS, telling, cursor, limit)
 
 
 # People of one percent are in the order of their standings, then of their ids: as the index of standings has them.
@@ -425,7 +476,8 @@ def count(session: Session, wanted: Filter) -> Count:
 
 
 def _count(session: Session, chosen: Chosen) -> Count:
-    estimate, cost = chosen.estimate(session)
+    chosen = chosen.lean
+    estimate, cost, _ = chosen.estimate(session)
     if estimate > COUNTED or cost > CHEAP:
         return Count(estimate, exact=False)
     counted = text(

@@ -17,7 +17,7 @@ LISTED = 20
 """How many problems a refused import lists; the rest are counted."""
 
 MANY_ROWS = 50_000
-"""From here on a load checks foreign keys once for all rows, where most rows of the table come with it."""
+"""From here on a load checks keys once for all rows, where most rows of the table come with it."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told the stage, the rows done and all of them (None: not known), a few times a second at most."""
@@ -93,10 +93,13 @@ def prepare(session: Session) -> None:
     run(session, "SET LOCAL jit = off")
 
 
-FOREIGN_KEYS = text("""
+# In the order in which they come off: a foreign key before the primary key that it points at.
+KEYS = text("""
 SELECT conrelid::regclass::text AS on_table, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
   FROM pg_constraint
- WHERE conrelid IN ('user_steps'::regclass, 'user_search'::regclass) AND contype = 'f' ORDER BY conname
+ WHERE contype IN ('f', 'p') AND conrelid IN ('onboarding_users'::regclass, 'user_search'::regclass,
+                                              'user_steps'::regclass, 'user_step_events'::regclass)
+ ORDER BY contype, conname
 """)
 INDEXES = text("""
 SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
@@ -116,22 +119,22 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM user_steps LIMIT :rows) there) < :ro
 
 @contextmanager
 def loading(session: Session, rows: int) -> Iterator[None]:
-    """Load `rows` rows of user_steps and their events inside, fast.
+    """Load `rows` rows of user_steps, their people and their events inside, fast.
 
-    Where that is most of the table, its foreign keys and the search indexes are taken off and put back in the same
-    transaction: all rows are checked at once, where row by row it takes five times as long. Nobody else reads these
-    tables meanwhile, and a row that breaks a key still fails the import.
+    Where that is most of the table, keys and indexes of these tables are taken off and put back in the same transaction:
+    all rows are checked at once, where row by row it takes five times as long. Nobody else reads or writes these tables
+    meanwhile, an ON CONFLICT finds none, and a row that breaks a key fails the import at the end of the block.
     """
     if rows < MANY_ROWS or not session.scalar(IS_MOST, {"rows": rows}):
         yield
         return
-    foreign_keys, indexes = session.execute(FOREIGN_KEYS).all(), session.execute(INDEXES).all()
-    for key in foreign_keys:
+    keys, indexes = session.execute(KEYS).all(), session.execute(INDEXES).all()
+    for key in keys:
         run(session, f"ALTER TABLE {key.on_table} DROP CONSTRAINT {key.name}")
     for index in indexes:
         run(session, f"DROP INDEX {index.name}")
     yield
-    for key in foreign_keys:
+    for key in reversed(keys):
         run(session, f"ALTER TABLE {key.on_table} ADD CONSTRAINT {key.name} {key.definition}")
     for index in indexes:
         run(session, index.definition)

@@ -91,9 +91,14 @@ def here(table: str) -> str:
 
 
 def _array(status: str) -> str:
-    return f"""{status}_releases = ARRAY(
-        SELECT r FROM unnest(u.{status}_releases) r WHERE r <> ALL (coalesce(m.{status}_out, '{{}}'))
-         UNION ALL SELECT unnest(m.{status}_in) ORDER BY 1)"""
+    # most writes take one release out of one list and put one into another: only where one comes in is there to sort
+    return f"""{status}_releases = CASE
+        WHEN m.{status}_in IS NULL AND cardinality(m.{status}_out) = 1
+             THEN array_remove(u.{status}_releases, m.{status}_out[1])
+        WHEN m.{status}_in IS NULL AND m.{status}_out IS NULL THEN u.{status}_releases
+        ELSE ARRAY(
+            SELECT r FROM unnest(u.{status}_releases) r WHERE r <> ALL (coalesce(m.{status}_out, '{{}}'))
+             UNION ALL SELECT unnest(m.{status}_in) ORDER BY 1) END"""
 
 
 def _moves(status: str) -> str:
@@ -110,8 +115,12 @@ SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
 LOCK = text("""
 SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
 """).bindparams(PEOPLE)
+# The percent is worked out for those alone who have as many steps behind them as are live, which is soon told.
 FINISH = text(f"""
-UPDATE onboarding_users u SET finished_at = now() WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
+UPDATE onboarding_users u SET finished_at = now()
+ WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
+   AND cardinality(u.done_releases) + cardinality(u.skipped_releases) >= (SELECT count(*) FROM steps WHERE weight > 0)
+   AND {PERCENT} = 100
 """).bindparams(PEOPLE)
 
 

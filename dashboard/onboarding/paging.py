@@ -41,6 +41,10 @@ class Order:
 BY_NAME = Order("name", "lower(u.name)", "lower(:start)", "name")
 
 
+class Beyond(Exception):
+    """A page would need more people than were to be looked at."""
+
+
 def page(
     session: Session,
     select: str,
@@ -51,28 +55,40 @@ def page(
     limit: int,
     *types: Any,
     details: str = "SELECT u.* FROM page u",
+    within: int | None = None,
 ) -> tuple[list[Row[Any]], str | None, str | None]:
     """One page of `select` from onboarding_users `u`, with the cursors of the previous and the next page.
 
     `details` says more of the people of the page only. `types` are bind parameters with their types, where PostgreSQL
-    can't tell. Raises Invalid for a broken cursor.
+    can't tell. `within`: only so many people are looked at, in their order. Raises Invalid for a broken cursor, and
+    Beyond: those were not enough to fill the page.
     """
     direction, start = read_cursor(order.name, cursor)
-    bound, conditions = dict(values, limit=limit + 1), list(where)
+    bound = dict(values, limit=limit + 1, within=within)
+    starting = []
     backwards = direction == "before"
     down = order.descending != backwards
     if start is not None:
         if order.is_of_time and not _is_time(start[0]):
             raise BROKEN
-        conditions.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
+        starting.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
         bound |= {"start": start[0], "start_id": start[1]}
-    filtered = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     ordered = f"ORDER BY {order.by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
-    statement = text(
-        f"WITH page AS MATERIALIZED ({select} {filtered} {ordered} LIMIT :limit) {details} {ordered}"
-    ).bindparams(*types)
+    if within is None:
+        matching = f"{select} {_where([*starting, *where])}"
+    else:
+        matching = f"SELECT u.* FROM ({select} {_where(starting)} {ordered} LIMIT :within) u {_where(where)}"
+    statement = text(f"WITH page AS MATERIALIZED ({matching} {ordered} LIMIT :limit) {details} {ordered}").bindparams(
+        *types
+    )
     found = list(session.execute(statement, bound))
+    if within is not None and len(found) <= limit:
+        raise Beyond
     return around(found, limit, direction, start, lambda row, to: write_cursor(to, order, row))
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def around(

@@ -115,14 +115,17 @@ def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str,
     return str(value).replace("\r\n", "\n")
 
 
+# PostgreSQL keeps no NUL, and UTF-8 has no lone surrogate.
+NOT_KEPT = re.compile(r"[\0\ud800-\udfff]")
+
+
 def text_problem(value: object, most: int) -> str | None:
     """Why `value` can't be kept as text of at most `most` characters; None when it can."""
     if not isinstance(value, str):
         return "must be text"
     if len(value) > most:
         return f"must be at most {most:,} characters, not {len(value):,}"
-    # PostgreSQL keeps no NUL, and UTF-8 has no lone surrogate.
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if NOT_KEPT.search(value):
         return "has a character that can't be kept"
     return None
 

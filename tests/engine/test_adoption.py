@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from dashboard.config import libpq_url
 from dashboard.onboarding import adoption, everybody, history, invariants, loading, people, progress, releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Conflict, Invalid
+from dashboard.onboarding.errors import Conflict, Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from tests.conftest import url_of
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
@@ -212,6 +213,37 @@ def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     before = session.scalars(keys).all()
     assert adopt(session, original).statuses == 50
     assert session.scalars(keys).all() == before
+    assert broken(session) == []
+
+
+@pytest.mark.parametrize(("many", "new"), [(1, 1), (1_000_000, None)])
+def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_small_one(
+    session: Session,
+    original: Original,
+    connect: Callable[[], psycopg.Connection[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    many: int,
+    new: int | None,
+) -> None:
+    monkeypatch.setattr(loading, "MANY_ROWS", many)
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 4)
+    original.row(BEN, PAY, 1, "done", 4)
+    other = connect()
+    other.execute("INSERT INTO onboarding_users (user_id, name) VALUES (%s, 'Anna')", [ANNA])
+    other.execute(people.index())
+    with ThreadPoolExecutor(1) as pool:
+        adopting = pool.submit(adopt, session, original)
+        wait([adopting], 1)
+        assert not adopting.done(), "the adoption must wait for whoever is being added"
+        other.commit()
+        if new is None:
+            with pytest.raises(Refused, match="was added here by someone else just now"):
+                adopting.result(10)
+            return
+        assert adopting.result(10).new_people == new
+    anna = people.find(session, ANNA)
+    assert (anna.name, anna.progress, anna.finished) == ("Anna", 100, True)
     assert broken(session) == []
 
 

@@ -182,6 +182,14 @@ def test_whoever_comes_to_100_has_finished(three: Session) -> None:
     assert not people.find(three, CLEO).finished
 
 
+def test_a_withdrawn_step_is_not_needed_to_have_finished(three: Session) -> None:
+    a_save(three, "in_progress", BEN, OTHER)
+    releases.withdraw(three, MAYA, OTHER)
+    carried_out(three, prepared(three))
+    assert people.find(three, BEN).finished
+    assert people.find(three, CLEO).finished
+
+
 def test_it_is_in_the_log_once_and_carrying_on_after_the_end_does_nothing(three: Session) -> None:
     bulk_id = prepared(three, comment="By phone")
     carried_out(three, bulk_id, 1)

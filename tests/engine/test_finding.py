@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import erasure, filters, finding, people, progress, releases
+from dashboard.onboarding import erasure, filters, finding, paging, people, progress, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import SORTS, STATUSES, Filter
@@ -328,6 +328,26 @@ def test_a_filter_finds_whom_their_own_pages_say(session: Session, crowd: dict[s
     assert finding.ids(session, wanted, 2) == [] or len(finding.ids(session, wanted, 2)) <= 2
 
 
+@pytest.mark.one_server("on a cluster all who match are looked up")
+@pytest.mark.parametrize(("walked", "asked"), [(1, [1, None]), (7, [7, None]), (1000, [1000])])
+def test_a_common_word_is_found_on_a_walk_and_where_that_is_not_enough_all_are_looked_up(
+    session: Session,
+    crowd: dict[str, Person],
+    walked: int,
+    asked: list[int | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    within, page = list[int | None](), paging.page
+    monkeypatch.setattr(paging, "page", lambda *args, **rest: (within.append(rest["within"]), page(*args, **rest))[1])
+    looked_up = all_pages(session, Filter(q="bo"), 2)
+    assert {*within} == {None}
+    within.clear()
+    monkeypatch.setattr(finding, "SOME", 0)
+    monkeypatch.setattr(finding, "WALKED", walked)
+    assert all_pages(session, Filter(q="bo"), 2) == looked_up
+    assert within[: len(asked)] == asked
+
+
 @pytest.mark.parametrize("wanted", [one for one in FILTERS if one.status or one.finished is not None or one.idle_days])
 @pytest.mark.parametrize("looked_into", [1, 4])
 def test_those_who_are_many_are_found_percent_by_percent(
@@ -479,5 +499,5 @@ def test_a_plan_of_one_shard_is_reckoned_up_for_all() -> None:
     of_shard = {"Node Type": "Seq Scan", "Plan Rows": 70, "Total Cost": 12.5}
     task = {"Node": "host=a port=5432 dbname=a", "Remote Plan": [[{"Plan": of_shard}]]}
     plan = {"Plan Rows": 100000, "Total Cost": 0.0, "Distributed Query": {"Job": {"Task Count": 8, "Tasks": [task]}}}
-    assert finding._expected(of_shard) == (70, 12.5)
-    assert finding._expected(plan) == (560, 100.0)
+    assert finding._expected(of_shard) == (70, 12.5, 1)
+    assert finding._expected(plan) == (560, 100.0, 8)

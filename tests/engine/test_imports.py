@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import psycopg
 import pytest
@@ -16,7 +16,7 @@ from dashboard.database import Database
 from dashboard.onboarding import batch, history, imports, invariants, loading, many, people, progress, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
-from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
 from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, STEP, a_person, a_release, a_step
@@ -270,13 +270,40 @@ def test_imports_and_saves_of_the_same_people_wait_for_each_other_in_no_circle(
 
 def test_a_large_load_leaves_keys_and_indexes_as_they_were(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     query = text("""
-        SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'user_steps'::regclass
+        SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
          UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1""")
     before = session.execute(query).all()
     monkeypatch.setattr(loading, "MANY_ROWS", 3)
     load(session, HEADER + "".join(f"u{number},,,done,skipped\n" for number in range(5)))
     assert session.execute(query).all() == before
     assert counts(session)["user_steps"] == 10
+    assert broken(session) == []
+
+
+@pytest.mark.parametrize(("many", "new"), [(1, 5), (1_000_000, None)])
+def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_small_one(
+    session: Session,
+    connect: Callable[[], psycopg.Connection[object]],
+    monkeypatch: pytest.MonkeyPatch,
+    many: int,
+    new: int | None,
+) -> None:
+    monkeypatch.setattr(loading, "MANY_ROWS", many)
+    other = connect()
+    other.execute("INSERT INTO onboarding_users (user_id) VALUES (%s)", [ANNA])
+    other.execute(people.index())
+    lines = f"{ANNA},,,done,\n" + "".join(f"u{number},,,done,\n" for number in range(5))
+    with ThreadPoolExecutor(1) as pool:
+        importing = pool.submit(load, session, HEADER + lines)
+        wait([importing], 0.5)
+        assert not importing.done(), "the import must wait for whoever is being added"
+        other.commit()
+        if new is None:
+            with pytest.raises(Refused, match="was added by someone else just now"):
+                importing.result(10)
+            return
+        assert importing.result(10).new_people == new
+    assert step(session, ANNA).status == "done"
     assert broken(session) == []
 
 
