@@ -216,6 +216,7 @@ def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     assert broken(session) == []
 
 
+@pytest.mark.one_server("a cluster counts those who were there already as added, and is stopped by a key")
 @pytest.mark.parametrize(("many", "new"), [(1, 1), (1_000_000, None)])
 def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_small_one(
     session: Session,
