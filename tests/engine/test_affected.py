@@ -12,6 +12,9 @@ from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
 from tests.factories import MAYA, SAM, STEP, a_draft, a_person, a_step
 
+pytestmark = pytest.mark.usefixtures("few_and_many")
+
+
 ASK_AGAIN = Policy(skipped=False)
 CAST = {"anna": "done", "ben": "skipped", "cleo": "in_progress", "dora": "todo"}
 
