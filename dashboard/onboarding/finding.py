@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, TypeEngine
 
 from dashboard.onboarding import paging, standings
+from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BROKEN, BY_NAME, Order
@@ -153,7 +154,7 @@ class Chosen:
     """A filter as SQL: conditions on people `u` of the source, their values, and the standings in the filter's order.
 
     No `standings`: they are too many, and each person is looked at; where the filter `asks_percent`, theirs is worked out,
-    and `by_percent` are conditions on it.
+    `by_percent` are conditions on it, and `passed` one that these imply, with an index to it.
     """
 
     people: str
@@ -161,6 +162,7 @@ class Chosen:
     values: dict[str, Any]
     standings: list[tuple[int, int]] | None = None
     asks_percent: bool = False
+    passed: list[str] = field(default_factory=list)
     by_percent: list[str] = field(default_factory=list)
 
     @property
@@ -176,8 +178,7 @@ class Chosen:
     @property
     def filtered(self) -> str:
         """The conditions as a WHERE."""
-        conditions = [*self.where, *self.by_percent]
-        return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return _where([*self.where, *self.passed, *self.by_percent])
 
     @property
     def in_any_standing(self) -> list[str]:
@@ -190,17 +191,25 @@ class Chosen:
 
     def estimate(self, session: Session) -> tuple[int, float]:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
-        filtered = f"WHERE {' AND '.join(self.where)}" if self.where else ""
-        explain = text(f"EXPLAIN (FORMAT JSON) SELECT FROM {self.people} u {filtered}").bindparams(*_types(self.values))
-        rows, cost = _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
-        if self.by_percent:
-            return int(rows * self._share(session)), cost + rows * LOOK
-        return rows, cost
+        rows, cost = self._explain(session, self.where)
+        if not self.by_percent:
+            return rows, cost
+        passed, cost = self._explain(session, [*self.where, *self.passed])
+        return min(passed, int(rows * self._share(session))), cost + passed * LOOK
+
+    def _explain(self, session: Session, conditions: Sequence[str]) -> tuple[int, float]:
+        explain = f"EXPLAIN (FORMAT JSON) SELECT FROM {self.people} u {_where(conditions)}"
+        found = session.execute(text(explain).bindparams(*self.types), self.values)
+        return _expected(found.scalar_one()[0]["Plan"])
 
     def _share(self, session: Session) -> float:
         """Of how many in 1 the conditions on the percent hold, of which the planner knows nothing: in a sample."""
         share = text(SHARE.format(conditions=" AND ".join(self.by_percent)))
         return session.scalar(share, self.values) or 0
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _types(values: Mapping[str, Any]) -> list[Any]:
@@ -260,6 +269,7 @@ def _choose_each(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
         chosen.where.append(_has(wanted.status))
         chosen.values.update(_counting(session, wanted))
     if wanted.progress:
+        chosen.passed.append(bounds(session).condition(*wanted.progress))
         chosen.by_percent.append(BETWEEN)
         chosen.values["least"], chosen.values["most"] = wanted.progress
     if wanted.finished is not None:
@@ -327,7 +337,7 @@ def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
         rows, previous, following = paging.page(
             session,
             f"SELECT u.* FROM {chosen.source} u",
-            [*chosen.where, *chosen.by_percent],
+            [*chosen.where, *chosen.passed, *chosen.by_percent],
             chosen.values,
             _order(session, wanted, chosen),
             cursor,
@@ -409,18 +419,27 @@ def _page_of_each(
 ) -> tuple[list[Row[Any]], str | None, str | None]:
     direction, start = paging.read_cursor(wanted.sort, cursor)
     down = "DESC" if direction == "before" else ""
+    ascending = (wanted.sort == "least") != bool(down)
     place = PLACE[wanted.sort]
-    values: dict[str, Any] = {"limit": limit + 1}
+    values: dict[str, Any] = chosen.values | {"limit": limit + 1}
+    least, most = wanted.progress or (0, 100)
     if start:
         percent, standing = _progress_key(start[0])
+        least, most = (max(least, percent), most) if ascending else (least, min(most, percent))
         begins = f"({place}, u.standing, u.user_id) {'<' if down else '>'} (:start_place, :start_standing, :start_id)"
         chosen = replace(chosen, by_percent=[*chosen.by_percent, begins])
         values |= {"start_place": _place(wanted.sort, percent, standing)[0], "start_standing": standing}
         values["start_id"] = start[1]
-    statement = text(
-        OF_EACH.format(place=place, source=chosen.source, filtered=chosen.filtered, down=down, telling=telling)
-    )
-    rows = list(session.execute(statement.bindparams(*chosen.types), chosen.values | values))
+    rows: list[Row[Any]] = []
+    # who was searched for is looked up by the words, over again for each stage
+    for stage in ["true"] if wanted.q else bounds(session).stages(least, most, ascending=ascending):
+        filtered = _where([*chosen.where, *chosen.passed, *chosen.by_percent, stage])
+        statement = text(
+            OF_EACH.format(place=place, source=chosen.source, filtered=filtered, down=down, telling=telling)
+        )
+        rows = list(session.execute(statement.bindparams(*chosen.types), values))
+        if len(rows) > limit:
+            break
     return paging.around(
         rows, limit, direction, start, lambda row, to: _progress_cursor(to, wanted.sort, row.progress, row)
     )
