@@ -59,24 +59,30 @@ def test_what_counts_0_is_at_the_steps_that_were_reset_or_withdrawn(session: Ses
     assert bounds(session) == Bounds([10, 30], 3, 2)
 
 
-def test_many_standings_are_expected_once_the_planner_knows_of_them(session: Session) -> None:
+def test_many_standings_are_expected_once_the_planner_knows_of_them(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a_step(session)
     people(session, 60)
     assert standings.expected(session) == 0
     session.execute(text("UPDATE onboarding_users SET done_releases = ARRAY[substr(user_id, 6)::int]"))
     session.execute(text("ANALYZE onboarding_users"))
     assert standings.expected(session) == 60
+    assert standings.counting(session, {}).by_standing
+    monkeypatch.setattr(standings, "FEW_TO_COUNT", 59)
+    assert not standings.counting(session, {}).by_standing
 
 
 def test_the_sample_tells_how_many_are_at_a_percent(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standings, "FEW_TO_LIST", -1)
     monkeypatch.setattr(finding, "CHEAP", 0)
-    a_step(session)
+    a_step(session, STEP, weight=30)
+    a_step(session, OTHER, weight=20)
     people(session, 60)
-    session.execute(
-        text("""UPDATE onboarding_users SET done_releases = ARRAY(SELECT current_release_id FROM steps)
-                 WHERE user_id < 'user-0015'""")
-    )
+    passed = """UPDATE onboarding_users SET done_releases = ARRAY(SELECT current_release_id FROM steps WHERE step_id = :step)
+                 WHERE (user_id < 'user-0015') = :first"""
+    for step_id, first in ((STEP, True), (OTHER, False)):
+        session.execute(text(passed), {"step": step_id, "first": first})
     session.execute(text("ANALYZE onboarding_users"))
-    assert finding.count(session, Filter(progress=(100, 100))) == finding.Count(15, exact=False)
-    assert finding.count(session, Filter(progress=(0, 50))) == finding.Count(45, exact=False)
+    assert finding.count(session, Filter(progress=(60, 60))) == finding.Count(15, exact=False)
+    assert finding.count(session, Filter(progress=(30, 50))) == finding.Count(45, exact=False)
