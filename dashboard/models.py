@@ -200,6 +200,7 @@ class User(Base):
         Index("ix_onboarding_users_created_at", "created_at", "user_id"),
         Index("ix_onboarding_users_last_activity", text("coalesce(last_activity_at, created_at)"), "user_id"),
         Index("ix_onboarding_users_standing", "standing", "user_id"),
+        Index("ix_onboarding_users_passed", text("(cardinality(done_releases) + cardinality(skipped_releases))")),
         {"postgresql_with": {"fillfactor": 80}},
     )
 

@@ -1,27 +1,28 @@
 """Who is affected by a release: the people behind the counts of its report, listed and exported.
 
-A release is counted in groups of people whose rows hold the same (impact.py), so a list needs no rule of its own: choose
+A release is counted in groups of people for whom it does the same (impact.py), so a list needs no rule of its own: choose
 the groups, then page through the people who are in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Integer, Row, bindparam, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import paging
+from dashboard.onboarding import paging, standings
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.impact import Counted, Move
+from dashboard.onboarding.impact import HELD, KEYS, WORKED, Counted, Move, recorded_in
 from dashboard.onboarding.paging import BY_NAME
 from dashboard.onboarding.people import called
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
+Key = tuple[int, Status, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,17 @@ class AffectedPage:
     next: str | None
 
 
-SELECT = "SELECT u.user_id, u.name, u.email, u.standing"
-IN_GROUPS = "u.standing = ANY(:standings)"
-STANDINGS = bindparam("standings", type_=ARRAY(BigInteger))
+# What a person's group is told by.
+KEY = ("points", *WORKED)
+GROUP_OF = f"{KEYS[0]}, {', '.join(f'coalesce({key}, 0)' for key in KEYS[1:])}"
+IN_GROUPS = f"({GROUP_OF}) IN (SELECT * FROM unnest({', '.join(f':{name}' for name in KEY)}))"
+RECORDED = " OR ".join(f"u.{status}_releases && :of_{status}" for status in WORKED)
+IN_STANDINGS = "u.standing = ANY(:standings)"
+TYPES = (
+    bindparam("standings", type_=ARRAY(BigInteger)),
+    *(bindparam(name, type_=ARRAY(Integer)) for name in (*KEY, *(f"of_{status}" for status in WORKED))),
+)
+TOLD = f"SELECT u.user_id, u.name, u.email, {KEYS[0]} AS points, {', '.join(KEYS[1:])} FROM {{source}} u {HELD}"
 
 BELONGS: dict[Which, Callable[[Move], bool]] = {
     "all": lambda move: (move.before, move.after) != ("todo", "todo"),
@@ -80,41 +89,92 @@ def check_which(which: str) -> Which:
     raise Invalid({"who": f"must be one of {', '.join(WHICH)}"})
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The groups that are affected in one way, by what tells them apart, and who is in them as SQL on people `u`."""
+
+    moves: Mapping[Key, Move]
+    total: int
+    source: str
+    where: list[str]
+    values: Mapping[str, Any]
+
+    @property
+    def types(self) -> list[Any]:
+        """The bind parameters that need their types said."""
+        return [one for one in TYPES if one.key in self.values]
+
+    def affected(self, row: Row[Any]) -> Affected | None:
+        """The person of a row; None: they moved on to another group while the list was read."""
+        move = self.moves.get((row.points, *recorded_in(*row[4:])))
+        if move is None:
+            return None
+        return Affected(
+            row.user_id, row.name, row.email, move.before, move.after, move.percent_before, move.percent_after
+        )
+
+
 def page(
     session: Session, counted: Counted, which: Which = "all", *, cursor: str | None = None, limit: int = 50
 ) -> AffectedPage:
     """One page of those whom the counted release affects in this way. Raises Invalid: a broken cursor."""
-    moves, total = _moves(counted, which)
-    if not moves:
+    chosen = _choose(session, counted, which)
+    if not chosen.moves:
         return AffectedPage([], 0, None, None)
     rows, previous, following = paging.page(
-        session, f"{SELECT} FROM onboarding_users u", [IN_GROUPS], _values(moves), BY_NAME, cursor, limit, STANDINGS
+        session,
+        f"SELECT u.* FROM onboarding_users u {chosen.source}",
+        chosen.where,
+        chosen.values,
+        BY_NAME,
+        cursor,
+        limit,
+        *chosen.types,
+        details=TOLD.format(source="page"),
     )
-    return AffectedPage([_affected(row, moves) for row in rows], total, previous, following)
+    return AffectedPage([one for row in rows if (one := chosen.affected(row))], chosen.total, previous, following)
 
 
 def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator[Affected]:
     """All of them by name, a few at a time, whatever their number; the transaction stays open until the last."""
-    moves, _ = _moves(counted, which)
-    if not moves:
+    chosen = _choose(session, counted, which)
+    if not chosen.moves:
         return
-    statement = text(f"{SELECT} FROM onboarding_users u WHERE {IN_GROUPS} ORDER BY lower(u.name), u.user_id")
+    told = TOLD.format(source="onboarding_users")
+    statement = text(f"{told} WHERE {' AND '.join(chosen.where)} ORDER BY lower(u.name), u.user_id")
     options = {"stream_results": True, "yield_per": 1000}
-    for row in session.execute(statement.bindparams(STANDINGS), _values(moves), execution_options=options):
-        yield _affected(row, moves)
+    for row in session.execute(statement.bindparams(*chosen.types), chosen.values, execution_options=options):
+        if one := chosen.affected(row):
+            yield one
 
 
-def _moves(counted: Counted, which: Which) -> tuple[dict[int, Move], int]:
-    """What the release does to each group that it affects in this way, by its standing; and how many people they are."""
+# Most lists are long, and begin soon on a walk by name; how many are in a few groups the planner can only tell by the
+# values, so it must not keep a plan that was made without them.
+PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
+def _choose(session: Session, counted: Counted, which: Which) -> Chosen:
     belongs = BELONGS[which]
     moves = [(group, move) for group in counted.groups if belongs(move := counted.move(group))]
-    return {group.standing: move for group, move in moves}, sum(group.people for group, _ in moves)
-
-
-def _values(moves: Mapping[int, Move]) -> dict[str, list[int]]:
-    return {"standings": list(moves)}
-
-
-def _affected(row: Row[Any], moves: Mapping[int, Move]) -> Affected:
-    move = moves[row.standing]
-    return Affected(row.user_id, row.name, row.email, move.before, move.after, move.percent_before, move.percent_after)
+    groups = [group for group, _ in moves]
+    values: dict[str, Any] = {"step_id": counted.step_id, "points": [group.points for group in groups]}
+    for status in WORKED:
+        values[status] = [group.release_id if group.status == status else 0 for group in groups]
+    where = [IN_GROUPS]
+    if all(group.release_id for group in groups):
+        # cheaper than to work out the group of everybody
+        values |= {f"of_{status}": sorted({*values[status]} - {0}) for status in WORKED}
+        where = [f"({RECORDED})", IN_GROUPS]
+    chosen = Chosen(
+        {(one.points, one.status, one.release_id): move for one, move in moves},
+        sum(one.people for one in groups),
+        HELD,
+        where,
+        values,
+    )
+    session.execute(PLAN_EACH_TIME)
+    if not moves or not standings.are_few(session):
+        return chosen
+    statement = text(f"{standings.EACH} SELECT u.standing FROM found u {HELD} WHERE {' AND '.join(where)}")
+    found = list(session.scalars(statement.bindparams(*chosen.types), values))
+    return replace(chosen, source="", where=[IN_STANDINGS], values={"step_id": counted.step_id, "standings": found})

@@ -61,10 +61,8 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
     started = time.perf_counter()
     earlier = impacts.rules(session)
     released = cut_over(session, actor, step, terms)
-    groups = impacts.census(session, earlier.reopened_at)
-    after = impacts.rules(session)
-    before = after.with_step_as_in(earlier, step.step_id)
-    counted = Counted(step.step_id, groups, before, after, terms.undone)
+    groups, total = impacts.census(session, step.step_id, earlier.reopened_at)
+    counted = Counted(step.step_id, groups, total, earlier, impacts.rules(session), terms.undone)
     report = impacts.impact(counted)
     now = steps.get(session, step.step_id)
     drifts = plans.drift(planned, report) if planned else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +10,8 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.impact import Contents, Counts, Group, Rules, Spread, rules, tally
+from dashboard.onboarding import standings
+from dashboard.onboarding.impact import WORKED, Counts, Rules, Spread, no_counts, rules
 from dashboard.onboarding.progress import REOPENED_AT
 
 LONGEST = 3
@@ -58,97 +58,107 @@ class Overview:
 
 
 ACTIVITY = "coalesce(last_activity_at, created_at)"
-IDLE = f"{ACTIVITY} < now() - interval '14 days'"
+# Reckoned once, not for each person: a day of the calendar takes longer than all else that is asked of a row.
+FORTNIGHT_AGO, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (14, 30))
+IDLE = f"{ACTIVITY} < {FORTNIGHT_AGO}"
 
-CENSUS = text(f"""
-SELECT done_releases::text AS done, skipped_releases::text AS skipped, in_progress_releases::text AS in_progress,
-       standing, count(*) AS people,
-       count(finished_at) AS finished_once, count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished,
-       count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new,
-       count(*) FILTER (WHERE finished_at > now() - interval '30 days') AS newly_finished,
-       count(*) FILTER (WHERE {IDLE}) AS idle,
-       count(finished_at) FILTER (WHERE {IDLE}) AS idle_finished_once,
-       count(*) FILTER (WHERE {IDLE} AND finished_at > {REOPENED_AT}) AS idle_finished,
-       min({ACTIVITY}) AS oldest
-  FROM onboarding_users
- GROUP BY done_releases, skipped_releases, in_progress_releases, standing
-""")
+OF_PEOPLE = {
+    "people": "true",
+    "finished_once": "finished_at IS NOT NULL",
+    "finished": f"finished_at > {REOPENED_AT}",
+    "new": f"created_at > {MONTH_AGO}",
+    "newly_finished": f"finished_at > {MONTH_AGO}",
+    "idle": IDLE,
+    "idle_finished_once": f"{IDLE} AND finished_at IS NOT NULL",
+    "idle_finished": f"{IDLE} AND finished_at > {REOPENED_AT}",
+}
 
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A group of the census, with what its row counted."""
-
-    group: Group
-    row: Row[Any]
-
-    def idle_unfinished(self, percent: int) -> int:
-        """How many did nothing for 14 days and don't count as finished when the group is at `percent`."""
-        finished = self.row.idle_finished_once if percent == 100 else self.row.idle_finished
-        return int(self.row.idle - finished)
+# By points, and by step and status where the status counts: all at one moment.
+OF_STEP = ("people", "idle", "oldest")
+OF_POINTS = tuple(name for name in OF_PEOPLE if name not in OF_STEP)
+BY_POINTS = f"""
+SELECT NULL AS step_id, NULL AS status, {{of_step}}, {{of_points}},
+       done.points + skipped.points AS points, max((SELECT sum(weight) FROM steps)) AS total
+  FROM {{source}} u {standings.POINTS}
+ GROUP BY done.points + skipped.points
+"""
+BY_STEP = f"""
+SELECT r.step_id, '{{status}}', sum(held.people)::bigint, sum(held.idle)::bigint, min(held.oldest),
+       {", ".join("NULL" for _ in (*OF_POINTS, "points", "total"))}
+  FROM (SELECT u.{{status}}_releases AS releases, {{of_step}} FROM {{source}} u GROUP BY u.{{status}}_releases) held
+ CROSS JOIN unnest(held.releases) AS one (release_id)
+  JOIN step_releases r ON r.id = one.release_id
+ WHERE r.{{status}}_reset_by IS NULL
+ GROUP BY r.step_id
+"""
 
 
 def overview(session: Session) -> Overview:
-    """How everybody stands now, from one pass over the people; `funnel` has each step that was ever released."""
+    """How everybody stands now, from one look at the people; `funnel` has each step that was ever released."""
     counted_at = datetime.now(UTC)
-    content = Contents()
-    counted = [Counted(_group(row, content), row) for row in session.execute(CENSUS)]
     known = rules(session)
-    spread, funnel = tally([one.group for one in counted], known)
+    rows = session.execute(text(_census(session))).all()
+    spread, idle = Spread(), 0
+    funnel = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
+    for row in rows:
+        if row.step_id is not None:
+            funnel.setdefault(row.step_id, no_counts())[row.status] = row.people
+            continue
+        percent = 100 * row.points // row.total if row.total else 0
+        spread.people[percent] += row.people
+        spread.finished += row.finished_once if percent == 100 else row.finished
+        idle += row.idle - (row.idle_finished_once if percent == 100 else row.idle_finished)
+    for of_step in funnel.values():
+        of_step["todo"] = spread.people.total() - sum(of_step.values())
     return Overview(
         counted_at,
         known,
         spread,
         funnel,
-        new=sum(one.row.new for one in counted),
-        newly_finished=sum(one.row.newly_finished for one in counted),
-        idle=sum(one.idle_unfinished(known.percent(one.group)) for one in counted),
-        stuck=_stuck(session, counted, known),
+        new=sum(row.new or 0 for row in rows),
+        newly_finished=sum(row.newly_finished or 0 for row in rows),
+        idle=idle,
+        stuck=_stuck(session, [row for row in rows if row.status == "in_progress"], known),
     )
 
 
-def _group(row: Row[Any], content: Contents) -> Group:
-    held = content.of(row.done, row.skipped, row.in_progress)
-    return Group(row.standing, held, row.people, row.finished_once, (row.finished, row.finished))
+def _census(session: Session) -> str:
+    how = standings.counting(session, OF_PEOPLE, {"oldest": ACTIVITY})
+    parts = {"source": how.source, "of_step": how.columns(*OF_STEP), "of_points": how.columns(*OF_POINTS)}
+    by_step = [BY_STEP.format(status=status, **parts) for status in WORKED]
+    return how.begins + " UNION ALL ".join([BY_POINTS.format(**parts), *by_step])
 
 
-def _stuck(session: Session, counted: Sequence[Counted], known: Rules) -> dict[str, Stuck]:
-    at_step: dict[str, list[Row[Any]]] = defaultdict(list)
-    for one in counted:
-        for release in one.group.held["in_progress"].releases:
-            recorded = known.recorded[release]
-            if recorded.weight and recorded.keeps["in_progress"]:
-                at_step[recorded.step_id].append(one.row)
-    stuck = {step_id: Stuck(sum(row.idle for row in rows)) for step_id, rows in at_step.items()}
-    for step_id, waiting in _longest(session, at_step):
+def _stuck(session: Session, in_progress: Sequence[Row[Any]], known: Rules) -> dict[str, Stuck]:
+    live = [row for row in in_progress if known.weight_of(row.step_id)]
+    stuck = {row.step_id: Stuck(row.idle) for row in live}
+    for step_id, waiting in _longest(session, live, known):
         stuck[step_id].longest.append(waiting)
     return stuck
 
 
-# The three who wait longest are in the three groups whose own oldest wait longest: nobody in another group is before these.
-# PostgreSQL looks a small group up, and comes upon a large one soon when it goes by activity from the oldest on; it can
-# tell one from the other by the standings, so it must not keep a plan that was made without them.
+# They turn up soon on a walk by activity from the oldest of them on, unless they are very few: how many they are the
+# planner can only tell by the releases, so it must not keep a plan that was made without them.
 PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 LONGEST_AT = f"""
 (SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, coalesce(nullif(name, ''), nullif(email, ''), user_id) AS label,
         {ACTIVITY} AS since
    FROM onboarding_users
-  WHERE standing = ANY(:standings_{{n}}) AND {ACTIVITY} >= :since_{{n}}
+  WHERE in_progress_releases && CAST(:releases_{{n}} AS int[]) AND {ACTIVITY} >= :since_{{n}}
   ORDER BY {ACTIVITY}, user_id LIMIT {LONGEST})
 """
 
 
-def _longest(session: Session, at_step: Mapping[str, Sequence[Row[Any]]]) -> list[tuple[str, Waiting]]:
-    """Who has waited longest at each step, in one query that does not grow with the people there are."""
-    if not at_step:
+def _longest(session: Session, live: Sequence[Row[Any]], known: Rules) -> list[tuple[str, Waiting]]:
+    """Who has waited longest at each step."""
+    if not live:
         return []
     values: dict[str, Any] = {}
-    for n, (step_id, rows) in enumerate(at_step.items()):
-        oldest = sorted(rows, key=lambda row: row.oldest)[:LONGEST]
-        values[f"step_{n}"] = step_id
-        values[f"standings_{n}"] = [row.standing for row in oldest]
-        values[f"since_{n}"] = oldest[0].oldest
+    for n, row in enumerate(live):
+        values[f"step_{n}"] = row.step_id
+        values[f"releases_{n}"] = known.counting(row.step_id, "in_progress")
+        values[f"since_{n}"] = row.oldest
     session.execute(PLAN_EACH_TIME)
-    query = " UNION ALL ".join(LONGEST_AT.format(n=n) for n in range(len(at_step)))
+    query = " UNION ALL ".join(LONGEST_AT.format(n=n) for n in range(len(live)))
     found = session.execute(text(query), values)
     return [(row.step_id, Waiting(row.user_id, row.label, row.since)) for row in found]

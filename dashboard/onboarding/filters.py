@@ -46,7 +46,17 @@ class Filter:
     @property
     def asks_standings(self) -> bool:
         """Whether anything depends on what a person's rows count as."""
-        return bool(self.status or self.progress or self.finished is not None or self.sort in ("furthest", "least"))
+        return bool(self.status or self.asks_percent)
+
+    @property
+    def asks_percent(self) -> bool:
+        """Whether anything depends on how far a person is."""
+        return bool(self.progress or self.finished is not None or self.is_by_progress)
+
+    @property
+    def is_by_progress(self) -> bool:
+        """Whether those who are furthest, or least far, come first."""
+        return self.sort in ("furthest", "least")
 
 
 MEMBERS = ("q", "step", "status", "finished", "progress", "joined_from", "joined_to", "idle", "sort")

@@ -1,7 +1,8 @@
 """Finding people: filters, orders, keyset pages, all of them as a stream, and how many they are.
 
-Whatever depends on a status or on progress is asked of standings, not of people: people whose rows hold the same count
-the same, there are few such standings however many people there are, and an index leads from a standing to its people.
+Whatever depends on a status or on progress is asked of standings, not of people, where there are few of them: people of
+one standing count the same, and an index leads from a standing to its people. Where standings are many each person is
+looked at, with what an array's content is worth worked out once (standings.py).
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ARRAY, BigInteger, Row, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Integer, Row, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, TypeEngine
 
-from dashboard.onboarding import paging
+from dashboard.onboarding import paging, standings
+from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BROKEN, BY_NAME, Order
 from dashboard.onboarding.people import NEXT_STEP, Person, details
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT
+from dashboard.onboarding.progress import FINISHED, PERCENT, REOPENED_AT
+from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS
 
 ACTIVE_AT = "coalesce(u.last_activity_at, u.created_at)"
 MOMENT = "CAST(:start AS text)::timestamptz"
@@ -44,6 +47,9 @@ COUNTED = 10_000
 
 CHEAP = 25_000
 """What counting may cost at most, in the planner's units: some 50 ms. Where it would cost more it is not done."""
+
+LOOK = 0.15
+"""What it costs to work out one person's percent, in the same units."""
 
 FEW = 60_000
 """So few matches are all looked up and then sorted; of more, enough turn up soon on a walk through an index in order."""
@@ -109,17 +115,38 @@ STATUS = f"""
          WHEN {_under("in_progress")} THEN 'in_progress' ELSE 'todo' END
 """
 
-# The view goes by the index; on a cluster it is another one.
-STANDINGS = """
-WITH found AS MATERIALIZED (SELECT * FROM standings)
-SELECT u.standing, {percent} AS percent FROM found u {where}
+WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
+COUNTS = text(
+    "SELECT "
+    + ", ".join(f"array_agg(id) FILTER (WHERE {status}_reset_by IS NULL) AS {status}" for status in WORKED)
+    + " FROM step_releases WHERE step_id = :step_id"
+)
+
+
+def _has(status: Status) -> str:
+    """The condition that `u` has the step in this status; by releases, from which the planner can tell how many have."""
+    if status == "todo":
+        return f"NOT ({' OR '.join(_has(one) for one in WORKED)})"
+    return f"u.{status}_releases && :{status}"
+
+
+STANDINGS = standings.EACH + " SELECT u.standing, {percent} AS percent FROM found u {where}"
+BY_PERCENT = f"(SELECT u.*, {PERCENT_OF_POINTS} AS percent FROM {{source}} u {POINTS})"
+SAMPLE = """(SELECT * FROM onboarding_users TABLESAMPLE SYSTEM (
+    (SELECT least(100, 100 * 5000 / greatest(reltuples, 1)) FROM pg_class WHERE oid = 'onboarding_users'::regclass)))"""
+BETWEEN = "u.percent BETWEEN :least AND :most"
+SHARE = f"""
+SELECT avg(({{conditions}})::int)::float8
+  FROM {BY_PERCENT.format(source=SAMPLE)} u
 """
+FINISHED_NOW = FINISHED.format(progress="u.percent")
 IN_STANDINGS = "u.standing = ANY(:standings)"
 AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
     "full": ARRAY(BigInteger),
     "order": ARRAY(BigInteger),
+    **{status: ARRAY(Integer) for status in WORKED},
     "joined_from": DateTime(timezone=True),
     "joined_until": DateTime(timezone=True),
 }
@@ -134,25 +161,41 @@ SEARCHED_PAGE = """, searched AS MATERIALIZED (
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A filter as SQL: conditions on people `u` of the source, their values, and the standings in the filter's order."""
+    """A filter as SQL: conditions on people `u` of the source, their values, and the standings in the filter's order.
 
-    source: str
+    No `standings`: they are too many, and each person is looked at; where the filter `asks_percent`, theirs is worked out,
+    `by_percent` are conditions on it, and `passed` one that these imply, with an index to it.
+    """
+
+    people: str
     where: list[str]
     values: dict[str, Any]
-    standings: list[tuple[int, int]]
-    estimates: dict[str, Estimate] = field(default_factory=dict)
+    standings: list[tuple[int, int]] | None = None
+    asks_percent: bool = False
+    passed: list[str] = field(default_factory=list)
+    by_percent: list[str] = field(default_factory=list)
+    explained: dict[str, Estimate] = field(default_factory=dict)
     """What the planner was asked already, for the page and the count ask the same."""
+
+    @property
+    def source(self) -> str:
+        """What goes after FROM, as `u`."""
+        return BY_PERCENT.format(source=self.people) if self.asks_percent else self.people
+
+    @property
+    def conditions(self) -> list[str]:
+        """All of them."""
+        return [*self.where, *self.passed, *self.by_percent]
 
     @property
     def types(self) -> list[Any]:
         """The bind parameters that need their types said."""
-        kinds = {name: name.partition("_of_")[0] for name in self.values}
-        return [bindparam(name, type_=TYPES[kind]) for name, kind in kinds.items() if kind in TYPES]
+        return _types(self.values)
 
     @property
     def filtered(self) -> str:
         """The conditions as a WHERE."""
-        return f"WHERE {' AND '.join(self.where)}" if self.where else ""
+        return _where(self.conditions)
 
     @property
     def in_any_standing(self) -> list[str]:
@@ -166,15 +209,38 @@ class Chosen:
     @property
     def lean(self) -> Chosen:
         """The same: where it asks for words alone, of these alone."""
-        return replace(self, source=ONLY_SEARCHED) if self.where == [MATCHES] else self
+        only_words = not self.asks_percent and self.where == [MATCHES]
+        return replace(self, people=ONLY_SEARCHED) if only_words else self
 
     def estimate(self, session: Session) -> Estimate:
         """How many match, as the planner expects, and what it would cost to look at all of them."""
-        query = f"SELECT FROM {self.source} u {self.filtered}"
-        if query not in self.estimates:
+        found = self._explain(session, self.where)
+        if not self.by_percent:
+            return found
+        passed = self._explain(session, [*self.where, *self.passed])
+        people = min(passed.people, int(found.people * self._share(session)))
+        return Estimate(people, passed.cost + passed.people * LOOK, found.places)
+
+    def _explain(self, session: Session, conditions: Sequence[str]) -> Estimate:
+        query = f"SELECT FROM {self.people} u {_where(conditions)}"
+        if query not in self.explained:
             explain = text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(*self.types)
-            self.estimates[query] = _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
-        return self.estimates[query]
+            self.explained[query] = _expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+        return self.explained[query]
+
+    def _share(self, session: Session) -> float:
+        """Of how many in 1 the conditions on the percent hold, of which the planner knows nothing: in a sample."""
+        share = text(SHARE.format(conditions=" AND ".join(self.by_percent)))
+        return session.scalar(share, self.values) or 0
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _types(values: Mapping[str, Any]) -> list[Any]:
+    kinds = {name: name.partition("_of_")[0] for name in values}
+    return [bindparam(name, type_=TYPES[kind]) for name, kind in kinds.items() if kind in TYPES]
 
 
 class Estimate(NamedTuple):
@@ -203,7 +269,7 @@ def _choose(session: Session, wanted: Filter) -> Chosen:
     """Works out the filter. Plans made for any value would be wrong for most: each search is planned as it is."""
     if not wanted.is_everybody:
         session.execute(AS_IT_IS)
-    chosen = Chosen(SEARCHABLE if wanted.q else "onboarding_users", [], {}, [])
+    chosen = Chosen(SEARCHABLE if wanted.q else "onboarding_users", [], {})
     if wanted.step_id:
         chosen.values["step_id"] = wanted.step_id
     if wanted.q:
@@ -219,30 +285,55 @@ def _choose(session: Session, wanted: Filter) -> Chosen:
         if day:
             chosen.where.append(f"u.created_at {sign} :{member}")
             chosen.values[member] = datetime.combine(day, time(), UTC)
-    if wanted.asks_standings:
-        _choose_standings(session, wanted, chosen)
-    return chosen
+    if not wanted.asks_standings:
+        return chosen
+    return (_choose_standings if standings.are_few(session) else _choose_each)(session, wanted, chosen)
 
 
-def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> None:
-    needs_percent = wanted.progress or wanted.finished is not None or wanted.sort in ("furthest", "least")
-    statement = STANDINGS.format(
-        percent=PERCENT if needs_percent else "0", where=f"WHERE {STATUS} = :status" if wanted.status else ""
+def _counting(session: Session, wanted: Filter) -> dict[str, list[int]]:
+    """The releases that the condition on the status names."""
+    if not wanted.status:
+        return {}
+    row = session.execute(COUNTS, {"step_id": wanted.step_id}).one()
+    return {status: getattr(row, status) or [] for status in WORKED if wanted.status in (status, "todo")}
+
+
+def _choose_each(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
+    if wanted.status:
+        chosen.where.append(_has(wanted.status))
+        chosen.values.update(_counting(session, wanted))
+    if wanted.progress:
+        chosen.passed.append(bounds(session).condition(*wanted.progress))
+        chosen.by_percent.append(BETWEEN)
+        chosen.values["least"], chosen.values["most"] = wanted.progress
+    if wanted.finished is not None:
+        chosen.by_percent.append(FINISHED_NOW if wanted.finished else f"NOT {FINISHED_NOW}")
+    return replace(chosen, asks_percent=wanted.asks_percent)
+
+
+def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
+    statement = text(
+        STANDINGS.format(
+            percent=PERCENT if wanted.asks_percent else "0",
+            where=f"WHERE {_has(wanted.status)}" if wanted.status else "",
+        )
     )
-    values = {"step_id": wanted.step_id, "status": wanted.status} if wanted.status else {}
+    releases = _counting(session, wanted)
     least, most = wanted.progress or (0, 100)
-    found = [(row.percent, row.standing) for row in session.execute(text(statement), values)]
-    chosen.standings.extend(
-        sorted((one for one in found if least <= one[0] <= most), key=lambda one: _place(wanted.sort, *one))
+    rows = session.execute(statement.bindparams(*_types(releases)), releases)
+    found = sorted(
+        ((row.percent, row.standing) for row in rows if least <= row.percent <= most),
+        key=lambda one: _place(wanted.sort, *one),
     )
     if wanted.status or wanted.progress:
         chosen.where.append(IN_STANDINGS)
-        chosen.values["standings"] = [standing for _, standing in chosen.standings]
+        chosen.values["standings"] = [standing for _, standing in found]
     if wanted.finished is not None:
         # docs/model.md, rule 8, with those who still are at 100 looked up by their standing
         finished = f"(u.finished_at IS NOT NULL AND ({AT_100} OR u.finished_at > {REOPENED_AT}))"
         chosen.where.append(finished if wanted.finished else f"NOT {finished}")
-        chosen.values["full"] = [standing for percent, standing in chosen.standings if percent == 100]
+        chosen.values["full"] = [standing for percent, standing in found if percent == 100]
+    return replace(chosen, standings=found)
 
 
 # Pages, streams and counts --------------------------------------------------------------------------------------------
@@ -269,8 +360,9 @@ def page_and_count(
 
 def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Page:
     telling = _details("page", wanted)
-    if wanted.sort in ("furthest", "least"):
-        rows, previous, following = _page_by_progress(session, wanted, chosen, telling, cursor, limit)
+    if wanted.is_by_progress:
+        by_progress = _page_of_each if chosen.standings is None else _page_of_standings
+        rows, previous, following = by_progress(session, wanted, chosen, telling, cursor, limit)
     elif wanted.q and wanted.sort == "name":
         telling = SEARCHED_PAGE + _details("searched", wanted)
         rows, previous, following = _page_by_words(session, chosen.lean, telling, cursor, limit)
@@ -292,11 +384,10 @@ def _in_order(
     limit: int,
     within: int | None = None,
 ) -> Rows:
-    source = f"SELECT u.* FROM {chosen.source} u"
     return paging.page(
         session,
-        source,
-        chosen.where,
+        f"SELECT u.* FROM {chosen.source} u",
+        chosen.conditions,
         chosen.values,
         order,
         cursor,
@@ -313,10 +404,10 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
     if expected.people >= FEW:
         return _in_order(session, chosen, BY_WORDS, telling, cursor, limit)
     # not on a cluster, which brings so many from each of its places
-    if expected.people >= SOME and expected.places == 1 and chosen.source == ONLY_SEARCHED:
+    if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
         with suppress(paging.Beyond):
             return _in_order(session, chosen, BY_WORDS, telling, cursor, limit, within=WALKED)
-    unwalked = replace(chosen, source=chosen.source.replace(FIRST_WORDS, UNWALKED))
+    unwalked = replace(chosen, people=chosen.people.replace(FIRST_WORDS, UNWALKED))
     return _in_order(session, unwalked, BY_WORDS, telling, cursor, limit)
 
 
@@ -340,19 +431,20 @@ OfPercent = tuple[int, list[int]]
 """A percent, and the standings that come to it, in the order of the page."""
 
 
-def _page_by_progress(
+def _page_of_standings(
     session: Session, wanted: Filter, chosen: Chosen, telling: str, cursor: str | None, limit: int
 ) -> tuple[list[Row[Any]], str | None, str | None]:
     direction, start = paging.read_cursor(wanted.sort, cursor)
     down = "DESC" if direction == "before" else ""
     start_percent, start_standing = _progress_key(start[0]) if start else (None, None)
-    standings = chosen.standings[::-1] if down else chosen.standings
+    known = chosen.standings or []
+    turned = known[::-1] if down else known
     if start_percent is not None:
         starts = _place(wanted.sort, start_percent, start_standing or 0)
-        standings = [
-            one for one in standings if (place := _place(wanted.sort, *one)) == starts or (place < starts) == bool(down)
+        turned = [
+            one for one in turned if (place := _place(wanted.sort, *one)) == starts or (place < starts) == bool(down)
         ]
-    ordered = [(percent, [one for _, one in group]) for percent, group in groupby(standings, key=itemgetter(0))]
+    ordered = [(percent, [one for _, one in group]) for percent, group in groupby(turned, key=itemgetter(0))]
     begins = f"(u.standing, u.user_id) {'<' if down else '>'} (:start_standing, :start_id)" if start else ""
     rows: list[Row[Any]] = []
     for matching in _looked_into(session, chosen, ordered, begins, down):
@@ -364,14 +456,52 @@ def _page_by_progress(
         rows += session.execute(statement, matching.values | some)
         if len(rows) > limit:
             break
-    percents = {standing: percent for percent, standing in chosen.standings}
+    percents = {standing: percent for percent, standing in known}
     return paging.around(
-        rows,
-        limit,
-        direction,
-        start,
-        lambda row, to: paging.pack(to, wanted.sort, f"{percents[row.standing]} {row.standing}", row.user_id),
+        rows, limit, direction, start, lambda row, to: _progress_cursor(to, wanted.sort, percents[row.standing], row)
     )
+
+
+OF_EACH = """
+WITH page AS MATERIALIZED (
+    SELECT u.*, {place} AS place FROM {source} u {filtered}
+     ORDER BY place {down}, u.standing {down}, u.user_id {down} LIMIT :limit
+) {telling} ORDER BY u.place {down}, u.standing {down}, u.user_id {down}
+"""
+
+
+def _page_of_each(
+    session: Session, wanted: Filter, chosen: Chosen, telling: str, cursor: str | None, limit: int
+) -> tuple[list[Row[Any]], str | None, str | None]:
+    direction, start = paging.read_cursor(wanted.sort, cursor)
+    down = "DESC" if direction == "before" else ""
+    ascending = (wanted.sort == "least") != bool(down)
+    place = PLACE[wanted.sort]
+    values: dict[str, Any] = chosen.values | {"limit": limit + 1}
+    least, most = wanted.progress or (0, 100)
+    if start:
+        percent, standing = _progress_key(start[0])
+        least, most = (max(least, percent), most) if ascending else (least, min(most, percent))
+        begins = f"({place}, u.standing, u.user_id) {'<' if down else '>'} (:start_place, :start_standing, :start_id)"
+        chosen = replace(chosen, by_percent=[*chosen.by_percent, begins])
+        values |= {"start_place": _place(wanted.sort, percent, standing)[0], "start_standing": standing}
+        values["start_id"] = start[1]
+    rows: list[Row[Any]] = []
+    # who was searched for is looked up by the words, over again for each stage
+    for stage in ["true"] if wanted.q else bounds(session).stages(least, most, ascending=ascending):
+        filtered = _where([*chosen.where, *chosen.passed, *chosen.by_percent, stage])
+        statement = text(
+            OF_EACH.format(place=place, source=chosen.source, filtered=filtered, down=down, telling=telling)
+        )
+        rows = list(session.execute(statement.bindparams(*chosen.types), values))
+        if len(rows) > limit:
+            break
+    return paging.around(
+        rows, limit, direction, start, lambda row, to: _progress_cursor(to, wanted.sort, row.progress, row)
+    )
+
+
+PLACE = {"furthest": "-u.percent", "least": "u.percent"}
 
 
 def _place(sort: Sort, percent: int, standing: int) -> tuple[int, int]:
@@ -390,7 +520,7 @@ def _looked_into(
         order = [standing for _, standings in ordered for standing in standings]
         also = [*chosen.where, *([f"(u.standing <> :start_standing OR {begins})"] if begins else [])]
         few = FEW_MATCH.format(source=chosen.source, also=_and(also))
-        yield replace(chosen, source=few, values=chosen.values | {"order": order})
+        yield replace(chosen, people=few, values=chosen.values | {"order": order})
         return
     values = {name: value for name, value in chosen.values.items() if name not in ("standings", "full")}
     first, past = 0, LOOKED_INTO
@@ -406,12 +536,16 @@ def _looked_into(
             for place, (percent, _) in some.items()
         ]
         of_some = {f"standings_of_{place}": standings for place, (_, standings) in some.items()}
-        yield replace(chosen, source=" UNION ALL ".join(parts), values=values | of_some)
+        yield replace(chosen, people=" UNION ALL ".join(parts), values=values | of_some)
         first, past = past, 5 * past
 
 
 def _and(conditions: Sequence[str]) -> str:
     return " ".join(f"AND {condition}" for condition in conditions)
+
+
+def _progress_cursor(to: str, sort: Sort, percent: int, row: Row[Any]) -> str:
+    return paging.pack(to, sort, f"{percent} {row.standing}", row.user_id)
 
 
 def _progress_key(value: str) -> tuple[int, int]:
@@ -437,17 +571,27 @@ SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
 def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     """All who match, in the filter's order, a few at a time; the transaction stays open until the last."""
     chosen = _choose(session, wanted)
+    tells_each = not standings.are_few(session)
     order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
-    by = f"{order.by} {'DESC' if order.descending else ''}" if order else "array_position(:order, u.standing)"
-    if order is None:
-        chosen.values["order"] = [standing for _, standing in chosen.standings]
+    if order:
+        by = f"{order.by} {'DESC' if order.descending else ''}"
+    elif tells_each:
+        by = f"{PLACE[wanted.sort]}, u.standing"
+    else:
+        by = "array_position(:order, u.standing)"
+        chosen.values["order"] = [standing for _, standing in chosen.standings or ()]
     by += f", u.user_id {'DESC' if order and order.descending else ''}"
-    statement = text(STREAMED.format(source=chosen.source, filtered=chosen.filtered, order=by))
+    streamed = _details(chosen.source, wanted) + f"{chosen.filtered} ORDER BY {by}"
+    if not tells_each:
+        streamed = STREAMED.format(source=chosen.source, filtered=chosen.filtered, order=by)
     rows = session.execute(
-        statement.bindparams(*chosen.types),
+        text(streamed).bindparams(*chosen.types),
         chosen.values,
         execution_options={"stream_results": True, "yield_per": 1000},
     )
+    if tells_each:
+        yield from map(_found, rows)
+        return
     told = _told(session, wanted)
     for row in rows:
         members = dict(row._mapping)

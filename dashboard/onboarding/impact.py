@@ -1,7 +1,7 @@
 """What a release did or would do: one report object, counted from one pass over the people.
 
-People are counted by what their rows hold, not one by one: all who have the same releases in their three arrays count
-the same, and there are few such groups however many people there are (docs/model.md, rule 7).
+People are counted in groups: what a release does to somebody depends on how they have its step recorded and on the
+points that all other steps give them, and that is the same for many (docs/model.md, rule 7).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime
 
+from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import STATUSES, Release, Status
 from dashboard.onboarding.progress import REOPENED_AT
 
@@ -32,20 +32,18 @@ class Recorded:
     keeps: Mapping[Status, bool]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """What one of the three arrays of people's rows holds. Of each content there is one in a census: it is itself a key."""
-
-    releases: Sequence[int]
-
-
 @dataclass(frozen=True, slots=True)
 class Group:
-    """People whose rows hold the same, which `standing` stands for. Of them `finished_once` have ever finished, and
-    `finished` of those not been reopened since: before and after the release that is being counted."""
+    """People for whom a release of one step does the same.
 
-    standing: int
-    held: Mapping[Status, Held]
+    They have `points` by all other steps, and this one recorded with `status` under `release_id` (None: never, or as To
+    do). Of them `finished_once` have ever finished, and `finished` of those not been reopened since: before and after
+    the release that is being counted.
+    """
+
+    points: int
+    status: Status
+    release_id: int | None
     people: int
     finished_once: int
     finished: tuple[int, int]
@@ -57,85 +55,34 @@ class Group:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the releases say at one moment: each one's worth, the sum of live weights, the newest reopening.
-
-    What an array's content is worth is worked out once: there may be as many groups as people, but each of them is a
-    combination of three contents, of which there are few.
-    """
+    """What the releases say at one moment: each one's worth, and the newest reopening."""
 
     recorded: Mapping[int, Recorded]
-    total: int
     reopened_at: datetime
 
     def weight_of(self, step_id: str) -> int:
         """The step's live weight; 0 while it is not live."""
         return next((one.weight for one in self.recorded.values() if one.step_id == step_id), 0)
 
-    def with_step_as_in(self, earlier: Rules, step_id: str) -> Rules:
-        """These rules, except that the one step still follows `earlier`: what held just before its release."""
-        of_step = {release: one for release, one in earlier.recorded.items() if one.step_id == step_id}
-        total = self.total - self.weight_of(step_id) + earlier.weight_of(step_id)
-        return Rules({**self.recorded, **of_step}, total, earlier.reopened_at)
+    def counting(self, step_id: str, status: Status) -> list[int]:
+        """The releases of the step under which the status counts."""
+        return [release for release, one in self.recorded.items() if one.step_id == step_id and one.keeps[status]]
 
-    def status_of(self, step_id: str, group: Group) -> Status:
+    def status_of(self, group: Group) -> Status:
         """What the group's recorded status of the step counts as."""
-        known = self._statuses.setdefault(step_id, {})
-        for status, held in group.held.items():
-            if (status, held) not in known:
-                known[status, held] = self._status_in(step_id, status, held)
-            if found := known[status, held]:
-                return found
-        return "todo"
-
-    def percent(self, group: Group) -> int:
-        """The group's progress, 0 to 100, rounded down."""
-        if not self.total:
-            return 0
-        return 100 * (self._points_of("done", group) + self._points_of("skipped", group)) // self.total
-
-    @cached_property
-    def _statuses(self) -> dict[str, dict[tuple[Status, Held], Status | None]]:
-        return {}
-
-    def _status_in(self, step_id: str, status: Status, held: Held) -> Status | None:
-        """What the step's status counts as when it is recorded in this array; None: it is not."""
-        for release in held.releases:
-            recorded = self.recorded[release]
-            if recorded.step_id == step_id:
-                return status if recorded.keeps[status] else "todo"
-        return None
-
-    @cached_property
-    def _points(self) -> dict[Status, dict[Held, int]]:
-        return {"done": {}, "skipped": {}}
-
-    def _points_of(self, status: Status, group: Group) -> int:
-        held, known = group.held[status], self._points[status]
-        if held not in known:
-            recorded = (self.recorded[release] for release in held.releases)
-            known[held] = sum(one.weight for one in recorded if one.keeps[status])
-        return known[held]
+        if group.release_id is None or not self.recorded[group.release_id].keeps[group.status]:
+            return "todo"
+        return group.status
 
 
 RULES = text("""
 SELECT r.id, r.step_id, s.weight,
        r.done_reset_by IS NULL AS done, r.skipped_reset_by IS NULL AS skipped,
        r.in_progress_reset_by IS NULL AS in_progress,
-       r.id = s.current_release_id AS is_current,
        CASE WHEN r.reopens_finished AND r.undone_by IS NULL THEN r.released_at END AS reopened_at
   FROM step_releases r
   JOIN steps s ON s.step_id = r.step_id
 """)
-
-# The arrays as text, which is the key of their content.
-CENSUS = text(f"""
-SELECT done_releases::text, skipped_releases::text, in_progress_releases::text, min(standing) AS standing,
-       count(*) AS people, count(finished_at) AS finished_once,
-       count(*) FILTER (WHERE finished_at > :reopened_before) AS finished_before,
-       count(*) FILTER (WHERE finished_at > {REOPENED_AT}) AS finished_after
-  FROM onboarding_users
- GROUP BY done_releases, skipped_releases, in_progress_releases
-""").bindparams(bindparam("reopened_before", type_=DateTime(timezone=True)))
 
 
 def rules(session: Session) -> Rules:
@@ -149,34 +96,62 @@ def rules(session: Session) -> Rules:
         )
         for row in rows
     }
-    reopened = [row.reopened_at for row in rows if row.reopened_at]
-    return Rules(recorded, sum(row.weight for row in rows if row.is_current), max(reopened, default=NEVER))
+    return Rules(recorded, max((row.reopened_at for row in rows if row.reopened_at), default=NEVER))
 
 
-def census(session: Session, reopened_before: datetime) -> list[Group]:
-    """Everybody, in groups. `reopened_before`: when finished was reopened last, before the release being counted.
+WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
+"""The statuses that are recorded in an array each."""
 
-    Ask for the rules after the census, never before: then they know every release that a row can name.
+
+def _held(status: Status) -> str:
+    points = "0" if status == "in_progress" else f"r.{status}_points"
+    return f"""
+ CROSS JOIN LATERAL (SELECT coalesce(sum({points}) FILTER (WHERE r.step_id <> :step_id), 0)::int AS points,
+                            max(r.id) FILTER (WHERE r.step_id = :step_id) AS release_id
+                       FROM step_releases r WHERE r.id = ANY(u.{status}_releases)) {status}"""
+
+
+# What tells the groups apart: the points, and the release under which the step was recorded with each status.
+KEYS = ("done.points + skipped.points", *(f"{status}.release_id" for status in WORKED))
+HELD = "".join(_held(status) for status in WORKED)
+
+OF_PEOPLE = {
+    "people": "true",
+    "finished_once": "finished_at IS NOT NULL",
+    "finished_before": "finished_at > :reopened_before",
+    "finished_after": f"finished_at > {REOPENED_AT}",
+}
+# The weight of all other steps is from the same moment as their points.
+CENSUS = f"""
+{{begins}}
+SELECT {", ".join(KEYS)}, max((SELECT sum(weight) FROM steps WHERE step_id <> :step_id)) AS total, {{columns}}
+  FROM {{source}} u {HELD}
+ GROUP BY {", ".join(KEYS)}
+"""
+
+
+def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[list[Group], int]:
+    """Everybody, in groups, and the weight of all live steps but this one.
+
+    `reopened_before`: when finished was reopened last, before the release of the step that is being counted. Ask for
+    the rules after the census, never before: then they know every release that a row can name.
     """
-    content = Contents()
-    return [
-        Group(standing, content.of(*arrays), people, finished_once, (before, after))
-        for *arrays, standing, people, finished_once, before, after in session.execute(
-            CENSUS, {"reopened_before": reopened_before}
-        )
+    how = standings.counting(session, OF_PEOPLE)
+    statement = text(CENSUS.format(begins=how.begins, source=how.source, columns=how.columns()))
+    rows = session.execute(
+        statement.bindparams(bindparam("reopened_before", type_=DateTime(timezone=True))),
+        {"step_id": step_id, "reopened_before": reopened_before},
+    ).all()
+    groups = [
+        Group(points, *recorded_in(*releases), people, finished_once, (before, after))
+        for points, *releases, _, people, finished_once, before, after in rows
     ]
+    return groups, max((row.total or 0 for row in rows), default=0)
 
 
-class Contents(dict[str, Held]):
-    """The contents of arrays by the text that PostgreSQL writes for them: `{}`, `{1,5}`."""
-
-    def __missing__(self, written: str) -> Held:
-        held = self[written] = Held([int(release) for release in written[1:-1].split(",") if release])
-        return held
-
-    def of(self, done: str, skipped: str, in_progress: str) -> dict[Status, Held]:
-        """What a row holds."""
-        return {"done": self[done], "skipped": self[skipped], "in_progress": self[in_progress]}
+def recorded_in(*releases: int | None) -> tuple[Status, int | None]:
+    """The status that is recorded, and under which release, by the releases of one step in the three arrays."""
+    return next(((status, one) for status, one in zip(WORKED, releases, strict=True) if one), ("todo", None))
 
 
 Counts = dict[Status, int]
@@ -279,10 +254,14 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Everybody in groups, with the rules before and after one release; `undone` is what a rollback undoes."""
+    """Everybody in groups, with the rules before and after one release; `undone` is what a rollback undoes.
+
+    `total` is the weight of all other live steps.
+    """
 
     step_id: str
     groups: Sequence[Group]
+    total: int
     before: Rules
     after: Rules
     undone: Release | None = None
@@ -290,20 +269,18 @@ class Counted:
     def move(self, group: Group) -> Move:
         """What the release does to the group."""
         return Move(
-            self.before.status_of(self.step_id, group),
-            self.after.status_of(self.step_id, group),
-            self.before.percent(group),
-            self.after.percent(group),
-            self.undone is not None and self._recorded_since(group, self.undone.id),
+            self.before.status_of(group),
+            self.after.status_of(group),
+            self._percent(group, self.before),
+            self._percent(group, self.after),
+            # releases of one step are numbered and given ids in one order
+            self.undone is not None and (group.release_id or 0) >= self.undone.id,
         )
 
-    def _recorded_since(self, group: Group, release_id: int) -> bool:
-        # Releases of one step are numbered and given ids in one order.
-        return any(
-            release >= release_id and self.before.recorded[release].step_id == self.step_id
-            for held in group.held.values()
-            for release in held.releases
-        )
+    def _percent(self, group: Group, known: Rules) -> int:
+        weight = known.weight_of(self.step_id)
+        points = group.points + (weight if known.status_of(group) in ("done", "skipped") else 0)
+        return 100 * points // (self.total + weight) if self.total + weight else 0
 
 
 def impact(counted: Counted) -> Impact:
@@ -341,26 +318,3 @@ def impact(counted: Counted) -> Impact:
         after=will,
         moves=Moves(up, down, everybody - up - down, largest_drop, fall),
     )
-
-
-def tally(groups: Sequence[Group], known: Rules) -> tuple[Spread, dict[str, Counts]]:
-    """How far everybody is, and people by status for each step that was ever released."""
-    spread = Spread()
-    holding: dict[Status, Counter[Held]] = {status: Counter() for status in STATUSES}
-    for group in groups:
-        percent = known.percent(group)
-        spread.people[percent] += group.people
-        spread.finished += group.count_finished(percent)
-        for status, held in group.held.items():
-            holding[status][held] += group.people
-    counts = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
-    for status, contents in holding.items():
-        for held, people in contents.items():
-            for release in held.releases:
-                recorded = known.recorded[release]
-                if recorded.keeps[status]:
-                    counts[recorded.step_id][status] += people
-    everybody = spread.people.total()
-    for of_step in counts.values():
-        of_step["todo"] = everybody - sum(of_step.values())
-    return spread, counts

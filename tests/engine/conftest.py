@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding import standings
 from tests.conftest import PREFIX, url_of
 from tests.databases import make, remove
 
@@ -32,3 +33,11 @@ def undone_session(shared_connection: Connection) -> Iterator[Session]:
     with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as opened:
         yield opened
     transaction.rollback()
+
+
+@pytest.fixture(params=["few", "many"])
+def few_and_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test goes twice: by standing, as where standings are few, and person by person, as where they are many."""
+    if request.param == "many":
+        monkeypatch.setattr(standings, "FEW_TO_LIST", -1)
+        monkeypatch.setattr(standings, "FEW_TO_COUNT", -1)

@@ -7,10 +7,12 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import affected, progress, releases, steps
 from dashboard.onboarding.affected import WHICH, Which
-from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
-from tests.factories import MAYA, SAM, STEP, a_draft, a_person, a_step
+from tests.factories import MAYA, OTHER, SAM, STEP, a_draft, a_person, a_step
+
+pytestmark = pytest.mark.usefixtures("few_and_many")
 
 ASK_AGAIN = Policy(skipped=False)
 CAST = {"anna": "done", "ben": "skipped", "cleo": "in_progress", "dora": "todo"}
@@ -70,6 +72,16 @@ def test_each_line_shows_before_and_after(session: Session) -> None:
         0,
         -100,
     )
+
+
+def test_who_has_not_begun_it_falls_behind_by_a_step_that_weighs_more(session: Session) -> None:
+    a_step(session, OTHER, weight=50)
+    for user_id in ("anna", "dora"):
+        progress.save(session, SAM, user_id, OTHER, "done", 1)
+    a_draft(session, weight=100)
+    outcome = previewed(session, KEEP_ALL)
+    (dora,) = affected.page(session, outcome.counted, "down").people
+    assert (dora.user_id, dora.before, dora.percent_after) == ("dora", "todo", 33)
 
 
 def test_a_rollback_lists_who_gets_back_and_who_keeps_later_work(session: Session) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import everybody, finding, impact, releases
+from dashboard.onboarding import everybody, finding, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.everybody import Stuck, Waiting
 from dashboard.onboarding.filters import Filter
@@ -30,6 +30,9 @@ from tests.factories import (
     people,
     status_of,
 )
+
+pytestmark = pytest.mark.usefixtures("few_and_many")
+
 
 DAY = timedelta(days=1)
 
@@ -216,11 +219,3 @@ def one_by_one(session: Session, crowd: list[str], step_id: str) -> Stuck:
     label = {one: one.capitalize() if one in (ANNA, BEN, CLEO) else one for one in crowd}
     idle = sum(active[user_id] < ago(session, 14) for user_id in here)
     return Stuck(idle, [Waiting(user_id, label[user_id], active[user_id]) for user_id in here[:3]])
-
-
-def test_reading_it_tells_the_same_funnel_as_the_steps_page(session: Session) -> None:
-    busy(session, ANNA, 20)
-    busy(session, BEN, 20, status="done")
-    known = impact.rules(session)
-    _, funnel = impact.tally(impact.census(session, known.reopened_at), known)
-    assert everybody.overview(session).funnel == funnel

@@ -203,6 +203,7 @@ def test_a_broken_cursor_is_refused(session: Session, cursor: str) -> None:
     assert list(refused.value.problems) == ["cursor"]
 
 
+@pytest.mark.usefixtures("few_and_many")
 @pytest.mark.parametrize(
     ("sort", "value"),
     [
@@ -313,6 +314,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.usefixtures("few_and_many")
 @pytest.mark.parametrize("wanted", FILTERS, ids=str)
 def test_a_filter_finds_whom_their_own_pages_say(session: Session, crowd: dict[str, Person], wanted: Filter) -> None:
     expected = {user_id for user_id, person in crowd.items() if belongs(session, wanted, person)}

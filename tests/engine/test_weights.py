@@ -23,6 +23,8 @@ CAST = {
 }
 BEFORE = {"anna": 0, "ben": 25, "cleo": 75, "dora": 100, "eve": 100, "finn": 75}
 
+pytestmark = pytest.mark.usefixtures("few_and_many")
+
 
 @pytest.fixture
 def session(undone_session: Session) -> Session:
