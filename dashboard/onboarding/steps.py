@@ -374,9 +374,14 @@ def _insert_draft(
 
 
 def save_draft(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
-    """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound."""
+    """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
+
+    What says the same as it does is no change: the draft keeps its row_version, and nobody who has it open is overtaken.
+    """
     checked = check(fields)
     before = _draft(session, step_id, row_version)
+    if checked == before.fields:
+        return before
     d = models.Definition
     row = session.execute(
         update(d)
