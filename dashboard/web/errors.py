@@ -101,8 +101,6 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
         return error
     if error.code == 401:
         return on_signed_out(error)
-    if isinstance(error, CSRFError):
-        return on_old_form(error)
     fault = FAULTS.get(error.code) or FAULTS[400 if error.code < 500 else 500]
     response = answer(fault, error)
     for name in ("Allow", "Content-Range", "Retry-After"):
