@@ -236,6 +236,7 @@ def test_an_unknown_tab_is_refused(manager: FlaskClient, drafted: None, database
     answer = manager.get(f"{URL}/{path}?who=everyone")
     assert answer.status_code == 422
     assert "There is no such list of people." in answer.text
+    assert ">This cannot be shown</h1>" in answer.text
     assert manager.get(f"{URL}/{path}?who=everyone", headers=CARD).headers["HX-Retarget"] == "#notices"
 
 
