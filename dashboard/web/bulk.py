@@ -68,7 +68,9 @@ class BulkPage:
     def address(self, outcome: Outcome | None, after: str | None = None) -> str:
         """This page with another list, or another page of it."""
         bulk_id, back = self.bulk.id, request.args.get("back")
-        return url_for("bulk.show", bulk_id=bulk_id, outcome=outcome or "all", after=after, back=back, _anchor="members")
+        return url_for(
+            "bulk.show", bulk_id=bulk_id, outcome=outcome or "all", after=after, back=back, _anchor="members"
+        )
 
     @property
     def people(self) -> str:

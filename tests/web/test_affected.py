@@ -106,6 +106,13 @@ def test_to_htmx_the_card_alone_is_given(manager: FlaskClient, drafted: None) ->
     assert 'id="impact-report"' not in part
 
 
+def test_without_scripts_it_is_said_that_the_reason_comes_last(manager: FlaskClient, drafted: None) -> None:
+    form = manager.get(PREVIEW).text.partition('data-testid="confirm-release"')[2]
+    told = re.search(r"<noscript>(.*?)</noscript>", form)
+    assert told
+    assert "another list or page of them comes without what is typed here" in told[1]
+
+
 def test_the_note_leads_to_those_who_fall(manager: FlaskClient, drafted: None) -> None:
     page = manager.get(f"{PREVIEW}?{ASK_AGAIN}").text
     link = re.search(r'<a href="([^"]+)"[^>]*data-testid="see-fall">See them', page)
