@@ -10,7 +10,7 @@ from typing import Any, Literal
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
@@ -48,6 +48,17 @@ class NewStepData(ExactBody):
     description: str = optional("At most 5,000 characters.")
     weight: int = optional("Points, 1 to 1000.")
     action_url: str = optional("A path, or an http or https address; empty: nowhere.")
+
+    @field_validator("title", "description", "weight", "action_url")
+    @classmethod
+    def _by_the_rules(cls, value: str | int, info: ValidationInfo) -> str | int:
+        """The engine's rule of the one member, so that it is told with whatever else is wrong in the body."""
+        member = str(info.field_name)
+        try:
+            steps.check({"title": "any"} | {member: value})
+        except Invalid as invalid:
+            raise ValueError(invalid.problems[member]) from None
+        return value
 
 
 class CarryOver(ExactBody):

@@ -49,7 +49,7 @@ class Withdrawn(Refused):
 
     def __init__(self, step_id: str) -> None:
         self.step_id = step_id
-        super().__init__(f"The step “{step_id}” was withdrawn. Restore it first.")
+        super().__init__("The step was withdrawn. Restore it first.")
 
 
 class Conflict(Recorded):

@@ -106,7 +106,7 @@ def release(
         raise Withdrawn(step_id)
     draft = step.draft
     if draft is None:
-        raise Refused(f"“{step_id}” has no draft to release.")
+        raise Refused("The step has no draft to release.")
     if planned and planned.draft_row_version not in (None, draft.row_version):
         raise StalePlan([f"The draft was saved again since you previewed it, by {_name(session, draft.edited_by)}."])
     kind: Kind = "migrate" if step.release_id else "publish"
@@ -140,16 +140,16 @@ def roll_back(
 
 
 def rollback_target(session: Session, step_id: str) -> tuple[Release, Release]:
-    """The release that a rollback would undo, and the one it would go back to. Raises NotFound, Refused."""
+    """The release that a rollback would undo, and the one it would go back to. Raises Refused."""
     stack = [
         one
         for one in releases_of(session, [step_id]).get(step_id, [])
         if one.kind in ("publish", "migrate") and one.undone_by is None
     ]
     if not stack:
-        raise NotFound("release of the step", step_id)
+        raise Refused("The step was never released: there is nothing to roll back to.")
     if len(stack) == 1:
-        raise Refused(f"“{step_id}” is at its first version: there is nothing to roll back to.")
+        raise Refused("The step is at its first version: there is nothing to roll back to.")
     return stack[-1], stack[-2]
 
 
@@ -170,7 +170,7 @@ def withdraw(
     if step.withdrawn:
         raise Withdrawn(step_id)
     if step.live is None:
-        raise Refused(f"“{step_id}” was never released. Discard its draft instead.")
+        raise Refused("The step was never released. Discard its draft instead.")
     return carry_out(session, actor, step, Terms("withdraw", None, KEEP_ALL, False, reason(note), at), planned)
 
 
@@ -186,7 +186,7 @@ def restore(
     """Put a withdrawn step back as it was. Raises NotFound, Refused (not withdrawn), StalePlan, Invalid."""
     step = _locked(session, step_id, planned, Repeat(actor.key, ("restore",)))
     if not step.withdrawn:
-        raise Refused(f"“{step_id}” is not withdrawn.")
+        raise Refused("The step is not withdrawn.")
     undone = releases_of(session, [step_id])[step_id][-1]
     terms = Terms("restore", step.latest.version, KEEP_ALL, False, reason(note), at, undone)
     return carry_out(session, actor, step, terms, planned)

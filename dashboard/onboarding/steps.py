@@ -340,7 +340,7 @@ def start_draft(session: Session, actor: Actor, step_id: str, from_version: int 
     step = get(session, step_id)
     source = step.latest if from_version is None else version(session, step_id, from_version)
     if step.draft:
-        raise Refused(f"“{step_id}” already has a draft. Edit or discard that one first.")
+        raise Refused("The step already has a draft. Edit or discard that one first.")
     draft = _insert_draft(session, actor, step_id, step.latest.version + 1, source.fields, source.version)
     record(session, actor, "draft.start", step_id=step_id, subject=f"version {draft.version}")
     return draft
@@ -369,14 +369,19 @@ def _insert_draft(
         .returning(models.Definition.__table__)
     ).one_or_none()
     if row is None:
-        raise Refused(f"“{step_id}” already has a draft. Edit or discard that one first.")
+        raise Refused("The step already has a draft. Edit or discard that one first.")
     return definition_from(row)
 
 
 def save_draft(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
-    """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound."""
+    """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
+
+    What says the same as it does is no change: the draft keeps its row_version, and nobody who has it open is overtaken.
+    """
     checked = check(fields)
     before = _draft(session, step_id, row_version)
+    if checked == before.fields:
+        return before
     d = models.Definition
     row = session.execute(
         update(d)

@@ -8,6 +8,7 @@ from typing import ParamSpec, cast
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from dashboard.config import Settings
@@ -18,9 +19,9 @@ from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, Role, declare, declared, roles_with
 from dashboard.staff.standing import NoLongerAllowed
 from dashboard.web import cookies, kept
-from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, sign_in_address
+from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, on_old_form, on_signed_out, sign_in_address
 from dashboard.web.rendering import asks_by_itself, wants_partial
-from dashboard.web.security import API_PREFIX
+from dashboard.web.security import API_PREFIX, is_from_here
 
 P = ParamSpec("P")
 
@@ -105,6 +106,7 @@ def init_app(app: Flask) -> None:
     app.after_request(tell_browser)
     app.context_processor(_for_templates)
     app.register_error_handler(NoLongerAllowed, _no_longer)
+    app.register_error_handler(CSRFError, _old_form)
 
 
 def load_staff() -> None:
@@ -183,6 +185,15 @@ def _signed_out() -> ResponseReturnValue:
         sign_in=sign_in_address(),
     )
     return make_response(page, 401)
+
+
+def _old_form(error: CSRFError) -> ResponseReturnValue:
+    """401 where nobody is signed in any more, whose token went with the session: sent again, it would say so only then."""
+    load_staff()  # tokens are looked at before
+    need = need_of(current_app, request.endpoint or "")
+    if staff_or_none() or not isinstance(need, Permission) or not is_from_here():
+        return on_old_form(error)
+    return on_signed_out(Unauthorized()) if wants_partial() else _signed_out()
 
 
 def _no_longer(error: NoLongerAllowed) -> ResponseReturnValue:

@@ -67,7 +67,16 @@ class BulkPage:
 
     def address(self, outcome: Outcome | None, after: str | None = None) -> str:
         """This page with another list, or another page of it."""
-        return url_for("bulk.show", bulk_id=self.bulk.id, outcome=outcome or "all", after=after, _anchor="members")
+        bulk_id, back = self.bulk.id, request.args.get("back")
+        return url_for(
+            "bulk.show", bulk_id=bulk_id, outcome=outcome or "all", after=after, back=back, _anchor="members"
+        )
+
+    @property
+    def people(self) -> str:
+        """The list that the people were chosen on."""
+        back = request.args.get("back")
+        return f"/people?{back}" if back else "/people"
 
 
 @blueprint.post("")
@@ -94,7 +103,8 @@ def create() -> ResponseReturnValue:
             return _refused(session, asked, {"step": "is not one that anybody has"})
         except Withdrawn:
             return _refused(session, asked, {"step": "was withdrawn meanwhile"})
-    return redirect(url_for("bulk.show", bulk_id=made), 303)
+    # the filter comes along, for the way back
+    return redirect(url_for("bulk.show", bulk_id=made, back=asked.query or None), 303)
 
 
 def _refused(session: Session, asked: Asked, problems: Mapping[str, str]) -> ResponseReturnValue:

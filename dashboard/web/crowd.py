@@ -19,7 +19,7 @@ PAGE = 10
 NOBODY = AffectedPage([], 0, None, None)
 HEADER = ("user_id", "name", "email", "before", "after", "percent_before", "percent_after", "points")
 LABELS: dict[Which, str] = {
-    "all": "All",
+    "all": "Affected",
     "reset": "Reset",
     "copied": "Copied",
     "restored": "Given back",

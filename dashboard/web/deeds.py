@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
@@ -13,7 +14,7 @@ from markupsafe import Markup, escape
 from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import CHANGED, ERASED, What
 from dashboard.onboarding.history import Who
-from dashboard.web.formats import number, plural
+from dashboard.web.formats import full_date, number, plural
 from dashboard.web.marks import marked
 
 WHAT_LABELS: Mapping[What, str] = {
@@ -102,6 +103,9 @@ MEMBER_LABELS: Mapping[str, str] = {
     "expires_at": "Expires",
 }
 
+MOMENTS = frozenset({"expires_at"})
+"""The members that are times."""
+
 WAYS = {"bulk": "in bulk", "import": "import"}
 ERASED_NAME = "An erased person"
 RELEASE_NUMBER = re.compile(r"release (\d{1,9})", re.ASCII)
@@ -188,7 +192,7 @@ def difference(member: str, value: object) -> Difference:
     label = MEMBER_LABELS.get(member, member)
     if not isinstance(value, list) or len(value) != 2:
         return Difference(label, escape(json.dumps(value, ensure_ascii=False)))
-    before, after = (_text(one) for one in value)
+    before, after = (_text(_moment(one) if member in MOMENTS else one) for one in value)
     if not before or not after:
         return Difference(label, escape(after) if after else Markup("<del>{}</del>").format(before or "none"))
     if " " in before + after and not isinstance(value[0], list):
@@ -204,6 +208,15 @@ def _place(member: str) -> tuple[int, str]:
 
 def _pair(value: object) -> tuple[object, object]:
     return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 else (None, None)
+
+
+def _moment(value: object) -> object:
+    """28 Feb 2027, 04:52 UTC; whatever else is kept there as it is."""
+    try:
+        moment = datetime.fromisoformat(str(value)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return value
+    return f"{full_date(moment)}, {moment:%H:%M} UTC"
 
 
 def _text(value: object) -> str:

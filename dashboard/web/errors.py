@@ -101,8 +101,6 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
         return error
     if error.code == 401:
         return on_signed_out(error)
-    if isinstance(error, CSRFError):
-        return on_old_form(error)
     fault = FAULTS.get(error.code) or FAULTS[400 if error.code < 500 else 500]
     response = answer(fault, error)
     for name in ("Allow", "Content-Range", "Retry-After"):
@@ -188,7 +186,8 @@ def fault_of(error: OnboardingError) -> Fault:
     if isinstance(error, NotFound):
         return Fault(404, FAULTS[404].title, text, kind="not-found")
     if isinstance(error, Invalid):
-        return Fault(422, FAULTS[422].title, " ".join(error.problems.values()), kind="invalid")
+        title = "This cannot be shown" if request.method in SAFE_METHODS else FAULTS[422].title
+        return Fault(422, title, " ".join(error.problems.values()), kind="invalid")
     if isinstance(error, Conflict | StaleDraft | StalePlan):
         return Fault(409, FAULTS[409].title, f"{text.rstrip('.')}. Nothing was saved.", kind="stale")
     if isinstance(error, Refused):

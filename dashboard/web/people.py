@@ -130,8 +130,9 @@ def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnVa
 
 
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
-    """The row as it is now with what belongs to it; without htmx the whole page around it."""
-    record = person_page.load(user_id, happened={happened.step_id: happened})
+    """The row as it is now with what belongs to it; without htmx the whole page, what other rows hold still in them."""
+    kept = {} if wants_partial() else saving.kept(user_id, saving.rows_of(request.form))
+    record = person_page.load(user_id, happened=kept | {happened.step_id: happened})
     answered = record.row(happened.step_id)
     status = 410 if answered.step.version is None else status
     if not wants_partial():

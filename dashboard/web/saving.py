@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dashboard.database import transaction
 from dashboard.onboarding import history, progress
+from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
 from dashboard.onboarding.progress import Saved
@@ -76,6 +77,20 @@ def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
     with transaction() as session:
         changes = history.changes_since(session, user_id, step_id, attempt.row_version)
     return Happened(step_id, attempt, is_stale=bool(changes), changes=changes, focus=True)
+
+
+def kept(user_id: str, attempts: Mapping[str, Attempt]) -> dict[str, Happened]:
+    """The same of each row in which something was chosen or typed; none of them asks for the focus."""
+    wanted = {step_id: one for step_id, one in attempts.items() if one.wanted(step_id).says_something}
+    wanted = {step_id: one for step_id, one in wanted.items() if one.status in STATUSES}
+    if not wanted:
+        return {}
+    with transaction() as session:
+        since = history.changes_of(session, user_id, {step_id: one.row_version for step_id, one in wanted.items()})
+    return {
+        step_id: Happened(step_id, wanted[step_id], is_stale=bool(changes), changes=changes)
+        for step_id, changes in since.items()
+    }
 
 
 def _saved(attempt: Attempt, saved: Saved) -> Happened:

@@ -128,7 +128,7 @@ def _back_to(session: Session, step: Step) -> Release | None:
         return None
     try:
         return releases.rollback_target(session, step.step_id)[1]
-    except (Refused, NotFound):
+    except Refused:
         return None
 
 

@@ -151,6 +151,20 @@ def test_an_expectation_that_is_not_met_is_409(api: Caller, crowd: Session) -> N
     assert (receipt["predicted"], receipt["drift"], receipt["actual"]["reset"]) == ({"reset": 48}, {"reset": 2}, 50)
 
 
+def test_all_that_is_wrong_is_told_at_once(api: Caller, world: Session) -> None:
+    said = {"title": " ", "weight": 0, "actionUrl": "javascript:alert(1)", "descripton": "Misspelt."}
+    refused = migrate(api, newStepData=said, dryrun=True)
+    assert refused.status_code == 422
+    assert {one["member"]: one["reason"] for one in refused.json["errors"]} == {
+        "newStepData.title": "is needed",
+        "newStepData.weight": "must be a whole number from 1 to 1000",
+        "newStepData.actionUrl": "must be an http or https address, or a path that starts with /",
+        "newStepData.descripton": "is not known here",
+        "dryrun": "is not known here",
+    }
+    assert steps.get(world, STEP).draft is None
+
+
 @pytest.mark.parametrize("post", [migrate, roll_back])
 def test_a_reason_is_asked_for_where_one_is_required(
     api: Caller, world: Session, post: Callable[..., TestResponse]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.browser.conftest import Enter, both_ways
 from tests.browser.pages import MOBILE, number, see_heading
@@ -104,3 +104,26 @@ def test_all_who_match_are_changed_with_progress(enter: Enter) -> None:
     expect(tomas.get_by_test_id("bulk-result")).to_be_visible()
     expect(tomas.get_by_test_id("bulk-running")).to_have_count(0)
     assert number(tomas.get_by_test_id("bulk-changed")) == people
+
+
+def test_on_a_phone_before_and_now_stand_on_one_line(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto(IN_PROGRESS)
+    [user_id, _] = choose(tomas, 2)
+    preview(tomas, "Done")
+    tomas.get_by_test_id("bulk-confirm").click()
+    expect(tomas.get_by_test_id("bulk-changed")).to_contain_text("2")
+    tomas.set_viewport_size({"width": 360, "height": 800})
+    member = tomas.get_by_test_id(f"member-{user_id}")
+    name = place(member.get_by_role("link"))
+    was, now = (place(member.get_by_text(status, exact=True)) for status in ("In progress", "Done"))
+    since = place(member.locator("time"))
+    assert name["y"] < was["y"] == now["y"] < since["y"]
+    assert was["x"] < now["x"] < was["x"] + was["width"] + 40, "beside each other, with an arrow between them"
+
+
+def place(element: Locator) -> FloatRect:
+    """Where the element stands on the page."""
+    box = element.bounding_box()
+    assert box
+    return box

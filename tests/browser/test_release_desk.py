@@ -110,7 +110,7 @@ def test_the_tabs_filter_the_people(enter: Enter, javascript: bool) -> None:
     maya = enter("manager")
     open_preview(maya)
     seen = figures(maya, "affected", "reset")
-    assert count_of(maya, "All") == seen["affected"]
+    assert count_of(maya, "Affected") == seen["affected"]
     maya.get_by_label("Reason").fill("Half of a sentence")
 
     assert open_tab(maya, "Reset", "reset") == seen["reset"]
@@ -121,7 +121,7 @@ def test_the_tabs_filter_the_people(enter: Enter, javascript: bool) -> None:
 
     maya.reload()
     expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
-    open_tab(maya, "All", "all")
+    open_tab(maya, "Affected", "all")
     maya.go_back()
     expect(maya).to_have_url(re.compile("who=reset"))
     expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
@@ -198,7 +198,7 @@ def test_the_people_come_page_by_page(enter: Enter) -> None:
 def test_the_file_has_a_line_for_each_person_of_the_tab(enter: Enter) -> None:
     maya = enter("manager")
     open_preview(maya)
-    everybody = count_of(maya, "All")
+    everybody = count_of(maya, "Affected")
     assert len(file_of(maya)) == everybody + 1
 
     count = open_tab(maya, "Reset", "reset")

@@ -433,9 +433,13 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
         (("release", "nothing", "--note", "x", "--yes"), 2, "There is no step “nothing”."),
         (("preview", STEP, "--done", "maybe"), 2, "'maybe' is not one of 'keep', 'redo'"),
         (("preview", STEP, "--rollback", "--done", "keep"), 2, "A rollback keeps everything"),
-        (("release", OTHER, "--note", "x", "--yes"), 1, f"“{OTHER}” has no draft to release."),
-        (("preview", OTHER), 1, f"“{OTHER}” has no draft to release."),
-        (("rollback", STEP, "--note", "x", "--yes"), 1, "is at its first version: there is nothing to roll back to."),
+        (("release", OTHER, "--note", "x", "--yes"), 1, "The step has no draft to release."),
+        (("preview", OTHER), 1, "The step has no draft to release."),
+        (
+            ("rollback", STEP, "--note", "x", "--yes"),
+            1,
+            "The step is at its first version: there is nothing to roll back to.",
+        ),
         (
             ("release", STEP, "--note", "x", "--expect-reset", "5", "--tolerance", "1", "--yes"),
             1,
@@ -474,7 +478,7 @@ def test_a_withdrawn_step_is_not_released(dashboard: Program, session: Session) 
     releases.withdraw(session, MAYA, STEP)
     session.commit()
     done = dashboard("release", STEP, "--note", "x", "--yes")
-    assert (done.code, done.err) == (1, f"The step “{STEP}” was withdrawn. Restore it first.")
+    assert (done.code, done.err) == (1, "The step was withdrawn. Restore it first.")
 
 
 def test_the_first_release_of_an_imported_step(dashboard: Program) -> None:

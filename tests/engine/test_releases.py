@@ -216,7 +216,7 @@ def test_a_release_after_a_rollback_is_undone_before_the_one_under_it(session: S
 
 def test_a_step_that_was_never_released_cannot_be_rolled_back(session: Session) -> None:
     a_step(session, released=False)
-    with pytest.raises(NotFound):
+    with pytest.raises(Refused):
         releases.roll_back(session, MAYA, STEP)
 
 

@@ -256,6 +256,17 @@ def test_a_saved_draft_moves_on_by_one(session: Session) -> None:
     assert (saved.row_version, saved.fields.title, saved.edited_by) == (3, "Take payments", NOOR.key)
 
 
+def test_a_save_that_changes_nothing_leaves_no_trace(session: Session) -> None:
+    a_step(session, **GOOD)
+    draft = steps.start_draft(session, MAYA, STEP)
+    before = snapshot(session)
+    assert steps.save_draft(session, NOOR, STEP, GOOD, draft.row_version) == draft
+    assert snapshot(session) == before
+    steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 50}, draft.row_version)
+    with pytest.raises(StaleDraft):
+        steps.save_draft(session, NOOR, STEP, GOOD | {"weight": 50}, draft.row_version)
+
+
 def test_of_two_who_edit_one_draft_the_second_is_told_who_was_first(session: Session) -> None:
     a_step(session)
     opened = steps.start_draft(session, MAYA, STEP)

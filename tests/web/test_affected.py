@@ -80,8 +80,8 @@ def file_of(client: FlaskClient, address: str) -> list[list[str]]:
 def test_the_preview_lists_the_people_affected(manager: FlaskClient, drafted: None) -> None:
     page = manager.get(f"{PREVIEW}?{ASK_AGAIN}").text
     assert listed(page) == ["anna", "ben", "cleo"]
-    assert tabs(page) == {"All": 3, "Reset": 2, "Copied": 1, "Go down": 1, "Fall from 100\u202f%": 1}
-    assert chosen(page) == "All"
+    assert tabs(page) == {"Affected": 3, "Reset": 2, "Copied": 1, "Go down": 1, "Fall from 100\u202f%": 1}
+    assert chosen(page) == "Affected"
     assert "3 people, by name" in page
     ben = page.partition('data-testid="affected-row-ben"')[2].partition("</tr>")[0]
     for words in ('href="/people/ben"', "Skipped", "To do", "100\u202f%", "0\u202f%", 'class="r points down">−100'):
@@ -106,6 +106,13 @@ def test_to_htmx_the_card_alone_is_given(manager: FlaskClient, drafted: None) ->
     assert 'id="impact-report"' not in part
 
 
+def test_without_scripts_it_is_said_that_the_reason_comes_last(manager: FlaskClient, drafted: None) -> None:
+    form = manager.get(PREVIEW).text.partition('data-testid="confirm-release"')[2]
+    told = re.search(r"<noscript>(.*?)</noscript>", form)
+    assert told
+    assert "another list or page of them comes without what is typed here" in told[1]
+
+
 def test_the_note_leads_to_those_who_fall(manager: FlaskClient, drafted: None) -> None:
     page = manager.get(f"{PREVIEW}?{ASK_AGAIN}").text
     link = re.search(r'<a href="([^"]+)"[^>]*data-testid="see-fall">See them', page)
@@ -118,7 +125,7 @@ def test_a_choice_of_policy_keeps_the_tab_where_it_still_exists(manager: FlaskCl
     # the tab's name stands outside the form, and belongs to it by its id
     assert '<input type="hidden" name="who" value="reset" form="release-form">' in page.text
     assert chosen(manager.get(f"{PREVIEW}?done=keep&skipped=keep&in_progress=reset&who=reset").text) == "Reset"
-    assert chosen(manager.get(f"{PREVIEW}?done=keep&skipped=keep&in_progress=keep&who=reset").text) == "All"
+    assert chosen(manager.get(f"{PREVIEW}?done=keep&skipped=keep&in_progress=keep&who=reset").text) == "Affected"
 
 
 def test_a_first_release_lists_those_who_fall(manager: FlaskClient, session: Session) -> None:
@@ -236,6 +243,7 @@ def test_an_unknown_tab_is_refused(manager: FlaskClient, drafted: None, database
     answer = manager.get(f"{URL}/{path}?who=everyone")
     assert answer.status_code == 422
     assert "There is no such list of people." in answer.text
+    assert ">This cannot be shown</h1>" in answer.text
     assert manager.get(f"{URL}/{path}?who=everyone", headers=CARD).headers["HX-Retarget"] == "#notices"
 
 

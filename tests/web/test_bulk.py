@@ -92,6 +92,18 @@ def test_the_preview_says_what_would_change_and_changes_nothing(agent: FlaskClie
     assert status_of(three, BEN) == "todo"
 
 
+def test_the_way_back_leads_to_the_list_that_they_were_chosen_on(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, BEN, filter_q="ben & co", filter_step=STEP).location
+    preview = agent.get(address).text
+    assert f'<a class="btn" href="/people?q=ben+%26+co&amp;step={STEP}">Cancel</a>' in preview
+    assert '<a class="btn" href="/people">Cancel</a>' in agent.get(prepare(agent, BEN).location).text
+    people(three, 30)
+    three.commit()
+    many = agent.get(prepare(agent, everybody="1", filter_finished="no").location).text
+    following = unescape(re.findall(r'rel="next" href="([^"]+)"', many)[0])
+    assert 'href="/people?finished=no">Cancel</a>' in agent.get(following).text
+
+
 def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
     agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

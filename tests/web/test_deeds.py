@@ -147,6 +147,20 @@ def test_a_change_is_told_with_what_was_before(value: object, told: str) -> None
     assert str(deeds.difference("weight", value).text) == told
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ([None, "2027-02-27T04:52:30.638733+00:00"], "27 Feb 2027, 04:52 UTC"),
+        ([None, "2027-02-27T04:52:30+05:00"], "26 Feb 2027, 23:52 UTC"),
+        ([None, None], "<del>none</del>"),
+        ([None, "some day"], "some day"),
+        ([None, "0001-01-01T00:00:00+05:00"], "0001-01-01T00:00:00+05:00"),
+    ],
+)
+def test_a_time_is_told_as_everywhere(value: object, told: str) -> None:
+    assert str(deeds.difference("expires_at", value).text) == told
+
+
 def test_members_have_labels_in_the_order_of_the_form() -> None:
     entry = done(
         "draft.save", changes={"own": [1, 2], "weight": [1, 2], "description": ["a", "b"], "title": ["a", "b"]}

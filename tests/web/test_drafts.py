@@ -231,7 +231,7 @@ def test_fields_that_only_one_of_them_changed_are_merged(
     panel = manager.post(DRAFT, data=opened | {"action_url": "/pay/start"})
     assert panel.status_code == 409
     assert "The admin saved this draft while you were editing" in panel.text
-    assert "Two fields were merged. Nothing is saved until you press Save merged." in panel.text
+    assert "One field was merged. Nothing is saved until you press Save merged." in panel.text
     assert "The admin changed it: <del>20</del> <ins>30</ins>" in panel.text
     assert "You changed it: /pay<ins>/start</ins>" in panel.text
     assert "autofocus" in panel.text
@@ -239,6 +239,31 @@ def test_fields_that_only_one_of_them_changed_are_merged(
     answer = manager.post(DRAFT, data=form_of(panel, "merge-panel"))
     assert answer.status_code == 303
     assert says(database) == Fields("Set up payments", "Connect a bank account.", 30, "/pay/start")
+
+
+def test_a_save_without_a_change_overtakes_nobody(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    before, told = draft(database), manager.get("/activity?what=drafts").text
+    saved_by(colleague)
+    assert draft(database) == before
+    assert manager.get("/activity?what=drafts").text.count("Saved the draft") == told.count("Saved the draft")
+    assert manager.post(DRAFT, data=opened | {"title": "New words"}).status_code == 303
+    assert says(database).title == "New words"
+
+
+def test_what_they_took_back_is_not_told_as_merged(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, weight="30")
+    saved_by(colleague, weight="20")
+    panel = manager.post(DRAFT, data=opened | {"title": "New words"})
+    assert panel.status_code == 409
+    assert "It says again what it said when you opened it. Nothing is saved until you press Save merged." in panel.text
+    assert 'data-testid="merged-title"' in panel.text
+    assert ">Merged</span>" not in panel.text
+    assert manager.post(DRAFT, data=form_of(panel, "merge-panel")).status_code == 303
+    assert says(database) == Fields("New words", "Connect a bank account.", 20, "/pay")
 
 
 @pytest.mark.parametrize(("choice", "words"), [("theirs", "By them."), ("mine", "By me.\nTwo lines.")])

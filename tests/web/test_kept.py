@@ -91,6 +91,28 @@ def test_a_session_that_is_over_leaves_it_and_a_form_to_send_it_again(
     assert found.fields.description == LONG.replace("\r\n", "\n").strip() or found.fields.description == LONG
 
 
+def test_signed_out_in_another_tab_says_so_at_once(manager: FlaskClient, database: Database, session: Session) -> None:
+    form, from_here = draft(manager), {"Sec-Fetch-Site": "same-origin"}
+    manager.post("/sign-out", data={"csrf_token": form["csrf_token"]})
+    answer = manager.post(DRAFT, data=form, headers=from_here)
+    assert answer.status_code == 401
+    assert "You are signed out" in answer.text
+    assert typed(answer.text) == {"Description": LONG, "Weight": "35"}
+    row = {"csrf_token": form["csrf_token"], "status": "done", "row_version": "1"}
+    notice = manager.post(f"/people/{ANNA}/steps/{STEP}", data=row, headers=from_here | HTMX)
+    assert notice.status_code == 401
+    assert "You are signed out" in notice.text
+    assert notice.headers["HX-Retarget"] == "#notices"
+    assert manager.post(DRAFT, data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 400
+    assert manager.post("/sign-in", data={"csrf_token": "old"}, headers=from_here).status_code == 400
+    sign_in_as(manager, database, Role.MANAGER)
+    assert manager.post(DRAFT, data=form, headers=from_here).status_code == 400, "signed in, the page is only old"
+    session.rollback()
+    found = steps.get(session, STEP).draft
+    assert found is not None
+    assert found.fields.description == ""
+
+
 def test_of_a_persons_rows_it_is_what_was_chosen_and_typed(client: FlaskClient, manager: FlaskClient) -> None:
     token = csrf_token(manager.get("/settings/account").text)
     form = {

@@ -119,6 +119,7 @@ def test_a_broken_cursor_is_said_to_be_broken(
     assert response.status_code == 422
     assert "Its address is broken or was cut off." in response.text
     assert 'href="/people?q=ann"' in response.text
+    assert "Nobody is listed" in response.text
 
 
 def test_a_search_that_is_too_long_is_refused_with_the_reason(viewer: FlaskClient, three: Session) -> None:

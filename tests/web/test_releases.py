@@ -255,7 +255,7 @@ def test_without_a_draft_there_is_nothing_to_preview(manager: FlaskClient, sessi
     session.commit()
     answer = manager.get(f"{URL}/release")
     assert answer.status_code == 409
-    assert "has no draft to release" in answer.text
+    assert "The step has no draft to release." in answer.text
     assert manager.get(f"{URL}/release", headers=HTMX).headers["HX-Retarget"] == "#notices"
 
 
@@ -599,6 +599,19 @@ def test_a_step_is_withdrawn_and_restored_as_it_was(
     assert manager.post(f"{URL}/restore", data=confirm(manager, "/restore")).location == f"{URL}/releases/3"
     assert newest(database).kind == "restore"
     assert status_of(session, drafted[15]) == "in_progress"
+
+
+@pytest.mark.parametrize("path", ["/rollback", "/withdraw", "/restore"])
+def test_a_step_that_was_never_released_has_nothing_to_take_back(
+    manager: FlaskClient, session: Session, path: str
+) -> None:
+    a_step(session, released=False, title="Set up payments")
+    session.commit()
+    answer = manager.get(URL + path)
+    assert answer.status_code == 409
+    assert 'data-testid="stale-plan-panel"' in answer.text
+    assert "See the step as it is now" in answer.text
+    assert f"“{STEP}”" not in answer.text, "people know it by its title"
 
 
 def test_only_a_withdrawn_step_is_restored(manager: FlaskClient, drafted: list[str]) -> None:

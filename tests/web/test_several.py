@@ -146,6 +146,39 @@ def test_without_htmx_the_button_of_one_row_saves_that_row_alone(
     assert statuses(anna) == ["todo", "todo", "skipped", "todo"]
 
 
+def test_without_htmx_a_conflict_in_one_row_keeps_what_was_chosen_in_the_others(
+    agent: FlaskClient, anna: Session, opened: Data
+) -> None:
+    a_save(anna, "skipped", actor=SAM)
+    anna.commit()
+    page = agent.post(f"/people/anna/steps/{STEP}", data=choose(opened, **{f"comment.{THIRD}": "By phone."}))
+    assert page.status_code == 409
+    assert 'data-testid="conflict-panel"' in row(page, STEP)
+    again = fields(page)
+    assert [again[f"{name}.{THIRD}"] for name in ("status", "seen", "row_version", "comment")] == [
+        *("skipped", "todo", "1", "By phone.")
+    ]
+    assert again[f"status.{OTHER}"] == "todo"
+    assert statuses(anna) == ["skipped", "todo", "todo", "todo"], "none of it is saved"
+    assert agent.post(f"/people/anna/steps/{THIRD}", data=again).status_code == 303
+    assert statuses(anna) == ["skipped", "todo", "skipped", "todo"]
+
+
+def test_without_htmx_a_choice_in_another_row_that_moved_too_is_a_conflict_as_well(
+    agent: FlaskClient, anna: Session, opened: Data
+) -> None:
+    a_save(anna, "skipped", actor=SAM)
+    a_save(anna, "done", step_id=THIRD, actor=SAM)
+    anna.commit()
+    page = agent.post(
+        f"/people/anna/steps/{STEP}", data=choose(opened) | {f"status.{OTHER}": "nonsense", "status.nowhere": "done"}
+    )
+    assert page.status_code == 409
+    assert "Save mine over it" in row(page, THIRD)
+    assert page.text.count(" autofocus") == 1
+    assert statuses(anna) == ["skipped", "todo", "done", "todo"]
+
+
 @BOTH_WAYS
 def test_nothing_changed_is_nothing_saved(agent: FlaskClient, anna: Session, opened: Data, by: Send) -> None:
     before = snapshot(anna)
