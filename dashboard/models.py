@@ -178,7 +178,7 @@ class User(Base):
 
     The three arrays hold, sorted, the releases under which each of the person's steps was recorded with that status
     (a step recorded as To do is in none). They say everything that a list, a count or a percentage needs. `standing` is
-    a hash of the three: people of one standing count the same everywhere, and there are few standings.
+    a hash of the three: people of one standing count the same everywhere, and mostly there are few standings.
     """
 
     __tablename__ = "onboarding_users"
