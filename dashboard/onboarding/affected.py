@@ -14,9 +14,9 @@ from sqlalchemy import ARRAY, BigInteger, Integer, Row, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import paging, standings
-from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.impact import HELD, KEYS, WORKED, Counted, Move, recorded_in
+from dashboard.onboarding.impact import HELD, KEYS, Counted, Move, recorded_in
 from dashboard.onboarding.paging import BY_NAME
 from dashboard.onboarding.people import called
 
@@ -148,11 +148,6 @@ def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator
             yield one
 
 
-# Most lists are long, and begin soon on a walk by name; how many are in a few groups the planner can only tell by the
-# values, so it must not keep a plan that was made without them.
-PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
-
-
 def _choose(session: Session, counted: Counted, which: Which) -> Chosen:
     belongs = BELONGS[which]
     moves = [(group, move) for group in counted.groups if belongs(move := counted.move(group))]
@@ -172,7 +167,8 @@ def _choose(session: Session, counted: Counted, which: Which) -> Chosen:
         where,
         values,
     )
-    session.execute(PLAN_EACH_TIME)
+    # most lists are long, and begin soon on a walk by name; not so where few are in these groups
+    session.execute(standings.PLAN_EACH_TIME)
     if not moves or not standings.are_few(session):
         return chosen
     statement = text(f"{standings.EACH} SELECT u.standing FROM found u {HELD} WHERE {' AND '.join(where)}")

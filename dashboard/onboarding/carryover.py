@@ -13,6 +13,9 @@ from typing import Any, Literal, get_args
 
 Status = Literal["done", "skipped", "in_progress", "todo"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
+"""Those that are recorded in an array of a person's each."""
 """In the order in which every page shows them."""
 
 Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]

@@ -11,7 +11,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import standings
-from dashboard.onboarding.impact import WORKED, Counts, Rules, Spread, no_counts, rules
+from dashboard.onboarding.carryover import WORKED
+from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
 from dashboard.onboarding.progress import REOPENED_AT
 
 LONGEST = 3
@@ -137,9 +138,7 @@ def _stuck(session: Session, in_progress: Sequence[Row[Any]], known: Rules) -> d
     return stuck
 
 
-# They turn up soon on a walk by activity from the oldest of them on, unless they are very few: how many they are the
-# planner can only tell by the releases, so it must not keep a plan that was made without them.
-PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
+# They turn up soon on a walk by activity from the oldest of them on, unless they are very few.
 LONGEST_AT = f"""
 (SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, coalesce(nullif(name, ''), nullif(email, ''), user_id) AS label,
         {ACTIVITY} AS since
@@ -158,7 +157,7 @@ def _longest(session: Session, live: Sequence[Row[Any]], known: Rules) -> list[t
         values[f"step_{n}"] = row.step_id
         values[f"releases_{n}"] = known.counting(row.step_id, "in_progress")
         values[f"since_{n}"] = row.oldest
-    session.execute(PLAN_EACH_TIME)
+    session.execute(standings.PLAN_EACH_TIME)
     query = " UNION ALL ".join(LONGEST_AT.format(n=n) for n in range(len(live)))
     found = session.execute(text(query), values)
     return [(row.step_id, Waiting(row.user_id, row.label, row.since)) for row in found]

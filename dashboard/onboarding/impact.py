@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime
 
 from dashboard.onboarding import standings
-from dashboard.onboarding.carryover import STATUSES, Release, Status
+from dashboard.onboarding.carryover import STATUSES, WORKED, Release, Status
 from dashboard.onboarding.progress import REOPENED_AT
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -97,10 +97,6 @@ def rules(session: Session) -> Rules:
         for row in rows
     }
     return Rules(recorded, max((row.reopened_at for row in rows if row.reopened_at), default=NEVER))
-
-
-WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
-"""The statuses that are recorded in an array each."""
 
 
 def _held(status: Status) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.carryover import UNDOES, Release, Status, reset_by, status_at
+from dashboard.onboarding.carryover import UNDOES, WORKED, Release, Status, reset_by, status_at
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.people import WORDS
 
@@ -114,9 +114,6 @@ def _wrongly_derived(derived: Sequence[Any], releases: dict[str, list[Release]])
         stored = {"done": row.done, "skipped": row.skipped, "in_progress": row.in_progress}
         if stored != resets or [row.done_points, row.skipped_points] != points:
             yield f"{row.step_id} release {number}"
-
-
-WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
 
 
 def _found(promise: str, broken: Iterator[str]) -> Check:

@@ -41,6 +41,10 @@ class Order:
 BY_NAME = Order("name", "lower(u.name)", "lower(:start)", "name")
 
 
+Rows = tuple[list[Row[Any]], str | None, str | None]
+"""Those of a page, and the cursors of the previous and of the next."""
+
+
 class Beyond(Exception):
     """A page would need more people than were to be looked at."""
 
@@ -56,7 +60,7 @@ def page(
     *types: Any,
     details: str = "SELECT u.* FROM page u",
     within: int | None = None,
-) -> tuple[list[Row[Any]], str | None, str | None]:
+) -> Rows:
     """One page of `select` from onboarding_users `u`, with the cursors of the previous and the next page.
 
     `details` says more of the people of the page only. `types` are bind parameters with their types, where PostgreSQL
@@ -91,9 +95,7 @@ def _where(conditions: Sequence[str]) -> str:
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def around(
-    found: list[Row[Any]], limit: int, direction: Direction, start: Key | None, cursor: Any
-) -> tuple[list[Row[Any]], str | None, str | None]:
+def around(found: list[Row[Any]], limit: int, direction: Direction, start: Key | None, cursor: Any) -> Rows:
     """The rows of a page in their order, of the `limit` + 1 found in its direction, and the cursors around it."""
     more, rows = len(found) > limit, found[:limit]
     if direction == "before":

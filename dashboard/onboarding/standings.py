@@ -19,6 +19,9 @@ FEW_TO_COUNT = 50_000
 FEW_TO_LIST = 5_000
 """Up to so many standings are gone through for each list of people."""
 
+PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
+"""For statements of which the planner can tell how many people they find only by the values."""
+
 # What each of two arrays of `u` is worth today, in points. PostgreSQL keeps what a content is worth for the length of a
 # query (Memoize), which it would not do for a subquery in an expression.
 POINTS = "".join(

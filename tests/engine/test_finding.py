@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import erasure, filters, finding, paging, people, progress, releases
+from dashboard.onboarding import by_progress, choosing, erasure, filters, finding, paging, people, progress, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import SORTS, STATUSES, Filter
@@ -136,8 +136,8 @@ def test_a_person_is_found_by_the_new_name_and_not_by_the_old(session: Session) 
 def test_search_is_used_with_the_index(session: Session, q: str) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))
     plan = session.scalars(
-        text("EXPLAIN " + f"SELECT FROM {finding.ONLY_SEARCHED} u WHERE {finding.MATCHES}"),
-        {"pattern": session.scalar(finding.PATTERN, {"q": q})},
+        text("EXPLAIN " + f"SELECT FROM {choosing.ONLY_SEARCHED} u WHERE {choosing.MATCHES}"),
+        {"pattern": session.scalar(choosing.PATTERN, {"q": q})},
     ).all()
     assert any("ix_user_search_words" in line for line in plan)
 
@@ -366,8 +366,8 @@ def test_those_who_are_many_are_found_percent_by_percent(
     for sort in ("furthest", "least"):
         few = [*chain(*all_pages(session, replace(wanted, sort=sort), 4))]
         with monkeypatch.context() as patch:
-            patch.setattr(finding, "FEW", 0)
-            patch.setattr(finding, "LOOKED_INTO", looked_into)
+            patch.setattr(by_progress, "FEW", 0)
+            patch.setattr(by_progress, "LOOKED_INTO", looked_into)
             assert [*chain(*all_pages(session, replace(wanted, sort=sort), 4))] == few
         assert {one.person.user_id for one in few} == {one for one in crowd if belongs(session, wanted, crowd[one])}
 
@@ -501,5 +501,5 @@ def test_a_plan_of_one_shard_is_reckoned_up_for_all() -> None:
     of_shard = {"Node Type": "Seq Scan", "Plan Rows": 70, "Total Cost": 12.5}
     task = {"Node": "host=a port=5432 dbname=a", "Remote Plan": [[{"Plan": of_shard}]]}
     plan = {"Plan Rows": 100000, "Total Cost": 0.0, "Distributed Query": {"Job": {"Task Count": 8, "Tasks": [task]}}}
-    assert finding._expected(of_shard) == (70, 12.5, 1)
-    assert finding._expected(plan) == (560, 100.0, 8)
+    assert choosing.expected(of_shard) == (70, 12.5, 1)
+    assert choosing.expected(plan) == (560, 100.0, 8)
