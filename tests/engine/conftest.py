@@ -35,7 +35,10 @@ def undone_session(shared_connection: Connection) -> Iterator[Session]:
     transaction.rollback()
 
 
-@pytest.fixture(params=["few", "many"])
+ONE_SERVER = pytest.mark.one_server("how many standings there are is not told on a cluster")
+
+
+@pytest.fixture(params=["few", pytest.param("many", marks=ONE_SERVER)])
 def few_and_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test goes twice: by standing, as where standings are few, and person by person, as where they are many."""
     if request.param == "many":

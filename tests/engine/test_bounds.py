@@ -59,6 +59,7 @@ def test_what_counts_0_is_at_the_steps_that_were_reset_or_withdrawn(session: Ses
     assert bounds(session) == Bounds([10, 30], 3, 2)
 
 
+@pytest.mark.one_server("how many standings there are is not told on a cluster")
 def test_many_standings_are_expected_once_the_planner_knows_of_them(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_many_standings_are_expected_once_the_planner_knows_of_them(
     assert not standings.counting(session, {}).by_standing
 
 
+@pytest.mark.one_server("how many standings there are is not told on a cluster")
 def test_the_sample_tells_how_many_are_at_a_percent(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standings, "FEW_TO_LIST", -1)
     monkeypatch.setattr(finding, "CHEAP", 0)
