@@ -25,6 +25,8 @@ import signal, sys, time
 from pathlib import Path
 from dashboard.embedded import {how}
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+# whoever starts the tests in the background has it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with {how}(Path(sys.argv[1]), durable={durable}) as url:
     print(url, flush=True)
     {then}
