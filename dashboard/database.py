@@ -19,7 +19,7 @@ from sqlalchemy.orm import sessionmaker
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
 from dashboard.onboarding.straight import EACH_ALONE, is_each_alone
-from dashboard.onboarding.straight import Alone as Alone
+from dashboard.onboarding.straight import Alone as Alone  # this one, too
 from dashboard.onboarding.tally import Tally, take
 from dashboard.schema import head_revision
 

@@ -28,6 +28,7 @@ from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid, OnboardingError, Refused
 from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.loading import (
+    IS_KNOWN,
     LISTED,
     BadRows,
     Imported,
@@ -359,7 +360,6 @@ SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progre
        CASE WHEN c.progress = 100 THEN p.last_activity_at END, p.last_activity_at
   FROM import_people p JOIN counted c USING (code)
 """
-IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
 NEW_PEOPLE = f"{PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
 KNOWN_PEOPLE = f"""
 {PEOPLE} WHERE {IS_KNOWN} ORDER BY p.user_id

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import paging
 from dashboard.onboarding.bounds import bounds
-from dashboard.onboarding.choosing import FEW, Chosen, place, where
+from dashboard.onboarding.choosing import FEW, Chosen, place
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BROKEN, Rows
 
@@ -102,7 +102,7 @@ def _of_each(session: Session, wanted: Filter, chosen: Chosen, telling: str, cur
     rows: list[Row[Any]] = []
     # who was searched for is looked up by the words, over again for each stage
     for stage in ["true"] if wanted.q else bounds(session).stages(least, most, ascending=ascending):
-        filtered = where([*chosen.where, *chosen.passed, *chosen.by_percent, stage])
+        filtered = paging.filtered([*chosen.conditions, stage])
         statement = text(OF_EACH.format(place=by, source=chosen.source, filtered=filtered, down=down, telling=telling))
         rows = list(session.execute(statement.bindparams(*chosen.types), values))
         if len(rows) > limit:
@@ -119,7 +119,7 @@ def _looked_into(
 
     `begins` is a condition on the people of the first percent.
     """
-    if chosen.in_any_standing and chosen.estimate(session)[0] < FEW:
+    if chosen.in_any_standing and chosen.estimate(session).people < FEW:
         order = [standing for _, standings in ordered for standing in standings]
         also = [*chosen.where, *([f"(u.standing <> :start_standing OR {begins})"] if begins else [])]
         few = FEW_MATCH.format(source=chosen.source, also=_and(also))
@@ -131,14 +131,14 @@ def _looked_into(
         some = dict(enumerate(ordered[first:past], first))
         parts = [
             OF_PERCENT.format(
-                place=place,
+                place=number,
                 source=chosen.source,
-                also=_and([*chosen.of_percent(percent), *([begins] if begins and place == 0 else [])]),
+                also=_and([*chosen.of_percent(percent), *([begins] if begins and number == 0 else [])]),
                 down=down,
             )
-            for place, (percent, _) in some.items()
+            for number, (percent, _) in some.items()
         ]
-        of_some = {f"standings_of_{place}": standings for place, (_, standings) in some.items()}
+        of_some = {f"standings_of_{number}": standings for number, (_, standings) in some.items()}
         yield replace(chosen, people=" UNION ALL ".join(parts), values=values | of_some)
         first, past = past, 5 * past
 

@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 
 Status = Literal["done", "skipped", "in_progress", "todo"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+"""In the order in which every page shows them."""
 
 WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
 """Those that are recorded in an array of a person's each."""
-"""In the order in which every page shows them."""
 
 Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]
 UNDOES: frozenset[Kind] = frozenset({"rollback", "restore"})

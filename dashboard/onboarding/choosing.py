@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, TypeEngine
 
-from dashboard.onboarding import standings
+from dashboard.onboarding import paging, standings
 from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
@@ -136,7 +136,7 @@ class Chosen:
     @property
     def filtered(self) -> str:
         """The conditions as a WHERE."""
-        return where(self.conditions)
+        return paging.filtered(self.conditions)
 
     @property
     def in_any_standing(self) -> list[str]:
@@ -163,7 +163,7 @@ class Chosen:
         return Estimate(people, passed.cost + passed.people * LOOK, found.places)
 
     def _explain(self, session: Session, conditions: Sequence[str]) -> Estimate:
-        query = f"SELECT FROM {self.people} u {where(conditions)}"
+        query = f"SELECT FROM {self.people} u {paging.filtered(conditions)}"
         if query not in self.explained:
             explain = text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(*self.types)
             self.explained[query] = expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
@@ -173,10 +173,6 @@ class Chosen:
         """Of how many in 1 the conditions on the percent hold, of which the planner knows nothing: in a sample."""
         share = text(SHARE.format(conditions=" AND ".join(self.by_percent)))
         return session.scalar(share, self.values) or 0
-
-
-def where(conditions: Sequence[str]) -> str:
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _types(values: Mapping[str, Any]) -> list[Any]:

@@ -21,6 +21,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import (
+    IS_KNOWN,
     LISTED,
     BadRows,
     Imported,
@@ -273,14 +274,14 @@ INSERT INTO onboarding_users
 SELECT p.user_id, p.name, p.email, c.done_releases, c.skipped_releases, c.in_progress_releases,
        CASE WHEN c.progress = 100 THEN now() END, CASE WHEN c.started THEN now() END
   FROM import_people p JOIN counted c USING (codes)
- WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)
+ WHERE NOT {IS_KNOWN}
  ORDER BY p.user_id
     ON CONFLICT DO NOTHING
 """
 
 # Somebody new was To do under release 1 with row_version 1 (docs/model.md, rule 3): this write makes the next one. The
 # rows of a person come together, for they are read together.
-FIRST_STATUSES = """
+FIRST_STATUSES = f"""
 WITH meant AS MATERIALIZED (
     SELECT codes, s.step_id, s.release_id, s.number + 1 AS row_version,
            CASE substr(codes, s.place, 1) WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' ELSE 'in_progress' END AS status
@@ -289,7 +290,7 @@ WITH meant AS MATERIALIZED (
 )
 SELECT p.user_id, m.step_id, m.status, m.release_id, m.row_version
   FROM (SELECT user_id, codes FROM import_people p
-         WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id) ORDER BY user_id) p
+         WHERE NOT {IS_KNOWN} ORDER BY user_id) p
   JOIN meant m USING (codes)
 """
 NEW_STEPS = f"""
@@ -301,9 +302,7 @@ INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, 
 SELECT user_id, step_id, now(), :actor, 'import', 'todo', status, row_version, release_id FROM ({FIRST_STATUSES}) written
 """
 
-INDEX_NEW = index(
-    "import_people p", "WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id) ORDER BY user_id"
-)
+INDEX_NEW = index("import_people p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id")
 
 # In the order in which many are locked, see many.groups.
 KNOWN_LINES = text("""

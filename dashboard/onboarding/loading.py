@@ -19,6 +19,9 @@ LISTED = 20
 MANY_ROWS = 50_000
 """From here on a load checks keys once for all rows, where most rows of the table come with it."""
 
+IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
+"""Whether the person `p` of a load was here before it."""
+
 Progress = Callable[[str, int, int | None], None]
 """Told the stage, the rows done and all of them (None: not known), a few times a second at most."""
 

@@ -14,6 +14,7 @@ from sqlalchemy.types import Integer, Text
 
 from dashboard.onboarding import progress, tally
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bounds import PASSED
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
@@ -119,7 +120,7 @@ SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR N
 FINISH = text(f"""
 UPDATE onboarding_users u SET finished_at = now()
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
-   AND cardinality(u.done_releases) + cardinality(u.skipped_releases) >= (SELECT count(*) FROM steps WHERE weight > 0)
+   AND {PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100
 """).bindparams(PEOPLE)
 

@@ -79,9 +79,9 @@ def page(
         bound |= {"start": start[0], "start_id": start[1]}
     ordered = f"ORDER BY {order.by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
     if within is None:
-        matching = f"{select} {_where([*starting, *where])}"
+        matching = f"{select} {filtered([*starting, *where])}"
     else:
-        matching = f"SELECT u.* FROM ({select} {_where(starting)} {ordered} LIMIT :within) u {_where(where)}"
+        matching = f"SELECT u.* FROM ({select} {filtered(starting)} {ordered} LIMIT :within) u {filtered(where)}"
     statement = text(f"WITH page AS MATERIALIZED ({matching} {ordered} LIMIT :limit) {details} {ordered}").bindparams(
         *types
     )
@@ -91,7 +91,8 @@ def page(
     return around(found, limit, direction, start, lambda row, to: write_cursor(to, order, row))
 
 
-def _where(conditions: Sequence[str]) -> str:
+def filtered(conditions: Sequence[str]) -> str:
+    """The conditions as a WHERE; nothing without any."""
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 

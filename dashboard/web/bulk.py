@@ -34,7 +34,8 @@ LABELS = {"people": "People", "status": "The status", "comment": "The comment", 
 class BulkPage:
     """A bulk change with what its page says: the step's title, the effect while it is only previewed, a page of people.
 
-    `withdrawn`: the step was, since the preview, so that it can't go on.
+    `withdrawn`: the step was, since the preview, so that it can't go on. `back`: the filter of the list that the people
+    were chosen on, as the end of an address.
     """
 
     bulk: BulkChange
@@ -45,6 +46,7 @@ class BulkPage:
     after: str
     following: str | None
     names: Mapping[str, Who]
+    back: str
     withdrawn: bool = False
 
     @property
@@ -67,7 +69,7 @@ class BulkPage:
 
     def address(self, outcome: Outcome | None, after: str | None = None) -> str:
         """This page with another list, or another page of it."""
-        bulk_id, back = self.bulk.id, request.args.get("back")
+        bulk_id, back = self.bulk.id, self.back or None
         return url_for(
             "bulk.show", bulk_id=bulk_id, outcome=outcome or "all", after=after, back=back, _anchor="members"
         )
@@ -75,8 +77,7 @@ class BulkPage:
     @property
     def people(self) -> str:
         """The list that the people were chosen on."""
-        back = request.args.get("back")
-        return f"/people?{back}" if back else "/people"
+        return f"/people?{self.back}" if self.back else "/people"
 
 
 @blueprint.post("")
@@ -199,5 +200,6 @@ def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
             after=after,
             following=following,
             names=names,
+            back=request.args.get("back", ""),
             withdrawn=withdrawn,
         )

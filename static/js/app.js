@@ -56,12 +56,14 @@ document.addEventListener("htmx:config:request", (event) => {
 document.addEventListener("htmx:before:response", (event) => {
   const { status, headers } = event.detail.ctx.response;
   if (status < 400) return;
-  // what a proxy says in the server's place is no part of the page
-  const isForeign = !headers.has("X-Request-ID");
-  if (!isQuiet(event) && !isForeign) return;
-  event.preventDefault();
-  if (!isQuiet(event)) tellOfNoAnswer();
-  else if ([401, 403].includes(status)) silence(event.detail.ctx.sourceElement);
+  if (isQuiet(event)) {
+    event.preventDefault();
+    if ([401, 403].includes(status)) silence(event.detail.ctx.sourceElement);
+  } else if (!headers.has("X-Request-ID")) {
+    // what a proxy says in the server's place is no part of the page
+    event.preventDefault();
+    tellOfNoAnswer();
+  }
 });
 document.addEventListener("htmx:before:request", (event) => {
   if (isQuiet(event)) return;
