@@ -18,7 +18,7 @@ from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
-from dashboard.onboarding.straight import EACH_ALONE, is_each_alone
+from dashboard.onboarding.straight import EACH_ALONE, failure, is_each_alone
 from dashboard.onboarding.straight import Alone as Alone  # this one, too
 from dashboard.onboarding.tally import Tally, take
 from dashboard.schema import head_revision
@@ -27,6 +27,9 @@ MAX_OVERFLOW = 2
 """Connections beyond the pool's size, for a moment of many requests."""
 
 PREPARE_AFTER = 5
+
+GIVEN_UP = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+"""Why PostgreSQL ends a statement that would have succeeded at another moment."""
 
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """For libpq: a server that went away without a word is noticed within a minute, and the socket says so (s; ms)."""
@@ -110,14 +113,19 @@ def schema_is_current(session: Session) -> bool:
     return MigrationContext.configure(session.connection()).get_current_revision() == head_revision()
 
 
-def fault_of(error: Exception) -> str | None:
+def took_too_long(error: Exception) -> bool:
+    """Whether the database is there, but this was given up: a time-out, or two that waited for each other."""
+    return isinstance(error, PoolTimeoutError) or isinstance(getattr(error, "orig", None), GIVEN_UP)
+
+
+def why_unusable(error: Exception) -> str | None:
     """One plain line when the error means that the database cannot be used at present, else None."""
     match error:
+        case PoolTimeoutError():
+            return "The database is busy: every connection is in use"
         case OperationalError() | InterfaceError():
             reason = next(iter(str(error.orig).strip().splitlines()), "no reason given")
-            return f"The database cannot be used: {reason}"
-        case PoolTimeoutError():
-            return "The database cannot be used: every connection is busy"
+            return f"The database {'gave this up' if took_too_long(error) else 'cannot be used'}: {reason}"
     return None
 
 
@@ -151,8 +159,14 @@ def _engine(settings: Settings, application_name: str) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    if not is_each_alone(connection):
-        cast(psycopg.Connection, connection.connection.driver_connection).execute("BEGIN")
+    if is_each_alone(connection):
+        return
+    pooled = connection.connection
+    try:
+        cast(psycopg.Connection, pooled.driver_connection).execute("BEGIN")
+    except psycopg.Error as error:
+        # SQLAlchemy lets what an event raises through as it is
+        raise failure(error, "BEGIN", {}, connection.engine, pooled, connection.invalidate) from error
 
 
 def _replace_dead_connections(engine: Engine) -> None:

@@ -48,8 +48,8 @@ class Bearer:
 
     @property
     def key(self) -> str:
-        """Under which its rate limit is counted: all tokens of a user have one between them."""
-        return tokens.digest(self.secret) if self.user_id is None else f"user:{self.user_id}"
+        """Under which its rate limit is counted, telling nobody's id: all tokens of a user have one between them."""
+        return tokens.digest(self.secret if self.user_id is None else f"user:{self.user_id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ MEANS: Mapping[int, str] = {
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
     429: "The token has used up its requests of this minute.",
     500: "Our fault. Nothing was half done, and `request_id` finds it in the log.",
-    503: "The database cannot be reached. Nothing was written; the same request can be sent again.",
+    503: "The database cannot be reached, or was too busy for it. Nothing was written; the same request can be sent again.",
 }
 """What the refusals mean, by status."""
 

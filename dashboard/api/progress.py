@@ -19,7 +19,7 @@ from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
 from dashboard.onboarding import people, progress
 from dashboard.onboarding.carryover import STATUSES, Status
-from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
+from dashboard.onboarding.errors import Invalid, Withdrawn
 from dashboard.onboarding.progress import Saved, UserStep
 from dashboard.staff.permissions import Scope
 
@@ -155,17 +155,8 @@ def save_step(
     currentState already is what was asked for.
     """
     user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
-    is_new = query.create and people.ensure(session, caller.actor, user_id)
-    try:
-        saved = progress.save(
-            session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt
-        )
-    except Conflict:
-        # made for this save alone, they are not kept without it; and nobody else has saved a step of theirs
-        if is_new:
-            session.rollback()
-        raise
-    return _kept(saved)
+    save = people.save_of_anybody if query.create else progress.save
+    return _kept(save(session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt))
 
 
 def _kept(saved: Saved) -> Response:

@@ -75,7 +75,7 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 def _explained(error: Exception) -> CommandError | None:
     """The line for people with its exit code, or None for a defect of the program."""
     from dashboard.config import SettingsError
-    from dashboard.database import fault_of
+    from dashboard.database import why_unusable
     from dashboard.embedded import AlreadyRunningError, EmbeddedError
     from dashboard.onboarding.errors import Invalid, NotFound, OnboardingError
     from dashboard.schema import SchemaError
@@ -87,5 +87,5 @@ def _explained(error: Exception) -> CommandError | None:
             return Refusal(str(error))
         case EmbeddedError() | SchemaError():
             return Fault(str(error))
-    reason = fault_of(error)
+    reason = why_unusable(error)
     return Fault(reason) if reason else None

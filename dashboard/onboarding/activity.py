@@ -260,13 +260,13 @@ def _position(cursor: str) -> _Position:
         direction, at, *key = paging.unpack(cursor)
         moment = datetime.fromisoformat(at)
     except (ValueError, TypeError):
-        raise Invalid(BROKEN) from None
+        raise Invalid(BROKEN_CURSOR) from None
     if direction not in ("older", "newer") or moment.tzinfo is None or not _is_key(key):
-        raise Invalid(BROKEN)
+        raise Invalid(BROKEN_CURSOR)
     return _Position(direction, len(key) == 1, (moment, *key))
 
 
-BROKEN = {"cursor": "is broken; start again from the newest"}
+BROKEN_CURSOR = {"cursor": "is broken; start again from the newest"}
 
 
 def _is_key(key: Sequence[object]) -> bool:

@@ -52,6 +52,8 @@ NEEDED = {
     ROWS: ("user_id", "step_id", "version", "status", "row_version", "updated_at"),
 }
 BLOCK_BYTES = 256 * 1024
+TELLABLE = "BETWEEN '0001-01-02+00' AND '9999-12-30+00'"
+"""Moments that Python can tell in any time zone; PostgreSQL keeps others, and infinity."""
 NOTE = "Adopted from the database used before."
 NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -228,7 +230,7 @@ def _release_all(session: Session, actor: Actor, versions: Sequence[Version]) ->
 def _first_seen(session: Session) -> dict[tuple[str, int], datetime]:
     """When each version was first written under: the best guess at its release where the definition has no time."""
     rows = session.execute(
-        text("SELECT step_id, version, min(updated_at) FROM import_rows WHERE isfinite(updated_at) GROUP BY 1, 2")
+        text(f"SELECT step_id, version, min(updated_at) FROM import_rows WHERE updated_at {TELLABLE} GROUP BY 1, 2")
     )
     return {(step_id, version): at for step_id, version, at in rows}
 
@@ -292,7 +294,8 @@ WITH judged AS (
                      THEN coalesce(quote_literal(left(o.status, 40)), 'null') || ' is not a status; use {STATUS_NAMES}'
                 WHEN coalesce(o.row_version, 0) NOT BETWEEN 1 AND {MAX_INTEGER - 1}
                      THEN 'row_version is ' || coalesce(o.row_version::text, 'null') || ', not a whole number from 1'
-                WHEN NOT isfinite(coalesce(o.updated_at, now())) THEN 'updated_at is not a time'
+                WHEN coalesce(o.updated_at, now()) NOT {TELLABLE} THEN 'updated_at is not a time'
+                WHEN coalesce(o.created_at, now()) NOT {TELLABLE} THEN 'created_at is not a time'
            END AS reason
       FROM import_rows o
       LEFT JOIN import_releases m ON m.step_id = o.step_id AND m.version = o.version

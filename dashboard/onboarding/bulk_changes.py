@@ -160,7 +160,7 @@ def get(session: Session, bulk_id: int) -> BulkChange:
     return BulkChange(**row._mapping, outcomes=outcomes, before=before)
 
 
-# In points, of which everybody can have the `whole`.
+# In points, of which everybody can have the `whole`; of those whose turn has not come and who stand as they were previewed.
 EFFECT = text(f"""
 SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reach,
        count(*) FILTER (WHERE points = whole AND points + part < whole) AS fall
@@ -168,13 +168,15 @@ SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reac
                (SELECT sum(weight) FROM steps) AS whole,
                (SELECT weight FROM steps WHERE step_id = :step_id)
                * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part
-          FROM bulk_change_people p JOIN onboarding_users u ON u.user_id = p.user_id
-         WHERE p.bulk_id = :id) moved
+          FROM bulk_change_people p
+          JOIN onboarding_users u ON u.user_id = p.user_id
+          JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = :step_id
+         WHERE p.bulk_id = :id AND p.outcome IS NULL AND v.row_version = p.row_version) moved
 """)
 
 
 def effect(session: Session, bulk: BulkChange) -> Effect:
-    """What the change would do to who is at 100 %, as people are now."""
+    """What the change would still do to who is at 100 %: whoever moved on since the preview is left alone."""
     row = session.execute(EFFECT, {"id": bulk.id, "step_id": bulk.step_id, "status": bulk.status}).one()
     return Effect(row.reach, row.fall)
 

@@ -16,7 +16,7 @@ from dashboard.onboarding import paging
 from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.choosing import FEW, Chosen, place
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.paging import BROKEN, Rows
+from dashboard.onboarding.paging import Rows, broken
 
 PLACE = {"furthest": "-u.percent", "least": "u.percent"}
 """What people with a percent are ordered by."""
@@ -60,7 +60,9 @@ def _of_standings(
         starts = place(wanted.sort, start_percent, start_standing or 0)
         turned = [one for one in turned if (its := place(wanted.sort, *one)) == starts or (its < starts) == bool(down)]
     ordered = [(percent, [one for _, one in group]) for percent, group in groupby(turned, key=itemgetter(0))]
-    begins = f"(u.standing, u.user_id) {'<' if down else '>'} (:start_standing, :start_id)" if start else ""
+    # where nobody is at the percent any more at which the page was to begin, it begins with all of the next one
+    is_there = bool(start and ordered and ordered[0][0] == start_percent)
+    begins = f"(u.standing, u.user_id) {'<' if down else '>'} (:start_standing, :start_id)" if is_there else ""
     rows: list[Row[Any]] = []
     for matching in _looked_into(session, chosen, ordered, begins, down):
         statement = text(
@@ -154,5 +156,5 @@ def _progress_cursor(to: str, sort: Sort, percent: int, row: Row[Any]) -> str:
 def _progress_key(value: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3}) (-?\d{1,19})", value, re.ASCII)
     if not found or not -(2**63) <= int(found[2]) < 2**63:
-        raise BROKEN
+        raise broken()
     return int(found[1]), int(found[2])

@@ -60,13 +60,13 @@ class Release:
 def reset_by(status: Status, recorded: int, current: int, releases: Sequence[Release]) -> Release | None:
     """The release that reset a `status` recorded at release number `recorded`, as it stood at number `current`.
 
-    `releases` are all those of the step, oldest first. None: the status still counted then.
+    `releases` are those of the step until then at least, oldest first. None: the status still counted then.
     """
-    numbers = {release.id: release.number for release in releases}
+    until = {release.id for release in releases if release.number <= current}
     for release in releases:
         if not recorded < release.number <= current or release.kind in UNDOES or release.policy.keeps(status):
             continue
-        if release.undone_by is None or numbers[release.undone_by] > current:
+        if release.undone_by not in until:
             return release
     return None
 

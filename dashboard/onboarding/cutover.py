@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, insert, text, update
 from sqlalchemy.orm import Session
@@ -16,7 +17,7 @@ from dashboard import models
 from dashboard.onboarding import impact as impacts
 from dashboard.onboarding import plans, steps, tally
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import Kind, Policy, Release, Status
+from dashboard.onboarding.carryover import WORKED, Kind, Policy, Release
 from dashboard.onboarding.errors import BrokenInvariant
 from dashboard.onboarding.history import record, release_from
 from dashboard.onboarding.impact import Counted, Impact
@@ -84,7 +85,6 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         "invariants": checked,
         "milliseconds": milliseconds,
     }
-    session.execute(update(models.Release).where(models.Release.id == released.id).values(receipt=receipt))
     record(
         session,
         actor,
@@ -95,7 +95,19 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         note=terms.note,
     )
     tally.note(session, "release", terms.kind)
-    return Outcome(replace(released, receipt=receipt), step.live, now.live, changes, report, counted, milliseconds)
+    released = _sealed(session, released, terms, receipt)
+    return Outcome(released, step.live, now.live, changes, report, counted, milliseconds)
+
+
+def _sealed(session: Session, released: Release, terms: Terms, receipt: dict[str, Any]) -> Release:
+    """The release with its receipt, and its moment: now, just before the commit.
+
+    Whoever finished while people were counted was saved under the release before, and a reopening one came after that.
+    """
+    r = models.Release
+    values = {"receipt": receipt, "released_at": terms.at or func.clock_timestamp()}
+    sealed = update(r).where(r.id == released.id).values(values).returning(r.released_at)
+    return replace(released, receipt=receipt, released_at=session.execute(sealed).scalar_one())
 
 
 # What every status of the step counts as from now on. It was reset by the first later release that does not keep it, is
@@ -141,7 +153,7 @@ def cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Releas
             carry_in_progress=terms.policy.in_progress,
             reopens_finished=terms.reopens_finished,
             note=terms.note,
-            released_at=terms.at or func.now(),
+            released_at=terms.at or func.clock_timestamp(),
             released_by=actor.key,
         )
         .returning(r.__table__)
@@ -163,10 +175,9 @@ def cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Releas
 
 def _check_invariants(report: Impact, released: Release, step: Step, terms: Terms) -> list[str]:
     """The invariants of docs/model.md that every release is held to. Raises BrokenInvariant, which undoes it all."""
-    worked: tuple[Status, ...] = ("done", "skipped", "in_progress")
     matrix = report.matrix
-    lost = [one for one in worked if terms.policy.keeps(one) and matrix[one]["todo"]]
-    strays = sum(matrix[one][other] for one in worked for other in worked if one != other)
+    lost = [one for one in WORKED if terms.policy.keeps(one) and matrix[one]["todo"]]
+    strays = sum(matrix[one][other] for one in WORKED for other in WORKED if one != other)
     checks = {
         "affected = copied + reset + restored": report.affected == report.copied + report.reset + report.restored,
         "affected + untouched = everybody": report.affected + report.untouched == report.everybody,

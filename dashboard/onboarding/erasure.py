@@ -12,7 +12,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Table, Text, TextClause, bindparam, text
+from sqlalchemy import ARRAY, Integer, Table, Text, TextClause, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard import models
@@ -150,6 +150,12 @@ def _written_anew(table: str, **changed: str) -> tuple[TextClause, TextClause]:
     )
 
 
+# A preview that is forgotten at the same time is gone before its people are written anew, or stays until they are.
+BULK_CHANGES = text("SELECT bulk_id FROM bulk_change_people WHERE user_id = :user_id")
+HOLD = text("SELECT id FROM bulk_changes WHERE id = ANY(:bulk_ids) ORDER BY id FOR KEY SHARE").bindparams(
+    bindparam("bulk_ids", type_=ARRAY(Integer))
+)
+
 ANONYMISE = (
     *_written_anew("user_step_events", actor=ACTOR, comment="''"),
     *_written_anew("bulk_change_people"),
@@ -170,6 +176,7 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
         raise Invalid({"typed": "is not the id of this person"})
     found = _stored(session, user_id)
     pseudonym = f"{ERASED}{token_hex(6)}"
+    session.execute(HOLD, {"bulk_ids": list(session.scalars(BULK_CHANGES, {"user_id": user_id}))})
     for statement in (*NAME, *DELETE, *ANONYMISE):
         session.execute(statement, {"user_id": user_id, "pseudonym": pseudonym})
     gone = {"steps": [found.steps, 0]}

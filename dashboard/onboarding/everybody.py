@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import ARRAY, Row, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import standings
@@ -123,6 +123,17 @@ def overview(session: Session) -> Overview:
     )
 
 
+ARE_THERE = text("SELECT count(*) FROM onboarding_users WHERE user_id = ANY(:people)").bindparams(
+    bindparam("people", type_=ARRAY(Text))
+)
+
+
+def names_only_those_there(session: Session, seen: Overview) -> bool:
+    """Whether nobody whom it names was erased since."""
+    people = {waiting.user_id for stuck in seen.stuck.values() for waiting in stuck.longest}
+    return bool(session.scalar(ARE_THERE, {"people": list(people)}) == len(people))
+
+
 def _census(session: Session) -> str:
     how = standings.counting(session, OF_PEOPLE, {"oldest": ACTIVITY})
     parts = {"source": how.source, "of_step": how.columns(*OF_STEP), "of_points": how.columns(*OF_POINTS)}
@@ -131,7 +142,7 @@ def _census(session: Session) -> str:
 
 
 def _stuck(session: Session, in_progress: Sequence[Row[Any]], known: Rules) -> dict[str, Stuck]:
-    live = [row for row in in_progress if known.weight_of(row.step_id)]
+    live = [row for row in in_progress if known.weights.get(row.step_id)]
     stuck = {row.step_id: Stuck(row.idle) for row in live}
     for step_id, waiting in _longest(session, live, known):
         stuck[step_id].longest.append(waiting)

@@ -92,7 +92,8 @@ def page_and_count(
 ) -> tuple[Page, Count]:
     """One page, and how many match in all, with the filter worked out once. Raises as `page` does."""
     chosen = choose(session, wanted)
-    return _page(session, wanted, chosen, cursor, limit), _count(session, chosen)
+    found, counted = _page(session, wanted, chosen, cursor, limit), _count(session, chosen)
+    return found, replace(counted, people=max(counted.people, len(found.people)))
 
 
 SEARCHED_PAGE = """, searched AS MATERIALIZED (

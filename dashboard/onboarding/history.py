@@ -134,12 +134,12 @@ def release_from(row: Any, receipt: dict[str, Any] | None = None) -> Release:
     )
 
 
-def events_of(session: Session, user_id: str, step_id: str | None = None, after: int = 0) -> list[Event]:
-    """The person's events (of one step: those that made a row_version over `after`), oldest first within a step."""
+def events_of(session: Session, user_id: str, step_id: str | None = None) -> list[Event]:
+    """The person's events (of one step, or of all), oldest first within a step."""
     e = models.UserStepEvent
     query = select(*EVENT).where(e.user_id == user_id)
     if step_id is not None:
-        query = query.where(e.step_id == step_id, e.row_version > after)
+        query = query.where(e.step_id == step_id)
     return [Event(**row._mapping) for row in session.execute(query.order_by(e.step_id, e.row_version))]
 
 

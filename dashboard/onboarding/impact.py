@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -60,9 +61,10 @@ class Rules:
     recorded: Mapping[int, Recorded]
     reopened_at: datetime
 
-    def weight_of(self, step_id: str) -> int:
-        """The step's live weight; 0 while it is not live."""
-        return next((one.weight for one in self.recorded.values() if one.step_id == step_id), 0)
+    @cached_property
+    def weights(self) -> Mapping[str, int]:
+        """The live weight of each step that was ever released; 0 while it is not live."""
+        return {one.step_id: one.weight for one in self.recorded.values()}
 
     def counting(self, step_id: str, status: Status) -> list[int]:
         """The releases of the step under which the status counts."""
@@ -274,7 +276,7 @@ class Counted:
         )
 
     def _percent(self, group: Group, known: Rules) -> int:
-        weight = known.weight_of(self.step_id)
+        weight = known.weights.get(self.step_id, 0)
         points = group.points + (weight if known.status_of(group) in ("done", "skipped") else 0)
         return 100 * points // (self.total + weight) if self.total + weight else 0
 
@@ -283,7 +285,7 @@ def impact(counted: Counted) -> Impact:
     """The report on one release."""
     matrix: dict[Status, Counts] = {status: no_counts() for status in STATUSES}
     was, will = Spread(), Spread()
-    up = down = largest_drop = fall = kept_later = 0
+    up = down = largest_drop = fall = kept_later = affected = 0
     for group in counted.groups:
         people, move = group.people, counted.move(group)
         old, new = move.percent_before, move.percent_after
@@ -297,13 +299,14 @@ def impact(counted: Counted) -> Impact:
         fall += people * (old == 100 > new)
         largest_drop = max(largest_drop, old - new)
         kept_later += people * move.keeps_later_work
+        affected += people * (move.before != "todo" or move.after != "todo")
     everybody = was.people.total()
     copied = sum(matrix[status][status] for status in STATUSES if status != "todo")
     reset = sum(matrix[status]["todo"] for status in STATUSES if status != "todo")
     restored = sum(people for status, people in matrix["todo"].items() if status != "todo")
     return Impact(
         everybody=everybody,
-        affected=copied + reset + restored,
+        affected=affected,
         copied=copied,
         reset=reset,
         restored=restored,

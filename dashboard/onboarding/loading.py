@@ -131,6 +131,8 @@ def loading(session: Session, rows: int) -> Iterator[None]:
     if rows < MANY_ROWS or not session.scalar(IS_MOST, {"rows": rows}):
         yield
         return
+    # in the order in which everybody else comes to them
+    run(session, "LOCK TABLE onboarding_users, user_search, user_steps, user_step_events IN ACCESS EXCLUSIVE MODE")
     keys, indexes = session.execute(KEYS).all(), session.execute(INDEXES).all()
     for key in keys:
         run(session, f"ALTER TABLE {key.on_table} DROP CONSTRAINT {key.name}")

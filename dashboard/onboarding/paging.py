@@ -74,7 +74,7 @@ def page(
     down = order.descending != backwards
     if start is not None:
         if order.is_of_time and not _is_time(start[0]):
-            raise BROKEN
+            raise broken()
         starting.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
         bound |= {"start": start[0], "start_id": start[1]}
     ordered = f"ORDER BY {order.by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
@@ -132,7 +132,9 @@ def unpack(cursor: str) -> list[Any]:
     return members
 
 
-BROKEN = Invalid({"cursor": "is broken; start again from the first page"})
+def broken() -> Invalid:
+    """For a cursor that is none of ours; anew each time, for what was raised holds on to where it was."""
+    return Invalid({"cursor": "is broken; start again from the first page"})
 
 
 def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
@@ -142,11 +144,11 @@ def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
     try:
         direction, of_order, value, user_id = unpack(cursor)
     except ValueError:
-        raise BROKEN from None
+        raise broken() from None
     if direction not in ("after", "before") or of_order != name:
-        raise BROKEN
+        raise broken()
     if text_problem(value, 1000) or text_problem(user_id, 1000):
-        raise BROKEN
+        raise broken()
     return direction, (value, user_id)
 
 

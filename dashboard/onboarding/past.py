@@ -21,7 +21,10 @@ from dashboard.onboarding.progress import UserStep
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The person and their steps in checklist order, as both stood then; `withdrawn` then: a step's version is None."""
+    """The person and their steps in checklist order, as both stood then; `withdrawn` then: a step's version is None.
+
+    Name and email are today's: no history is kept of them.
+    """
 
     moment: datetime
     person: Person
@@ -41,7 +44,7 @@ def as_of(session: Session, user_id: str, moment: datetime) -> Past:
 def stood(session: Session, person: Person, moment: datetime) -> Past:
     """The same, whatever the moment."""
     diaries = _diaries(session, person.user_id)
-    definitions = _definitions(session)
+    definitions = _definitions(session, moment)
     steps = _steps(diaries, definitions, moment)
     progress = _percent(steps)
     finished_at = _finished_at(person, diaries, definitions, moment)
@@ -119,14 +122,27 @@ def _lines(releases: Sequence[Release], events: Sequence[Event]) -> Iterator[Lin
     return (Line(at, release, event) for at, (_, release, event) in zip(moments, told, strict=True))
 
 
-def _definitions(session: Session) -> Definitions:
+def _definitions(session: Session, moment: datetime) -> Definitions:
+    """What every version says, at the place that its step had then."""
     d, s = models.Definition, models.Step
     query = (
         select(d.step_id, d.version, s.position, d.title, d.description, d.weight, d.action_url)
         .join(s, s.step_id == d.step_id)
         .where(d.state == "released")
     )
-    return {(row.step_id, row.version): Said(*row[2:]) for row in session.execute(query)}
+    places = _places(session, moment)
+    return {
+        (row.step_id, row.version): Said(places.get(row.step_id, row.position), *row[3:])
+        for row in session.execute(query)
+    }
+
+
+def _places(session: Session, moment: datetime) -> dict[str, int]:
+    """The places that the next change of the order found; nothing where there was none since."""
+    a = models.AuditEntry
+    changes = select(a.changes).where(a.action == "steps.reorder", a.at > moment).order_by(a.at, a.id).limit(1)
+    found = session.scalar(changes)
+    return {step_id: place for place, step_id in enumerate(found["order"][0], 1)} if found else {}
 
 
 def _steps(diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime) -> list[UserStep]:

@@ -10,10 +10,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from dashboard import models
+from dashboard.onboarding import tally
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid, NotFound
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import FINISHED, PERCENT
+from dashboard.onboarding.progress import FINISHED, PERCENT, Saved, save
 from dashboard.onboarding.steps import check_key, text_problem
 
 
@@ -118,6 +119,25 @@ def ensure(session: Session, actor: Actor, user_id: str) -> bool:
         session.execute(INDEX, {"people": [user_id]})
         record(session, actor, "person.create", user_id=user_id)
     return is_new
+
+
+def save_of_anybody(
+    session: Session, actor: Actor, user_id: str, step_id: str, status: str, row_version: int, *, attempt: int = 0
+) -> Saved:
+    """`progress.save` of a person who is created for it if need be. Raises as it does.
+
+    Whoever was created is not kept without the save, and nor is a conflict: nobody else has saved a step of theirs.
+    """
+    before = session.begin_nested()
+    if not ensure(session, actor, user_id):
+        before.commit()
+        return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
+    try:
+        with tally.forgotten(session, on=Conflict):
+            return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
+    except Conflict:
+        before.rollback()
+        raise
 
 
 def _check(user_id: str, name: str = "", email: str = "") -> None:

@@ -197,6 +197,10 @@ SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
 )
 
 
+# Until the refusal is kept: somebody who is erased meanwhile would be named by it.
+HOLD = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR KEY SHARE")
+
+
 def save(
     session: Session,
     actor: Actor,
@@ -217,6 +221,7 @@ def save(
     saved = save_at_once(session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at)
     if saved is not None:
         return saved
+    session.execute(HOLD, {"user_id": user_id})
     step = step_of(session, user_id, step_id)
     if step.version is None:
         raise Withdrawn(step_id)

@@ -2,7 +2,7 @@
 
 To count a million people takes some tenths of a second, and a server whose first page a few people look at would do
 nothing else. So what was counted is told again for a while; only a release, which changes what everybody counts as, is
-told at once.
+told at once, and whoever was erased is named no more.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def overview(session: Session) -> Overview:
         "overview",
         everybody.overview,
         is_much=lambda seen: seen.everybody >= MANY,
-        holds=lambda seen: seen.rules == impact.rules(session),
+        holds=lambda seen: seen.rules == impact.rules(session) and everybody.names_only_those_there(session, seen),
     )
 
 

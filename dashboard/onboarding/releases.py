@@ -101,7 +101,7 @@ def release(
 
     Raises NotFound, Withdrawn, Refused (no draft), StalePlan, Invalid (the note), BrokenInvariant. All or nothing.
     """
-    step = _locked(session, step_id, planned, Repeat(actor.key, ("publish", "migrate"), policy))
+    step = _locked(session, step_id, planned, Repeat(actor.key, ("publish", "migrate"), policy, reopens_finished))
     if step.withdrawn:
         raise Withdrawn(step_id)
     draft = step.draft
@@ -233,11 +233,12 @@ def migrate(
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """By what a second press of Confirm is told from somebody else's release: the same actor, kind and policy."""
+    """By what a second press of Confirm is told from another release: the same actor, kind, policy and reopening."""
 
     actor: str
     kinds: tuple[Kind, ...]
     policy: Policy | None = None
+    reopens_finished: bool = False
 
 
 def _locked(session: Session, step_id: str, planned: Planned | None, repeat: Repeat | None) -> Step:
@@ -269,6 +270,7 @@ def _overtaken(session: Session, step: Step, planned: Planned, repeat: Repeat | 
         and previous == planned.release_id
         and newest.released_by == repeat.actor
         and newest.kind in repeat.kinds
+        and newest.reopens_finished == repeat.reopens_finished
         and (repeat.policy is None or newest.kind == "publish" or newest.policy == repeat.policy)
         and (repeat.policy is None or planned.draft_row_version in (None, step.latest.row_version))
     )

@@ -292,7 +292,14 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     if problems:
         raise Invalid(problems)
     last = session.scalar(select(func.max(models.Step.position)))
-    made = upsert(models.Step).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing()
+    # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
+    # so nothing that was opened then fits this one.
+    earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
+    made = (
+        upsert(models.Step)
+        .values(step_id=step_id, position=(last or 0) + 1, draft_row_version=earlier)
+        .on_conflict_do_nothing()
+    )
     if session.scalar(made.returning(models.Step.step_id)) is None:
         raise Invalid({"step_id": "is taken by another step"})
     draft = _insert_draft(session, actor, step_id, 1, checked, None)
@@ -312,7 +319,9 @@ def reorder(session: Session, actor: Actor, order: Sequence[str], seen: Sequence
     Raises StalePlan when the order is another by now, Invalid when `order` does not name each step once.
     """
     s = models.Step
-    current = list(session.scalars(select(s.step_id).order_by(s.position, s.step_id).with_for_update(key_share=True)))
+    # Locked first, read then: a statement that waited for a lock still tells the order from before the wait.
+    session.execute(select(s.step_id).order_by(s.step_id).with_for_update(key_share=True))
+    current = list(session.scalars(select(s.step_id).order_by(s.position, s.step_id)))
     if list(seen) != current:
         raise StalePlan(["The order or the steps themselves were changed since you opened this page."])
     if sorted(order) != sorted(current):
@@ -408,9 +417,10 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
     The first draft of a step that was never released goes with its step.
     """
     before = _draft(session, step_id, row_version)
-    if before.version == 1:
-        # The step before its draft, as a release locks them: the other way round the two would deadlock.
-        session.execute(select(models.Step.step_id).where(models.Step.step_id == step_id).with_for_update())
+    is_first = before.version == 1
+    # The step before its draft, as a release locks them: the other way round the two would deadlock.
+    lock = select(models.Step.step_id).where(models.Step.step_id == step_id)
+    session.execute(lock.with_for_update(key_share=not is_first))
     d = models.Definition
     gone = session.execute(
         delete(d).where(d.step_id == step_id, d.state == "draft", d.row_version == row_version).returning(d.version)
@@ -418,7 +428,7 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
     if gone is None:
         raise _stale(session, step_id, row_version)
     s = models.Step
-    if before.version == 1:
+    if is_first:
         session.execute(delete(s).where(s.step_id == step_id))
     else:
         session.execute(update(s).where(s.step_id == step_id).values(draft_row_version=row_version))

@@ -72,18 +72,30 @@ class Straight:
         try:
             return driver.execute(self.sql, values).fetchall()
         except psycopg.Error as error:
-            is_gone = engine.dialect.is_disconnect(cast("Any", error), pooled.dbapi_connection, None)
-            if is_gone:
-                invalidate(error)
-            raise DBAPIError.instance(
-                self.sql,
-                dict(values),
-                error,
-                psycopg.Error,
-                hide_parameters=engine.hide_parameters,
-                connection_invalidated=is_gone,
-                dialect=engine.dialect,
-            ) from error
+            raise failure(error, self.sql, values, engine, pooled, invalidate) from error
+
+
+def failure(
+    error: psycopg.Error,
+    sql: str,
+    values: Mapping[str, Any],
+    engine: Engine,
+    pooled: PoolProxiedConnection,
+    invalidate: Callable[[BaseException], None],
+) -> BaseException:
+    """SQLAlchemy's error for one of psycopg's; a connection that is gone is not given back to the pool."""
+    is_gone = engine.dialect.is_disconnect(cast("Any", error), pooled.dbapi_connection, None)
+    if is_gone:
+        invalidate(error)
+    return DBAPIError.instance(
+        sql,
+        dict(values),
+        error,
+        psycopg.Error,
+        hide_parameters=engine.hide_parameters,
+        connection_invalidated=is_gone,
+        dialect=engine.dialect,
+    )
 
 
 def _connection(session: Session) -> Connection:

@@ -31,10 +31,15 @@ def take(asked: Session | Alone) -> Tally:
 
 
 @contextmanager
-def forgotten(session: Session) -> Iterator[None]:
-    """What is noted inside is forgotten at the end, for it is taken back."""
+def forgotten(session: Session, on: type[BaseException] | None = None) -> Iterator[None]:
+    """What is noted inside is forgotten at the end, for it is taken back; `on`: only when that is raised."""
     before: Counter[tuple[What, str]] = Counter(session.info.get(KEY, {}))
+    raised: BaseException | None = None
     try:
         yield
+    except BaseException as error:
+        raised = error
+        raise
     finally:
-        session.info[KEY] = before
+        if on is None or isinstance(raised, on):
+            session.info[KEY] = before

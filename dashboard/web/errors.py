@@ -11,6 +11,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, RequestRedirect
 
+from dashboard.database import took_too_long
 from dashboard.onboarding.errors import (
     BrokenInvariant,
     Conflict,
@@ -71,6 +72,7 @@ OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload 
 OLD_PAGE = Fault(
     400, OLD_FORM.title, "Nothing was saved, and what you typed is still here. Send it again.", kind="old-page"
 )
+TOO_LONG = Fault(503, "This took too long", "The database was too busy for it. Nothing was saved: try it again.")
 SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
 UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
 
@@ -138,8 +140,10 @@ def on_onboarding(error: OnboardingError) -> ResponseReturnValue:
 
 def on_unreachable(error: Exception) -> ResponseReturnValue:
     """503 without touching the database; the next request tries it again."""
-    log.error("database unreachable", path=request.path, error=type(error).__name__)
-    response = answer(FAULTS[503], error)
+    is_there = took_too_long(error)
+    told = "database took too long" if is_there else "database unreachable"
+    log.error(told, path=request.path, error=type(getattr(error, "orig", None) or error).__name__)
+    response = answer(TOO_LONG if is_there else FAULTS[503], error)
     response.headers["Retry-After"] = "5"
     return response
 
