@@ -100,3 +100,10 @@ def test_no_limit_is_no_header(settings: Settings, world: Session) -> None:
     app.extensions["database"].dispose()
     assert answer.status_code == 200
     assert "RateLimit-Limit" not in answer.headers
+
+
+def test_whose_asking_is_counted_is_not_to_be_read_in_the_database(api: Caller, world: Session) -> None:
+    assert api("GET", STEPS, token=of_user(ANNA)).status_code == 200
+    keys = world.scalars(text("SELECT key FROM rate_limits")).all()
+    assert len(keys) == 1
+    assert ANNA not in keys[0]

@@ -270,6 +270,8 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
         ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is empty"),
         (("x" * 201, PAY, 1, "done", 1), f"{'x' * 201} / setup-payments", "user_id has more than 200 characters"),
         ((BEN, PAY, 1, "done", 1, "infinity"), "ben / setup-payments", "updated_at is not a time"),
+        ((BEN, PAY, 1, "done", 1, "20000-01-01"), "ben / setup-payments", "updated_at is not a time"),
+        ((BEN, PAY, 1, "done", 1, "0044-03-15 BC"), "ben / setup-payments", "updated_at is not a time"),
         ((ANNA, PAY, 1, "todo", 2), "anna / setup-payments", "has 2 rows"),
     ],
 )
@@ -401,3 +403,29 @@ def test_a_conflict_on_a_row_that_came_in_low_names_only_what_came_after(session
     with pytest.raises(Conflict) as refused:
         progress.save(session, SAM, "done-0", PAY, "skipped", 1)
     assert [(change.kind, change.row_version) for change in refused.value.changes] == [("event", 2)]
+
+
+@pytest.mark.parametrize("moment", ["-infinity", "infinity", "20000-01-01", "0044-03-15 BC"])
+def test_a_row_that_was_made_at_no_moment_is_named(session: Session, original: Original, moment: str) -> None:
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 2)
+    original.connection.execute("ALTER TABLE user_onboarding ADD COLUMN created_at timestamptz")
+    original.connection.execute("UPDATE user_onboarding SET created_at = %s", [moment])
+    with pytest.raises(BadRows) as refused:
+        adopt(session, original)
+    assert refused.value.listed == (Problem("anna / setup-payments", "created_at is not a time"),)
+
+
+def test_a_conflict_tells_what_became_of_a_row_whose_step_was_withdrawn_there(
+    session: Session, original: Original
+) -> None:
+    original.define(PAY, 10, active=None)
+    original.row(ANNA, PAY, 1, "done", 1)
+    adopt(session, original)
+    releases.restore(session, MAYA, PAY)
+    with pytest.raises(Conflict) as stale:
+        progress.save(session, SAM, ANNA, PAY, "skipped", 1)
+    assert [(one.row_version, one.kind, one.from_status, one.to_status) for one in stale.value.changes] == [
+        (2, "release", "done", "done")
+    ]
+    assert [one.release.kind for one in stale.value.changes if one.release] == ["restore"]

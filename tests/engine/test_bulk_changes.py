@@ -79,6 +79,16 @@ def test_the_effect_counts_who_comes_to_100_and_who_falls(three: Session) -> Non
     assert effect("todo") == bulk_changes.Effect(reach_100=0, fall_from_100=1)
 
 
+def test_the_effect_leaves_out_who_moved_on_since_the_preview(three: Session) -> None:
+    a_save(three, "done", BEN, OTHER)
+    bulk = bulk_changes.get(three, prepared(three))
+    assert bulk_changes.effect(three, bulk).reach_100 == 1
+    a_save(three, "done", BEN)
+    assert bulk_changes.effect(three, bulk).reach_100 == 0
+    a_save(three, "in_progress", BEN)
+    assert bulk_changes.effect(three, bulk).reach_100 == 0
+
+
 @pytest.mark.parametrize("batch", [1, 2, 1000])
 def test_everybody_gets_the_status_by_a_write_of_their_own(three: Session, batch: int) -> None:
     bulk = carried_out(three, prepared(three, comment="By phone"), batch)

@@ -424,6 +424,25 @@ def test_a_page_by_progress_goes_on_where_it_was_though_its_last_person_is_gone(
     assert [one.person.user_id for one in following.people] == everybody[10:20]
 
 
+def test_nobody_is_passed_over_when_a_page_ended_with_the_last_of_a_percent_who_moved_on(session: Session) -> None:
+    for step_id, weight in ((STEP, 30), (OTHER, 60), ("third", 10)):
+        a_step(session, step_id, weight=weight)
+    a_person(session)
+    a_save(session, "done")
+    # four standings of one percent, of which some come before Anna's and some after it
+    for status in ("done", "skipped"):
+        for other in ("in_progress", "todo"):
+            a_person(session, f"{status} {other}")
+            a_save(session, status, f"{status} {other}", OTHER)
+            a_save(session, other, f"{status} {other}", "third")
+    wanted = Filter(sort="least")
+    first = finding.page(session, wanted, limit=1)
+    assert [one.person.user_id for one in first.people] == [ANNA]
+    a_save(session, "todo")
+    following = finding.page(session, wanted, cursor=first.next, limit=100)
+    assert len(following.people) == 4
+
+
 def test_people_of_one_standing_have_the_same_rows(session: Session, crowd: dict[str, Person]) -> None:
     same = """SELECT count(DISTINCT standing) AS hashes,
                      count(DISTINCT (done_releases, skipped_releases, in_progress_releases)) AS kinds

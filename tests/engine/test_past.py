@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import imports, past, people, progress, releases
+from dashboard.onboarding import imports, past, people, progress, releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.past import Past
@@ -177,3 +177,21 @@ def test_a_time_before_they_joined_or_yet_to_come_is_refused(session: Session) -
 def test_nobody_has_no_past(session: Session) -> None:
     with pytest.raises(NotFound):
         past.as_of(session, "nobody", day(2))
+
+
+def test_steps_are_in_the_order_in_which_they_stood_then(session: Session) -> None:
+    a_step(session, "third", released=False)
+    releases.release(session, MAYA, "third", at=day(1))
+    order = [STEP, OTHER, "third"]
+    for new, at in (["third", OTHER, STEP], day(3)), ([OTHER, "third", STEP], day(5)):
+        steps.reorder(session, MAYA, new, order)
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        session.execute(text("UPDATE audit_log SET at = :at WHERE id = (SELECT max(id) FROM audit_log)"), {"at": at})
+        session.execute(text("SET LOCAL session_replication_role = origin"))
+        order = new
+
+    def then(number: int) -> list[str]:
+        return [step.step_id for step in past.as_of(session, ANNA, day(number)).steps]
+
+    assert (then(2), then(4), then(6)) == ([STEP, OTHER, "third"], ["third", OTHER, STEP], [OTHER, "third", STEP])
+    assert past.as_of(session, ANNA, day(2)).person.next_step == steps.get(session, STEP).latest.fields.title

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import everybody, recent, releases, traffic
+from dashboard.onboarding import erasure, everybody, recent, releases, traffic
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.everybody import Overview
 from dashboard.onboarding.traffic import Period, Traffic
@@ -73,6 +73,14 @@ def test_a_release_is_told_at_once(session: Session, clock: Clock) -> None:
     assert done(session) == 0
     releases.roll_back(session, MAYA, STEP)
     assert done(session) == 1
+
+
+def test_whoever_was_erased_is_named_no_more(session: Session, clock: Clock) -> None:
+    a_save(session, "in_progress", ANNA)
+    a_save(session, "in_progress", BEN)
+    assert {one.user_id for one in recent.overview(session).stuck[STEP].longest} == {ANNA, BEN}
+    erasure.erase(session, MAYA, ANNA, ANNA)
+    assert [one.user_id for one in recent.overview(session).stuck[STEP].longest] == [BEN]
 
 
 def test_while_one_counts_the_others_are_told_what_there_is(

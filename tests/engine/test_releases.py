@@ -316,6 +316,16 @@ def test_a_second_press_is_told_that_it_was_done_and_by_which_release(session: S
     assert not isinstance(other.value, AlreadyReleased)
 
 
+def test_a_release_that_asked_nobody_to_finish_again_is_not_the_one_that_was_to(session: Session) -> None:
+    a_step(session)
+    a_draft(session)
+    plan = seen(session)
+    releases.release(session, MAYA, STEP, planned=plan)
+    with pytest.raises(StalePlan) as stale:
+        releases.release(session, MAYA, STEP, planned=plan, reopens_finished=True)
+    assert not isinstance(stale.value, AlreadyReleased)
+
+
 def test_a_release_of_another_draft_is_not_the_one_that_was_planned(session: Session) -> None:
     a_step(session)
     draft = a_draft(session)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan
+from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import FieldChange, Fields
 from tests.factories import MAYA, NOOR, OTHER, STEP, a_draft, a_release, a_step, snapshot
 
@@ -366,3 +367,19 @@ def test_a_stale_save_never_fits_another_draft_of_the_step(session: Session) -> 
         steps.save_draft(session, MAYA, STEP, {"title": "From the first draft's form"}, first.row_version)
     releases.release(session, MAYA, STEP)
     assert a_draft(session).row_version > second.row_version
+
+
+def test_no_form_of_a_discarded_first_draft_fits_the_next_step_of_that_id(session: Session) -> None:
+    first = steps.create(session, MAYA, STEP, GOOD)
+    seen = steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 40}, first.row_version)
+    steps.discard_draft(session, NOOR, STEP, seen.row_version)
+    anew = steps.create(session, NOOR, STEP, GOOD | {"title": "Take money"})
+    assert anew.version == 1
+    for old in (first, seen):
+        with pytest.raises(StaleDraft):
+            steps.save_draft(session, MAYA, STEP, GOOD, old.row_version)
+        with pytest.raises(StaleDraft):
+            steps.discard_draft(session, MAYA, STEP, old.row_version)
+        with pytest.raises(StalePlan):
+            releases.release(session, MAYA, STEP, planned=Planned(0, old.row_version))
+    assert steps.get(session, STEP).draft == anew

@@ -396,6 +396,58 @@ def at_statement(session: Session, n: int, act: Callable[[], None]) -> list[int]
     return reached
 
 
+def waits(database: Database, work: Callable[[Session], object], held: Session) -> BaseException | None:
+    """What the work fails with that begins while `held` is open, waits for it, and goes on when it is committed."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with database.transaction() as session:
+                work(session)
+        except BaseException as error:
+            failed.append(error)
+
+    other = Thread(target=run)
+    other.start()
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until = time.monotonic() + 4
+    while not held.scalar(waiting) and other.is_alive() and time.monotonic() < until:
+        time.sleep(0.01)
+    held.commit()
+    other.join(10)
+    return failed[0] if failed else None
+
+
+@ONE_AT_A_TIME
+def test_of_two_who_order_the_checklist_at_once_the_second_is_told(wide: Database) -> None:
+    names = ["one", "two", "three"]
+    with wide.transaction() as session:
+        for step_id in names:
+            a_step(session, step_id)
+    with Session(wide.engine) as first:
+        steps.reorder(first, MAYA, ["three", "one", "two"], names)
+        refused = waits(wide, lambda session: steps.reorder(session, NOOR, ["two", "one", "three"], names), first)
+    assert isinstance(refused, StalePlan)
+    with wide.transaction() as session:
+        assert [step.step_id for step in steps.checklist(session)] == ["three", "one", "two"]
+
+
+@ONE_AT_A_TIME
+def test_a_draft_is_discarded_in_the_order_in_which_a_release_locks(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+    with wide.transaction() as session:
+        locked: list[str] = []
+        event.listen(session.connection(), "before_cursor_execute", lambda *args: locked.append(args[2]))
+        draft = a_draft(session)
+        locked.clear()
+        steps.discard_draft(session, NOOR, STEP, draft.row_version)
+        written = next(n for n, statement in enumerate(locked) if statement.startswith("DELETE"))
+        assert any("FROM steps" in one and "FOR NO KEY UPDATE" in one for one in locked[:written])
+
+
 # Releases among writers -----------------------------------------------------------------------------------------------
 
 
@@ -632,3 +684,27 @@ def replay(truth: Oracle, session: Session, step_id: str, release: Release) -> N
         return
     keeps = tuple(status for status in ("done", "skipped", "in_progress") if getattr(release.policy, status))
     truth.migrate(step_id, weight, keeps, by, at)
+
+
+@ONE_AT_A_TIME
+def test_who_finished_while_a_reopening_release_was_counted_has_to_finish_again(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_person(session)
+        a_draft(session)
+    with Session(wide.engine) as releasing:
+        releasing.execute(text("SELECT now()"))
+        counted = at_statement(releasing, 12, lambda: save_apart(wide, progress.save, SAM, ANNA, STEP, "done", 1))
+        outcome = releases.release(releasing, MAYA, STEP, Policy(done=False), reopens_finished=True)
+        assert counted
+        releasing.commit()
+    with wide.transaction() as session:
+        person = people.find(session, ANNA)
+        assert person.finished_at is not None
+        assert person.finished_at < outcome.release.released_at
+        assert (person.progress, person.finished) == (0, False)
+
+
+def save_apart(database: Database, save: Callable[..., object], *what: object) -> None:
+    with database.transaction() as session:
+        save(session, *what)

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.onboarding import erasure, invariants, people, progress
+from dashboard.onboarding import bulk_changes, erasure, invariants, loading, people, progress
 from dashboard.onboarding.erasure import Erased
-from dashboard.onboarding.errors import NotFound
+from dashboard.onboarding.errors import Conflict, NotFound
 from dashboard.onboarding.progress import Saved, Wanted
 from tests.factories import ANNA, SAM, a_person, a_step, row_version_of, snapshot
-from tests.reliability.test_concurrency import at_once, of_kind
+from tests.reliability.test_concurrency import at_once, of_kind, waits
 
 STEPS = [f"step-{number}" for number in range(6)]
 
@@ -114,3 +114,41 @@ def test_whoever_is_put_again_at_the_same_time_is_somebody_new(wide: Database) -
     with wide.transaction() as session:
         there = session.scalar(text("SELECT count(*) FROM onboarding_users"))
     assert there == (1 if is_new else 0)
+
+
+def test_a_conflict_that_is_being_kept_is_renamed_with_the_others(wide: Database) -> None:
+    with wide.transaction() as session:
+        progress.save(session, SAM, ANNA, STEPS[0], "done", 1)
+    with Session(wide.engine) as saving:
+        with pytest.raises(Conflict):
+            progress.save(saving, SAM, ANNA, STEPS[0], "skipped", 1)
+        assert waits(wide, erase, saving) is None
+    assert left_of_anna(wide) == []
+    with wide.transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM write_conflicts")) == 1
+
+
+def test_a_bulk_change_that_is_being_forgotten_does_not_hold_it_up(wide: Database) -> None:
+    with wide.transaction() as session:
+        bulk_changes.create(session, SAM, [ANNA], STEPS[0], "done")
+        session.execute(text("UPDATE bulk_changes SET created_at = now() - interval '25 hours'"))
+    with Session(wide.engine) as choosing:
+        choosing.execute(text(bulk_changes.FORGET))
+        assert waits(wide, erase, choosing) is None
+    assert left_of_anna(wide) == []
+
+
+def test_a_first_large_import_waits_for_whoever_is_being_added(wide: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MANY_ROWS", 1)
+
+    def load(session: Session) -> None:
+        with loading.loading(session, 1_000):
+            pass
+
+    with Session(wide.engine) as adding:
+        adding.execute(text("INSERT INTO onboarding_users (user_id) VALUES ('ben')"))
+        added = text("INSERT INTO user_search (user_id, words) VALUES ('ben', ' ben')")
+        event.listen(adding, "before_commit", lambda session: session.execute(added), once=True)
+        assert waits(wide, load, adding) is None
+    with wide.transaction() as session:
+        assert people.find(session, "ben").user_id == "ben"

@@ -284,7 +284,7 @@ def test_a_conflict_takes_few_queries(agent: FlaskClient, anna: Session) -> None
     with asked_of(agent) as seen:
         save_live(agent, 2, "skipped")
     of_the_token = 4
-    assert len(seen) <= 14 + of_the_token
+    assert len(seen) <= 15 + of_the_token
 
 
 # The ways out
@@ -444,6 +444,14 @@ def test_a_choice_holds_again_when_the_release_that_reset_it_was_undone(anna: Se
     assert still_holds("done", changes_since(anna, ANNA, STEP, 2)) is False
     releases.roll_back(anna, MAYA, STEP)
     assert still_holds("done", changes_since(anna, ANNA, STEP, 2)) is True
+
+
+def test_a_choice_is_weighed_by_what_had_come_when_the_person_was_read(anna: Session) -> None:
+    a_release(anna, policy=Policy(done=False))
+    releases.roll_back(anna, MAYA, STEP)
+    reset, undone = changes_since(anna, ANNA, STEP, 2)
+    assert still_holds("done", [reset]) is False
+    assert still_holds("done", [reset, undone]) is True
 
 
 def test_a_choice_does_not_hold_once_somebody_wrote_or_when_nothing_came(anna: Session) -> None:

@@ -102,6 +102,17 @@ def test_saves_and_conflicts_are_counted_by_their_door(api: Caller, world: Sessi
     assert value("conflicts_total", source="api") == stale + 1
 
 
+def test_a_conflict_that_is_not_kept_is_not_counted(api: Caller, world: Session) -> None:
+    stale = value("conflicts_total", source="api")
+    assert api("PATCH", f"{ADDRESS}?create=true", {**SAVE, "user_id": BEN, "row_version": 1}).status_code == 200
+    factories.a_release(world)
+    world.commit()
+    assert api("PATCH", f"{ADDRESS}?create=true", {**SAVE, "user_id": "new", "row_version": 1}).status_code == 409
+    assert value("conflicts_total", source="api") == stale
+    assert api("PATCH", f"{ADDRESS}?create=true", {**SAVE, "user_id": BEN, "row_version": 1}).status_code == 409
+    assert value("conflicts_total", source="api") == stale + 1
+
+
 def test_the_saves_of_a_bulk_change_are_counted_one_by_one(app: Flask, world: Session) -> None:
     factories.a_person(world, BEN)
     world.commit()

@@ -11,9 +11,11 @@ from http import HTTPStatus
 import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from dashboard import create_app
 from dashboard.config import Settings
+from dashboard.database import transaction
 from dashboard.onboarding import errors as refusals
 from dashboard.web import access, rendering
 
@@ -218,6 +220,23 @@ def test_a_dead_database_is_a_503_page_that_needs_no_query(dead: Flask) -> None:
     assert response.headers["Retry-After"] == "5"
     assert "Traceback" not in page
     assert "psycopg" not in page
+
+
+@pytest.mark.parametrize(("path", "view"), [("/raise/late", "fail"), ("/api/raise/late", "fail_api")])
+def test_what_takes_too_long_is_not_told_as_an_unreachable_database(
+    app: Flask, client: FlaskClient, path: str, view: str
+) -> None:
+    def slow(name: str) -> None:
+        with transaction() as session:
+            session.execute(text("SET LOCAL statement_timeout = 1"))
+            session.execute(text("SELECT pg_sleep(1)"), {"name": name})
+
+    app.view_functions[view] = access.public("for tests")(slow)
+    response = client.get(path)
+    told = response.get_data(as_text=True)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert "This took too long" in told
+    assert "Nothing was saved: try it again." in told
 
 
 def test_it_works_again_as_soon_as_the_database_is_back(dead: Flask, app: Flask) -> None:
