@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, text
@@ -84,16 +82,18 @@ def test_it_is_within_the_savepoint_of_a_session_that_joined_a_transaction(datab
 def test_a_transaction_that_cannot_begin_is_told_as_every_fault_is(database: Database) -> None:
     pids: list[int] = []
 
-    def cut(connection: Connection) -> None:
-        driver = cast("psycopg.Connection", connection.connection.driver_connection)
-        pids.append(driver.info.backend_pid)
-        with database.statements() as other:
-            other.execute(text("SELECT pg_terminate_backend(CAST(:pid AS int), 5000)"), {"pid": pids[0]})
+    def cut(connection: psycopg.Connection, *_: object) -> None:
+        if not pids:
+            pids.append(connection.info.backend_pid)
+            with database.statements() as other:
+                other.execute(text("SELECT pg_terminate_backend(CAST(:pid AS int), 5000)"), {"pid": pids[0]})
 
-    event.listen(database.engine, "begin", cut, insert=True, once=True)
+    event.listen(database.engine, "checkout", cut)
     with pytest.raises(OperationalError) as told, database.transaction() as session:
         session.execute(text("SELECT 1"))
+    event.remove(database.engine, "checkout", cut)
     assert told.value.connection_invalidated
+    assert told.value.statement == "BEGIN"
     for _ in range(3):
         with database.transaction() as session:
             assert PID.rows(session, {}) != [(pids[0],)]
