@@ -92,7 +92,7 @@ class Settings:
             secret_key=_secret_key(environ, data_dir, embedded=not database_url) if secret_required else "",
             demo=reader.truth("demo", not database_url),
             data_dir=data_dir,
-            host=environ.get("HOST") or str(reader.defaults["host"]),
+            host=reader.text("host") or str(reader.defaults["host"]),
             port=reader.whole("port", 1, LARGEST_PORT),
             secure_cookies=reader.truth("secure_cookies"),
             hsts_seconds=reader.whole("hsts_seconds", 0, LONGEST_HSTS_S),
@@ -236,11 +236,11 @@ def libpq_url(url: str) -> str:
 
 def data_dir_from(environ: Mapping[str, str]) -> Path:
     """The folder of the embedded database and the generated secret: DATA_DIR, or `var` in the working folder."""
-    return Path(environ.get("DATA_DIR") or "var").expanduser().absolute()
+    return Path(environ.get("DATA_DIR", "").strip() or "var").expanduser().absolute()
 
 
 def _secret_key(environ: Mapping[str, str], data_dir: Path, *, embedded: bool) -> str:
-    given = environ.get("SECRET_KEY", "")
+    given = environ.get("SECRET_KEY", "").strip()
     if given:
         if len(given) < MIN_SECRET_LENGTH:
             raise SettingsError(f"SECRET_KEY must have at least {MIN_SECRET_LENGTH} characters")

@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session as Session  # doors name the type from here, for they import no sqlalchemy
 from sqlalchemy.orm import sessionmaker
@@ -27,6 +27,9 @@ MAX_OVERFLOW = 2
 """Connections beyond the pool's size, for a moment of many requests."""
 
 PREPARE_AFTER = 5
+
+DATABASE_FAULTS = (OperationalError, InterfaceError, PoolTimeoutError)
+"""The errors of a database that cannot be used at present."""
 
 GIVEN_UP = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 """Why PostgreSQL ends a statement that would have succeeded at another moment."""
@@ -118,6 +121,11 @@ def took_too_long(error: Exception) -> bool:
     return isinstance(error, PoolTimeoutError) or isinstance(getattr(error, "orig", None), GIVEN_UP)
 
 
+def was_cut(error: Exception) -> bool:
+    """Whether the connection was lost while something was asked: even a commit may have been carried out."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
 def why_unusable(error: Exception) -> str | None:
     """One plain line when the error means that the database cannot be used at present, else None."""
     match error:
@@ -142,6 +150,8 @@ def _engine(settings: Settings, application_name: str) -> Engine:
         max_overflow=MAX_OVERFLOW,
         pool_timeout=settings.pool_timeout_s,
         pool_recycle=1_800,
+        # an error is logged with its statement, and values are people's
+        hide_parameters=True,
         # so that a lone statement is one message to the server: see _begin
         isolation_level="AUTOCOMMIT",
         connect_args={

@@ -23,9 +23,9 @@ export function createClient({ baseUrl, token, userId }) {
 
   async function send(path, save, intent) {
     for (let attempt = 0, conflict; ; attempt += 1) {
-      const given = typeof token === "function" ? await token() : token;
       let answer, status = 0, wait = Math.random() * PAUSE_MS * 2 ** attempt;
       try {
+        const given = typeof token === "function" ? await token() : token;
         const response = await fetch(root + path + query, {
           method: save ? "PATCH" : "GET",
           headers: { Authorization: `Bearer ${given}`, "Content-Type": "application/json", "X-Retry-Attempt": attempt },

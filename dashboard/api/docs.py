@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, make_response, render_template
 from flask_openapi.blueprint import APIBlueprint
 from markupsafe import Markup, escape
 
+from dashboard.api.batch import Batch
 from dashboard.api.openapi import ADDRESS, PAGE, describe
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.reference import refer
@@ -35,7 +36,12 @@ def serve_page(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
         kept = current_app.extensions.setdefault("api_docs", {})
         if not kept:
             reference = refer(describe(tuple(blueprints)))
-            body = render_template("api/_reference.html", reference=reference, limit=MAX_BODY_BYTES // 1024)
+            body = render_template(
+                "api/_reference.html",
+                reference=reference,
+                limit=MAX_BODY_BYTES // 1024,
+                batch_limit=Batch.max_bytes // 1024,
+            )
             kept.update(reference=reference, body=Markup(body))  # noqa: S704 - a template's own output
         frame = {"chapters": CHAPTERS, "openapi": ADDRESS, "origin": base_url()}
         return make_response(render_template("api/docs.html", **kept, **frame))

@@ -78,7 +78,8 @@ MEANS: Mapping[int, str] = {
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
     429: "The token has used up its requests of this minute.",
     500: "Our fault. Nothing was half done, and `request_id` finds it in the log.",
-    503: "The database cannot be reached, or was too busy for it. Nothing was written; the same request can be sent again.",
+    503: "The database cannot be reached, was too busy for it, or was lost in the middle. A save is safe to send again, "
+    "whether it was written or not; look before a release or a rollback is sent again.",
 }
 """What the refusals mean, by status."""
 
@@ -159,7 +160,7 @@ def responses(
     }
     if body:
         most = getattr(body, "max_bytes", MAX_BODY_BYTES)
-        refused[413]["description"] = f"The body has more than {most // 1024} KiB."
+        refused[413]["description"] = f"The body has more than {most // 1024} KiB, or than this server takes at all."
     return good | refused
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -63,7 +64,12 @@ def main() -> NoReturn:
     """The console script: runs one command."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    dashboard(prog_name="dashboard")
+    try:
+        dashboard(prog_name="dashboard")
+    except Exception:
+        # a defect of the program is none of its refusals, which scripts tell by their codes
+        traceback.print_exc()
+        sys.exit(Fault.exit_code)
     sys.exit(0)
 
 

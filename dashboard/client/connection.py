@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,19 +61,21 @@ class Connection:
         timeout_s = min(self.timeout_s, tries.left_s)
         if timeout_s <= 0:
             raise Unanswered("the time was up before it was asked")
+        asked = self.http.stream(
+            request.method,
+            request.path,
+            params=request.params,
+            json=request.body,
+            headers={"X-Retry-Attempt": str(tries.count)} if tries.count else None,
+            timeout=timeout_s,
+        )
         try:
-            response = self.http.request(
-                request.method,
-                request.path,
-                params=request.params,
-                json=request.body,
-                headers={"X-Retry-Attempt": str(tries.count)} if tries.count else None,
-                timeout=timeout_s,
-            )
+            with asked as response:
+                content = _whole(response, time.monotonic() + timeout_s)
         except BROKEN as error:
             sent = not isinstance(error, NEVER_SENT)
             raise Unanswered(str(error) or type(error).__name__, unsure=sent) from error
-        found = _read(response)
+        found = _read(response, content)
         if not response.is_success:
             raise _refused(response, found)
         try:
@@ -80,10 +84,20 @@ class Connection:
             raise Unreadable(LACKING, unsure=True) from error
 
 
-def _read(response: httpx.Response) -> Any:
+def _whole(response: httpx.Response, until: float) -> bytes:
+    """All of the answer. Raises ReadTimeout: httpx waits for each part of it, and there may be any number of parts."""
+    content = bytearray()
+    for part in response.iter_bytes():
+        content += part
+        if time.monotonic() > until:
+            raise httpx.ReadTimeout("the answer took too long", request=response.request)
+    return bytes(content)
+
+
+def _read(response: httpx.Response, content: bytes) -> Any:
     """The JSON of the answer; None when it is none. Raises Unanswered when it ought to be some."""
     try:
-        return response.json()
+        return json.loads(content)
     except ValueError as error:
         if not response.is_success and "json" not in response.headers.get("Content-Type", ""):
             return None

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from dashboard.models import DraftEditor
+from dashboard.models import DraftEditor, Step
 from dashboard.onboarding.actor import Actor
 
 FORGOTTEN_AFTER = timedelta(seconds=45)
@@ -25,8 +25,12 @@ class Editor:
 
 
 def beat(session: Session, actor: Actor, step_id: str, row_version: int) -> None:
-    """The actor has the step's draft open. Whoever was not heard of for 45 seconds is forgotten."""
+    """The actor has the step's draft open, if there is such a step. Whoever was not heard of for 45 seconds is forgotten."""
     e = DraftEditor
+    # a first draft that is discarded goes with its step
+    there = select(Step.step_id).where(Step.step_id == step_id).with_for_update(read=True, key_share=True)
+    if session.scalar(there) is None:
+        return
     session.execute(delete(e).where(e.step_id == step_id, e.seen_at < func.now() - FORGOTTEN_AFTER))
     heard = upsert(e).values(step_id=step_id, actor=actor.key, row_version=row_version, seen_at=func.now())
     session.execute(

@@ -12,14 +12,23 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from dashboard.config import Settings
-from dashboard.database import statements, transaction
+from dashboard.database import DATABASE_FAULTS, statements, transaction
 from dashboard.onboarding.actor import Actor, Source
 from dashboard.staff import sessions, standing
 from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, Role, declare, declared, roles_with
 from dashboard.staff.standing import NoLongerAllowed
 from dashboard.web import cookies, kept
-from dashboard.web.errors import FAULTS, SAFE_METHODS, Fault, answer, on_old_form, on_signed_out, sign_in_address
+from dashboard.web.errors import (
+    FAULTS,
+    SAFE_METHODS,
+    Fault,
+    answer,
+    on_old_form,
+    on_signed_out,
+    on_unreachable,
+    sign_in_address,
+)
 from dashboard.web.rendering import asks_by_itself, wants_partial
 from dashboard.web.security import API_PREFIX, is_from_here
 
@@ -189,7 +198,10 @@ def _signed_out() -> ResponseReturnValue:
 
 def _old_form(error: CSRFError) -> ResponseReturnValue:
     """401 where nobody is signed in any more, whose token went with the session: sent again, it would say so only then."""
-    load_staff()  # tokens are looked at before
+    try:
+        load_staff()  # tokens are looked at before
+    except DATABASE_FAULTS as fault:
+        return on_unreachable(fault)
     need = need_of(current_app, request.endpoint or "")
     if staff_or_none() or not isinstance(need, Permission) or not is_from_here():
         return on_old_form(error)

@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, RequestRedirect
 
-from dashboard.database import took_too_long
+from dashboard.database import took_too_long, was_cut
 from dashboard.onboarding.errors import (
     BrokenInvariant,
     Conflict,
@@ -73,6 +73,7 @@ OLD_PAGE = Fault(
     400, OLD_FORM.title, "Nothing was saved, and what you typed is still here. Send it again.", kind="old-page"
 )
 TOO_LONG = Fault(503, "This took too long", "The database was too busy for it. Nothing was saved: try it again.")
+CUT = Fault(503, "The database was lost in the middle", "It may have been saved or not: look before you send it again.")
 SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
 UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
 
@@ -140,10 +141,13 @@ def on_onboarding(error: OnboardingError) -> ResponseReturnValue:
 
 def on_unreachable(error: Exception) -> ResponseReturnValue:
     """503 without touching the database; the next request tries it again."""
-    is_there = took_too_long(error)
-    told = "database took too long" if is_there else "database unreachable"
+    fault, told = FAULTS[503], "database unreachable"
+    if took_too_long(error):
+        fault, told = TOO_LONG, "database took too long"
+    elif was_cut(error) and request.method not in SAFE_METHODS:
+        fault = CUT
     log.error(told, path=request.path, error=type(getattr(error, "orig", None) or error).__name__)
-    response = answer(TOO_LONG if is_there else FAULTS[503], error)
+    response = answer(fault, error)
     response.headers["Retry-After"] = "5"
     return response
 

@@ -16,7 +16,7 @@ from dashboard.web.access import public, settings
 
 blueprint = Blueprint("health", __name__)
 
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 @blueprint.get("/healthz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import g, request
+from werkzeug.exceptions import HTTPException
 
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.web.deeds import MEMBER_LABELS
@@ -23,24 +24,26 @@ def was_ours() -> bool:
     return bool(g.get("csrf_valid")) or is_from_here()
 
 
-def fields() -> list[tuple[str, str]]:
-    """The form, to be sent once more: all but its token, and no password, which is never shown again."""
+def _form() -> list[tuple[str, str]]:
+    """The form, as far as it is for us to show; nothing where it can't be read, for it is too large or no form."""
     if not was_ours():
         return []
-    return [
-        (name, value)
-        for name, value in request.form.items(multi=True)
-        if name != "csrf_token" and "password" not in name
-    ]
+    try:
+        return list(request.form.items(multi=True))
+    except HTTPException:
+        return []
+
+
+def fields() -> list[tuple[str, str]]:
+    """The form, to be sent once more: all but its token, and no password, which is never shown again."""
+    return [(name, value) for name, value in _form() if name != "csrf_token" and "password" not in name]
 
 
 def typed() -> list[tuple[str, str]]:
     """What somebody has typed or chosen, each with what it is, as far as it is not what stood there before."""
-    if not was_ours():
-        return []
     return [
         (_label(name), status_label(value) if value in STATUSES else value)
-        for name, value in request.form.items(multi=True)
+        for name, value in _form()
         if value.strip() and _field(name) in LABELS and not _stood_there(name, value)
     ]
 

@@ -72,7 +72,7 @@ def save_all(user_id: str, attempts: Mapping[str, Attempt]) -> list[Happened]:
 
 def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
     """The row as it is now, without writing: beside what was chosen and typed, where anything was."""
-    if not attempt.wanted(step_id).says_something:
+    if not attempt.wanted(step_id).says_something or attempt.status not in STATUSES:
         return Happened(step_id, focus=True)
     with transaction() as session:
         changes = history.changes_since(session, user_id, step_id, attempt.row_version)

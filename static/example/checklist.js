@@ -193,6 +193,13 @@ async function read() {
   checklist = await client.steps();
 }
 
+/** The id as an address of the dashboard holds it: what may get lost on the way goes as ~ and base64url. */
+function packed(id) {
+  if (/^[\w-]+$/.test(id)) return id;
+  const bytes = String.fromCharCode(...new TextEncoder().encode(id));
+  return `~${btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+}
+
 /** What cannot be read again stays as it was. */
 const reread = () => read().catch(() => {});
 
@@ -205,7 +212,7 @@ $("connect-form").addEventListener("submit", async (event) => {
   try {
     await read();
     $("whose").textContent = checklist.user_id;
-    $("in-dashboard").href = `/people/${encodeURIComponent(checklist.user_id)}`;
+    $("in-dashboard").href = `/people/${packed(checklist.user_id)}`;
     $("connect").hidden = true;
     $("checklist").hidden = false;
     draw();

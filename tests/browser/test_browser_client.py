@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from sqlalchemy.orm import Session
 
 from dashboard import create_app
+from dashboard.client.calls import packed
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.onboarding import people
@@ -219,6 +220,16 @@ def test_a_save_that_fails_can_be_tried_again(page: Page, token: str) -> None:
     expect(item(amara, "Set up payments")).to_contain_text("Saved: Done.")
 
 
+@pytest.mark.parametrize("user_id", ["..", "~x", "a/steps", "ü 1"])
+def test_the_link_leads_to_the_person_whatever_their_id(page: Page, session: Session, token: str, user_id: str) -> None:
+    factories.a_person(session, user_id, "Ümit")
+    session.commit()
+    open_checklist(page, token, user_id)
+    there = page.get_by_role("link", name="the person’s page in the dashboard").get_attribute("href")
+    assert there
+    assert there == f"/people/{packed(user_id)}"
+
+
 def test_the_token_is_gone_with_the_page(page: Page, token: str) -> None:
     amara = seen_checklist(page, token)
     amara.get_by_role("button", name="Another token").click()
@@ -379,6 +390,23 @@ def test_what_passes_is_tried_again(
     assert {sent["row_version"] for sent in met.sent} == {row_version}
     assert met.times[1] - met.times[0] >= pause_s
     assert state_of(session, PAYMENTS) == ("done", row_version + 1)
+
+
+def test_a_token_that_cannot_be_had_is_asked_for_again_and_told_like_no_answer(
+    module: Page, live_server: str, token: str
+) -> None:
+    call = f"client.updateStep('{PAYMENTS}', 'done', {{ rowVersion: 1 }})"
+    module.evaluate("() => { self.asked = 0; }")
+    failing = "async () => { self.asked += 1; throw new Error('no token'); }"
+    answer = module.evaluate(
+        f"""async ([baseUrl, userId]) => {{
+          const {{ createClient, OnboardingError }} = await import(baseUrl + "/static/onboarding-client.js");
+          const client = createClient({{ baseUrl, token: {failing}, userId }});
+          return {call}.catch((error) => [error instanceof OnboardingError, error.status, error.message, self.asked]);
+        }}""",
+        [live_server, AMARA],
+    )
+    assert answer == [True, 0, "no token", TRIES]
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for(module: Page, update: Update, session: Session) -> None:

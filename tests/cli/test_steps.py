@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+from dashboard import cli
 from dashboard.cli import report, yaml_text
 from dashboard.onboarding import definitions, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
@@ -587,3 +588,16 @@ def test_each_command_has_help_with_an_example(dashboard: Program) -> None:
 def test_without_a_change_the_report_says_so() -> None:
     assert report._changes([]) == "What it says\n  the same as before"
     assert report.printable("a\x1b[2J\n") == "a\\x1b[2J\\n"
+
+
+def test_a_defect_of_the_program_is_told_apart_from_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "dashboard", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    assert "ZeroDivisionError" in capsys.readouterr().err

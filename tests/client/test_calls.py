@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,7 @@ from dashboard.client import (
     RateLimited,
     Refusal,
     ReleaseConflict,
+    Retry,
     Unauthorized,
     Unavailable,
     Unreadable,
@@ -432,3 +435,21 @@ def test_everything_that_is_raised_or_answered_can_be_imported() -> None:
 
 def _below(kind: type[Any]) -> set[type[Any]]:
     return {kind}.union(*(_below(one) for one in kind.__subclasses__()))
+
+
+def test_an_answer_that_comes_drop_by_drop_is_given_up_after_the_time_of_one_request() -> None:
+    sent: list[bytes] = []
+
+    def drops() -> Iterator[bytes]:
+        while len(sent) < 500:
+            sent.append(b" ")
+            time.sleep(0.005)
+            yield b" "
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=drops()))
+    with (
+        Client(BASE, "obd_secret", timeout_s=0.05, retry=Retry(attempts=1), transport=transport) as client,
+        pytest.raises(ClientError, match="took too long"),
+    ):
+        client.step(ANNA, STEP)
+    assert len(sent) < 100

@@ -49,6 +49,13 @@ def test_two_data_folders_have_two_secrets(tmp_path: Path) -> None:
     assert settings(tmp_path / "a").secret_key != settings(tmp_path / "b").secret_key
 
 
+def test_blank_is_as_good_as_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Settings.from_environment(dict.fromkeys(("DATA_DIR", "SECRET_KEY", "HOST", "DATABASE_URL", "PORT"), " "))
+    assert (found.data_dir, found.host) == (tmp_path / "var", "127.0.0.1")
+    assert len(found.secret_key) >= 32
+
+
 def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
     environ = {"DATA_DIR": str(tmp_path), "DATABASE_URL": OWN_DATABASE["DATABASE_URL"]}
     assert Settings.from_environment(environ, secret_required=False).secret_key == ""

@@ -310,6 +310,15 @@ def test_keep_the_current(agent: FlaskClient, anna: Session, stuck: dict[str, st
     assert (status_of(anna), row_version_of(anna)) == ("skipped", 3)
 
 
+def test_looking_again_with_a_status_that_is_none_shows_the_row(
+    agent: FlaskClient, anna: Session, stuck: dict[str, str]
+) -> None:
+    for send in (save, save_live):
+        answer = send(agent, **stuck | {"status": "x"}, seen="todo", resolve="show")
+        assert answer.status_code == 200
+        assert chosen(row(answer)) == "skipped"
+
+
 def test_save_mine_over_it(agent: FlaskClient, anna: Session, stuck: dict[str, str]) -> None:
     response = save_live(agent, **stuck, resolve="mine")
     assert response.status_code == 200

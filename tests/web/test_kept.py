@@ -214,3 +214,16 @@ def test_a_page_on_which_something_is_typed_is_not_left(manager: FlaskClient, un
     assert answer.status_code == 401
     assert (answer.headers["HX-Retarget"], answer.headers["HX-Push-Url"]) == ("#notices", "false")
     assert f'href="/sign-in?next=/people/{ANNA}" target="_blank"' in answer.text
+
+
+def test_while_the_database_is_away_an_old_page_can_be_sent_again_too(
+    manager: FlaskClient, away: Flask, session: Session
+) -> None:
+    form = draft(manager) | {"csrf_token": "old"}
+    browser = away.test_client()
+    cookie = manager.get_cookie("staff_session")
+    assert cookie is not None
+    browser.set_cookie("staff_session", cookie.value)
+    answer = browser.post(DRAFT, data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert typed(answer.text) == {"Description": LONG, "Weight": "35"}

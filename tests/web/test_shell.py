@@ -184,8 +184,12 @@ def test_nul_bytes_in_a_multipart_form_are_400(client: FlaskClient) -> None:
 @pytest.mark.parametrize("kind", [FORM, "multipart/form-data", "application/json", "text/plain"])
 @pytest.mark.parametrize("path", ["/sign-in", "/nowhere", "/api/nowhere"])
 def test_a_body_of_ten_megabytes_is_413(client: FlaskClient, path: str, kind: str) -> None:
-    response = client.post(path, data=b"x" * 10_000_000, content_type=kind)
-    assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    # as a browser says where the form is from, and as others don't
+    for headers in {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, {}:
+        response = client.post(path, data=b"x" * 10_000_000, content_type=kind, headers=headers)
+        assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        assert response.headers["X-Request-ID"]
+        assert "Content-Security-Policy" in response.headers
 
 
 def test_a_body_that_is_no_form_is_415(client: FlaskClient) -> None:
@@ -237,6 +241,37 @@ def test_what_takes_too_long_is_not_told_as_an_unreachable_database(
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert "This took too long" in told
     assert "Nothing was saved: try it again." in told
+
+
+@pytest.mark.parametrize(("method", "said"), [("GET", "Nothing was saved"), ("POST", "look before you send it again")])
+def test_a_connection_that_was_lost_in_the_middle_may_have_saved_it(
+    app: Flask, client: FlaskClient, method: str, said: str
+) -> None:
+    def cut(name: str) -> None:
+        with transaction() as session:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"), {"name": name})
+
+    app.config["WTF_CSRF_ENABLED"] = False
+    app.view_functions["fail"] = access.public("for tests")(cut)
+    response = client.open("/raise/cut", method=method)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert said in response.get_data(as_text=True)
+
+
+def test_what_is_logged_of_a_fault_holds_no_values(
+    app: Flask, client: FlaskClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(name: str) -> None:
+        with transaction() as session:
+            session.execute(
+                text("SELECT no_such_column WHERE :email <> :name"), {"email": "anna@example.com", "name": name}
+            )
+
+    app.view_functions["fail"] = access.public("for tests")(broken)
+    assert client.get("/raise/secret").status_code == 500
+    logged = capfd.readouterr().err
+    assert "no_such_column" in logged
+    assert "anna@example.com" not in logged
 
 
 def test_it_works_again_as_soon_as_the_database_is_back(dead: Flask, app: Flask) -> None:
