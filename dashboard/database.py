@@ -44,8 +44,8 @@ class Database:
     `on_commit` is told what each transaction did, once it is committed.
     """
 
-    def __init__(self, settings: Settings, *, application_name: str = "onboarding-dashboard") -> None:
-        self.engine = _engine(settings, application_name)
+    def __init__(self, settings: Settings) -> None:
+        self.engine = _engine(settings)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._alone = self.engine.execution_options(**EACH_ALONE)
         self.most_connections = settings.pool_size + MAX_OVERFLOW
@@ -137,7 +137,7 @@ def why_unusable(error: Exception) -> str | None:
     return None
 
 
-def _engine(settings: Settings, application_name: str) -> Engine:
+def _engine(settings: Settings) -> Engine:
     options = {
         "statement_timeout": settings.statement_timeout_ms,
         "lock_timeout": settings.lock_timeout_ms,
@@ -155,7 +155,7 @@ def _engine(settings: Settings, application_name: str) -> Engine:
         # so that a lone statement is one message to the server: see _begin
         isolation_level="AUTOCOMMIT",
         connect_args={
-            "application_name": application_name,
+            "application_name": "onboarding-dashboard",
             "connect_timeout": 5,
             "options": " ".join([*given_options(settings.database_url), *(f"-c {k}={v}" for k, v in options.items())]),
             # executions until a statement is prepared; the database's connection may be another one each time

@@ -17,8 +17,9 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import paging, people
+from dashboard.onboarding import paging
 from dashboard.onboarding.activity_filter import ACTIONS, CHANGED, PEOPLE, SYSTEM, SYSTEM_ACTORS, Filter
+from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who, who
@@ -215,7 +216,7 @@ def _people(session: Session, user_ids: set[str]) -> dict[str, str]:
         return {}
     u = models.User
     found = session.execute(select(u.user_id, u.name, u.email).where(u.user_id.in_(user_ids)))
-    return {user_id: people.called(name, email, user_id) for user_id, name, email in found}
+    return {user_id: called(name, email, user_id) for user_id, name, email in found}
 
 
 def stream(session: Session, asked: Filter) -> Iterator[Entry]:

@@ -16,6 +16,11 @@ class Actor:
     source: Source = "web"
 
 
+def called(name: str, email: str, user_id: str) -> str:
+    """What to call a person: the name, else the email, else the id."""
+    return name or email or user_id
+
+
 TOKEN_HOLDS = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"  # noqa: S105 - a condition
 """The condition under which an API token is good for anything. A statement that has it in itself needs no look-up before."""
 

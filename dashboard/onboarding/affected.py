@@ -14,11 +14,11 @@ from sqlalchemy import ARRAY, BigInteger, Integer, Row, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import paging, standings
+from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import HELD, KEYS, Counted, Move, recorded_in
 from dashboard.onboarding.paging import BY_NAME
-from dashboard.onboarding.people import called
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)

@@ -14,14 +14,13 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import finding, many, steps
-from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
-from dashboard.onboarding.people import called
-from dashboard.onboarding.progress import POINTS, RECORDED, check_status
+from dashboard.onboarding.progress import RECORDED, SUM_OF_POINTS, check_status
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
 MOST = 10_000
@@ -164,7 +163,7 @@ def get(session: Session, bulk_id: int) -> BulkChange:
 EFFECT = text(f"""
 SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reach,
        count(*) FILTER (WHERE points = whole AND points + part < whole) AS fall
-  FROM (SELECT coalesce((SELECT {POINTS} FROM {RECORDED}), 0) AS points,
+  FROM (SELECT coalesce((SELECT {SUM_OF_POINTS} FROM {RECORDED}), 0) AS points,
                (SELECT sum(weight) FROM steps) AS whole,
                (SELECT weight FROM steps WHERE step_id = :step_id)
                * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part

@@ -21,7 +21,7 @@ from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.progress import FINISHED, PERCENT, REOPENED_AT
-from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS
+from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 ACTIVE_AT = "coalesce(u.last_activity_at, u.created_at)"
 
@@ -75,7 +75,7 @@ def _has(status: Status) -> str:
 
 
 STANDINGS = standings.EACH + " SELECT u.standing, {percent} AS percent FROM found u {where}"
-BY_PERCENT = f"(SELECT u.*, {PERCENT_OF_POINTS} AS percent FROM {{source}} u {POINTS})"
+BY_PERCENT = f"(SELECT u.*, {PERCENT_OF_POINTS} AS percent FROM {{source}} u {POINTS_OF_ARRAYS})"
 SAMPLE = """(SELECT * FROM onboarding_users TABLESAMPLE SYSTEM (
     (SELECT least(100, 100 * 5000 / greatest(reltuples, 1)) FROM pg_class WHERE oid = 'onboarding_users'::regclass)))"""
 BETWEEN = "u.percent BETWEEN :least AND :most"

@@ -25,9 +25,6 @@ from dashboard.onboarding.steps import check_key
 
 EVERYTHING = 1_000_000
 
-KEPT = ("user_step_events", "write_conflicts", "audit_log")
-"""The tables whose rows stay, without anything that tells whose they were."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:

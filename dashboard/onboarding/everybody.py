@@ -80,7 +80,7 @@ OF_POINTS = tuple(name for name in OF_PEOPLE if name not in OF_STEP)
 BY_POINTS = f"""
 SELECT NULL AS step_id, NULL AS status, {{of_step}}, {{of_points}},
        done.points + skipped.points AS points, max((SELECT sum(weight) FROM steps)) AS total
-  FROM {{source}} u {standings.POINTS}
+  FROM {{source}} u {standings.POINTS_OF_ARRAYS}
  GROUP BY done.points + skipped.points
 """
 BY_STEP = f"""

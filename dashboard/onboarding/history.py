@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.carryover import Kind, Policy, Release, Status, reset_by, status_at
 
 
@@ -303,8 +303,8 @@ def who(session: Session, keys: Iterable[str]) -> dict[str, Who]:
             names[f"staff:{email}"] = Who(name, role)
     if people:
         u = models.User
-        for user_id, name in session.execute(select(u.user_id, u.name).where(u.user_id.in_(people))):
-            names[f"user:{user_id}"] = Who(name or user_id)
+        for user_id, name, email in session.execute(select(u.user_id, u.name, u.email).where(u.user_id.in_(people))):
+            names[f"user:{user_id}"] = Who(called(name, email, user_id))
     return names
 
 

@@ -132,7 +132,7 @@ def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[l
     """Everybody, in groups, and the weight of all live steps but this one.
 
     `reopened_before`: when finished was reopened last, before the release of the step that is being counted. Ask for
-    the rules after the census, never before: then they know every release that a row can name.
+    the rules after the census, unless the step is locked: then they know every release of it that a row can name.
     """
     how = standings.counting(session, OF_PEOPLE)
     statement = text(CENSUS.format(begins=how.begins, source=how.source, columns=how.columns()))

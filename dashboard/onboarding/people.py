@@ -11,16 +11,11 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import tally
-from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
 from dashboard.onboarding.progress import FINISHED, PERCENT, Saved, save
 from dashboard.onboarding.steps import check_key, text_problem
-
-
-def called(name: str, email: str, user_id: str) -> str:
-    """What to call somebody: the name, else the email, else the id."""
-    return name or email or user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +125,8 @@ def save_of_anybody(
     """
     before = session.begin_nested()
     if not ensure(session, actor, user_id):
-        before.commit()
+        # nothing was done since
+        before.rollback()
         return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
     try:
         with tally.forgotten(session, on=Conflict):

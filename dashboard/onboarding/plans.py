@@ -65,16 +65,16 @@ def drift(planned: Planned, report: Impact) -> list[Drift]:
     ]
 
 
-HELD = {"reset": "Reset", "restored": "Given back"}
+HELD_TO = {"reset": "Reset", "restored": "Given back"}
 """The members of a receipt that may drift by the plan's tolerance only, as people read them."""
 
 
 def check_drift(drifts: Iterable[Drift], tolerance: int) -> None:
     """Raises StalePlan when more than `tolerance` people moved in what a plan is held to."""
     reasons = [
-        f"{HELD[one.member]}: {one.predicted:,} people when you previewed, {one.actual:,} now."
+        f"{HELD_TO[one.member]}: {one.predicted:,} people when you previewed, {one.actual:,} now."
         for one in drifts
-        if one.member in HELD and abs(one.difference) > tolerance
+        if one.member in HELD_TO and abs(one.difference) > tolerance
     ]
     if reasons:
         raise StalePlan(reasons)

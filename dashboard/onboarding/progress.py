@@ -107,13 +107,13 @@ class Version:
 
 # The weight that counts for the person `u` (docs/model.md, rule 7): a sum over the releases `r` under which something is
 # recorded.
-POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
+SUM_OF_POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
 RECORDED = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
 
 # The same out of the weight of all live steps, rounded down. It stands for itself or, after LATERAL, for a row; a node of a
 # cluster works it out for its own people.
 PERCENT = f"""
-    (SELECT coalesce(100 * {POINTS} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int FROM {RECORDED})
+    (SELECT coalesce(100 * {SUM_OF_POINTS} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int FROM {RECORDED})
 """
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).

@@ -24,7 +24,7 @@ PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 # What each of two arrays of `u` is worth today, in points. PostgreSQL keeps what a content is worth for the length of a
 # query (Memoize), which it would not do for a subquery in an expression.
-POINTS = "".join(
+POINTS_OF_ARRAYS = "".join(
     f"""
  CROSS JOIN LATERAL (SELECT coalesce(sum(r.{status}_points), 0)::int AS points
                        FROM step_releases r WHERE r.id = ANY(u.{status}_releases)) {status}"""
@@ -47,14 +47,14 @@ SELECT CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_dist
 """)
 
 
-def expected(session: Session) -> float:
+def how_many(session: Session) -> float:
     """How many standings there are, as the planner expects; 0 where it knows nothing of them yet."""
     return session.scalar(EXPECTED) or 0
 
 
 def are_few(session: Session) -> bool:
     """Whether a list may go through all standings."""
-    return expected(session) <= FEW_TO_LIST
+    return how_many(session) <= FEW_TO_LIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +95,4 @@ class Counting:
 
 def counting(session: Session, of_people: Mapping[str, str], least: Mapping[str, str] | None = None) -> Counting:
     """How to count everybody."""
-    return Counting(expected(session) <= FEW_TO_COUNT, of_people, least or {})
+    return Counting(how_many(session) <= FEW_TO_COUNT, of_people, least or {})

@@ -128,7 +128,7 @@ def test_everybody_is_called_by_a_name(session: Session) -> None:
         MAYA.key: Who("Maya", "manager"),
         SAM.key: Who("sam@example.com"),
         "user:anna": Who("Anna"),
-        "user:ben": Who(BEN),
+        "user:ben": Who("ben@example.com"),
         "user:cleo": Who(CLEO),
         "token:host": Who("host", "API"),
         "system:import": Who("import", "system"),

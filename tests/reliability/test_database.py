@@ -126,14 +126,14 @@ def test_of_the_refusals_only_a_conflict_is_of_record() -> None:
 
 def test_every_connection_has_the_time_outs_of_the_settings(settings: Settings) -> None:
     limits = replace(settings, statement_timeout_ms=1234, lock_timeout_ms=567, idle_transaction_timeout_ms=8901)
-    database = Database(limits, application_name="a-test")
+    database = Database(limits)
     with database.transaction() as session:
         shown = [
             session.scalar(text(f"SHOW {name}"))
             for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
         ]
     database.dispose()
-    assert shown == ["1234ms", "567ms", "8901ms", "a-test"]
+    assert shown == ["1234ms", "567ms", "8901ms", "onboarding-dashboard"]
 
 
 @pytest.mark.parametrize("are_wanted", [True, False])
