@@ -123,7 +123,7 @@ def page(
         return AffectedPage([], 0, None, None)
     rows, previous, following = paging.page(
         session,
-        f"SELECT u.* FROM onboarding_users u {chosen.source}",
+        f"onboarding_users u {chosen.source}",
         chosen.where,
         chosen.values,
         BY_NAME,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -31,6 +31,12 @@ class Order:
     descending: bool = False
 
     @property
+    def unwalked(self) -> Order:
+        """The same order, which no index has: for all who match to be looked up, and then sorted."""
+        nothing = "interval '0'" if self.is_of_time else "''"
+        return replace(self, by=f"({self.by} {'+' if self.is_of_time else '||'} {nothing})")
+
+    @property
     def is_of_time(self) -> bool:
         """Whether people are ordered by a moment."""
         return self.start.endswith("::timestamptz")
@@ -51,7 +57,7 @@ class Beyond(Exception):
 
 def page(
     session: Session,
-    select: str,
+    source: str,
     where: Sequence[str],
     values: Mapping[str, Any],
     order: Order,
@@ -61,9 +67,9 @@ def page(
     details: str = "SELECT u.* FROM page u",
     within: int | None = None,
 ) -> Rows:
-    """One page of `select` from onboarding_users `u`, with the cursors of the previous and the next page.
+    """One page of the people `u` of `source`, with the cursors of the previous and the next page.
 
-    `details` says more of the people of the page only. `types` are bind parameters with their types, where PostgreSQL
+    `source` is what goes after FROM; `details` says more of the people of the page only. `types` are bind parameters with their types, where PostgreSQL
     can't tell. `within`: only so many people are looked at, in their order. Raises Invalid for a broken cursor, and
     Beyond: those were not enough to fill the page.
     """
@@ -77,14 +83,16 @@ def page(
             raise broken()
         starting.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
         bound |= {"start": start[0], "start_id": start[1]}
-    ordered = f"ORDER BY {order.by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
-    if within is None:
-        matching = f"{select} {filtered([*starting, *where])}"
-    else:
-        matching = f"SELECT u.* FROM ({select} {filtered(starting)} {ordered} LIMIT :within) u {filtered(where)}"
-    statement = text(f"WITH page AS MATERIALIZED ({matching} {ordered} LIMIT :limit) {details} {ordered}").bindparams(
-        *types
-    )
+
+    def ordered(by: str = order.by) -> str:
+        return f"ORDER BY {by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
+
+    matching = f"SELECT u.* FROM {source} {filtered([*starting, *where])} {ordered()}"
+    if within is not None:
+        # what they are ordered by goes along, so that nobody sorts them again
+        walked = f"SELECT u.*, {order.by} AS place FROM {source} {filtered(starting)} {ordered()} LIMIT :within"
+        matching = f"SELECT u.* FROM ({walked}) u {filtered(where)} {ordered('u.place')}"
+    statement = text(f"WITH page AS MATERIALIZED ({matching} LIMIT :limit) {details} {ordered()}").bindparams(*types)
     found = list(session.execute(statement, bound))
     if within is not None and len(found) <= limit:
         raise Beyond

@@ -16,13 +16,25 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import by_progress, choosing, erasure, filters, finding, paging, people, progress, releases
+from dashboard.onboarding import (
+    by_progress,
+    choosing,
+    erasure,
+    filters,
+    finding,
+    paging,
+    people,
+    progress,
+    releases,
+    standings,
+)
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import SORTS, STATUSES, Filter
 from dashboard.onboarding.finding import Found, Page
 from dashboard.onboarding.people import Person
 from tests import factories
+from tests.engine.conftest import ONE_SERVER
 from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step
 
 
@@ -422,6 +434,20 @@ def test_a_page_by_progress_goes_on_where_it_was_though_its_last_person_is_gone(
     session.execute(text("DELETE FROM onboarding_users WHERE user_id = :gone"), {"gone": everybody[9]})
     following = finding.page(session, wanted, cursor=first.next, limit=10)
     assert [one.person.user_id for one in following.people] == everybody[10:20]
+
+
+@pytest.mark.parametrize("sort", ["name", "active", "inactive", "newest", "oldest"])
+@pytest.mark.parametrize("status", ["done", "skipped", "in_progress", "todo"])
+@ONE_SERVER
+def test_pages_of_a_status_are_the_same_whether_enough_are_met_soon_or_not(
+    session: Session, crowd: dict[str, Person], monkeypatch: pytest.MonkeyPatch, sort: Any, status: Any
+) -> None:
+    wanted = Filter(step_id=STEP, status=status, sort=sort)
+    by_standing = all_pages(session, wanted)
+    monkeypatch.setattr(standings, "FEW_TO_LIST", -1)
+    assert all_pages(session, wanted) == by_standing
+    monkeypatch.setattr(finding, "LOOKED_AT", 4)
+    assert all_pages(session, wanted) == by_standing
 
 
 def test_nobody_is_passed_over_when_a_page_ended_with_the_last_of_a_percent_who_moved_on(session: Session) -> None:
