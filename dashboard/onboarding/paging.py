@@ -69,9 +69,9 @@ def page(
 ) -> Rows:
     """One page of the people `u` of `source`, with the cursors of the previous and the next page.
 
-    `source` is what goes after FROM; `details` says more of the people of the page only. `types` are bind parameters with their types, where PostgreSQL
-    can't tell. `within`: only so many people are looked at, in their order. Raises Invalid for a broken cursor, and
-    Beyond: those were not enough to fill the page.
+    `source` is what goes after FROM; `details` says more of the people of the page only. `types` are bind parameters
+    with their types, where PostgreSQL can't tell. `within`: only so many people are looked at, in their order. Raises
+    Invalid for a broken cursor, and Beyond: those were not enough to fill the page.
     """
     direction, start = read_cursor(order.name, cursor)
     bound = dict(values, limit=limit + 1, within=within)
