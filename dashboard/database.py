@@ -18,7 +18,7 @@ from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
-from dashboard.onboarding.straight import EACH_ALONE, failure, is_each_alone
+from dashboard.onboarding.straight import EACH_ALONE, failure, is_cut, is_each_alone
 from dashboard.onboarding.straight import Alone as Alone  # this one, too
 from dashboard.onboarding.tally import Tally, take
 from dashboard.schema import head_revision
@@ -176,7 +176,8 @@ def _begin(connection: Connection) -> None:
         cast(psycopg.Connection, pooled.driver_connection).execute("BEGIN")
     except psycopg.Error as error:
         # SQLAlchemy lets what an event raises through as it is
-        raise failure(error, "BEGIN", {}, connection.engine, pooled, connection.invalidate) from error
+        is_gone = is_cut(error, connection.engine, pooled, connection.invalidate)
+        raise failure(error, "BEGIN", {}, connection.engine, is_gone=is_gone) from error
 
 
 def _replace_dead_connections(engine: Engine) -> None:

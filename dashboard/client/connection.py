@@ -42,6 +42,9 @@ class Connection:
     def __init__(self, base_url: str, token: str, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
         if httpx.URL(base_url).scheme not in ("http", "https"):
             raise ValueError("base_url must begin with http:// or https://")
+        # refused here, for the error that httpx raises for a header would show all of it
+        if not token or any(not "!" <= one <= "~" for one in token):
+            raise ValueError("token must be the secret alone: not empty, no spaces, no line end")
         self.timeout_s = timeout_s
         self.http = httpx.Client(
             base_url=base_url,

@@ -29,7 +29,12 @@ class Alone:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.pooled = engine, engine.raw_connection()
+        self.engine = engine
+        try:
+            self.pooled = engine.raw_connection()
+        except psycopg.Error as error:
+            # SQLAlchemy lets it through as it is
+            raise failure(error, None, {}, engine) from error
         self.info: dict[Any, Any] = {}
 
     def __enter__(self) -> Alone:
@@ -72,23 +77,26 @@ class Straight:
         try:
             return driver.execute(self.sql, values).fetchall()
         except psycopg.Error as error:
-            raise failure(error, self.sql, values, engine, pooled, invalidate) from error
+            is_gone = is_cut(error, engine, pooled, invalidate)
+            raise failure(error, self.sql, values, engine, is_gone=is_gone) from error
 
 
-def failure(
-    error: psycopg.Error,
-    sql: str,
-    values: Mapping[str, Any],
-    engine: Engine,
-    pooled: PoolProxiedConnection,
-    invalidate: Callable[[BaseException], None],
-) -> BaseException:
-    """SQLAlchemy's error for one of psycopg's; a connection that is gone is not given back to the pool."""
+def is_cut(
+    error: psycopg.Error, engine: Engine, pooled: PoolProxiedConnection, invalidate: Callable[[BaseException], None]
+) -> bool:
+    """Whether it means that the connection is gone, which is then not given back to the pool."""
     is_gone = engine.dialect.is_disconnect(cast("Any", error), pooled.dbapi_connection, None)
     if is_gone:
         invalidate(error)
+    return is_gone
+
+
+def failure(
+    error: psycopg.Error, sql: str | None, values: Mapping[str, Any], engine: Engine, *, is_gone: bool = False
+) -> BaseException:
+    """SQLAlchemy's error for one of psycopg's."""
     return DBAPIError.instance(
-        sql,
+        cast("str", sql),
         dict(values),
         error,
         psycopg.Error,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import create_app
 from dashboard.api.openapi import ADDRESS
+from dashboard.database import Database
 from dashboard.onboarding import progress
 from tests.api.conftest import Caller
 from tests.api.test_ladder import ENDPOINTS, Endpoint, every_endpoint
@@ -69,6 +70,18 @@ def test_without_a_database_it_is_503_and_to_be_tried_again(endpoint: Endpoint, 
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
     assert "psycopg" not in answer.text
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+def test_when_the_database_goes_away_a_token_that_was_seen_is_told_so_too(
+    endpoint: Endpoint, app: Flask, api: Caller, world: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api("GET", ONE).status_code == 200
+    away = Database(settings_for("postgresql+psycopg://nobody@127.0.0.1:1/none", tmp_path))
+    monkeypatch.setitem(app.extensions, "database", away)
+    answer = api(endpoint.method, endpoint.path, endpoint.body)
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_the_process_is_healthy_without_a_database(tmp_path: Path) -> None:

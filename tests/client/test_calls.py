@@ -453,3 +453,10 @@ def test_an_answer_that_comes_drop_by_drop_is_given_up_after_the_time_of_one_req
     ):
         client.step(ANNA, STEP)
     assert len(sent) < 100
+
+
+@pytest.mark.parametrize("token", ["", "obd_secret\n", " obd_secret", "obd secret", "obd_sécret", "obd_secret\0"])
+def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(ValueError, match="token must be the secret alone") as refused:
+        Client(BASE, token)
+    assert "obd" not in str(refused.value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.models import User
 from dashboard.onboarding.straight import Straight
@@ -97,3 +100,12 @@ def test_a_transaction_that_cannot_begin_is_told_as_every_fault_is(database: Dat
     for _ in range(3):
         with database.transaction() as session:
             assert PID.rows(session, {}) != [(pids[0],)]
+
+
+@pytest.mark.parametrize("kind", ["transaction", "statements", "alone"])
+def test_a_server_that_is_away_is_told_alike_by_each(settings: Settings, kind: str) -> None:
+    away = Database(replace(settings, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none"))
+    with pytest.raises(OperationalError) as told, getattr(away, kind)() as asked:
+        PID.rows(asked, {})
+    assert not told.value.connection_invalidated
+    away.dispose()
