@@ -76,6 +76,7 @@ def test_without_a_database_it_is_503_and_to_be_tried_again(endpoint: Endpoint, 
 def test_when_the_database_goes_away_a_token_that_was_seen_is_told_so_too(
     endpoint: Endpoint, app: Flask, api: Caller, world: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(app.extensions, "rate_limits", {False: None, True: None})
     assert api("GET", ONE).status_code == 200
     away = Database(settings_for("postgresql+psycopg://nobody@127.0.0.1:1/none", tmp_path))
     monkeypatch.setitem(app.extensions, "database", away)
