@@ -129,10 +129,17 @@ def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnVa
     return redirect(_address(user_id), 303)
 
 
+def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
+    """What was chosen and typed in the other rows, which came with the form; htmx has it on the page still."""
+    if wants_partial():
+        return NOTHING
+    return saving.kept(user_id, {one: row for one, row in saving.rows_of(request.form).items() if one != step_id})
+
+
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
     """The row as it is now with what belongs to it; without htmx the whole page, what other rows hold still in them."""
-    kept = {} if wants_partial() else saving.kept(user_id, saving.rows_of(request.form))
-    record = person_page.load(user_id, happened=kept | {happened.step_id: happened})
+    kept = _kept(user_id, happened.step_id)
+    record = person_page.load(user_id, happened={**kept, happened.step_id: happened})
     answered = record.row(happened.step_id)
     status = 410 if answered.step.version is None else status
     if not wants_partial():
@@ -142,13 +149,14 @@ def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValu
 
 
 def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
-    """The same where the page is free to be loaded anew: without htmx by a redirect."""
-    if wants_partial():
-        return _answer(user_id, happened, status)
-    if happened.is_saved:
+    """The same where the row is done with: without htmx by a redirect, which would lose what other rows still hold."""
+    if happened.is_saved and not wants_partial():
         with transaction() as database:
             title = progress.step_of(database, user_id, happened.step_id).title
         flash(f"Saved. {title} is now {status_label(happened.attempt.status)}.")
+    if wants_partial() or _kept(user_id, happened.step_id):
+        return _answer(user_id, happened, status)
+    if happened.is_saved:
         _remember(user_id, [happened])
     return redirect(_address(user_id, happened.step_id), 303)
 

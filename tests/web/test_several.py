@@ -138,12 +138,39 @@ def test_without_htmx_it_leads_back_to_the_steps_with_a_notice_and_each_undo(
     assert statuses(anna) == ["done", "todo", "skipped", "todo"]
 
 
-def test_without_htmx_the_button_of_one_row_saves_that_row_alone(
+def test_without_htmx_the_button_of_one_row_saves_that_row_alone_and_keeps_what_the_others_hold(
     agent: FlaskClient, anna: Session, opened: Data
 ) -> None:
-    response = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened))
-    assert response.location == f"/people/anna#step-row-{THIRD}"
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened, **{f"comment.{OTHER}": "By phone."}))
+    assert page.status_code == 200
+    assert said(page) == "Saved. Import contacts is now Skipped."
+    assert f"undoing-{THIRD}" in row(page, THIRD)
+    again = fields(page)
+    assert [again[f"status.{step_id}"] for step_id in (STEP, OTHER, THIRD)] == ["done", "todo", "skipped"]
+    assert again[f"comment.{OTHER}"] == "By phone."
     assert statuses(anna) == ["todo", "todo", "skipped", "todo"]
+    assert save_all(agent, again).status_code == 303
+    assert statuses(anna) == ["done", "todo", "skipped", "todo"]
+    assert "undoing" not in row(agent.get("/people/anna"), THIRD), "of what was saved last"
+
+
+def test_without_htmx_a_row_that_is_saved_with_no_other_touched_leads_back_to_it(
+    agent: FlaskClient, anna: Session, opened: Data
+) -> None:
+    response = agent.post(f"/people/anna/steps/{THIRD}", data=opened | {f"status.{THIRD}": "done"})
+    assert (response.status_code, response.location) == (303, f"/people/anna#step-row-{THIRD}")
+    assert statuses(anna) == ["todo", "todo", "done", "todo"]
+
+
+def test_without_htmx_a_choice_in_another_row_that_moved_meanwhile_is_told_beside_what_was_saved(
+    agent: FlaskClient, anna: Session, opened: Data
+) -> None:
+    a_save(anna, "in_progress", actor=SAM)
+    anna.commit()
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened))
+    assert page.status_code == 200
+    assert "Save mine over it" in row(page, STEP)
+    assert "Saved" in row(page, THIRD)
 
 
 def test_without_htmx_a_conflict_in_one_row_keeps_what_was_chosen_in_the_others(
