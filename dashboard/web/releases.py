@@ -241,7 +241,7 @@ def _dry_run(session: Session, deed: Deed, step: Step, choice: Choice) -> Outcom
 def _crowd(session: Session, deed: Deed, step: Step, outcome: Outcome, choice: Choice) -> crowd.Crowd:
     """The people that the address asks for, from the same dry run as the report. Raises Invalid: an unknown tab."""
     path = url_for(f"releases.{deed.path}", step_id=step.step_id)
-    query = choice.as_query() if outcome.release.kind == "migrate" else {}
+    query = choice.as_query() if deed.of_draft else {}
     cursor = request.args.get("cursor") or None
     return crowd.read(session, outcome, path, query, forms.which_from(request.values), cursor)
 
