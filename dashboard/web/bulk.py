@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
@@ -17,11 +17,12 @@ from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import Who
 from dashboard.staff import standing
 from dashboard.staff.permissions import Permission
-from dashboard.web import finding
+from dashboard.web import errors, finding
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.finding import Asked
+from dashboard.web.formats import number, plural
 from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
@@ -143,15 +144,28 @@ def carry_on(bulk_id: int) -> ResponseReturnValue:
     try:
         with transaction() as session:
             bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
-        while not bulk.finished_at and not wants_partial():
-            with transaction() as session:
-                standing.must_still(session, current_actor(), Permission.EDIT_PEOPLE)
-                bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
+        if not wants_partial():
+            _carry_out_the_rest(bulk)
     except Withdrawn:
         return render("bulk/show.html", "bulk/_bulk_change.html", status=410, shown=_load(bulk_id, withdrawn=True))
     if wants_partial():
         return render("bulk/show.html", "bulk/_bulk_change.html", shown=_load(bulk_id))
     return redirect(url_for("bulk.show", bulk_id=bulk_id), 303)
+
+
+def _carry_out_the_rest(bulk: BulkChange) -> None:
+    """All batches that are left. Where one fails, those before it stay: so that is told. Raises Withdrawn."""
+    try:
+        while not bulk.finished_at:
+            with transaction() as session:
+                standing.must_still(session, current_actor(), Permission.EDIT_PEOPLE)
+                bulk = bulk_changes.carry_on(session, current_actor(), bulk.id)
+    except Withdrawn:
+        raise
+    except Exception as error:
+        why = errors.told(error).title
+        done, everybody = bulk.people - bulk.waiting, plural(bulk.people, "person", "people")
+        flash(f"This stopped after {number(done)} of {everybody}. {why}. What was carried out stays.", "notice")
 
 
 @blueprint.post("/<int:bulk_id>/again")

@@ -218,6 +218,13 @@ def answer(fault: Fault, error: Exception) -> Response:
     return make_response(page, fault.status)
 
 
+def told(error: Exception) -> Fault:
+    """What the error would be answered with, for a door that has more to say: it is logged and written down as ever."""
+    current_app.handle_user_exception(error)
+    fault: Fault = g.fault
+    return fault
+
+
 def page_of(fault: Fault) -> str:
     """Inside the shell for people who are signed in; faults of the server stand alone and need nothing."""
     return "errors/plain.html" if fault.ours or g.get("account") is None else "errors/page.html"

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.database import Database
 from dashboard.onboarding import bulk_changes, releases
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk_changes import BulkChange
 from dashboard.staff.permissions import Role
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, people, status_of
 from tests.staff.signed_in import sign_in_as
@@ -127,6 +130,32 @@ def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
     assert f"member-{BEN}" in agent.get(f"{address}?outcome=changed").text
     every = unescape(re.findall(r'href="([^"]+)"[^>]*>All <', part(agent.get(address).text, "bulk-members"))[0])
     assert all(f"member-{one}" in agent.get(every).text for one in (ANNA, BEN, CLEO))
+
+
+def test_without_htmx_a_batch_that_fails_leads_to_how_far_it_is(
+    agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = prepare(agent, ANNA, BEN, CLEO).location
+    carry_on, turns = bulk_changes.carry_on, iter(range(9))
+
+    def fails_the_second_time(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
+        if next(turns) == 1:
+            session.execute(text("SET LOCAL statement_timeout = 1"))
+            session.execute(text("SELECT pg_sleep(1)"))
+        return carry_on(session, actor, bulk_id, 1)
+
+    monkeypatch.setattr(bulk_changes, "carry_on", fails_the_second_time)
+    stopped = send(agent, f"{address}/run", {})
+    assert (stopped.status_code, stopped.location) == (303, address)
+    page = agent.get(address).text
+    told = words(part(page, "flash").partition("</p>")[0])
+    assert told.endswith("This stopped after 1 of 3 people. This took too long. What was carried out stays.")
+    assert "1 of 3 people 33 % Go on" in words(part(page, "bulk-running").partition("</form>")[0])
+    assert send(agent, f"{address}/run", {}).location == address
+    assert [status_of(three, one) for one in (BEN, CLEO)] == ["done", "done"]
+    # where nothing was carried out before, the answer is the fault
+    turns = iter([1])
+    assert send(agent, f"{prepare(agent, BEN).location}/run", {}).status_code == 503
 
 
 def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
