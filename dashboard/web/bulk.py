@@ -147,9 +147,9 @@ def carry_on(bulk_id: int) -> ResponseReturnValue:
         if not wants_partial():
             _carry_out_the_rest(bulk)
     except Withdrawn:
-        return render("bulk/show.html", "bulk/_bulk_change.html", status=410, shown=_load(bulk_id, withdrawn=True))
+        return render("bulk/show.html", "bulk/answer.html", status=410, shown=_load(bulk_id, withdrawn=True))
     if wants_partial():
-        return render("bulk/show.html", "bulk/_bulk_change.html", shown=_load(bulk_id))
+        return render("bulk/show.html", "bulk/answer.html", shown=_load(bulk_id))
     return redirect(url_for("bulk.show", bulk_id=bulk_id), 303)
 
 

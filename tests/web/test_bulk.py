@@ -51,6 +51,11 @@ def figure(page: str, testid: str) -> str:
     return words(re.sub(r"^[^>]*>", "", part(page, testid)).partition("</dd>")[0])
 
 
+def said(answer: str) -> str:
+    """What htmx puts into the live region."""
+    return re.findall(r'<hx-partial hx-target="#said" hx-swap="innerHTML">(.*?)</hx-partial>', answer)[0]
+
+
 def token_of(client: FlaskClient) -> str:
     return re.findall(r'"X-CSRFToken": "([^"]+)"', client.get("/people").text)[0]
 
@@ -172,6 +177,18 @@ def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
     last = agent.post(f"{address}/run", headers=headers).text
     assert "bulk-running" not in last
     assert figure(last, "bulk-changed") == "Changed 2"
+    # in words beside it, outside of what is swapped
+    assert [said(page) for page in (first, last)] == ["2 of 3 people", "Done. 2 people changed, 0 moved meanwhile."]
+
+
+def test_only_the_answer_to_the_button_asks_for_the_focus(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, ANNA, BEN).location
+    answer = agent.post(f"{address}/run", headers=HTMX | {"X-CSRFToken": token_of(agent)})
+    assert "data-focus" in answer.text
+    for query in ("", "?outcome=changed", "?outcome=all&after=anna"):
+        page = agent.get(address + query).text
+        assert "data-focus" not in page
+        assert '<p class="sr" id="said" role="status"></p>' in page
 
 
 def test_those_who_moved_are_previewed_again_as_they_are_now(agent: FlaskClient, three: Session) -> None:
