@@ -206,7 +206,7 @@ def _preview_page(
         names = history.who(session, [draft.edited_by] if draft else [])
     return render(
         "releases/preview.html",
-        "releases/_people_affected.html" if _wants_people_alone() else "releases/_impact_report.html",
+        "releases/_people_affected.html" if _wants_people_alone() else "releases/updated.html",
         status=422 if people.broken else status,
         crowd=people,
         deed=deed.path,
