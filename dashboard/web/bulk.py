@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
-from dashboard.database import Session, transaction
+from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import bulk_changes, history, steps
 from dashboard.onboarding.bulk_changes import OUTCOMES, BulkChange, Effect, Member, Outcome
 from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
@@ -185,7 +185,7 @@ def people_csv(bulk_id: int) -> ResponseReturnValue:
 
 
 def _rows(bulk_id: int) -> Rows:
-    with transaction() as session:
+    with exporting() as session:
         bulk_changes.get(session, bulk_id)
         yield ("user_id", "name", "email", "previewed", "now", "outcome")
         after: str | None = ""

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import Session, transaction
+from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import affected, history, plans, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.affected import Which
@@ -300,7 +300,7 @@ def people_csv(step_id: str, deed: str) -> ResponseReturnValue:
 
 
 def _people(deed: Deed, step_id: str, which: Which) -> Rows:
-    with transaction() as session:
+    with exporting() as session:
         place = checklist.find(session, step_id)
         outcome = _dry_run(session, deed, place.step, _asked_for(deed, place))
         yield crowd.HEADER
