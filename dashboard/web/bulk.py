@@ -163,7 +163,7 @@ def _carry_out_the_rest(bulk: BulkChange) -> None:
     except Withdrawn:
         raise
     except Exception as error:
-        why = errors.told(error).title
+        why = errors.dealt_with(error).title
         done, everybody = bulk.people - bulk.waiting, plural(bulk.people, "person", "people")
         flash(f"This stopped after {number(done)} of {everybody}. {why}. What was carried out stays.", "notice")
 

@@ -227,7 +227,7 @@ def answer(fault: Fault, error: Exception) -> Response:
     return make_response(page, fault.status)
 
 
-def told(error: Exception) -> Fault:
+def dealt_with(error: Exception) -> Fault:
     """What the error would be answered with, for a door that has more to say: it is logged and written down as ever."""
     current_app.handle_user_exception(error)
     fault: Fault = g.fault
