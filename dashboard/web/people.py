@@ -112,7 +112,8 @@ def _with_focus(told: Sequence[Happened]) -> list[Happened]:
 
 
 def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnValue:
-    record = person_page.load(user_id, happened=happened)
+    kept = NOTHING if wants_partial() else saving.kept(user_id, saving.panels_of(request.form))
+    record = person_page.load(user_id, happened={**kept, **happened})
     answered = [row for row in record.rows if row.step.step_id in happened]
     refused = [row for row in answered if row.happened.problems and not row.panel]
     panels = [row for row in answered if row.panel]
@@ -122,7 +123,7 @@ def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnVa
     status = 409 if panels else 422 if refused else 200
     if wants_partial():
         return render("people/show.html", "people/answers.html", status=status, record=record, rows=answered, said=said)
-    if status != 200:
+    if status != 200 or kept:
         return _page(record, status, said=said)
     flash(said)
     _remember(user_id, happened.values())
@@ -133,7 +134,8 @@ def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
     """What was chosen and typed in the other rows, which came with the form; htmx has it on the page still."""
     if wants_partial():
         return NOTHING
-    return saving.kept(user_id, {one: row for one, row in saving.rows_of(request.form).items() if one != step_id})
+    rows = saving.rows_of(request.form) | saving.panels_of(request.form)
+    return saving.kept(user_id, {one: row for one, row in rows.items() if one != step_id})
 
 
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
