@@ -3,12 +3,13 @@
 import select
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from threading import BoundedSemaphore
 from typing import cast
 
 import psycopg
 from alembic.runtime.migration import MigrationContext
 from flask import current_app
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
@@ -31,11 +32,18 @@ PREPARE_AFTER = 5
 DATABASE_FAULTS = (OperationalError, InterfaceError, PoolTimeoutError)
 """The errors of a database that cannot be used at present."""
 
+EXPORT_IDLE_MS = 600_000
+"""How long an export may wait for its reader, whose network may be slow; longer than anything else may be idle (ms)."""
+
 GIVEN_UP = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 """Why PostgreSQL ends a statement that would have succeeded at another moment."""
 
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """For libpq: a server that went away without a word is noticed within a minute, and the socket says so (s; ms)."""
+
+
+class TooManyExports(Exception):
+    """As many exports are under way as may be: each has a connection and a thread for as long as its reader takes."""
 
 
 class Database:
@@ -49,6 +57,10 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._alone = self.engine.execution_options(**EACH_ALONE)
         self.most_connections = settings.pool_size + MAX_OVERFLOW
+        # most connections, and the half of the threads, stay for those who only look at pages
+        self.most_exports = max(2, min(self.most_connections // 3, settings.threads // 2))
+        self._exports = BoundedSemaphore(self.most_exports)
+        self._export_idle_ms = max(EXPORT_IDLE_MS, settings.idle_transaction_timeout_ms)
         self.on_commit: Callable[[Tally], None] = lambda _: None
 
     @contextmanager
@@ -67,6 +79,18 @@ class Database:
                     self.on_commit(take(session))
                     raise
             self.on_commit(take(session))
+
+    @contextmanager
+    def export(self) -> Iterator[Session]:
+        """A transaction that a file is read out of, as slowly as its reader takes it. Raises TooManyExports."""
+        if not self._exports.acquire(blocking=False):
+            raise TooManyExports
+        try:
+            with self.transaction() as session:
+                session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {self._export_idle_ms}"))
+                yield session
+        finally:
+            self._exports.release()
 
     @contextmanager
     def statements(self) -> Iterator[Session]:
@@ -97,6 +121,12 @@ def transaction() -> AbstractContextManager[Session]:
     """The transaction of a door: the running app's database."""
     database: Database = current_app.extensions["database"]
     return database.transaction()
+
+
+def exporting() -> AbstractContextManager[Session]:
+    """The transaction of a door that streams a file out of it: the running app's database."""
+    database: Database = current_app.extensions["database"]
+    return database.export()
 
 
 def statements() -> AbstractContextManager[Session]:

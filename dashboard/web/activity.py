@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import transaction
+from dashboard.database import exporting, transaction
 from dashboard.onboarding import activity, activity_filter
 from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import MEMBERS, PEOPLE, SYSTEM, WHAT, Choices
@@ -154,7 +154,7 @@ def as_csv() -> ResponseReturnValue:
 
 
 def _lines(typed: Mapping[str, str]) -> Rows:
-    with transaction() as session:
+    with exporting() as session:
         try:
             asked = activity_filter.read(session, typed, activity_filter.choices(session))
         except Invalid as invalid:

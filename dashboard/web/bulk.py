@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
-from dashboard.database import Session, transaction
+from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import bulk_changes, history, steps
 from dashboard.onboarding.bulk_changes import OUTCOMES, BulkChange, Effect, Member, Outcome
 from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
@@ -17,11 +17,12 @@ from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import Who
 from dashboard.staff import standing
 from dashboard.staff.permissions import Permission
-from dashboard.web import finding
+from dashboard.web import errors, finding
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.finding import Asked
+from dashboard.web.formats import number, plural
 from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
@@ -143,15 +144,28 @@ def carry_on(bulk_id: int) -> ResponseReturnValue:
     try:
         with transaction() as session:
             bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
-        while not bulk.finished_at and not wants_partial():
+        if not wants_partial():
+            _carry_out_the_rest(bulk)
+    except Withdrawn:
+        return render("bulk/show.html", "bulk/answer.html", status=410, shown=_load(bulk_id, withdrawn=True))
+    if wants_partial():
+        return render("bulk/show.html", "bulk/answer.html", shown=_load(bulk_id))
+    return redirect(url_for("bulk.show", bulk_id=bulk_id), 303)
+
+
+def _carry_out_the_rest(bulk: BulkChange) -> None:
+    """All batches that are left. Where one fails, those before it stay: so that is told. Raises Withdrawn."""
+    try:
+        while not bulk.finished_at:
             with transaction() as session:
                 standing.must_still(session, current_actor(), Permission.EDIT_PEOPLE)
-                bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
+                bulk = bulk_changes.carry_on(session, current_actor(), bulk.id)
     except Withdrawn:
-        return render("bulk/show.html", "bulk/_bulk_change.html", status=410, shown=_load(bulk_id, withdrawn=True))
-    if wants_partial():
-        return render("bulk/show.html", "bulk/_bulk_change.html", shown=_load(bulk_id))
-    return redirect(url_for("bulk.show", bulk_id=bulk_id), 303)
+        raise
+    except Exception as error:
+        why = errors.dealt_with(error).title
+        done, everybody = bulk.people - bulk.waiting, plural(bulk.people, "person", "people")
+        flash(f"This stopped after {number(done)} of {everybody}. {why}. What was carried out stays.", "notice")
 
 
 @blueprint.post("/<int:bulk_id>/again")
@@ -171,7 +185,7 @@ def people_csv(bulk_id: int) -> ResponseReturnValue:
 
 
 def _rows(bulk_id: int) -> Rows:
-    with transaction() as session:
+    with exporting() as session:
         bulk_changes.get(session, bulk_id)
         yield ("user_id", "name", "email", "previewed", "now", "outcome")
         after: str | None = ""

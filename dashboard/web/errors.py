@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, RequestRedirect
 
-from dashboard.database import took_too_long, was_cut
+from dashboard.database import TooManyExports, took_too_long, was_cut
 from dashboard.onboarding.errors import (
     BrokenInvariant,
     Conflict,
@@ -74,6 +74,7 @@ OLD_PAGE = Fault(
 )
 TOO_LONG = Fault(503, "This took too long", "The database was too busy for it. Nothing was saved: try it again.")
 CUT = Fault(503, "The database was lost in the middle", "It may have been saved or not: look before you send it again.")
+EXPORTS = Fault(429, "Others are exporting just now", "This server makes a few files at a time. Try again in a moment.")
 SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
 UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
 
@@ -83,6 +84,7 @@ def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: I
     app.before_request(to_one_slash)
     app.register_error_handler(HTTPException, on_http)
     app.register_error_handler(OnboardingError, on_onboarding)
+    app.register_error_handler(TooManyExports, on_many_exports)
     app.register_error_handler(Exception, on_fault)
     for error in unreachable:
         app.register_error_handler(error, on_unreachable)
@@ -152,6 +154,13 @@ def on_unreachable(error: Exception) -> ResponseReturnValue:
     return response
 
 
+def on_many_exports(error: TooManyExports) -> ResponseReturnValue:
+    """429 for a file more than there may be at once."""
+    response = answer(EXPORTS, error)
+    response.headers["Retry-After"] = "5"
+    return response
+
+
 def on_unstorable(error: Exception) -> ResponseReturnValue:
     """A value that slipped through the checks and that PostgreSQL refused."""
     log.warning("value refused by the database", path=request.path, error=str(error).splitlines()[0])
@@ -216,6 +225,13 @@ def answer(fault: Fault, error: Exception) -> Response:
     typed, again = kept.typed(), kept.fields() if fault.ours else []
     page = render_template(page_of(fault), fault=fault, request_id=request_id(), typed=typed, again=again)
     return make_response(page, fault.status)
+
+
+def dealt_with(error: Exception) -> Fault:
+    """What the error would be answered with, for a door that has more to say: it is logged and written down as ever."""
+    current_app.handle_user_exception(error)
+    fault: Fault = g.fault
+    return fault
 
 
 def page_of(fault: Fault) -> str:

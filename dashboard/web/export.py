@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from io import StringIO
+from itertools import chain, islice
 
+import structlog
 from flask import Response
+
+log = structlog.get_logger("dashboard.export")
 
 Row = Sequence[str | int]
 Rows = Generator[Row, None, None]
@@ -18,6 +22,7 @@ FORMULA = "=+@\uff1d\uff0b\uff20\uff0d-"
 # A spreadsheet that divides at semicolons or tabs begins cells inside of ours; quotes and spaces before one mean nothing.
 STARTS = re.compile(rf'(?:^|[;\t\r\n])[\s";]*+[{FORMULA}]?')
 CHUNK = 32_768
+BROKEN_OFF = "This file breaks off here, for the rest could not be read. Export it again."
 
 
 def cell(value: str | int) -> str | int:
@@ -39,23 +44,32 @@ def _defused(start: re.Match[str]) -> str:
 
 
 def csv_file(filename: str, rows: Rows) -> Response:
-    """The answer that streams `rows`. What the first row, the header, raises is raised here: it can still be a page."""
-    header = next(rows)
-    response = Response(_chunks(header, rows), mimetype="text/csv")
+    """The answer that streams `rows`, the header first. What comes before the second row is done, and raised, here.
+
+    By then the rows have been asked for: where they cannot be had, the answer can still be a page that says so.
+    """
+    begun = list(islice(rows, 2))
+    response = Response(_chunks(filename, chain(begun, rows)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     # also when nobody reads it to the end: the rows may hold a transaction open
     response.call_on_close(rows.close)
     return response
 
 
-def _chunks(header: Row, rows: Rows) -> Iterator[str]:
+def _chunks(filename: str, rows: Iterable[Row]) -> Iterator[str]:
     buffer = StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([cell(value) for value in row])
-        if buffer.tell() > CHUNK:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
+    try:
+        for row in rows:
+            writer.writerow([cell(value) for value in row])
+            if buffer.tell() > CHUNK:
+                yield buffer.getvalue()
+                buffer.seek(0)
+                buffer.truncate()
+    except Exception as error:
+        # half of a list that looks like all of it is worse than none; not every program tells that the rest is missing
+        log.error("export broke off", file=filename, exc_info=error)
+        writer.writerow([BROKEN_OFF])
+        yield buffer.getvalue()
+        raise
     yield buffer.getvalue()

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import Session, transaction
+from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import filters, finding, steps
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import Filter
@@ -220,7 +220,7 @@ def people_csv() -> ResponseReturnValue:
 
 
 def _rows(said: Mapping[str, str]) -> Rows:
-    with transaction() as session:
+    with exporting() as session:
         asked = ask(session, said)
         if asked.wanted is None:
             raise Invalid({"filters": " ".join(asked.sentences)})

@@ -27,11 +27,11 @@ blueprint.record_once(addresses.install)
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A row that moved: `told` says by whom or by what; `form` is the one on the page that has the row's fields."""
+    """A row that moved: `told` says by whom or by what; `stuck`: a panel stands in its place."""
 
     step: UserStep
     told: str
-    form: str
+    stuck: bool
 
 
 @blueprint.get("/people/<user_id:user_id>/moved")
@@ -89,7 +89,7 @@ def _moved(session: Session, user_id: str, behind: Mapping[str, int], stuck: Col
         Moved(
             step,
             _told(last.get(step.step_id), names),
-            f"ways-out-{step.step_id}" if step.step_id in stuck else "all-steps",
+            step.step_id in stuck,
         )
         for step in steps
     ]

@@ -49,16 +49,21 @@ def typed() -> list[tuple[str, str]]:
 
 
 def _field(name: str) -> str:
-    """The field as every form calls it: a merge has `mine_title`, the rows of a person `status.setup-payments`."""
-    return name.removeprefix("mine_").partition(".")[0]
+    """The field as every form calls it: the rows of a person have `status.setup-payments`."""
+    return _plain(name).partition(".")[0]
+
+
+def _plain(name: str) -> str:
+    """The name without whose it is: a merge has `mine_title`, a row's panel `yours.comment.setup-payments`."""
+    return name.removeprefix("mine_").removeprefix("yours.")
 
 
 def _label(name: str) -> str:
-    step_id = name.partition(".")[2]
+    step_id = _plain(name).partition(".")[2]
     return LABELS[_field(name)] + (f" of {step_id}" if step_id else "")
 
 
 def _stood_there(name: str, value: str) -> bool:
-    field, _, step_id = name.removeprefix("mine_").partition(".")
+    field, _, step_id = _plain(name).partition(".")
     before = request.form.get(f"seen.{step_id}" if field == "status" else f"base_{field}", "")
     return value.splitlines() == before.splitlines()

@@ -112,7 +112,8 @@ def _with_focus(told: Sequence[Happened]) -> list[Happened]:
 
 
 def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnValue:
-    record = person_page.load(user_id, happened=happened)
+    kept = NOTHING if wants_partial() else saving.kept(user_id, saving.panels_of(request.form))
+    record = person_page.load(user_id, happened={**kept, **happened})
     answered = [row for row in record.rows if row.step.step_id in happened]
     refused = [row for row in answered if row.happened.problems and not row.panel]
     panels = [row for row in answered if row.panel]
@@ -122,17 +123,25 @@ def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnVa
     status = 409 if panels else 422 if refused else 200
     if wants_partial():
         return render("people/show.html", "people/answers.html", status=status, record=record, rows=answered, said=said)
-    if status != 200:
+    if status != 200 or kept:
         return _page(record, status, said=said)
     flash(said)
     _remember(user_id, happened.values())
     return redirect(_address(user_id), 303)
 
 
+def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
+    """What was chosen and typed in the other rows, which came with the form; htmx has it on the page still."""
+    if wants_partial():
+        return NOTHING
+    rows = saving.rows_of(request.form) | saving.panels_of(request.form)
+    return saving.kept(user_id, {one: row for one, row in rows.items() if one != step_id})
+
+
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
     """The row as it is now with what belongs to it; without htmx the whole page, what other rows hold still in them."""
-    kept = {} if wants_partial() else saving.kept(user_id, saving.rows_of(request.form))
-    record = person_page.load(user_id, happened=kept | {happened.step_id: happened})
+    kept = _kept(user_id, happened.step_id)
+    record = person_page.load(user_id, happened={**kept, happened.step_id: happened})
     answered = record.row(happened.step_id)
     status = 410 if answered.step.version is None else status
     if not wants_partial():
@@ -142,13 +151,14 @@ def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValu
 
 
 def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
-    """The same where the page is free to be loaded anew: without htmx by a redirect."""
-    if wants_partial():
-        return _answer(user_id, happened, status)
-    if happened.is_saved:
+    """The same where the row is done with: without htmx by a redirect, which would lose what other rows still hold."""
+    if happened.is_saved and not wants_partial():
         with transaction() as database:
             title = progress.step_of(database, user_id, happened.step_id).title
         flash(f"Saved. {title} is now {status_label(happened.attempt.status)}.")
+    if wants_partial() or _kept(user_id, happened.step_id):
+        return _answer(user_id, happened, status)
+    if happened.is_saved:
         _remember(user_id, [happened])
     return redirect(_address(user_id, happened.step_id), 303)
 

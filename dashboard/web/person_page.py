@@ -21,6 +21,7 @@ from dashboard.web.told import Told, called, how_many_changes, receipt_address, 
 HISTORY_LIMIT = 20
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
 LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
+YOURS = "yours."
 UNKNOWN_STATUS = "The status must be one of To do, In progress, Done and Skipped."
 
 
@@ -43,10 +44,15 @@ class Attempt:
 
     @classmethod
     def read(cls, form: Mapping[str, str], step_id: str = "") -> Attempt:
-        """From a request's form, however broken it is; a form of many rows holds each under the id of its step."""
+        """From a request's form, however broken it is; a form of many rows holds each under the id of its step.
+
+        Beside a row's own fields it has those of its Undo, and it has those of a panel that stands in a row's place.
+        """
+        starts = ("undo.", "", YOURS) if "undoes" in form else ("", YOURS)
 
         def field(name: str) -> str:
-            return form.get(f"{name}.{step_id}", form.get(name, ""))
+            names = [*(f"{start}{name}.{step_id}" for start in starts), name]
+            return next((form[one] for one in names if one in form), "")
 
         row_version, number = field("row_version").strip(), field("attempt")
         return cls(

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import Session, transaction
+from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import affected, history, plans, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.affected import Which
@@ -206,7 +206,7 @@ def _preview_page(
         names = history.who(session, [draft.edited_by] if draft else [])
     return render(
         "releases/preview.html",
-        "releases/_people_affected.html" if _wants_people_alone() else "releases/_impact_report.html",
+        "releases/_people_affected.html" if _wants_people_alone() else "releases/updated.html",
         status=422 if people.broken else status,
         crowd=people,
         deed=deed.path,
@@ -241,7 +241,7 @@ def _dry_run(session: Session, deed: Deed, step: Step, choice: Choice) -> Outcom
 def _crowd(session: Session, deed: Deed, step: Step, outcome: Outcome, choice: Choice) -> crowd.Crowd:
     """The people that the address asks for, from the same dry run as the report. Raises Invalid: an unknown tab."""
     path = url_for(f"releases.{deed.path}", step_id=step.step_id)
-    query = choice.as_query() if outcome.release.kind == "migrate" else {}
+    query = choice.as_query() if deed.of_draft else {}
     cursor = request.args.get("cursor") or None
     return crowd.read(session, outcome, path, query, forms.which_from(request.values), cursor)
 
@@ -300,7 +300,7 @@ def people_csv(step_id: str, deed: str) -> ResponseReturnValue:
 
 
 def _people(deed: Deed, step_id: str, which: Which) -> Rows:
-    with transaction() as session:
+    with exporting() as session:
         place = checklist.find(session, step_id)
         outcome = _dry_run(session, deed, place.step, _asked_for(deed, place))
         yield crowd.HEADER

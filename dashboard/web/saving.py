@@ -11,15 +11,20 @@ from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
 from dashboard.onboarding.progress import Saved
 from dashboard.web.access import current_actor
-from dashboard.web.person_page import Attempt, Happened, Undo
+from dashboard.web.person_page import YOURS, Attempt, Happened, Undo
 
 STATUS = "status."
 
 
-def rows_of(form: Mapping[str, str]) -> dict[str, Attempt]:
+def rows_of(form: Mapping[str, str], start: str = STATUS) -> dict[str, Attempt]:
     """The rows of a form that holds all of them, by step."""
-    step_ids = [name.removeprefix(STATUS) for name in form if name.startswith(STATUS)]
+    step_ids = [name.removeprefix(start) for name in form if name.startswith(start)]
     return {step_id: Attempt.read(form, step_id) for step_id in step_ids}
+
+
+def panels_of(form: Mapping[str, str]) -> dict[str, Attempt]:
+    """The same of the panels that stand in rows' places: what is saved only by a way out of them."""
+    return rows_of(form, YOURS + STATUS)
 
 
 def save(user_id: str, step_id: str, attempt: Attempt) -> tuple[Happened, int]:

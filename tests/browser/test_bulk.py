@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from dashboard.onboarding import bulk_changes
 from tests.browser.conftest import Enter, both_ways
 from tests.browser.pages import MOBILE, number, see_heading
 
@@ -104,6 +108,32 @@ def test_all_who_match_are_changed_with_progress(enter: Enter) -> None:
     expect(tomas.get_by_test_id("bulk-result")).to_be_visible()
     expect(tomas.get_by_test_id("bulk-running")).to_have_count(0)
     assert number(tomas.get_by_test_id("bulk-changed")) == people
+
+
+def test_progress_is_heard_and_the_focus_comes_to_the_result_once(
+    enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes.carry_on, "__defaults__", (20,))
+    tomas = enter("support")
+    tomas.goto(IN_PROGRESS)
+    choose(tomas, 1)
+    tomas.get_by_test_id("bulk-everybody").check()
+    preview(tomas, "Skipped")
+    people = number(tomas.get_by_test_id("bulk-would-change"))
+    # a region that is put in anew with what it says is not read: this one stays, and its words change
+    tomas.evaluate(
+        "new MutationObserver(() => (window.heard ??= []).push(document.querySelector('#said').textContent))"
+        ".observe(document.querySelector('#said'), { childList: true })"
+    )
+    tomas.get_by_test_id("bulk-confirm").click()
+    result = tomas.get_by_role("region", name=re.compile("^Bulk change "))
+    expect(result).to_be_focused()
+    heard = tomas.evaluate("window.heard")
+    assert heard[0] == f"20 of {people} people"
+    assert heard[-1] == f"Done. {people} people changed, 0 moved meanwhile."
+    for look in (tomas.reload, tomas.get_by_role("link", name="Next").click):
+        look()
+        expect(tomas.locator("body")).to_be_focused()
 
 
 def test_on_a_phone_before_and_now_stand_on_one_line(enter: Enter) -> None:

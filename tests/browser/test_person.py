@@ -100,6 +100,27 @@ def test_enter_in_a_comment_saves_its_row_alone(enter: Enter) -> None:
     see_status(tomas, PAYMENTS, "In progress")
 
 
+@both_ways
+def test_a_row_that_is_saved_or_undone_leaves_what_the_others_hold(enter: Enter) -> None:
+    tomas, ada = enter("support"), enter("admin")
+    for someone in (tomas, ada):
+        open_person(someone)
+    save(ada, PAYMENTS, "Skipped")
+    see_status(ada, PAYMENTS, "Skipped")
+    choose_status(tomas, MOBILE, "Done")
+    save(tomas, PAYMENTS, "Done")
+    tomas.get_by_test_id("conflict-keep").click()
+    see_status(tomas, PAYMENTS, "Skipped")
+    expect(tomas.get_by_test_id(f"status-{MOBILE}")).to_have_value("done")
+    save(tomas, DATA_SOURCE, "Done")
+    see_saved(tomas, DATA_SOURCE, "Done")
+    row(tomas, DATA_SOURCE).get_by_role("button", name="Undo").click()
+    see_status(tomas, DATA_SOURCE, "In progress")
+    expect(tomas.get_by_test_id(f"status-{MOBILE}")).to_have_value("done")
+    save(tomas, MOBILE, "Done")
+    see_saved(tomas, MOBILE, "Done")
+
+
 @scriptless
 def test_without_a_script_enter_in_a_comment_saves_all_that_was_changed(enter: Enter) -> None:
     tomas = enter("support")

@@ -143,6 +143,20 @@ def test_a_choice_keeps_the_tab(enter: Enter, javascript: bool) -> None:
     expect(tab(maya, "Reset")).not_to_contain_text(str(before))
 
 
+def test_what_a_choice_changes_is_heard(enter: Enter) -> None:
+    maya = enter("manager")
+    open_preview(maya)
+    said = maya.locator("#said[role=status]")
+    expect(said).to_be_empty()
+    said.evaluate("element => window.said = element")
+    for choice in ("Ask again", "Keep"):
+        before = said.inner_text()
+        choose(maya, "Skipped", choice)
+        expect(said).not_to_have_text(before)
+        expect(said).to_contain_text(f" {figures(maya, 'reset')['reset']} reset. Up: ")
+    assert said.evaluate("element => element === window.said"), "a region that is put in anew is not read"
+
+
 @both_ways
 def test_a_choice_leaves_the_reason_as_it_is(enter: Enter, javascript: bool) -> None:
     maya = enter("manager")

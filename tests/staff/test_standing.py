@@ -280,7 +280,10 @@ def test_a_bulk_change_that_goes_on_by_itself_stops_with_the_role(
 
     monkeypatch.setattr(bulk_changes, "carry_on", then_lowered)
     token = csrf_token(sam.get("/settings/account").text)
-    assert sam.post(f"/bulk-changes/{made}/run", data={"csrf_token": token}).status_code == 403
+    stopped = sam.post(f"/bulk-changes/{made}/run", data={"csrf_token": token})
+    told = sam.get(stopped.location)
+    assert told.status_code == 403
+    assert "This stopped after 2 of 6 people. You may not do this. What was carried out stays." in told.text
     session.rollback()
     assert bulk_changes.get(session, made).waiting == 4
 

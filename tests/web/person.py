@@ -89,5 +89,12 @@ def chosen(html: str) -> str:
 
 
 def hidden(html: str, name: str) -> str:
-    """The value of the first hidden field of that name."""
-    return unescape(re.findall(rf'name="{name}"[^>]*value="([^"]*)"', html)[0])
+    """The value of the first hidden field of that name; of one of a panel, which is named after its step, too."""
+    return unescape(re.findall(rf'name="(?:yours\.)?{name}(?:\.[^"]*)?"[^>]*value="([^"]*)"', html)[0])
+
+
+def undo_of(page: TestResponse, step_id: str = STEP) -> Data:
+    """What the Undo of a row says, by the plain names of its fields."""
+    held = part(page.text, f"undoing-{step_id}").partition("</button>")[0]
+    given = re.findall(rf'name="undo\.([a-z_]+)\.{step_id}" value="([^"]*)"', held)
+    return dict(given) | {"undoes": re.findall(r'name="undoes" value="(.)"', held)[0]}

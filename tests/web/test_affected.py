@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from html import unescape
 from io import StringIO
 
 import pytest
@@ -138,6 +139,23 @@ def test_a_first_release_lists_those_who_fall(manager: FlaskClient, session: Ses
     assert tabs(page) == {"Go down": 1, "Fall from 100\u202f%": 1}
     assert listed(page) == ["anna"]
     assert "untouched" in page.partition('data-testid="affected-row-anna"')[2].partition("</tr>")[0]
+
+
+def test_a_first_release_keeps_the_tab_and_whether_it_reopens(manager: FlaskClient, session: Session) -> None:
+    a_step(session, OTHER)
+    for user_id in people(session, 12):
+        a_save(session, "done", user_id, OTHER)
+    a_step(session, released=False)
+    session.commit()
+    page = manager.get(f"{PREVIEW}?reopen=1&who=fall").text
+    assert '<input type="hidden" name="who" value="fall" form="release-form">' in page
+    card = unescape(page.partition('data-testid="people-affected"')[2].partition("</section>")[0])
+    led = [address for address in re.findall(r'href="([^"]+)"', card) if address.startswith(PREVIEW)]
+    assert len(led) == 4, "two tabs, the next page and the file"
+    for address in led:
+        assert "reopen=1" in address
+        if ".csv" not in address:
+            assert form_of(manager.get(address), "confirm-release")["previewed_reopen"] == "1"
 
 
 def test_a_rollback_lists_who_gets_back_and_who_keeps_later_work(

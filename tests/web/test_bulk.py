@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.database import Database
 from dashboard.onboarding import bulk_changes, releases
+from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk_changes import BulkChange
 from dashboard.staff.permissions import Role
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, people, status_of
 from tests.staff.signed_in import sign_in_as
@@ -46,6 +49,11 @@ def prepare(client: FlaskClient, *user_ids: str, **fields: str) -> TestResponse:
 
 def figure(page: str, testid: str) -> str:
     return words(re.sub(r"^[^>]*>", "", part(page, testid)).partition("</dd>")[0])
+
+
+def said(answer: str) -> str:
+    """What htmx puts into the live region."""
+    return re.findall(r'<hx-partial hx-target="#said" hx-swap="innerHTML">(.*?)</hx-partial>', answer)[0]
 
 
 def token_of(client: FlaskClient) -> str:
@@ -129,6 +137,32 @@ def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
     assert all(f"member-{one}" in agent.get(every).text for one in (ANNA, BEN, CLEO))
 
 
+def test_without_htmx_a_batch_that_fails_leads_to_how_far_it_is(
+    agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = prepare(agent, ANNA, BEN, CLEO).location
+    carry_on, turns = bulk_changes.carry_on, iter(range(9))
+
+    def fails_the_second_time(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
+        if next(turns) == 1:
+            session.execute(text("SET LOCAL statement_timeout = 1"))
+            session.execute(text("SELECT pg_sleep(1)"))
+        return carry_on(session, actor, bulk_id, 1)
+
+    monkeypatch.setattr(bulk_changes, "carry_on", fails_the_second_time)
+    stopped = send(agent, f"{address}/run", {})
+    assert (stopped.status_code, stopped.location) == (303, address)
+    page = agent.get(address).text
+    told = words(part(page, "flash").partition("</p>")[0])
+    assert told.endswith("This stopped after 1 of 3 people. This took too long. What was carried out stays.")
+    assert "1 of 3 people 33 % Go on" in words(part(page, "bulk-running").partition("</form>")[0])
+    assert send(agent, f"{address}/run", {}).location == address
+    assert [status_of(three, one) for one in (BEN, CLEO)] == ["done", "done"]
+    # where nothing was carried out before, the answer is the fault
+    turns = iter([1])
+    assert send(agent, f"{prepare(agent, BEN).location}/run", {}).status_code == 503
+
+
 def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
     agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +177,18 @@ def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
     last = agent.post(f"{address}/run", headers=headers).text
     assert "bulk-running" not in last
     assert figure(last, "bulk-changed") == "Changed 2"
+    # in words beside it, outside of what is swapped
+    assert [said(page) for page in (first, last)] == ["2 of 3 people", "Done. 2 people changed, 0 moved meanwhile."]
+
+
+def test_only_the_answer_to_the_button_asks_for_the_focus(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, ANNA, BEN).location
+    answer = agent.post(f"{address}/run", headers=HTMX | {"X-CSRFToken": token_of(agent)})
+    assert "data-focus" in answer.text
+    for query in ("", "?outcome=changed", "?outcome=all&after=anna"):
+        page = agent.get(address + query).text
+        assert "data-focus" not in page
+        assert '<p class="sr" id="said" role="status"></p>' in page
 
 
 def test_those_who_moved_are_previewed_again_as_they_are_now(agent: FlaskClient, three: Session) -> None:

@@ -124,10 +124,18 @@ def test_of_a_persons_rows_it_is_what_was_chosen_and_typed(client: FlaskClient, 
         "seen.other": "done",
         "comment.other": " ",
         "row_version.other": "7",
+        # of a panel in a row's place
+        "yours.status.third": "skipped",
+        "yours.comment.third": "",
+        "undo.status.fourth": "todo",
     }
     answer = manager.post(f"/people/{ANNA}/steps", data=form)
     assert answer.status_code == 403
-    assert typed(answer.text) == {f"Status of {STEP}": "Done", f"Comment of {STEP}": "By phone."}
+    assert typed(answer.text) == {
+        f"Status of {STEP}": "Done",
+        f"Comment of {STEP}": "By phone.",
+        "Status of third": "Skipped",
+    }
 
 
 @pytest.mark.parametrize("status", [401, 403])

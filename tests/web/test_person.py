@@ -36,8 +36,8 @@ from tests.factories import (
     status_of,
 )
 from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import HTMX, asked_of, form_of, same_however_much_there_is
-from tests.web.person import HOSTILE, Send, chosen, fields, hidden, part, row, save, save_live, words
+from tests.web.desk import HTMX, asked_of, same_however_much_there_is
+from tests.web.person import HOSTILE, Send, chosen, fields, hidden, part, row, save, save_live, undo_of, words
 
 
 @pytest.fixture
@@ -204,14 +204,7 @@ def test_a_save_leads_back_to_the_row_with_a_notice_and_undo(agent: FlaskClient,
     page = agent.get("/people/anna")
     assert "Saved. Set up payments is now In progress." in page.text
     assert "Saved" in words(row(page))
-    assert form_of(page, f"undoing-{STEP}") | {"csrf_token": "", "opened": ""} == {
-        "csrf_token": "",
-        "opened": "",
-        "row_version": "2",
-        "status": "todo",
-        "attempt": "0",
-        "undoes": "1",
-    }
+    assert undo_of(page) == {"row_version": "2", "status": "todo", "comment": "", "undoes": "1"}
     assert "On the phone." in page.text
     assert "undoing" not in agent.get("/people/anna").text
 
@@ -225,12 +218,12 @@ def test_the_undo_of_one_person_is_not_offered_on_the_page_of_another(agent: Fla
 
 def test_undo_is_a_checked_write_that_can_be_redone(agent: FlaskClient, anna: Session) -> None:
     saved = save_live(agent, 1, "done")
-    undo = form_of(saved, f"undoing-{STEP}")
+    undo = undo_of(saved)
     undone = save_live(agent, undo.pop("row_version"), **undo)
     assert status_of(anna) == "todo"
     assert "Undone" in words(row(undone))
     assert "Redo" in words(row(undone))
-    redo = form_of(undone, f"undoing-{STEP}")
+    redo = undo_of(undone)
     save_live(agent, redo.pop("row_version"), **redo)
     assert (status_of(anna), row_version_of(anna)) == ("done", 4)
 

@@ -113,6 +113,12 @@ def test_to_htmx_the_report_alone_is_given(manager: FlaskClient, drafted: list[s
     assert part.lstrip().startswith('<div class="stack" id="impact-report"')
     assert "<html" not in part
     assert "Release version 2, reset 8 people" in part
+    # in words beside it, for a region that was on the page before
+    said = re.findall(r'<hx-partial hx-target="#said" hx-swap="innerHTML">(.*?)</hx-partial>', part)
+    assert said == [
+        "Report updated. 18 people affected, 10 copied, 8 reset. Up: 10, down: 5, from 100\u202f%: 0, finished: 0."
+    ]
+    assert '<p class="sr" id="said" role="status"></p>' in manager.get(f"{URL}/release?skipped=reset").text
 
 
 def test_the_preview_changes_nothing(manager: FlaskClient, drafted: list[str], session: Session) -> None:

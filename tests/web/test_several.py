@@ -16,7 +16,7 @@ from dashboard.staff.permissions import Role
 from dashboard.web.told import saved_several
 from tests.factories import ANNA, MAYA, OTHER, SAM, STEP, a_person, a_save, a_step, row_version_of, snapshot, status_of
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, Data, asked_of, form_of
+from tests.web.desk import HTMX, Data, asked_of
 from tests.web.person import (
     HOSTILE,
     Send,
@@ -29,6 +29,7 @@ from tests.web.person import (
     save_all,
     save_all_live,
     save_live,
+    undo_of,
     words,
 )
 
@@ -118,7 +119,7 @@ def test_htmx_gets_the_rows_that_were_saved_and_the_page_around_them_renewed(
 def test_each_row_that_was_saved_has_its_undo(agent: FlaskClient, anna: Session, opened: Data) -> None:
     response = save_all_live(agent, choose(opened))
     for step_id in (STEP, THIRD):
-        undo = form_of(response, f"undoing-{step_id}")
+        undo = undo_of(response, step_id)
         assert save_live(agent, undo.pop("row_version"), **undo, step_id=step_id).status_code == 200
     assert statuses(anna) == ["todo"] * 4
 
@@ -133,17 +134,44 @@ def test_without_htmx_it_leads_back_to_the_steps_with_a_notice_and_each_undo(
     assert "Saved" in words(row(page, FOURTH))
     assert f"undoing-{FOURTH}" not in page.text, "nothing to undo where only a comment was added"
     for step_id in (STEP, THIRD):
-        assert form_of(page, f"undoing-{step_id}")["status"] == "todo"
+        assert undo_of(page, step_id)["status"] == "todo"
     assert "undoing" not in agent.get("/people/anna").text
     assert statuses(anna) == ["done", "todo", "skipped", "todo"]
 
 
-def test_without_htmx_the_button_of_one_row_saves_that_row_alone(
+def test_without_htmx_the_button_of_one_row_saves_that_row_alone_and_keeps_what_the_others_hold(
     agent: FlaskClient, anna: Session, opened: Data
 ) -> None:
-    response = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened))
-    assert response.location == f"/people/anna#step-row-{THIRD}"
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened, **{f"comment.{OTHER}": "By phone."}))
+    assert page.status_code == 200
+    assert said(page) == "Saved. Import contacts is now Skipped."
+    assert f"undoing-{THIRD}" in row(page, THIRD)
+    again = fields(page)
+    assert [again[f"status.{step_id}"] for step_id in (STEP, OTHER, THIRD)] == ["done", "todo", "skipped"]
+    assert again[f"comment.{OTHER}"] == "By phone."
     assert statuses(anna) == ["todo", "todo", "skipped", "todo"]
+    assert save_all(agent, again).status_code == 303
+    assert statuses(anna) == ["done", "todo", "skipped", "todo"]
+    assert "undoing" not in row(agent.get("/people/anna"), THIRD), "of what was saved last"
+
+
+def test_without_htmx_a_row_that_is_saved_with_no_other_touched_leads_back_to_it(
+    agent: FlaskClient, anna: Session, opened: Data
+) -> None:
+    response = agent.post(f"/people/anna/steps/{THIRD}", data=opened | {f"status.{THIRD}": "done"})
+    assert (response.status_code, response.location) == (303, f"/people/anna#step-row-{THIRD}")
+    assert statuses(anna) == ["todo", "todo", "done", "todo"]
+
+
+def test_without_htmx_a_choice_in_another_row_that_moved_meanwhile_is_told_beside_what_was_saved(
+    agent: FlaskClient, anna: Session, opened: Data
+) -> None:
+    a_save(anna, "in_progress", actor=SAM)
+    anna.commit()
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened))
+    assert page.status_code == 200
+    assert "Save mine over it" in row(page, STEP)
+    assert "Saved" in row(page, THIRD)
 
 
 def test_without_htmx_a_conflict_in_one_row_keeps_what_was_chosen_in_the_others(
@@ -160,7 +188,7 @@ def test_without_htmx_a_conflict_in_one_row_keeps_what_was_chosen_in_the_others(
     ]
     assert again[f"status.{OTHER}"] == "todo"
     assert statuses(anna) == ["skipped", "todo", "todo", "todo"], "none of it is saved"
-    assert agent.post(f"/people/anna/steps/{THIRD}", data=again).status_code == 303
+    assert agent.post(f"/people/anna/steps/{THIRD}", data=again).status_code == 200, "the panel still holds something"
     assert statuses(anna) == ["skipped", "todo", "skipped", "todo"]
 
 
@@ -177,6 +205,45 @@ def test_without_htmx_a_choice_in_another_row_that_moved_too_is_a_conflict_as_we
     assert "Save mine over it" in row(page, THIRD)
     assert page.text.count(" autofocus") == 1
     assert statuses(anna) == ["skipped", "todo", "done", "todo"]
+
+
+@pytest.mark.parametrize(("way", "shown"), [("keep", "skipped"), ("mine", "done"), ("edit", "done")])
+def test_without_htmx_a_way_out_of_a_panel_keeps_what_the_other_rows_and_panels_hold(
+    agent: FlaskClient, anna: Session, opened: Data, way: str, shown: str
+) -> None:
+    for step_id in (STEP, THIRD):
+        a_save(anna, "skipped" if step_id == STEP else "done", step_id=step_id, actor=SAM)
+    anna.commit()
+    typed = choose(opened, **{f"comment.{OTHER}": "By phone.", f"comment.{THIRD}": "She asked."})
+    stale = agent.post(f"/people/anna/steps/{STEP}", data=typed)
+    assert stale.text.count('data-testid="conflict-panel"') == 2
+    page = agent.post(f"/people/anna/steps/{STEP}", data=fields(stale) | {"resolve": way})
+    assert page.status_code == 200
+    again = fields(page)
+    assert again[f"status.{STEP}"] == shown
+    assert again[f"comment.{OTHER}"] == "By phone."
+    # the other panel has been seen: what was chosen is in its row
+    assert [again[f"{name}.{THIRD}"] for name in ("status", "comment", "row_version")] == ["skipped", "She asked.", "2"]
+    assert statuses(anna) == ["done" if way == "mine" else "skipped", "todo", "done", "todo"]
+
+
+def test_a_panel_is_not_saved_with_all_others_and_not_lost(agent: FlaskClient, anna: Session, opened: Data) -> None:
+    a_save(anna, "skipped", actor=SAM)
+    anna.commit()
+    stale = agent.post(f"/people/anna/steps/{STEP}", data=choose(opened, **{f"comment.{STEP}": "Ticket 4821"}))
+    page = save_all(agent, fields(stale))
+    assert (page.status_code, said(page)) == (200, "Saved 1 step.")
+    assert statuses(anna) == ["skipped", "todo", "skipped", "todo"]
+    assert [fields(page)[f"{name}.{STEP}"] for name in ("status", "comment")] == ["done", "Ticket 4821"]
+
+
+def test_without_htmx_an_undo_keeps_what_the_other_rows_hold(agent: FlaskClient, anna: Session, opened: Data) -> None:
+    saved = agent.post(f"/people/anna/steps/{THIRD}", data=choose(opened))
+    held = fields(saved) | {f"status.{THIRD}": "done", f"comment.{THIRD}": "x", "undoes": "1"}
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=held)
+    assert (page.status_code, fields(page)[f"status.{STEP}"]) == (200, "done")
+    assert statuses(anna) == ["todo"] * 4
+    assert anna.scalar(text("SELECT comment FROM user_step_events ORDER BY row_version DESC LIMIT 1")) == ""
 
 
 @BOTH_WAYS
