@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from dashboard import models
@@ -105,9 +105,14 @@ def _sealed(session: Session, released: Release, terms: Terms, receipt: dict[str
     Whoever finished while people were counted was saved under the release before, and a reopening one came after that.
     """
     r = models.Release
-    values = {"receipt": receipt, "released_at": terms.at or func.clock_timestamp()}
-    sealed = update(r).where(r.id == released.id).values(values).returning(r.released_at)
-    return replace(released, receipt=receipt, released_at=session.execute(sealed).scalar_one())
+    at = _moment(session, terms)
+    session.execute(update(r).where(r.id == released.id).values(receipt=receipt, released_at=at))
+    return replace(released, receipt=receipt, released_at=at)
+
+
+def _moment(session: Session, terms: Terms) -> datetime:
+    """Now, and not when the transaction began. It is asked for by itself: a cluster lets no UPDATE look at the clock."""
+    return terms.at or session.execute(select(func.clock_timestamp())).scalar_one()
 
 
 # What every status of the step counts as from now on. It was reset by the first later release that does not keep it, is
@@ -153,7 +158,7 @@ def cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Releas
             carry_in_progress=terms.policy.in_progress,
             reopens_finished=terms.reopens_finished,
             note=terms.note,
-            released_at=terms.at or func.clock_timestamp(),
+            released_at=_moment(session, terms),
             released_by=actor.key,
         )
         .returning(r.__table__)
