@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined
 
 from dashboard.database import statements
 from dashboard.onboarding import steps
-from dashboard.web import formats, marks
+from dashboard.web import formats, marks, told
 
 FILTERS: tuple[Callable[..., object], ...] = (
     formats.number,
@@ -35,6 +35,7 @@ def install(app: Flask) -> None:
     environment.undefined = StrictUndefined
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update({function.__name__: function for function in FILTERS})
+    environment.filters.update(released=told.released, release_icon=lambda release: told.ICONS[release.kind])
     environment.globals.update(
         when=formats.when,
         wants_partial=wants_partial,

@@ -75,6 +75,8 @@ def released(release: Release) -> str:
             return "Withdrawn"
         case "restore":
             return f"Restored in version {release.version}"
+        case "publish":
+            return f"Version {release.version} published"
         case _:
             return f"Version {release.version} released"
 

@@ -91,7 +91,7 @@ def test_the_newest_releases_say_what_they_did(viewer: FlaskClient, three: Sessi
     told = words(feed)
     assert "Rolled back to version 1 by maya@example.com 1 given back" in told
     assert "Version 2 released by maya@example.com 1 copied 1 reset" in told
-    assert "Version 1 released by maya@example.com Nobody affected" in told
+    assert "Version 1 published by maya@example.com Nobody affected" in told
     assert f'href="/steps/{STEP}/releases/2"' in feed
 
 
@@ -99,7 +99,7 @@ def test_a_new_step_takes_from_everybody_who_was_further(viewer: FlaskClient, th
     a_step(three, "third")
     three.commit()
     feed = words(part(viewer.get("/").text, "newest-releases").partition("</ol>")[0])
-    assert "Version 1 released by maya@example.com 1 went down" in feed
+    assert "Version 1 published by maya@example.com 1 went down" in feed
 
 
 @pytest.mark.parametrize(("some", "place"), [(True, "card c4"), (False, "card")])
