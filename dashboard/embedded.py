@@ -94,6 +94,14 @@ def own(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
         time.sleep(0.05)
 
 
+def is_made(data_dir: Path) -> bool:
+    """Whether this data folder has a database. Raises EmbeddedError when it cannot be looked into."""
+    try:
+        return (data_dir / "postgres").exists()
+    except OSError as error:
+        raise EmbeddedError(f"DATA_DIR {data_dir} cannot be used: {error.strerror}") from error
+
+
 # Who has the data folder ---------------------------------------------------------------------------------------------
 
 
