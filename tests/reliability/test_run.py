@@ -143,6 +143,26 @@ def test_after_a_kill_everything_ends_and_the_next_start_works(folder: Path) -> 
     assert servers_of(folder) == []
 
 
+def test_it_ends_when_its_database_does_and_the_next_start_works(folder: Path) -> None:
+    port = free_port()
+    with served(folder, port) as process:
+        os.kill(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        told = process.communicate(timeout=PATIENCE_S)[0]
+        assert process.returncode == 3
+        assert f"PostgreSQL has ended (-9). The end of {folder / 'postgres.log'}:" in told
+        assert "Traceback" not in told
+        assert not answers(port)
+    with served(folder, port) as process:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_database_that_is_told_to_end_takes_the_web_server_along(folder: Path) -> None:
+    with served(folder, free_port()) as process:
+        os.kill(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "code", "says"),
     [
