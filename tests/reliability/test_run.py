@@ -115,11 +115,25 @@ def test_commands_beside_it_reach_its_database_and_a_second_one_is_refused(folde
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT count(*) FROM user_onboarding").fetchone() is not None
         assert json.loads(command(folder, "db", "migrate", "--json").stdout)["revision"]
+        command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
+        link = command(folder, "user", "reset-link", "ada@example.com", port=1)
+        assert (f"\nhttp://127.0.0.1:{port}/set-password?link=" in link.stdout, link.stderr) == (True, "")
         second = command(folder, "run")
         assert second.returncode == 1
         assert str(folder) in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
         assert answers(port)
+    guess = command(folder, "user", "reset-link", "ada@example.com", port=81)
+    assert "\nhttp://127.0.0.1:81/set-password?link=" in guess.stdout
+    assert guess.stderr.strip() == "BASE_URL is not set and no server runs here, so where the link leads is a guess."
+
+
+def test_a_link_is_not_made_beside_a_server_that_listens_everywhere(folder: Path) -> None:
+    with served(folder, free_port(), HOST="0.0.0.0"):
+        command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
+        refused = command(folder, "user", "reset-link", "ada@example.com")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "Say where the dashboard is reached" in refused.stderr
 
 
 def test_a_port_in_use_is_named_and_no_database_is_left_running(folder: Path) -> None:
