@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import cli
 from dashboard.cli import report, yaml_text
+from dashboard.demo.data import STEPS
 from dashboard.onboarding import definitions, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
@@ -615,6 +617,16 @@ def test_each_command_has_help_with_an_example(dashboard: Program) -> None:
         done = dashboard(command, "--help")
         assert done.code == 0
         assert f"dashboard step {command}" in done.out.partition("Usage:")[2].partition("\n")[2]
+
+
+def test_the_examples_work_on_the_demo(dashboard: Program) -> None:
+    in_the_demo = {one.step_id for one in STEPS}
+    for command in ("export", "preview", "release", "rollback", "withdraw", "restore"):
+        named = re.findall(
+            rf"^ +dashboard step {command} ([a-z][a-z-]+)", dashboard(command, "--help").out, re.MULTILINE
+        )
+        assert named
+        assert set(named) <= in_the_demo
 
 
 def test_without_a_change_the_report_says_so() -> None:
