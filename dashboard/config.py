@@ -164,6 +164,10 @@ class Settings:
         if not self.user_token_key:
             return None
         algorithms = tuple(self.user_token_algorithms.replace(",", " ").split())
+        if not algorithms:
+            raise SettingsError(
+                "USER_TOKEN_ALGORITHMS must be set, for USER_TOKEN_KEY is: what user tokens are signed with, HS256 say"
+            )
         try:
             return UserTokens(self.user_token_key, algorithms, self.user_token_audience, self.user_token_issuer)
         except BadKey as error:

@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ from sqlalchemy.engine import URL
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 HAND_OVER_TIMEOUT_S = 10.0
+LOOK_EVERY_S = 1.0
 LONGEST_SOCKET_FOLDER = 85
 USER = DATABASE = "dashboard"
 PORT = "5432"
@@ -76,13 +78,17 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 
 @contextmanager
-def own(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
-    """Like running, but refuses with EmbeddedError while another `dashboard run` has this data folder."""
+def own(data_dir: Path, *, durable: bool = True, site: str = "") -> Iterator[str]:
+    """Like running, but refuses with EmbeddedError while another `dashboard run` has this data folder.
+
+    `site` is where this one is reached. It ends as by SIGTERM when its server ends, for nobody else starts that again:
+    raises EmbeddedError then, unless the server was told to end.
+    """
     deadline = time.monotonic() + HAND_OVER_TIMEOUT_S
     while True:
         with _lock(data_dir / "postgres.lock", fcntl.LOCK_EX) as owner:
             if owner is not None:
-                with _served(data_dir, owner, "server", durable) as url:
+                with _served(data_dir, owner, "server", durable, site) as url:
                     yield url
                 return
         holder = _holder(data_dir)
@@ -92,6 +98,19 @@ def own(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
                 "Stop it first, or set DATA_DIR to another folder."
             )
         time.sleep(0.05)
+
+
+def site_of(data_dir: Path) -> str:
+    """Where the `dashboard run` that has this data folder is reached; empty: none has it."""
+    return str(_holder(data_dir).get("site", ""))
+
+
+def is_made(data_dir: Path) -> bool:
+    """Whether this data folder has a database. Raises EmbeddedError when it cannot be looked into."""
+    try:
+        return (data_dir / "postgres").exists()
+    except OSError as error:
+        raise EmbeddedError(f"DATA_DIR {data_dir} cannot be used: {error.strerror}") from error
 
 
 # Who has the data folder ---------------------------------------------------------------------------------------------
@@ -115,7 +134,7 @@ def _lock(path: Path, kind: int) -> Iterator[IO[str] | None]:
 
 
 def _holder(data_dir: Path) -> dict[str, Any]:
-    """What the owner wrote of itself: pid, role, and the url once the server answers; empty while it starts or stops."""
+    """What the owner wrote of itself: pid, role, and url and site once the server answers; empty: nobody has it."""
     try:
         found = json.loads((data_dir / "postgres.lock").read_text() or "{}")
     except (OSError, ValueError):
@@ -143,14 +162,14 @@ def _wait_for_guests(data_dir: Path) -> None:
 
 
 @contextmanager
-def _served(data_dir: Path, owner: IO[str], role: Role, durable: bool) -> Iterator[str]:
+def _served(data_dir: Path, owner: IO[str], role: Role, durable: bool, site: str = "") -> Iterator[str]:
     _announce(owner, pid=os.getpid(), role=role)
     try:
         account = _account(data_dir)
         data = _cluster(data_dir, account, durable)
         _clear_leftovers(data, _socket_folder(data_dir))
-        with _process(data_dir, data, account, durable) as url:
-            _announce(owner, pid=os.getpid(), role=role, url=url)
+        with _process(data_dir, data, account, durable, role) as url:
+            _announce(owner, pid=os.getpid(), role=role, url=url, site=site)
             try:
                 yield url
             finally:
@@ -160,7 +179,7 @@ def _served(data_dir: Path, owner: IO[str], role: Role, durable: bool) -> Iterat
 
 
 @contextmanager
-def _process(data_dir: Path, data: Path, account: "_Account", durable: bool) -> Iterator[str]:
+def _process(data_dir: Path, data: Path, account: "_Account", durable: bool, role: Role) -> Iterator[str]:
     folder = _socket_folder(data_dir)
     account.make_folder(folder)
     settings = (*ALWAYS, *(DURABLE if durable else DISPOSABLE), f"unix_socket_directories={folder}")
@@ -174,7 +193,8 @@ def _process(data_dir: Path, data: Path, account: "_Account", durable: bool) -> 
     try:
         _wait_until_ready(process, data, data_dir / "postgres.log")
         _create_database(folder)
-        yield _url(folder)
+        with _watched(process, data_dir / "postgres.log") if role == "server" else nullcontext():
+            yield _url(folder)
     finally:
         _stop(process)
         with suppress(OSError):
@@ -191,6 +211,28 @@ def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -
             return
         time.sleep(0.02)
     raise EmbeddedError(f"PostgreSQL did not become ready in {START_TIMEOUT_S:.0f} s; see {log}")
+
+
+@contextmanager
+def _watched(process: subprocess.Popen[bytes], log: Path) -> Iterator[None]:
+    """Ends this process when the server has ended. Raises EmbeddedError then, unless something told it to end."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_EVERY_S):
+            if process.poll() is not None:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=watch, name="database-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        if process.poll():
+            raise EmbeddedError(f"PostgreSQL has ended ({process.returncode}). The end of {log}:\n{_tail(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -4,9 +4,11 @@ from functools import cache
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.orm import Session
 
 from dashboard.paths import MIGRATIONS
 
@@ -32,6 +34,7 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
             )
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
             connection.execute(text("SELECT set_config('lock_timeout', :lock, true)"), {"lock": str(lock_timeout_ms)})
+            _refuse_newer(connection)
             config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -39,6 +42,25 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
         raise SchemaError(f"The schema cannot be migrated: {error}") from error
     finally:
         engine.dispose()
+
+
+def require_current(session: Session) -> None:
+    """Raises SchemaError, with what to do, when the schema is not the newest that this version of the program knows."""
+    revision = _refuse_newer(session.connection())
+    if revision != head_revision():
+        state = "has no schema yet" if revision is None else "has the schema of an older version of this program"
+        raise SchemaError(f"The database {state}. Run `dashboard db migrate` first; `dashboard run` does the same.")
+
+
+def _refuse_newer(connection: Connection) -> str | None:
+    """The revision of the database. Raises SchemaError for one that this version of the program does not know."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is not None and revision not in _known_revisions():
+        raise SchemaError(
+            f"The database is newer than this program: its schema is at {revision}, which this version does not know. "
+            "Use the version that made it, or a later one."
+        )
+    return revision
 
 
 def alembic_config() -> Config:
@@ -53,3 +75,8 @@ def alembic_config() -> Config:
 def head_revision() -> str | None:
     """The newest revision that this version of the program knows."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+@cache
+def _known_revisions() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())

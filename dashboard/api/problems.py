@@ -181,8 +181,9 @@ def tell_invalid(error: errors.Invalid) -> Unprocessable:
 
 
 @tell.register
-def _(error: errors.Withdrawn) -> Problem:
-    return Problem(type=_type("withdrawn"), title="Gone", status=410, detail=str(error))
+def _(_: errors.Withdrawn) -> Problem:
+    detail = "The step was withdrawn. Staff can restore it, on its page or with `dashboard step restore`."
+    return Problem(type=_type("withdrawn"), title="Gone", status=410, detail=detail)
 
 
 @tell.register

@@ -56,7 +56,8 @@ class LazyGroup(click.Group):
 def dashboard() -> None:
     """Change an onboarding checklist, see what the change would do, release it, undo it.
 
-    The database is DATABASE_URL, or an embedded PostgreSQL with its data in DATA_DIR (default: var).
+    The database is DATABASE_URL, or an embedded PostgreSQL with its data in DATA_DIR (default: var, in the folder where
+    the command is run). Only `dashboard run` makes one where there is none.
     """
 
 

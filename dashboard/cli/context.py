@@ -75,44 +75,45 @@ def fault(message: str) -> NoReturn:
 
 
 @contextmanager
-def open_settings() -> Iterator[Settings]:
-    """The environment's settings with the address of a running, migrated database, started for as long as needed."""
-    from dashboard.schema import migrate
-
-    with open_server() as settings:
-        migrate(settings.database_url)
-        yield settings
-
-
-@contextmanager
 def open_server() -> Iterator[Settings]:
-    """The environment's settings with the address of a running database, migrated or not."""
+    """The environment's settings with the address of a running database, started for as long as needed, never made.
+
+    Its schema may be any.
+    """
     settings = Settings.from_environment(os.environ, secret_required=False)
     if settings.database_url:
         yield settings
         return
-    from dashboard.embedded import running
+    from dashboard.embedded import is_made, running
 
+    if not is_made(settings.data_dir):
+        fault(
+            f"There is no database in {settings.data_dir}, and only `dashboard run` makes one. "
+            "Set DATA_DIR to the folder of the one that is meant, or DATABASE_URL."
+        )
     with running(settings.data_dir) as url:
         yield replace(settings, database_url=url)
 
 
 @contextmanager
 def open_database() -> Iterator[Database]:
-    """The migrated database of this environment."""
+    """The database of this environment. Raises SchemaError when its schema is not of this version: see `db migrate`."""
     from dashboard.database import Database
+    from dashboard.schema import require_current
 
-    with open_settings() as settings:
+    with open_server() as settings:
         # commands may run long statements (imports, distribution): the web server's time-out is not theirs
         database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
         try:
+            with database.transaction() as session:
+                require_current(session)
             yield database
         finally:
             database.dispose()
 
 
 def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P, R]:
-    """Gives the command the migrated database as its first argument, for as long as it runs."""
+    """Gives the command the database of this environment as its first argument, for as long as it runs."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from dashboard.cli.context import json_option, open_server, open_settings, show
+from dashboard.cli.context import json_option, open_server, show
 
 
 @click.group()
@@ -44,8 +44,12 @@ def migrate(as_json: bool) -> None:
     \b
     Example:
       DATABASE_URL=postgresql://me@localhost/onboarding dashboard db migrate
+
+    `dashboard run` does the same before it serves. No other command does: they refuse a schema of another version.
     """
     from dashboard.schema import head_revision
+    from dashboard.schema import migrate as bring_up
 
-    with open_settings():
+    with open_server() as settings:
+        bring_up(settings.database_url)
         show({"revision": head_revision()}, as_json, f"The schema is at {head_revision()}.")

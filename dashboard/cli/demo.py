@@ -23,6 +23,8 @@ def reset(database: Database, as_json: bool) -> None:
     Example:
       dashboard demo reset
 
+    Accounts that were added and API tokens are gone then, too: make tokens again with `dashboard token create`.
+
     Only a database that `dashboard run` filled with the demo is touched; any other is refused with exit code 1.
     """
     from dashboard import demo as data
@@ -30,4 +32,8 @@ def reset(database: Database, as_json: bool) -> None:
     with database.transaction() as session:
         data.reset(session)
     shown = {"people": data.PEOPLE, "accounts": [account.email for account in data.ACCOUNTS]}
-    show(shown, as_json, f"The demo is as it was at first: {data.PEOPLE:,} people, 8 steps. Sign in again.")
+    show(
+        shown,
+        as_json,
+        f"The demo is as it was at first: {data.PEOPLE:,} people, 8 steps. Sign in again; API tokens are gone.",
+    )

@@ -41,7 +41,9 @@ def answer(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
 def preview(outcome: Outcome) -> str:
     """What a release would do: what the step says, people, statuses, progress."""
     impact = outcome.impact
-    parts = [_heading(outcome), _changes(outcome.changes)]
+    parts = [_heading(outcome)]
+    if outcome.release.kind != "withdraw":
+        parts.append(_changes(outcome.changes))
     if outcome.release.kind == "migrate":
         parts.append(_policy(outcome))
     parts += [_people(impact), _statuses(impact), _progress(impact), _moves(impact)]
@@ -56,7 +58,8 @@ def receipt(outcome: Outcome) -> str:
         kept += f", {impact.restored:,} given back; {impact.kept_later:,} keep later work"
     told = released.receipt or {}
     lines = [
-        f"{released.step_id} is live in version {released.version}: release {released.number}.",
+        f"{released.step_id} is {f'live in version {released.version}' if released.version else 'withdrawn'}: "
+        f"release {released.number}.",
         f"{_count(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
     ]
     if predicted := told.get("predicted"):
@@ -96,6 +99,10 @@ def _heading(outcome: Outcome) -> str:
         case "rollback":
             now = before.version if before else "?"
             return f"{released.step_id}: rollback from version {now} to version {released.version}"
+        case "withdraw":
+            return f"{released.step_id}: withdrawal of version {before.version if before else '?'}"
+        case "restore":
+            return f"{released.step_id}: restore of version {released.version}"
         case _:
             now = before.version if before else "?"
             return f"{released.step_id}: release of version {released.version}; version {now} is live"

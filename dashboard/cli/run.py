@@ -45,7 +45,9 @@ def _database_of(settings: Settings) -> Iterator[Settings]:
         return
     from dashboard.embedded import own
 
-    with own(settings.data_dir) as url:
+    with own(
+        settings.data_dir, site=settings.base_url or f"http://{_in_address(settings.host)}:{settings.port}"
+    ) as url:
         yield replace(settings, database_url=url)
 
 
@@ -72,7 +74,8 @@ def _prepare_demo(settings: Settings) -> bool:
 def _say_where(settings: Settings, *, with_accounts: bool) -> None:
     from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 
-    click.echo(f"The onboarding dashboard is at http://{_shown_host(settings.host)}:{settings.port}")
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    click.echo(f"The onboarding dashboard is at http://{_in_address(shown)}:{settings.port}")
     if with_accounts:
         click.echo("It shows demo data. Sign in as:")
         for account in DEMO_ACCOUNTS:
@@ -80,5 +83,5 @@ def _say_where(settings: Settings, *, with_accounts: bool) -> None:
     click.echo("Ctrl-C stops it.")
 
 
-def _shown_host(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -86,7 +86,7 @@ def export(database: Database, step_ids: tuple[str, ...], path: Path | None, as_
     \b
     Examples:
       dashboard step export --file steps.yaml
-      dashboard step export set-up-payments | less
+      dashboard step export setup-payments | less
 
     Drafts, never released and withdrawn steps are left out. `dashboard step import` reads it back without loss.
     """
@@ -129,7 +129,7 @@ def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: b
     \b
     The file is what `dashboard step export` writes:
       steps:
-        set-up-payments:
+        setup-payments:
           position: 2
           title: Set up payments
           weight: 20
@@ -250,10 +250,10 @@ def _may_ask(_context: click.Context, _parameter: click.Parameter, yes: bool) ->
 
 
 def _reason(_context: click.Context, _parameter: click.Parameter, note: str) -> str:
-    """Refused before anything is shown or asked."""
+    """Refused before anything is shown or asked; a blank one is none."""
     from dashboard.onboarding import releases
 
-    return releases.reason(note, required=_settings().reason_required)
+    return releases.reason(note, required=True)
 
 
 yes_option = click.option("--yes", is_flag=True, callback=_may_ask, help="Do it without asking.")
@@ -263,26 +263,36 @@ note_option = click.option("--note", required=True, callback=_reason, metavar="T
 @step.command()
 @click.argument("step_id")
 @with_choice
-@click.option("--rollback", is_flag=True, help="Foretell a rollback, not the release of the draft.")
+@click.option("--rollback", "deed", flag_value="rollback", help="Foretell a rollback, not the release of the draft.")
+@click.option("--withdraw", "deed", flag_value="withdrawal", help="Foretell a withdrawal.")
+@click.option("--restore", "deed", flag_value="restore", help="Foretell a restore.")
 @json_option
 @with_database
-def preview(database: Database, choice: Choice, step_id: str, rollback: bool, as_json: bool) -> None:
-    """Say what releasing the draft, or a rollback, would do to everybody; nothing is changed.
+def preview(database: Database, choice: Choice, step_id: str, deed: str | None, as_json: bool) -> None:
+    """Say what releasing the draft, or another deed, would do to everybody; nothing is changed.
 
     \b
     Examples:
-      dashboard step preview set-up-payments --in-progress keep
-      dashboard step preview set-up-payments --rollback
-      dashboard step preview set-up-payments --json | jq .impact.moves
+      dashboard step preview setup-payments --in-progress keep
+      dashboard step preview setup-payments --rollback
+      dashboard step preview setup-payments --json | jq .impact.moves
 
     The default policy is the original system's: done and skipped are kept, in progress becomes To do. The pages preset
     the same, except that they keep begun work too when the weight stays as it is.
     """
     from dashboard.cli import report
 
-    if rollback and choice.given:
-        bad_input("A rollback keeps everything: leave out --done, --skipped, --in-progress and --reopen-finished.")
-    run = _roll_back(step_id) if rollback else _release(step_id, choice)
+    if deed and choice.given:
+        bad_input(f"A {deed} keeps everything: leave out --done, --skipped, --in-progress and --reopen-finished.")
+    match deed:
+        case "rollback":
+            run = _roll_back(step_id)
+        case "withdrawal":
+            run = _withdraw(step_id)
+        case "restore":
+            run = _restore(step_id)
+        case _:
+            run = _release(step_id, choice)
     outcome, _ = _foreseen(database, step_id, run)
     show(report.answer(outcome, dry_run=True), as_json, lambda: report.preview(outcome))
 
@@ -310,8 +320,8 @@ def release(
 
     \b
     Examples:
-      dashboard step release set-up-payments --note "New payment providers"
-      dashboard step release set-up-payments --note "From CI" --expect-reset 200 --tolerance 10 --yes
+      dashboard step release setup-payments --note "New payment providers"
+      dashboard step release setup-payments --note "From CI" --expect-reset 200 --tolerance 10 --yes
 
     What is released is what was shown: another release or another save of the draft in between is refused, and so are
     more people reset, or fewer, than --tolerance allows (without it: none with --expect-reset, else DRIFT_PEOPLE or
@@ -326,19 +336,60 @@ def release(
 @step.command()
 @click.argument("step_id")
 @note_option
+@click.option("--from-version", type=click.IntRange(1), metavar="N", help="Refuse it when version N is not live.")
 @yes_option
 @json_option
 @with_database
-def rollback(database: Database, step_id: str, note: str, yes: bool, as_json: bool) -> None:
+def rollback(database: Database, step_id: str, note: str, from_version: int | None, yes: bool, as_json: bool) -> None:
     """Take back the newest release: shows what that gives back, asks, rolls back, prints the receipt.
 
     \b
-    Example:
-      dashboard step rollback set-up-payments --note "Broke sign-up"
+    Examples:
+      dashboard step rollback setup-payments --note "Broke sign-up"
+      dashboard step rollback setup-payments --note "From CI" --from-version 4 --yes
 
     People get back what the release reset; what they did since is kept.
+
+    With --yes the live version has to be named: then a second run finds that it is not live any more and is refused,
+    where it would take back one release more.
     """
-    _carry_out(database, step_id, _roll_back(step_id, note), yes=yes, as_json=as_json)
+    if yes and from_version is None:
+        bad_input("With --yes name the version to go back from, --from-version N: else a repeat goes back once more.")
+    _carry_out(database, step_id, _roll_back(step_id, note, from_version), yes=yes, as_json=as_json)
+
+
+@step.command()
+@click.argument("step_id")
+@note_option
+@yes_option
+@json_option
+@with_database
+def withdraw(database: Database, step_id: str, note: str, yes: bool, as_json: bool) -> None:
+    """Take the step off everybody's checklist: shows what that does, asks, withdraws, prints the receipt.
+
+    \b
+    Example:
+      dashboard step withdraw setup-payments --note "Payments moved elsewhere"
+
+    What people did in it is kept for `dashboard step restore`.
+    """
+    _carry_out(database, step_id, _withdraw(step_id, note), yes=yes, as_json=as_json)
+
+
+@step.command()
+@click.argument("step_id")
+@note_option
+@yes_option
+@json_option
+@with_database
+def restore(database: Database, step_id: str, note: str, yes: bool, as_json: bool) -> None:
+    """Put a withdrawn step back as it was: shows what that gives back, asks, restores, prints the receipt.
+
+    \b
+    Example:
+      dashboard step restore setup-payments --note "Payments are back"
+    """
+    _carry_out(database, step_id, _restore(step_id, note), yes=yes, as_json=as_json)
 
 
 def _release(step_id: str, choice: Choice, note: str = "") -> Run:
@@ -358,11 +409,29 @@ def _release(step_id: str, choice: Choice, note: str = "") -> Run:
     return run
 
 
-def _roll_back(step_id: str, note: str = "") -> Run:
+def _roll_back(step_id: str, note: str = "", from_version: int | None = None) -> Run:
     from dashboard.onboarding import releases
 
     def run(session: Session, planned: Planned) -> Outcome:
-        return releases.roll_back(session, COMMAND_LINE, step_id, note=note, planned=planned)
+        return releases.roll_back(session, COMMAND_LINE, step_id, from_version, note=note, planned=planned)
+
+    return run
+
+
+def _withdraw(step_id: str, note: str = "") -> Run:
+    from dashboard.onboarding import releases
+
+    def run(session: Session, planned: Planned) -> Outcome:
+        return releases.withdraw(session, COMMAND_LINE, step_id, note=note, planned=planned)
+
+    return run
+
+
+def _restore(step_id: str, note: str = "") -> Run:
+    from dashboard.onboarding import releases
+
+    def run(session: Session, planned: Planned) -> Outcome:
+        return releases.restore(session, COMMAND_LINE, step_id, note=note, planned=planned)
 
     return run
 
@@ -392,12 +461,8 @@ def _foreseen(
 def _usual_tolerance(everybody: int) -> int:
     from dashboard.onboarding import plans
 
-    settings = _settings()
+    settings = Settings.from_environment(os.environ, secret_required=False)
     return plans.tolerance(everybody, settings.drift_percent, settings.drift_people)
-
-
-def _settings() -> Settings:
-    return Settings.from_environment(os.environ, secret_required=False)
 
 
 def _carry_out(
@@ -426,4 +491,4 @@ def _ask(shown: str) -> None:
     # not on the output, which may go to a file or a program
     click.echo(shown + "\n", err=True)
     if not click.confirm("Do this?", err=True):
-        refuse("Nothing was released.")
+        refuse("Nothing was changed.")

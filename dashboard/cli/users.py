@@ -6,6 +6,7 @@ import secrets
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -54,7 +55,9 @@ def add(database: Database, email: str, name: str, role: str, password_stdin: bo
     show(_plain(made) | shown, as_json, text if password_stdin else f"{text}\nPassword: {password}")
 
 
-base_url_option = click.option("--base-url", default="", help="Where the dashboard is reached; else BASE_URL.")
+base_url_option = click.option(
+    "--base-url", default="", help="Where the dashboard is reached.  [default: BASE_URL, or the server beside]"
+)
 
 
 @user.command()
@@ -204,12 +207,21 @@ def _is_demo() -> bool:
 
 
 def _base_url(given: str) -> str:
-    """Where the link leads: as told, else beside the embedded database to where `run` listens. Ends with 2 where unknown."""
+    """Where the link leads: as told, else to the `dashboard run` whose database this is. Ends with 2 where unknown.
+
+    Where none runs, it is where one would listen in this environment; that this is a guess is said on standard error.
+    """
+    from dashboard.embedded import site_of
+
     settings = Settings.from_environment(secret_required=False)
     if base := base_url_from(given, "--base-url") or settings.base_url:
         return base
-    if settings.database_url or settings.host in EVERYWHERE:
+    site = "" if settings.database_url else site_of(settings.data_dir)
+    if site and urlsplit(site).hostname not in EVERYWHERE:
+        return site
+    if settings.database_url or site or settings.host in EVERYWHERE:
         bad_input("Say where the dashboard is reached, for the link leads there: --base-url, or BASE_URL.")
+    click.echo("BASE_URL is not set and no server runs here, so where the link leads is a guess.", err=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
 

@@ -42,6 +42,14 @@ from dashboard.onboarding.steps import text_problem
 LONGEST_LINE = 1_000_000
 LONGEST = {"user_id": 200, "name": 200, "email": 320}
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
+OLD_LINE_ENDS = "has line ends of a lone CR: save the file with those of Windows or Unix"
+NOT_CSV = {
+    "new-line character": OLD_LINE_ENDS,
+    "field larger": f"has a cell of more than {csv.field_size_limit():,} characters, or a quote that is not closed",
+    "unexpected end": "has a quote that is not closed",
+}
+"""What csv says, as it begins, and what we say."""
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 TOLD_EVERY = 5_000
 AT_ONCE = 10_000
 """People who are there already, written in one statement at most."""
@@ -81,7 +89,7 @@ def import_csv(
     prepare(session)
     lines = Lines(file)
     reader = csv.reader(lines, strict=True)
-    columns = _columns(session, _header(reader))
+    columns = _columns(session, _header(reader, lines))
     problems = Problems()
     _stage(session, columns, reader, lines, problems, lambda done: progress("Reading", done, total))
     _find_repeated(session, problems)
@@ -110,7 +118,7 @@ class Lines:
 
     def _decoded(self, raw: bytes) -> str:
         if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
-            self.broken = f"is longer than {LONGEST_LINE:,} bytes"
+            self.broken = OLD_LINE_ENDS if b"\r" in raw else f"is longer than {LONGEST_LINE:,} bytes"
             while (rest := self.file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
             return "\n"
@@ -124,14 +132,22 @@ class Lines:
             return "\n"
 
 
-def _header(reader: Iterator[list[str]]) -> list[str]:
+def _header(reader: Iterator[list[str]], lines: Lines) -> list[str]:
     try:
         names = next(reader, [])
     except csv.Error as error:
-        raise Invalid({"header": f"can't be read: {error}"}) from error
+        raise Invalid({"header": _why_not_csv(error)}) from error
+    if lines.broken:
+        raise Invalid({"header": lines.broken})
     if not names:
         raise Invalid({"header": "is missing: the first line must name the columns, in UTF-8"})
+    if len(names) == 1 and (found := [told for mark, told in SEPARATORS.items() if mark in names[0]]):
+        raise Invalid({"header": f"has {found[0]} between its columns: it takes commas, in every line"})
     return [name.strip() for name in names]
+
+
+def _why_not_csv(error: csv.Error) -> str:
+    return next((ours for theirs, ours in NOT_CSV.items() if str(error).startswith(theirs)), f"is not CSV: {error}")
 
 
 STEPS_NOW = text("""
@@ -177,7 +193,7 @@ def _stage(
     problems: Problems,
     tell: Callable[[int], None],
 ) -> None:
-    """Copies the good lines into a table of this transaction, statuses as one letter a step, and lists the bad ones."""
+    """Copies the lines into a table of this transaction, statuses as one letter a step, and lists the bad ones."""
     table = "line bigint, user_id text, name text, email text, codes text"
     stage(session, "import_people", f"({table}) ON COMMIT DROP")
     with driver_connection(session).cursor() as cursor, cursor.copy("COPY import_people FROM STDIN") as copy:
@@ -185,7 +201,7 @@ def _stage(
             row, reason = _checked(fields, columns)
             if reason:
                 problems.add(line, reason)
-            else:
+            if row:
                 copy.write_row((line, *row))
             if line % TOLD_EVERY == 0:
                 tell(line)
@@ -200,7 +216,7 @@ def _records(reader: Iterator[list[str]], lines: Lines, problems: Problems) -> I
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            problems.add(line, f"is not CSV: {error}")
+            problems.add(line, _why_not_csv(error))
             continue
         if lines.broken:
             problems.add(line, lines.broken)
@@ -210,27 +226,30 @@ def _records(reader: Iterator[list[str]], lines: Lines, problems: Problems) -> I
             return
 
 
-def _checked(fields: list[str], columns: Columns) -> tuple[tuple[str, str, str, str], str]:
-    """The line as it is staged, and why it can't be imported (empty: it can)."""
+def _checked(fields: list[str], columns: Columns) -> tuple[tuple[str, str, str, str] | None, str]:
+    """The line as it is staged, and why it can't be imported (empty: it can).
+
+    A bad one is staged with its user_id alone, for a later line may have it too; None: it has none.
+    """
     if len(fields) != columns.count:
-        return _NOTHING, f"has {len(fields)} fields, not {columns.count}"
+        return None, f"has {len(fields)} field{'s' * (len(fields) != 1)}, not {columns.count}"
     user_id = fields[columns.user_id]
+    if not user_id.strip():
+        return None, "user_id is empty"
+    if reason := text_problem(user_id, LONGEST["user_id"]):
+        return None, f"user_id {reason}"
     name = fields[columns.name].strip() if columns.name is not None else ""
     email = fields[columns.email].strip() if columns.email is not None else ""
     try:
         codes = "".join([CODES[fields[place].strip()] for place in columns.steps.values()])
     except KeyError as unknown:
         step_id = next(step for step, place in columns.steps.items() if fields[place].strip() == unknown.args[0])
-        return _NOTHING, f"{step_id}: {unknown.args[0][:40]!r} is not a status; use {STATUS_NAMES} or nothing"
-    if not user_id.strip():
-        return _NOTHING, "user_id is empty"
-    for member, value in (("user_id", user_id), ("name", name), ("email", email)):
+        reason = f"{step_id}: {unknown.args[0][:40]!r} is not a status; use {STATUS_NAMES} or nothing"
+        return (user_id, "", "", ""), reason
+    for member, value in (("name", name), ("email", email)):
         if reason := text_problem(value, LONGEST[member]):
-            return _NOTHING, f"{member} {reason}"
+            return (user_id, "", "", ""), f"{member} {reason}"
     return (user_id, name, email, codes), ""
-
-
-_NOTHING = ("", "", "", "")
 
 
 REPEATED = text("""

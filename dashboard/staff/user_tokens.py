@@ -6,18 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jwt
-from jwt.exceptions import InvalidKeyError, InvalidTokenError
+import structlog
+from jwt import exceptions
+from jwt.exceptions import InvalidKeyError, InvalidTokenError, MissingRequiredClaimError
 
 from dashboard.onboarding.steps import text_problem
+
+log = structlog.get_logger("dashboard.user_tokens")
 
 SHARED = ("HS256", "HS384", "HS512")
 PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_S = 10
 LONGEST = 8_192
 
+REASONS: dict[type[Exception], str] = {
+    exceptions.ExpiredSignatureError: "expired: exp is in the past",
+    exceptions.ImmatureSignatureError: "not valid yet: nbf or iat is in the future",
+    exceptions.InvalidAlgorithmError: "alg is not one of USER_TOKEN_ALGORITHMS",
+    exceptions.InvalidSignatureError: "the signature is not one by USER_TOKEN_KEY",
+    exceptions.InvalidAudienceError: "aud is not USER_TOKEN_AUDIENCE",
+    exceptions.InvalidIssuerError: "iss is not USER_TOKEN_ISSUER",
+    exceptions.InvalidSubjectError: "sub is not text",
+}
+"""Why a token was refused, for the log. All of it is said by us: what a library says may hold what the token says."""
+
 
 class BadKey(ValueError):
     """The key and the algorithms do not go together; the message says why."""
+
+
+class _Refused(Exception):
+    """The token does not hold; the message says why, in words of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +53,19 @@ class UserTokens:
         _check(self.key, self.algorithms)
 
     def user_of(self, token: str) -> str | None:
-        """The user's id, the claim `sub`; None: not signed with the key, expired, never expiring, or not for here."""
-        if len(token) > LONGEST:
+        """The user's id, the claim `sub`; None: not signed with the key, expired, never expiring, or not for here.
+
+        Why is in the log: whoever brings a worthless token is not told.
+        """
+        try:
+            return self._subject(token)
+        except _Refused as refused:
+            log.warning("user token refused", reason=str(refused))
             return None
+
+    def _subject(self, token: str) -> str:
+        if len(token) > LONGEST:
+            raise _Refused(f"longer than {LONGEST:,} characters")
         try:
             claims = jwt.decode(
                 token,
@@ -47,10 +76,14 @@ class UserTokens:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
             )
-        except (InvalidTokenError, ValueError):
-            return None
+        except MissingRequiredClaimError as error:
+            raise _Refused(f"{error.claim} is missing") from error
+        except (InvalidTokenError, ValueError) as error:
+            raise _Refused(REASONS.get(type(error), "no JSON Web Token, or a claim of the wrong kind")) from error
         user_id: str = claims["sub"]
-        return user_id if user_id.strip() and not text_problem(user_id, 200) else None
+        if not user_id.strip() or text_problem(user_id, 200):
+            raise _Refused("sub is not the id of a user")
+        return user_id
 
 
 def _check(key: str, algorithms: Sequence[str]) -> None:

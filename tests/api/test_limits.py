@@ -11,6 +11,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from dashboard import create_app
 from dashboard.config import Settings
@@ -107,3 +109,12 @@ def test_whose_asking_is_counted_is_not_to_be_read_in_the_database(api: Caller, 
     keys = world.scalars(text("SELECT key FROM rate_limits")).all()
     assert len(keys) == 1
     assert ANNA not in keys[0]
+
+
+def test_why_a_user_token_is_refused_is_in_the_log_under_the_id_of_the_request(app: Flask) -> None:
+    bearer = {"Authorization": f"Bearer {of_user('anna', minutes=-5)}"}
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        answer = app.test_client().get(STEPS, headers=bearer)
+    assert answer.json["detail"] == "This token is unknown, expired or revoked."
+    (line,) = [one for one in lines if one["event"] == "user token refused"]
+    assert (line["reason"], line["request_id"]) == ("expired: exp is in the past", answer.headers["X-Request-ID"])

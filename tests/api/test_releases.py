@@ -206,8 +206,10 @@ def test_a_broken_invariant_is_told_and_changes_nothing(
 def test_a_withdrawn_step_is_410(api: Caller, world: Session) -> None:
     releases.withdraw(world, MAYA, STEP)
     world.commit()
-    assert migrate(api).status_code == 410
-    assert roll_back(api, fromVersion=1).status_code == 410
+    told = "The step was withdrawn. Staff can restore it, on its page or with `dashboard step restore`."
+    assert [(one.status_code, one.json["detail"]) for one in (migrate(api), roll_back(api, fromVersion=1))] == [
+        (410, told)
+    ] * 2
 
 
 def test_a_rollback_gives_back_and_keeps_later_work(api: Caller, crowd: Session) -> None:

@@ -15,7 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard import demo
-from tests.factories import a_save, a_step
+from dashboard.staff import tokens
+from dashboard.staff.permissions import Scope
+from tests.factories import HOST, a_save, a_step
+from tests.program import Program
 
 
 def dashboard(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,6 +59,16 @@ def test_it_brings_the_known_state_back_while_others_read(
     assert failures == []
     kept = text("SELECT count(*) FROM user_steps WHERE user_id = 'usr_7f3k2q' AND step_id = 'book-kickoff-call'")
     assert session.scalar(kept) == 0
+
+
+def test_it_says_that_tokens_are_gone(database_url: str, session: Session) -> None:
+    demo.fill(session)
+    tokens.create(session, HOST, name="shop", scopes=[Scope.STEPS_READ])
+    session.commit()
+    done = Program({"DATABASE_URL": database_url}, "demo", "reset")()
+    assert done.out.endswith("Sign in again; API tokens are gone.")
+    assert tokens.everything(session) == []
+    assert "API tokens are gone then" in Program({}, "demo", "reset")("--help").out
 
 
 def test_a_database_that_is_not_a_demo_is_refused(database_url: str, session: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import cli
 from dashboard.cli import report, yaml_text
+from dashboard.demo.data import STEPS
 from dashboard.onboarding import definitions, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
@@ -394,7 +396,7 @@ def test_a_release_and_its_rollback(dashboard: Program, session: Session) -> Non
     assert (made.note, made.released_by, made.policy) == ("From CI", "system:command-line", Policy())
     session.rollback()
 
-    back = dashboard("rollback", STEP, "--note", "Broke it", "--yes")
+    back = dashboard("rollback", STEP, "--note", "Broke it", "--from-version", "2", "--yes")
     assert back.out.startswith(f"{STEP}: rollback from version 2 to version 1")
     assert "9 people affected: 6 kept, 0 reset, 3 given back; 0 keep later work. 1 untouched." in back.out
     assert steps.get(session, STEP).live == steps.version(session, STEP, 1)
@@ -415,7 +417,8 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
         releases.release(session, MAYA, STEP)
         a_save(session, "done", "user-0006")
         session.commit()
-    receipt = dashboard(command, STEP, "--note", "x", "--yes", "--json").json["receipt"]
+    more = ["--from-version", "2"] if command == "rollback" else []
+    receipt = dashboard(command, STEP, "--note", "x", *more, "--yes", "--json").json["receipt"]
     happened = {member: receipt["impact"][member] for member in PREDICTED.values()}
     assert receipt["predicted"] == receipt["actual"] == happened
     assert receipt["drift"] == dict.fromkeys(PREDICTED.values(), 0)
@@ -429,15 +432,25 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
         (("release", STEP, "--note", "x"), 2, "There is no terminal to ask for confirmation on"),
         (("rollback", STEP, "--note", "x"), 2, "There is no terminal to ask for confirmation on"),
         (("release", STEP, "--yes"), 2, "Missing option '--note'"),
+        (("release", STEP, "--note", " \t ", "--yes"), 2, "note: is needed"),
+        (("rollback", STEP, "--note", "", "--from-version", "1", "--yes"), 2, "note: is needed"),
+        (
+            ("rollback", STEP, "--note", "x", "--yes"),
+            2,
+            "With --yes name the version to go back from, --from-version N",
+        ),
+        (("rollback", STEP, "--note", "x", "--from-version", "2", "--yes"), 1, "Version 2 is not live: version 1 is."),
+        (("restore", STEP, "--note", "x", "--yes"), 1, "The step is not withdrawn."),
         (("release", STEP, "--note", "x" * 2001, "--yes"), 2, "note: must be at most 2,000 characters"),
         (("release", STEP, "--note", "x", "--tolerance", "-1", "--yes"), 2, "--tolerance"),
         (("release", "nothing", "--note", "x", "--yes"), 2, "There is no step “nothing”."),
         (("preview", STEP, "--done", "maybe"), 2, "'maybe' is not one of 'keep', 'redo'"),
         (("preview", STEP, "--rollback", "--done", "keep"), 2, "A rollback keeps everything"),
+        (("preview", STEP, "--withdraw", "--reopen-finished"), 2, "A withdrawal keeps everything"),
         (("release", OTHER, "--note", "x", "--yes"), 1, "The step has no draft to release."),
         (("preview", OTHER), 1, "The step has no draft to release."),
         (
-            ("rollback", STEP, "--note", "x", "--yes"),
+            ("rollback", STEP, "--note", "x", "--from-version", "1", "--yes"),
             1,
             "The step is at its first version: there is nothing to roll back to.",
         ),
@@ -459,18 +472,39 @@ def test_a_refusal_says_why_and_changes_nothing(
 
 
 @pytest.mark.usefixtures("crowd")
-@pytest.mark.parametrize("command", ["release", "rollback"])
-def test_a_reason_is_asked_for_where_one_is_required(database_url: str, session: Session, command: str) -> None:
-    strict = Program({"DATABASE_URL": database_url, "REASON_REQUIRED": "1"}, "step")
-    if command == "rollback":
-        releases.release(session, MAYA, STEP)
-        session.commit()
+def test_a_rollback_that_runs_twice_takes_back_one_release(dashboard: Program, session: Session) -> None:
+    releases.release(session, MAYA, STEP)
+    a_draft(session, weight=40)
+    releases.release(session, MAYA, STEP)
+    session.commit()
+    again = ("rollback", STEP, "--note", "From CI", "--from-version", "3", "--yes")
+    assert dashboard(*again).code == 0
+    second = dashboard(*again)
+    assert (second.code, second.out, second.err) == (1, "", "Version 3 is not live: version 2 is.")
+    assert steps.get(session, STEP).live == steps.version(session, STEP, 2)
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_step_is_withdrawn_and_restored(dashboard: Program, session: Session) -> None:
     before = snapshot(session)
-    done = strict(command, STEP, "--note", "  ", "--yes")
-    assert (done.code, done.out, done.err) == (2, "", "note: is needed")
+    assert dashboard("preview", STEP, "--withdraw").out.startswith(f"{STEP}: withdrawal of version 1\n\nPeople ")
     assert snapshot(session) == before
-    assert strict("preview", STEP, *(["--rollback"] if command == "rollback" else [])).code == 0
-    assert strict(command, STEP, "--note", "Because", "--yes").code == 0
+    gone = dashboard("withdraw", STEP, "--note", "Moved elsewhere", "--yes")
+    assert f"{STEP} is withdrawn: release 2." in gone.out.splitlines()
+    assert "What it says" not in gone.out
+    assert steps.get(session, STEP).withdrawn
+    assert releases.get(session, STEP, 2).note == "Moved elsewhere"
+    session.rollback()
+    again = dashboard("withdraw", STEP, "--note", "x", "--yes")
+    assert (again.code, again.err) == (1, "The step was withdrawn. Restore it first.")
+
+    assert dashboard("preview", STEP, "--restore", "--json").json["impact"]["everybody"] == 10
+    back = dashboard("restore", STEP, "--note", "Here again", "--yes")
+    assert back.out.startswith(f"{STEP}: restore of version 1\n\nWhat it says\n  title: “Set up payments”")
+    assert f"{STEP} is live in version 1: release 3." in back.out.splitlines()
+    assert steps.get(session, STEP).live == steps.version(session, STEP, 1)
+    session.rollback()
+    assert snapshot(session)["onboarding_users"] == before["onboarding_users"]
 
 
 def test_a_withdrawn_step_is_not_released(dashboard: Program, session: Session) -> None:
@@ -539,7 +573,7 @@ def test_a_no_changes_nothing(database_url: str, session: Session) -> None:
     terminal = Terminal(database_url, "release", STEP, "--note", "x")
     terminal.wait_for("Do this?")
     assert terminal.answer("n") == (1, "")
-    assert "Nothing was released." in terminal.shown
+    assert "Nothing was changed." in terminal.shown
     assert snapshot(session) == before
 
 
@@ -579,10 +613,20 @@ def test_more_people_reset_than_foretold_make_the_plan_stale(database_url: str, 
 
 
 def test_each_command_has_help_with_an_example(dashboard: Program) -> None:
-    for command in ("list", "export", "import", "preview", "release", "rollback"):
+    for command in ("list", "export", "import", "preview", "release", "rollback", "withdraw", "restore"):
         done = dashboard(command, "--help")
         assert done.code == 0
         assert f"dashboard step {command}" in done.out.partition("Usage:")[2].partition("\n")[2]
+
+
+def test_the_examples_work_on_the_demo(dashboard: Program) -> None:
+    in_the_demo = {one.step_id for one in STEPS}
+    for command in ("export", "preview", "release", "rollback", "withdraw", "restore"):
+        named = re.findall(
+            rf"^ +dashboard step {command} ([a-z][a-z-]+)", dashboard(command, "--help").out, re.MULTILINE
+        )
+        assert named
+        assert set(named) <= in_the_demo
 
 
 def test_without_a_change_the_report_says_so() -> None:

@@ -318,10 +318,18 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
         ("name,email", "column 'user_id': is missing"),
         ("user_id,verify-phone", "column 'verify-phone': is neither user_id, name or email nor a step"),
         (f"user_id,{STEP},{STEP}", f"column '{STEP}': is there more than once"),
-        ("user_id;name", "column 'user_id;name': is neither"),
+        ("user_id;name", "header: has semicolons between its columns: it takes commas, in every line"),
+        (f"user_id\tname\t{STEP}", "header: has tabs between its columns"),
+        (
+            "user_id,name\ranna,Anna\r",
+            "header: has line ends of a lone CR: save the file with those of Windows or Unix",
+        ),
+        ("user_id,name\r" + "anna,Anna\r" * 100_000, "header: has line ends of a lone CR"),
+        ("user_id" * 200_000, "header: is longer than 1,000,000 bytes"),
         ("user_id,", "column '': is neither"),
-        ('user_id,"na', "header: can't be read"),
+        ('user_id,"na', "header: has a quote that is not closed"),
     ],
+    ids=lambda value: value[:40],
 )
 def test_a_header_that_cannot_be_used_is_refused_by_name(session: Session, header: str, said: str) -> None:
     with pytest.raises(Invalid, match=said.replace("?", r"\?")):
@@ -349,7 +357,9 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
         (f"{ANNA},Anna,,Done,", f"{STEP}: 'Done' is not a status; use todo, in_progress, skipped, done or nothing"),
         (",Nobody,,done,", "user_id is empty"),
         ("  ,Nobody,,done,", "user_id is empty"),
+        (f"{ANNA};Anna;;done;", "has 1 field, not 5"),
         (f"{ANNA},Anna,,done", "has 4 fields, not 5"),
+        (f"{ANNA},Anna,,done,\rben,Ben,,,", "has line ends of a lone CR: save the file with those of Windows or Unix"),
         (f"{ANNA},Anna,,done,,done", "has 6 fields, not 5"),
         (f"{'x' * 201},Anna,,done,", "user_id must be at most 200 characters, not 201"),
         (f"{ANNA},{'x' * 201},,done,", "name must be at most 200 characters, not 201"),
@@ -357,7 +367,7 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
         (b"anna,A\xffnna,,done,", "is not UTF-8 (byte 7)"),
         (b"anna,A\0nna,,done,", "has a NUL character"),
         (f'{ANNA},"An"na,,done,', "is not CSV: ',' expected after '\"'"),
-        (f"{ANNA},{'x' * 200_000},,done,", "is not CSV: field larger than field limit (131072)"),
+        (f"{ANNA},{'x' * 200_000},,done,", "has a cell of more than 131,072 characters, or a quote that is not closed"),
         (f"{ANNA},{'x' * 1_100_000},,done,", "is longer than 1,000,000 bytes"),
     ],
 )
@@ -375,9 +385,19 @@ def test_a_repeated_person_is_named_with_the_line_that_was_first(session: Sessio
     assert problems_of(session, content) == [Problem("line 4", reason), Problem("line 5", reason)]
 
 
+def test_a_repeated_person_is_named_also_where_the_first_line_is_wrong(session: Session) -> None:
+    content = HEADER + f"{ANNA},,,finished,\n{BEN},{'x' * 201},,,\n{ANNA},,,done,\n{BEN},,,,\n"
+    wrong, too_long, *repeated = problems_of(session, content)
+    assert (wrong.where, too_long.where) == ("line 2", "line 3")
+    assert repeated == [
+        Problem("line 4", f"user_id '{ANNA}' is on line 2 already"),
+        Problem("line 5", f"user_id '{BEN}' is on line 3 already"),
+    ]
+
+
 def test_an_open_quote_at_the_end_is_named(session: Session) -> None:
     assert problems_of(session, HEADER + f'{ANNA},"Anna,,done,\n') == [
-        Problem("line 2", "is not CSV: unexpected end of data")
+        Problem("line 2", "has a quote that is not closed")
     ]
 
 

@@ -181,7 +181,6 @@ def test_old_keys_are_as_long_as_new_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        ({"USER_TOKEN_KEY": "k" * 32}, "either algorithms with a shared secret"),
         ({"USER_TOKEN_KEY": "k" * 32, "USER_TOKEN_ALGORITHMS": "none"}, "no algorithm none"),
         ({"USER_TOKEN_KEY": "short", "USER_TOKEN_ALGORITHMS": "HS256"}, "does not fit HS256"),
     ],
@@ -191,6 +190,13 @@ def test_a_key_of_user_tokens_that_does_not_fit_is_refused_at_the_start(
 ) -> None:
     with pytest.raises(SettingsError, match=f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: .*{reason}"):
         settings(tmp_path, **variables)
+
+
+def test_a_key_of_user_tokens_without_algorithms_says_which_variable_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^USER_TOKEN_ALGORITHMS must be set, for USER_TOKEN_KEY is: .* HS256 say$"
+    ):
+        settings(tmp_path, USER_TOKEN_KEY="k" * 32)
 
 
 PROVIDER = {

@@ -115,11 +115,25 @@ def test_commands_beside_it_reach_its_database_and_a_second_one_is_refused(folde
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT count(*) FROM user_onboarding").fetchone() is not None
         assert json.loads(command(folder, "db", "migrate", "--json").stdout)["revision"]
+        command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
+        link = command(folder, "user", "reset-link", "ada@example.com", port=1)
+        assert (f"\nhttp://127.0.0.1:{port}/set-password?link=" in link.stdout, link.stderr) == (True, "")
         second = command(folder, "run")
         assert second.returncode == 1
         assert str(folder) in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
         assert answers(port)
+    guess = command(folder, "user", "reset-link", "ada@example.com", port=81)
+    assert "\nhttp://127.0.0.1:81/set-password?link=" in guess.stdout
+    assert guess.stderr.strip() == "BASE_URL is not set and no server runs here, so where the link leads is a guess."
+
+
+def test_a_link_is_not_made_beside_a_server_that_listens_everywhere(folder: Path) -> None:
+    with served(folder, free_port(), HOST="0.0.0.0"):
+        command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
+        refused = command(folder, "user", "reset-link", "ada@example.com")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "Say where the dashboard is reached" in refused.stderr
 
 
 def test_a_port_in_use_is_named_and_no_database_is_left_running(folder: Path) -> None:
@@ -141,6 +155,26 @@ def test_after_a_kill_everything_ends_and_the_next_start_works(folder: Path) -> 
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
     assert servers_of(folder) == []
+
+
+def test_it_ends_when_its_database_does_and_the_next_start_works(folder: Path) -> None:
+    port = free_port()
+    with served(folder, port) as process:
+        os.kill(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        told = process.communicate(timeout=PATIENCE_S)[0]
+        assert process.returncode == 3
+        assert f"PostgreSQL has ended (-9). The end of {folder / 'postgres.log'}:" in told
+        assert "Traceback" not in told
+        assert not answers(port)
+    with served(folder, port) as process:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_database_that_is_told_to_end_takes_the_web_server_along(folder: Path) -> None:
+    with served(folder, free_port()) as process:
+        os.kill(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(

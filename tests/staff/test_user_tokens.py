@@ -13,6 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from structlog.testing import capture_logs
 
 from dashboard.staff.user_tokens import BadKey, UserTokens
 
@@ -159,6 +160,36 @@ def test_audience_and_issuer_count_where_they_are_set() -> None:
         assert strict.user_of(signed(**right | wrong)) is None, wrong
     # where none is expected, one does no harm
     assert SHARED.user_of(signed(**right)) == "usr_7f3k2q"
+
+
+STRICT = UserTokens(SECRET, ("HS256",), "onboarding", "https://shop.example")
+FITS = {"aud": "onboarding", "iss": "https://shop.example"}
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (signed(**FITS, exp=int(time.time()) - 60), "expired: exp is in the past"),
+        (signed(**FITS, exp=None), "exp is missing"),
+        (signed(**FITS, exp="soon\nlevel=info"), "no JSON Web Token, or a claim of the wrong kind"),
+        (signed(**FITS, nbf=int(time.time()) + 86_400), "not valid yet: nbf or iat is in the future"),
+        (signed(**FITS, sub=None), "sub is missing"),
+        (signed(**FITS, sub=" "), "sub is not the id of a user"),
+        (signed(**FITS | {"aud": "billing"}), "aud is not USER_TOKEN_AUDIENCE"),
+        (signed(**FITS | {"aud": None}), "aud is missing"),
+        (signed(**FITS | {"iss": "https://evil.example"}), "iss is not USER_TOKEN_ISSUER"),
+        (signed("HS512", **FITS), "alg is not one of USER_TOKEN_ALGORITHMS"),
+        (signed(**FITS, key="another secret of the same length...."), "the signature is not one by USER_TOKEN_KEY"),
+        ("made\nup", "no JSON Web Token, or a claim of the wrong kind"),
+        ("x" * 9000, "longer than 8,192 characters"),
+    ],
+    ids=lambda value: value[:20] if " " in value else "token",
+)
+def test_why_it_is_refused_is_in_the_log_and_nothing_of_the_token(token: str, reason: str) -> None:
+    with capture_logs() as lines:
+        assert STRICT.user_of(token) is None
+        assert STRICT.user_of(signed(**FITS)) == "usr_7f3k2q"
+    assert lines == [{"event": "user token refused", "reason": reason, "log_level": "warning"}]
 
 
 @pytest.mark.parametrize(
