@@ -14,6 +14,8 @@ Json = Any
 
 USER, STEP, NEWEST = "usr_7f3k2q", "setup-payments", 6
 OTHER_USER, OTHER_STEP = "usr_249esc", "install-mobile-app"
+ERASED_USER = "usr_gskrpm"
+"""Whom no other example is about: what erases them leaves the rest working."""
 TITLE, ACTION_URL = "Set up payments", "/settings/payments"
 DESCRIPTION = "Connect your bank account so that customers can pay you."
 RELEASED = "connect-data-source"
