@@ -27,6 +27,12 @@ def test_an_unknown_address_is_a_404_problem(api: Caller, method: str) -> None:
     assert answer.json["detail"] == f"There is no /api/onboarding/nothing; see {ADDRESS}."
 
 
+def test_so_is_the_root(api: Caller) -> None:
+    for path in ("/api", "/api/"):
+        answer = api("GET", path, token="")
+        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
 @every_endpoint
 def test_another_method_is_405_and_says_which_there_are(endpoint: Endpoint, api: Caller) -> None:
     taken = {one.method for one in ENDPOINTS if one.rule == endpoint.rule}
