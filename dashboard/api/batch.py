@@ -8,14 +8,13 @@ from flask import Response, request
 from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Whole, reply
+from dashboard.api.messages import Answer, Body, Id, Seen, Wanted, reply
 from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_missing
 from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import batch
 from dashboard.onboarding.batch import MOST, Update
-from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.many import Refusal
 from dashboard.onboarding.progress import Saved
@@ -31,7 +30,7 @@ class OneUpdate(Body):
     model_config = ConfigDict(extra="forbid")
 
     user_id: Id
-    row_version: Whole
+    row_version: Seen
 
 
 class Batch(Body):
@@ -41,7 +40,7 @@ class Batch(Body):
     max_bytes: ClassVar[int] = 256 * 1024
 
     step_id: Id
-    status: str = Field(json_schema_extra={"enum": list(STATUSES)})
+    status: Wanted
     updates: list[OneUpdate] = Field(min_length=1, max_length=MOST, description="Each person once.")
 
 

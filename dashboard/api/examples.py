@@ -31,7 +31,7 @@ from dashboard.api.vocabulary import (
 )
 from dashboard.onboarding import errors
 from dashboard.onboarding.history import Change
-from dashboard.onboarding.progress import STATUS_NAMES, UserStep
+from dashboard.onboarding.progress import NOT_A_STATUS, UserStep
 from dashboard.staff.permissions import Scope
 from dashboard.web.errors import FAULTS
 
@@ -117,7 +117,7 @@ def _refusals() -> tuple[Problem | None, ...]:
         tell_conflict(_conflict()).model_copy(update={"status": 412}),
         tell(RequestEntityTooLarge()),
         tell(UnsupportedMediaType("Send application/json, not text/plain.")),
-        tell(errors.Invalid({"status": f"must be one of {STATUS_NAMES}"})),
+        tell(errors.Invalid({"status": NOT_A_STATUS})),
         tell(PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")),
         tell(TooManyRequests("This token may ask 6,000 times a minute. Wait 2 s.")),
         *(

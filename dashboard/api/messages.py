@@ -8,7 +8,9 @@ from flask import Response
 from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.carryover import STATUSES
+from dashboard.onboarding.progress import NEWEST_TO_SAVE_OVER, NOT_A_STATUS
+from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
 
 def kept(value: str) -> str:
@@ -19,7 +21,18 @@ def kept(value: str) -> str:
 
 
 Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(kept)]
-Whole = Annotated[int, Field(ge=1)]
+
+
+def status(value: str) -> str:
+    """The status, if there is such a one. Raises ValueError."""
+    if value not in STATUSES:
+        raise ValueError(NOT_A_STATUS)
+    return value
+
+
+Wanted = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)}), AfterValidator(status)]
+Seen = Annotated[int, Field(ge=1, le=NEWEST_TO_SAVE_OVER)]
+Version = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
 def _without_default(schema: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, CamelAnswer, Id, Query, reply
-from dashboard.api.problems import Problem
+from dashboard.api.problems import PEOPLE, Problem
 from dashboard.api.routing import endpoint
 from dashboard.api.vocabulary import ERASED_USER
 from dashboard.database import Session
@@ -22,7 +22,7 @@ from dashboard.web import addresses
 
 TAG = Tag(name="People", description="Who goes through the checklist, as the host product knows them.")
 
-blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[TAG])
+blueprint = APIBlueprint("api_people", __name__, url_prefix=PEOPLE, abp_tags=[TAG])
 blueprint.record_once(addresses.install)
 
 

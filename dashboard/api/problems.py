@@ -19,12 +19,15 @@ from dashboard.onboarding.carryover import Status
 from dashboard.web import errors as pages
 from dashboard.web.requestlog import request_id
 
+PEOPLE = "/api/onboarding/users"
+
 Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
 
 KINDS: Mapping[Kind, str] = {
     "not-found": "What the request names is not there: a step, a person, a version. Nothing was done.",
-    "invalid": "The request can be read, but some of its members break a rule. `errors` names each, by its path in the "
-    "body or as a header, with the rule; whoever mends all of them at once is through.",
+    "invalid": "The request can be read, but some of its members break a rule. `errors` names each that does so by "
+    "itself, by its path in the body or as a header, with the rule. What only the data can tell comes once those are "
+    "mended: a row_version newer than there is, say. So does the 428 of a save that has no row_version at all.",
     "withdrawn": "The step was taken off the checklist. There is nothing to read or save until it is restored, and what "
     "people did with it is kept for then.",
     "step-conflict": "The person's step moved on since the row_version that was named: somebody saved it, or a release "
@@ -152,7 +155,9 @@ def _(error: HTTPException) -> Problem | None:
 
 @tell.register
 def _(error: NoSuchAddress) -> Problem:
-    return Problem(title=error.name, status=404, detail=f"There is no {request.path}; see /api/openapi.json.")
+    is_packed = request.path.startswith(f"{PEOPLE}/")
+    told = ": an id that no address can hold comes as ~ and its base64url, without =" if is_packed else ""
+    return Problem(title=error.name, status=404, detail=f"There is no {request.path}{told}; see /api/openapi.json.")
 
 
 @tell.register
@@ -181,8 +186,10 @@ def tell_invalid(error: errors.Invalid) -> Unprocessable:
 
 
 @tell.register
-def _(error: errors.Withdrawn) -> Problem:
-    return Problem(type=_type("withdrawn"), title="Gone", status=410, detail=str(error))
+def _(_: errors.Withdrawn) -> Problem:
+    # the engine's own sentence is for staff, who can
+    told = "The step was withdrawn. Staff can restore it on the page Steps."
+    return Problem(type=_type("withdrawn"), title="Gone", status=410, detail=told)
 
 
 @tell.register

@@ -13,7 +13,7 @@ from flask_openapi.models.tag import Tag
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
+from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Version, optional, reply
 from dashboard.api.problems import Problem, ReleaseConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
@@ -89,8 +89,8 @@ class Migration(ExactBody):
     """A new version of a step, and the release that makes it live."""
 
     step_id: Id
-    from_version: Whole = Field(description="The live version.")
-    to_version: Whole = Field(description="The version after the newest one.")
+    from_version: Version = Field(description="The live version.")
+    to_version: Version = Field(description="The version after the newest one.")
     new_step_data: NewStepData
     dry_run: bool = Field(False, description="Say what the release would do, and do nothing.")
     policy: CarryOver = CarryOver()
@@ -104,7 +104,7 @@ class Rollback(ExactBody):
     """Takes back the newest release of a step that was not taken back yet."""
 
     step_id: Id
-    from_version: Whole = Field(description="The live version.")
+    from_version: Version = Field(description="The live version.")
     dry_run: bool = Field(False, description="Say what the rollback would do, and do nothing.")
     note: str = NOTE
 
