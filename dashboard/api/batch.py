@@ -44,11 +44,15 @@ class Batch(Body):
     updates: list[OneUpdate] = Field(min_length=1, max_length=MOST, description="Each person once.")
 
 
+OF_ONE_SAVE = "The HTTP status of this one save."
+IT_IS_KEPT = f"{OF_ONE_SAVE} One that is refused has 404, 409 or 422 here, and the members of that problem beside it."
+
+
 class SavedUpdate(Answer):
-    """The save of one person is kept. `status` is that of a save of its own; that of the step is in `step`."""
+    """The save of one person is kept. Where the person is with the step now is in `step`."""
 
     user_id: str
-    status: Literal[200] = 200
+    status: Literal[200] = Field(200, description=IT_IS_KEPT)
     step: SavedStep
     progress: int
     finished: bool
@@ -58,21 +62,21 @@ class UnknownPerson(Problem):
     """There is no such person."""
 
     user_id: str
-    status: Literal[404] = 404
+    status: Literal[404] = Field(404, description=OF_ONE_SAVE)
 
 
 class StaleUpdate(StepConflict):
     """This person's step changed since its row_version was read."""
 
     user_id: str
-    status: Literal[409] = 409
+    status: Literal[409] = Field(409, description=OF_ONE_SAVE)
 
 
 class NewerThanThereIs(Unprocessable):
     """This person's row_version is a newer one than there is."""
 
     user_id: str
-    status: Literal[422] = 422
+    status: Literal[422] = Field(422, description=OF_ONE_SAVE)
 
 
 Result = SavedUpdate | StaleUpdate | NewerThanThereIs | UnknownPerson

@@ -72,13 +72,18 @@ class ExactBody(BaseModel):
 class Answer(BaseModel):
     """A JSON object that goes out, with the names of the original."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    # all members are always there
+    model_config = ConfigDict(serialize_by_alias=True, json_schema_serialization_defaults_required=True)
 
 
 class CamelAnswer(BaseModel):
     """The same, in mixed case throughout."""
 
-    model_config = ConfigDict(serialize_by_alias=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
+    model_config = ConfigDict(
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
+        alias_generator=AliasGenerator(serialization_alias=to_camel),
+    )
 
 
 def reply(answer: BaseModel, status: int = 200, *, row_version: int | None = None) -> Response:

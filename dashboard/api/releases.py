@@ -177,6 +177,7 @@ class Migrated(CamelAnswer):
 class RolledBack(Migrated):
     """The same of a rollback. `restored` people get back what the release took, `keptLater` keep what they did since."""
 
+    users_affected: int = Field(description="People whom it touches: progressCopied + progressReset + restored.")
     restored: int
     kept_later: int
 

@@ -73,7 +73,10 @@ MEMBERS: Mapping[str, Member] = {
     "Batch.updates": Member([{"user_id": USER, "row_version": 2}, {"user_id": OTHER_USER, "row_version": 2}]),
     "updates": Member(..., "Whose step, and the row_version of it that was read. Each person once."),
     "BatchSaved.step_id": Member(OTHER_STEP),
-    "results": Member(..., "What came of each, in the order of `updates`."),
+    "BatchSaved.status": Member("done", "The status that was asked for."),
+    "results": Member(
+        ..., "What came of each, in the order of `updates`: kept, or refused by a problem. `status` tells which."
+    ),
     "BatchSaved.results": Member(
         [
             {
@@ -145,7 +148,7 @@ MEMBERS: Mapping[str, Member] = {
     "NewStepData.title": Member("Connect a data source"),
     "NewStepData.description": Member("Bring in your numbers through the new connector."),
     "NewStepData.actionUrl": Member("/data/connectors"),
-    "usersAffected": Member(1263, "People who had begun the step."),
+    "usersAffected": Member(1263),
     "progressCopied": Member(1258, "Those of them whose status counts on."),
     "progressReset": Member(5, "Those of them who are at To do again."),
     "releaseId": Member(None, "The release, by its id; null after a dry run."),

@@ -90,6 +90,25 @@ def test_answers_are_as_described(endpoint: Endpoint, api: Caller, world: Sessio
         jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json)
 
 
+def test_the_results_of_a_batch_are_told_apart_by_their_status(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    results = schemas["BatchSaved"]["properties"]["results"]["items"]["anyOf"]
+    variants = [schemas[one["$ref"].rpartition("/")[2]] for one in results]
+    assert sorted(one["properties"]["status"]["const"] for one in variants) == [200, 404, 409, 422]
+    for one in variants:
+        assert {"user_id", "status"} <= set(one["required"])
+        assert one["properties"]["status"]["description"].startswith("The HTTP status of this one save.")
+
+
+@pytest.mark.parametrize("name", ["Migrated", "RolledBack"])
+def test_those_affected_are_the_sum_that_is_told(name: str, document: Document) -> None:
+    members = document["components"]["schemas"][name]["properties"]
+    told = members["usersAffected"]["description"].rstrip(".").partition(": ")[2].split(" + ")
+    example = Composer(document["components"]["schemas"]).of({"$ref": f"#/components/schemas/{name}"})
+    assert ("restored" in told) == ("restored" in members)
+    assert example["usersAffected"] == sum(example[one] for one in told)
+
+
 # Words and examples --------------------------------------------------------------------------------------------------
 
 
