@@ -52,7 +52,7 @@ class SavedUpdate(Answer):
     """The save of one person is kept. Where the person is with the step now is in `step`."""
 
     user_id: str
-    status: Literal[200] = Field(200, description=IT_IS_KEPT)
+    status: Literal[200] = Field(default=200, description=IT_IS_KEPT)
     step: SavedStep
     progress: int
     finished: bool
@@ -62,21 +62,21 @@ class UnknownPerson(Problem):
     """There is no such person."""
 
     user_id: str
-    status: Literal[404] = Field(404, description=OF_ONE_SAVE)
+    status: Literal[404] = Field(default=404, description=OF_ONE_SAVE)
 
 
 class StaleUpdate(StepConflict):
     """This person's step changed since its row_version was read."""
 
     user_id: str
-    status: Literal[409] = Field(409, description=OF_ONE_SAVE)
+    status: Literal[409] = Field(default=409, description=OF_ONE_SAVE)
 
 
 class NewerThanThereIs(Unprocessable):
     """This person's row_version is a newer one than there is."""
 
     user_id: str
-    status: Literal[422] = Field(422, description=OF_ONE_SAVE)
+    status: Literal[422] = Field(default=422, description=OF_ONE_SAVE)
 
 
 Result = SavedUpdate | StaleUpdate | NewerThanThereIs | UnknownPerson

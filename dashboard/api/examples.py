@@ -22,6 +22,7 @@ from dashboard.api.vocabulary import (
     DESCRIPTION,
     MOMENT,
     NEWEST,
+    OTHER_USER,
     REQUEST_ID,
     STEP,
     TITLE,
@@ -103,6 +104,20 @@ def refusal(schema: str, status: int, scope: Scope) -> Json:
         if told is not None and (type(told).__name__, told.status) == (schema, status):
             return told.model_dump(mode="json")
     return None
+
+
+def of_problem(schema: str) -> Json:
+    """What a problem of this schema looks like; None: it is no problem."""
+    of_many = {
+        "UnknownPerson": errors.NotFound("person", OTHER_USER),
+        "StaleUpdate": _conflict(),
+        "NewerThanThereIs": errors.Invalid({"row_version": f"is {NEWEST + 1}, but the newest is {NEWEST}"}),
+    }
+    if schema in of_many and (told := tell(of_many[schema])):
+        return {"user_id": OTHER_USER, **told.model_dump(mode="json")}
+    needed = NotAllowed(f"This takes a token with the scope {Scope.PROGRESS_WRITE}.", Scope.PROGRESS_WRITE)
+    found = (told for told in (*_refusals(), tell(needed)) if type(told).__name__ == schema)
+    return next((told.model_dump(mode="json") for told in found if told), None)
 
 
 @cache

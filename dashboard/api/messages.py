@@ -35,13 +35,14 @@ Seen = Annotated[int, Field(ge=1, le=NEWEST_TO_SAVE_OVER)]
 Version = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
+def optional(description: str, **rules: Any) -> Any:
+    """A member that may be left out; null is no way of leaving it out. `rules` are described here, and kept elsewhere."""
 
+    def describe(schema: dict[str, Any]) -> None:
+        schema.pop("default", None)
+        schema.update(rules)
 
-def optional(description: str, **more: Any) -> Any:
-    """A member that may be left out; null is no way of leaving it out."""
-    return Field(default=None, description=description, json_schema_extra=_without_default, **more)
+    return Field(default=None, description=description, json_schema_extra=describe)
 
 
 class Query(BaseModel):

@@ -44,17 +44,15 @@ class Problem(Answer):
     type: str = Field(
         default="about:blank", description="What kind of problem this is; about:blank: what the status says."
     )
-    title: str = Field(description="The kind of problem in words.", examples=["Not Found"])
-    status: int = Field(description="The status of the answer.", examples=[404])
-    detail: str = Field(
-        description="One plain sentence for whoever reads the log.", examples=["There is no step “setup-payment”."]
-    )
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The status of the answer.")
+    detail: str = Field(description="One plain sentence for whoever reads the log.")
 
-    @computed_field(description="As `title`.", examples=["Not Found"])
+    @computed_field(description="As `title`.")
     def error(self) -> str:
         return self.title
 
-    @computed_field(description="As `detail`.", examples=["There is no step “setup-payment”."])
+    @computed_field(description="As `detail`.")
     def message(self) -> str:
         return self.detail
 
@@ -75,13 +73,13 @@ class Unprocessable(Problem):
 class NotAllowedProblem(Problem):
     """The token was not made for this. `scope` is the one that it lacks; null: it has the scope, but is a user's."""
 
-    scope: str | None = Field(examples=["progress:write"])
+    scope: str | None
 
 
 class Fault(Problem):
     """Our fault, not the caller's. `request_id` finds it in the log."""
 
-    request_id: str = Field(description="As X-Request-ID.", examples=["c14b0fd486cd403c9f9c912fa864ac52"])
+    request_id: str = Field(description="As X-Request-ID.")
 
 
 class State(Answer):
@@ -108,18 +106,18 @@ class StepConflict(Problem):
     """A stale save: nothing was written. `changes` are all that happened after `attemptedVersion`, oldest first."""
 
     attempted: int = Field(
-        serialization_alias="attemptedVersion", description="The row_version that the save was based on.", examples=[4]
+        serialization_alias="attemptedVersion", description="The row_version that the save was based on."
     )
-    current: int = Field(serialization_alias="currentVersion", description="The newest row_version.", examples=[6])
+    current: int = Field(serialization_alias="currentVersion", description="The newest row_version.")
     current_state: State = Field(serialization_alias="currentState")
-    suggestion: str = Field(examples=["Fetch the latest state and retry"])
+    suggestion: str
     changes: list[Change]
 
 
 class ReleaseConflict(Problem):
     """The release is not possible as it was planned: nothing was changed. `reasons` say why, a sentence each."""
 
-    reasons: list[str] = Field(examples=[["Version 1 is not live: version 2 is."]])
+    reasons: list[str]
 
 
 def problem(fault: pages.Fault, error: Exception) -> Response:

@@ -64,7 +64,7 @@ class Condition(Attempt):
 
 
 class StatusChange(Body):
-    """A status, saved over the row_version that the caller saw."""
+    """A status, saved over the row_version that the caller saw. Members that are not named here are passed over."""
 
     user_id: Id = optional("Whose step, unless the address or a user token says so.")
     status: Wanted
@@ -163,6 +163,7 @@ def save_step(
 ) -> Response:
     """Save the status of a person's step over the row_version that was read; a stale one is refused.
 
+    Members of the body that are not named here are passed over, for clients of the original system send some.
     A save cut off before its answer is safe to send again: it applies once, or is answered by a conflict whose
     currentState already is what was asked for.
     """

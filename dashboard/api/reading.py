@@ -30,7 +30,7 @@ REASONS = {
     "extra_forbidden": "is not known here",
     "string_type": "must be text",
     "string_too_short": "is needed",
-    "string_too_long": "must be at most {max_length} characters",
+    "string_too_long": "must be at most {max_length:,} characters",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a smaller number",

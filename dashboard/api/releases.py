@@ -44,10 +44,10 @@ REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410
 class NewStepData(ExactBody):
     """What changes in the new version. What is left out stays as it is in the live one."""
 
-    title: str = optional("At most 200 characters.")
-    description: str = optional("At most 5,000 characters.")
-    weight: int = optional("Points, 1 to 1000.")
-    action_url: str = optional("A path, or an http or https address; empty: nowhere.")
+    title: str = optional("What the task is called.", minLength=1, maxLength=200)
+    description: str = optional("What to do.", maxLength=5_000)
+    weight: int = optional("Points.", minimum=1, maximum=1_000)
+    action_url: str = optional("A path, or an http or https address; empty: nowhere.", maxLength=2_000)
 
     @field_validator("title", "description", "weight", "action_url")
     @classmethod
@@ -82,7 +82,7 @@ class Expectation(ExactBody):
         return Planned(reset=self.progress_reset, tolerance=self.tolerance)
 
 
-NOTE = Field("", description="Why, for the history. At most 2,000 characters. Some installations require it.")
+NOTE = Field("", max_length=2_000, description="Why, for the history. Some installations require it.")
 
 
 class Migration(ExactBody):
