@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.progress import NEWEST_TO_SAVE_OVER, NOT_A_STATUS
-from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+from dashboard.onboarding.steps import text_problem
 
 
 def kept(value: str) -> str:
@@ -32,7 +32,7 @@ def status(value: str) -> str:
 
 Wanted = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)}), AfterValidator(status)]
 Seen = Annotated[int, Field(ge=1, le=NEWEST_TO_SAVE_OVER)]
-Version = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+Whole = Annotated[int, Field(ge=1)]
 
 
 def optional(description: str, **rules: Any) -> Any:

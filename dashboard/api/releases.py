@@ -10,11 +10,13 @@ from typing import Any, Literal
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Version, optional, reply
+from dashboard.api.impacts import Changed, ImpactReport
+from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
 from dashboard.api.problems import Problem, ReleaseConflict
+from dashboard.api.receipts import StoredReceipt
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
@@ -89,8 +91,8 @@ class Migration(ExactBody):
     """A new version of a step, and the release that makes it live."""
 
     step_id: Id
-    from_version: Version = Field(description="The live version.")
-    to_version: Version = Field(description="The version after the newest one.")
+    from_version: Whole = Field(description="The live version.")
+    to_version: Whole = Field(description="The version after the newest one.")
     new_step_data: NewStepData
     dry_run: bool = Field(False, description="Say what the release would do, and do nothing.")
     policy: CarryOver = CarryOver()
@@ -104,60 +106,12 @@ class Rollback(ExactBody):
     """Takes back the newest release of a step that was not taken back yet."""
 
     step_id: Id
-    from_version: Version = Field(description="The live version.")
+    from_version: Whole = Field(description="The live version.")
     dry_run: bool = Field(False, description="Say what the rollback would do, and do nothing.")
     note: str = NOTE
 
 
 # What goes out -------------------------------------------------------------------------------------------------------
-
-
-class Changed(Answer):
-    """A member of a step that the release changes."""
-
-    member: str
-    before: str | int | None
-    after: str | int | None
-
-
-class Spread(Answer):
-    """How far everybody is: people in 0-9, 10-19 ... 90-99 and 100 percent; the median percent; who has finished."""
-
-    bands: list[int]
-    median: int
-    finished: int
-
-
-class Moves(Answer):
-    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
-
-    up: int
-    down: int
-    same: int
-    largest_drop: int
-    fall_from_100: int
-
-
-class ImpactReport(CamelAnswer):
-    """What a release does to everybody. `matrix[before][after]` counts people by the status of the step.
-
-    affected = copied + reset + restored, and with `untouched` that is everybody.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    everybody: int
-    affected: int
-    copied: int
-    reset: int
-    restored: int
-    kept_later: int = Field(validation_alias="keptLater")
-    untouched: int
-    matrix: dict[str, dict[str, int]]
-    before: Spread
-    after: Spread
-    moves: Moves
-    changes: list[Changed]
 
 
 class Migrated(CamelAnswer):
@@ -171,7 +125,7 @@ class Migrated(CamelAnswer):
     untouched: int
     impact: ImpactReport
     release_id: int | None
-    receipt: dict[str, Any] | None = Field(description="What is kept with the release.")
+    receipt: StoredReceipt | None
 
 
 class RolledBack(Migrated):

@@ -13,15 +13,18 @@ import jwt
 import pytest
 from flask import Flask
 from schemathesis.specs.openapi.definitions import OPENAPI_31
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard import demo
 from dashboard.api.examples import Composer
 from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, USER_TOKEN, operations
-from dashboard.api.vocabulary import MEMBERS, USER
+from dashboard.api.vocabulary import MEMBERS, RELEASED, STEP, USER
 from dashboard.config import Settings
 from dashboard.staff.permissions import ByToken, Scope, declared
+from tests import factories
 from tests.api.conftest import Caller
 from tests.api.test_ladder import ADMIN, MIGRATE, PROGRESS, Endpoint, every_endpoint
 
@@ -240,6 +243,31 @@ def test_the_vocabulary_has_no_words_that_nobody_uses(document: Document) -> Non
     parameters = [one["name"] for _, _, operation in operations(document) for one in operation.get("parameters", ())]
     used |= {name for one in parameters for name in (one, f".{one}")}
     assert set(MEMBERS) - used == set()
+
+
+# Receipts --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_receipt_has_the_members_that_are_described(document: Document, api: Caller, session: Session) -> None:
+    demo.fill(session)
+    session.commit()
+    described = document["components"]["schemas"]["Receipt"]
+    kept = [
+        one["receipt"]
+        for step_id in (STEP, RELEASED)
+        for one in api("GET", f"{ADMIN}/steps/{step_id}/releases").json["releases"]
+    ]
+    assert {one["kind"] for one in kept} >= {"publish", "migrate", "rollback"}
+    for receipt in (*kept, *described["examples"]):
+        assert list(receipt.keys() ^ described["properties"].keys()) == []
+        assert holds(document, described, receipt)
+
+
+def test_a_receipt_goes_out_as_it_was_stored(document: Document, api: Caller, world: Session) -> None:
+    stored = {"kind": "migrate", "of_an_older_version": True}
+    world.execute(text("UPDATE step_releases SET receipt = :receipt").bindparams(bindparam("receipt", stored, JSONB)))
+    world.commit()
+    assert api("GET", f"{ADMIN}/steps/{factories.STEP}/releases").json["releases"][0]["receipt"] == stored
 
 
 # What is told, done ---------------------------------------------------------------------------------------------------
