@@ -17,6 +17,7 @@ from werkzeug.exceptions import (
 
 from dashboard.api.access import BEARER, NotAllowed, TokenNeeded
 from dashboard.api.problems import Fault, Problem, tell, tell_conflict
+from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import (
     ACTION_URL,
     DESCRIPTION,
@@ -130,7 +131,7 @@ def _refusals() -> tuple[Problem | None, ...]:
         tell(errors.StalePlan(["Version 1 is not live: version 2 is."])),
         tell(errors.Withdrawn(STEP)),
         tell_conflict(_conflict()).model_copy(update={"status": 412}),
-        tell(RequestEntityTooLarge()),
+        tell(RequestEntityTooLarge(f"The body may have at most {MAX_BODY_BYTES:,} bytes.")),
         tell(UnsupportedMediaType("Send application/json, not text/plain.")),
         tell(errors.Invalid({"status": NOT_A_STATUS})),
         tell(PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")),

@@ -17,8 +17,8 @@ from dashboard.onboarding.errors import Invalid
 
 MAX_BODY_BYTES = 64 * 1024
 """How long a body may be, where its model names no other `max_bytes`."""
-LONGEST_WHOLE_NUMBER = 4_300
-"""Digits. Python converts no more of them."""
+LONGEST_WHOLE_NUMBER = 100
+"""Digits: more than any member takes, so that a number that is too large is refused by the rule of its member."""
 LARGEST_EXACT = 2**53
 """Up to here every whole number has a float of its own."""
 
@@ -170,5 +170,5 @@ def _number(digits: str) -> float:
 
 
 def _whole(digits: str) -> float:
-    # Python refuses to convert more, without saying of which member
+    # Python refuses to convert thousands of digits, without saying of which member
     return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else math.inf
