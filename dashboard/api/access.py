@@ -151,7 +151,8 @@ def remembered(bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller | 
 def _allowed(caller: Caller, scope: Scope, *, backend_only: bool) -> Caller:
     g.caller = caller
     if scope not in caller.scopes:
-        raise NotAllowed(f"This takes a token with the scope {scope}.", scope)
+        token = "a token" if caller.user_id is None else "an API token of the host's backend, not a user's,"
+        raise NotAllowed(f"This takes {token} with the scope {scope}.", scope)
     if backend_only and caller.user_id is not None:
         raise NotAllowed("This takes an API token of the host's backend, not a user's.")
     return caller

@@ -8,14 +8,13 @@ from flask import Response, request
 from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Whole, reply
+from dashboard.api.messages import Answer, Body, Id, Seen, Wanted, reply
 from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_missing
 from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import batch
 from dashboard.onboarding.batch import MOST, Update
-from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.many import Refusal
 from dashboard.onboarding.progress import Saved
@@ -31,7 +30,7 @@ class OneUpdate(Body):
     model_config = ConfigDict(extra="forbid")
 
     user_id: Id
-    row_version: Whole
+    row_version: Seen
 
 
 class Batch(Body):
@@ -41,15 +40,19 @@ class Batch(Body):
     max_bytes: ClassVar[int] = 256 * 1024
 
     step_id: Id
-    status: str = Field(json_schema_extra={"enum": list(STATUSES)})
+    status: Wanted
     updates: list[OneUpdate] = Field(min_length=1, max_length=MOST, description="Each person once.")
 
 
+OF_ONE_SAVE = "The HTTP status of this one save."
+IT_IS_KEPT = f"{OF_ONE_SAVE} One that is refused has 404, 409 or 422 here, and the members of that problem beside it."
+
+
 class SavedUpdate(Answer):
-    """The save of one person is kept. `status` is that of a save of its own; that of the step is in `step`."""
+    """The save of one person is kept. Where the person is with the step now is in `step`."""
 
     user_id: str
-    status: Literal[200] = 200
+    status: Literal[200] = Field(default=200, description=IT_IS_KEPT)
     step: SavedStep
     progress: int
     finished: bool
@@ -59,21 +62,21 @@ class UnknownPerson(Problem):
     """There is no such person."""
 
     user_id: str
-    status: Literal[404] = 404
+    status: Literal[404] = Field(default=404, description=OF_ONE_SAVE)
 
 
 class StaleUpdate(StepConflict):
     """This person's step changed since its row_version was read."""
 
     user_id: str
-    status: Literal[409] = 409
+    status: Literal[409] = Field(default=409, description=OF_ONE_SAVE)
 
 
 class NewerThanThereIs(Unprocessable):
     """This person's row_version is a newer one than there is."""
 
     user_id: str
-    status: Literal[422] = 422
+    status: Literal[422] = Field(default=422, description=OF_ONE_SAVE)
 
 
 Result = SavedUpdate | StaleUpdate | NewerThanThereIs | UnknownPerson

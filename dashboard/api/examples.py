@@ -17,11 +17,13 @@ from werkzeug.exceptions import (
 
 from dashboard.api.access import BEARER, NotAllowed, TokenNeeded
 from dashboard.api.problems import Fault, Problem, tell, tell_conflict
+from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import (
     ACTION_URL,
     DESCRIPTION,
     MOMENT,
     NEWEST,
+    OTHER_USER,
     REQUEST_ID,
     STEP,
     TITLE,
@@ -31,7 +33,7 @@ from dashboard.api.vocabulary import (
 )
 from dashboard.onboarding import errors
 from dashboard.onboarding.history import Change
-from dashboard.onboarding.progress import STATUS_NAMES, UserStep
+from dashboard.onboarding.progress import NOT_A_STATUS, UserStep
 from dashboard.staff.permissions import Scope
 from dashboard.web.errors import FAULTS
 
@@ -105,6 +107,20 @@ def refusal(schema: str, status: int, scope: Scope) -> Json:
     return None
 
 
+def of_problem(schema: str) -> Json:
+    """What a problem of this schema looks like; None: it is no problem."""
+    of_many = {
+        "UnknownPerson": errors.NotFound("person", OTHER_USER),
+        "StaleUpdate": _conflict(),
+        "NewerThanThereIs": errors.Invalid({"row_version": f"is {NEWEST + 1}, but the newest is {NEWEST}"}),
+    }
+    if schema in of_many and (told := tell(of_many[schema])):
+        return {"user_id": OTHER_USER, **told.model_dump(mode="json")}
+    needed = NotAllowed(f"This takes a token with the scope {Scope.PROGRESS_WRITE}.", Scope.PROGRESS_WRITE)
+    found = (told for told in (*_refusals(), tell(needed)) if type(told).__name__ == schema)
+    return next((told.model_dump(mode="json") for told in found if told), None)
+
+
 @cache
 def _refusals() -> tuple[Problem | None, ...]:
     return (
@@ -115,9 +131,9 @@ def _refusals() -> tuple[Problem | None, ...]:
         tell(errors.StalePlan(["Version 1 is not live: version 2 is."])),
         tell(errors.Withdrawn(STEP)),
         tell_conflict(_conflict()).model_copy(update={"status": 412}),
-        tell(RequestEntityTooLarge()),
+        tell(RequestEntityTooLarge(f"The body may have at most {MAX_BODY_BYTES:,} bytes.")),
         tell(UnsupportedMediaType("Send application/json, not text/plain.")),
-        tell(errors.Invalid({"status": f"must be one of {STATUS_NAMES}"})),
+        tell(errors.Invalid({"status": NOT_A_STATUS})),
         tell(PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")),
         tell(TooManyRequests("This token may ask 6,000 times a minute. Wait 2 s.")),
         *(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -13,6 +13,7 @@ from pydantic import Field
 from dashboard.api.messages import CamelAnswer, Query, reply
 from dashboard.api.problems import Problem
 from dashboard.api.progress import StepPath
+from dashboard.api.receipts import StoredReceipt
 from dashboard.api.releases import TAG, told
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
@@ -78,7 +79,7 @@ class StepRelease(CamelAnswer):
     reopen_finished: bool
     undone: bool
     undone_by: int | None
-    receipt: dict[str, Any] | None
+    receipt: StoredReceipt | None
 
 
 class StepReleases(CamelAnswer):

@@ -8,6 +8,8 @@ from flask import Response
 from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from dashboard.onboarding.carryover import STATUSES
+from dashboard.onboarding.progress import NEWEST_TO_SAVE_OVER, NOT_A_STATUS
 from dashboard.onboarding.steps import text_problem
 
 
@@ -19,16 +21,28 @@ def kept(value: str) -> str:
 
 
 Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(kept)]
+
+
+def status(value: str) -> str:
+    """The status, if there is such a one. Raises ValueError."""
+    if value not in STATUSES:
+        raise ValueError(NOT_A_STATUS)
+    return value
+
+
+Wanted = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)}), AfterValidator(status)]
+Seen = Annotated[int, Field(ge=1, le=NEWEST_TO_SAVE_OVER)]
 Whole = Annotated[int, Field(ge=1)]
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
+def optional(description: str, **rules: Any) -> Any:
+    """A member that may be left out; null is no way of leaving it out. `rules` are described here, and kept elsewhere."""
 
+    def describe(schema: dict[str, Any]) -> None:
+        schema.pop("default", None)
+        schema.update(rules)
 
-def optional(description: str, **more: Any) -> Any:
-    """A member that may be left out; null is no way of leaving it out."""
-    return Field(default=None, description=description, json_schema_extra=_without_default, **more)
+    return Field(default=None, description=description, json_schema_extra=describe)
 
 
 class Query(BaseModel):
@@ -59,13 +73,18 @@ class ExactBody(BaseModel):
 class Answer(BaseModel):
     """A JSON object that goes out, with the names of the original."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    # all members are always there
+    model_config = ConfigDict(serialize_by_alias=True, json_schema_serialization_defaults_required=True)
 
 
 class CamelAnswer(BaseModel):
     """The same, in mixed case throughout."""
 
-    model_config = ConfigDict(serialize_by_alias=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
+    model_config = ConfigDict(
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
+        alias_generator=AliasGenerator(serialization_alias=to_camel),
+    )
 
 
 def reply(answer: BaseModel, status: int = 200, *, row_version: int | None = None) -> Response:

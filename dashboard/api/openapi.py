@@ -19,7 +19,7 @@ from flask_openapi.models.server import Server
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 
-from dashboard.api.examples import Composer, refusal
+from dashboard.api.examples import Composer, of_problem, refusal
 from dashboard.api.problems import Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import REQUEST_ID, known
@@ -108,7 +108,12 @@ HEADERS: Mapping[str, Header] = {
         "^[A-Za-z0-9._-]{8,64}$",
         always=True,
     ),
-    "RateLimit-Limit": Header("How many requests a minute this token, or this user, may make.", 6000),
+    "RateLimit-Limit": Header(
+        "How many requests a minute this token, or this user, may make. This and the next two are not there where nothing "
+        "is counted: the installation has no limit, or the request is refused before its token is looked at, as a broken "
+        "address or a body larger than the server takes at all is.",
+        6000,
+    ),
     "RateLimit-Remaining": Header("How many more it could make now.", 5999),
     "RateLimit-Reset": Header("Seconds until it could make all of them again.", 1),
     "Retry-After": Header("Seconds to wait before the same request is worth sending again.", 2),
@@ -221,6 +226,9 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
         _put_in_words(name, schema)
     # of its own, so that no example depends on who asks for the description first
     with collector.app_context():
+        for name, schema in document["components"]["schemas"].items():
+            if told := of_problem(name):
+                schema["examples"] = [told]
         for _, _, operation in operations(document):
             _exemplify(operation, composer)
     return document

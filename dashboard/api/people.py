@@ -12,8 +12,9 @@ from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, CamelAnswer, Id, Query, reply
-from dashboard.api.problems import Problem
+from dashboard.api.problems import PEOPLE, Problem
 from dashboard.api.routing import endpoint
+from dashboard.api.vocabulary import ERASED_USER
 from dashboard.database import Session
 from dashboard.onboarding import erasure, people
 from dashboard.staff.permissions import Scope
@@ -21,12 +22,16 @@ from dashboard.web import addresses
 
 TAG = Tag(name="People", description="Who goes through the checklist, as the host product knows them.")
 
-blueprint = APIBlueprint("api_people", __name__, url_prefix="/api/onboarding/users", abp_tags=[TAG])
+blueprint = APIBlueprint("api_people", __name__, url_prefix=PEOPLE, abp_tags=[TAG])
 blueprint.record_once(addresses.install)
 
 
 class UserPath(Query):
     user_id: Id = Field(description="Slashes and all; an id that no address can hold comes as ~ and its base64url.")
+
+
+class ErasedPath(UserPath):
+    user_id: Id = Field(description=UserPath.model_fields["user_id"].description, examples=[ERASED_USER])
 
 
 class Details(Body):
@@ -104,7 +109,7 @@ def put_user(session: Session, caller: Caller, path: UserPath, body: Details) ->
 
 
 @endpoint(blueprint.delete, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonErased, {404: Problem}, backend_only=True)
-def delete_user(session: Session, caller: Caller, path: UserPath) -> Response:
+def delete_user(session: Session, caller: Caller, path: ErasedPath) -> Response:
     """Erase a person and their progress; what was counted stays, without telling whose it was.
 
     A save at the same time is erased with them, or finds nobody. The same id can be created anew, as a new person.

@@ -19,12 +19,15 @@ from dashboard.onboarding.carryover import Status
 from dashboard.web import errors as pages
 from dashboard.web.requestlog import request_id
 
+PEOPLE = "/api/onboarding/users"
+
 Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
 
 KINDS: Mapping[Kind, str] = {
     "not-found": "What the request names is not there: a step, a person, a version. Nothing was done.",
-    "invalid": "The request can be read, but some of its members break a rule. `errors` names each, by its path in the "
-    "body or as a header, with the rule; whoever mends all of them at once is through.",
+    "invalid": "The request can be read, but some of its members break a rule. `errors` names each that does so by "
+    "itself, by its path in the body or as a header, with the rule. What only the data can tell comes once those are "
+    "mended: a row_version newer than there is, say. So does the 428 of a save that has no row_version at all.",
     "withdrawn": "The step was taken off the checklist. There is nothing to read or save until it is restored, and what "
     "people did with it is kept for then.",
     "step-conflict": "The person's step moved on since the row_version that was named: somebody saved it, or a release "
@@ -41,17 +44,15 @@ class Problem(Answer):
     type: str = Field(
         default="about:blank", description="What kind of problem this is; about:blank: what the status says."
     )
-    title: str = Field(description="The kind of problem in words.", examples=["Not Found"])
-    status: int = Field(description="The status of the answer.", examples=[404])
-    detail: str = Field(
-        description="One plain sentence for whoever reads the log.", examples=["There is no step “setup-payment”."]
-    )
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The status of the answer.")
+    detail: str = Field(description="One plain sentence for whoever reads the log.")
 
-    @computed_field(description="As `title`.", examples=["Not Found"])
+    @computed_field(description="As `title`.")
     def error(self) -> str:
         return self.title
 
-    @computed_field(description="As `detail`.", examples=["There is no step “setup-payment”."])
+    @computed_field(description="As `detail`.")
     def message(self) -> str:
         return self.detail
 
@@ -72,13 +73,13 @@ class Unprocessable(Problem):
 class NotAllowedProblem(Problem):
     """The token was not made for this. `scope` is the one that it lacks; null: it has the scope, but is a user's."""
 
-    scope: str | None = Field(examples=["progress:write"])
+    scope: str | None
 
 
 class Fault(Problem):
     """Our fault, not the caller's. `request_id` finds it in the log."""
 
-    request_id: str = Field(description="As X-Request-ID.", examples=["c14b0fd486cd403c9f9c912fa864ac52"])
+    request_id: str = Field(description="As X-Request-ID.")
 
 
 class State(Answer):
@@ -105,18 +106,18 @@ class StepConflict(Problem):
     """A stale save: nothing was written. `changes` are all that happened after `attemptedVersion`, oldest first."""
 
     attempted: int = Field(
-        serialization_alias="attemptedVersion", description="The row_version that the save was based on.", examples=[4]
+        serialization_alias="attemptedVersion", description="The row_version that the save was based on."
     )
-    current: int = Field(serialization_alias="currentVersion", description="The newest row_version.", examples=[6])
+    current: int = Field(serialization_alias="currentVersion", description="The newest row_version.")
     current_state: State = Field(serialization_alias="currentState")
-    suggestion: str = Field(examples=["Fetch the latest state and retry"])
+    suggestion: str
     changes: list[Change]
 
 
 class ReleaseConflict(Problem):
     """The release is not possible as it was planned: nothing was changed. `reasons` say why, a sentence each."""
 
-    reasons: list[str] = Field(examples=[["Version 1 is not live: version 2 is."]])
+    reasons: list[str]
 
 
 def problem(fault: pages.Fault, error: Exception) -> Response:
@@ -152,7 +153,9 @@ def _(error: HTTPException) -> Problem | None:
 
 @tell.register
 def _(error: NoSuchAddress) -> Problem:
-    return Problem(title=error.name, status=404, detail=f"There is no {request.path}; see /api/openapi.json.")
+    is_packed = request.path.startswith(f"{PEOPLE}/")
+    told = ": an id that no address can hold comes as ~ and its base64url, without =" if is_packed else ""
+    return Problem(title=error.name, status=404, detail=f"There is no {request.path}{told}; see /api/openapi.json.")
 
 
 @tell.register
@@ -182,6 +185,7 @@ def tell_invalid(error: errors.Invalid) -> Unprocessable:
 
 @tell.register
 def _(_: errors.Withdrawn) -> Problem:
+    # the engine's own sentence is for staff, who can
     detail = "The step was withdrawn. Staff can restore it, on its page or with `dashboard step restore`."
     return Problem(type=_type("withdrawn"), title="Gone", status=410, detail=detail)
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
-from pydantic import Field
+from pydantic import Field, field_validator
 from werkzeug.exceptions import BadRequest, PreconditionRequired
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Query, optional, reply
+from dashboard.api.messages import Answer, Body, Id, Query, Seen, Wanted, optional, reply
 from dashboard.api.problems import Problem, StepConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
 from dashboard.onboarding import people, progress
-from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid, Withdrawn
 from dashboard.onboarding.progress import Saved, UserStep
 from dashboard.staff.permissions import Scope
@@ -50,13 +52,23 @@ class Attempt(Query):
 class Condition(Attempt):
     if_match: str | None = Field(None, alias="If-Match", description="The ETag, in place of row_version.")
 
+    @field_validator("if_match")
+    @classmethod
+    def _one_etag(cls, value: str) -> str:
+        tag = ETAG.fullmatch(value.strip())
+        if tag is None:
+            raise ValueError('must be the one ETag that was read, like "3": not *, not W/"3", not several')
+        if progress.version_problem(int(tag[1])):
+            raise ValueError(f'must be from "1" to "{progress.NEWEST_TO_SAVE_OVER}"')
+        return tag[0]
+
 
 class StatusChange(Body):
-    """A status, saved over the row_version that the caller saw."""
+    """A status, saved over the row_version that the caller saw. Members that are not named here are passed over."""
 
     user_id: Id = optional("Whose step, unless the address or a user token says so.")
-    status: str = Field(json_schema_extra={"enum": list(STATUSES)})
-    row_version: int = optional("The row_version that was read. It may come as If-Match instead.")
+    status: Wanted
+    row_version: Seen = optional("The row_version that was read. It may come as If-Match instead.")
 
 
 class Step(Answer):
@@ -151,12 +163,25 @@ def save_step(
 ) -> Response:
     """Save the status of a person's step over the row_version that was read; a stale one is refused.
 
+    Members of the body that are not named here are passed over, for clients of the original system send some.
     A save cut off before its answer is safe to send again: it applies once, or is answered by a conflict whose
     currentState already is what was asked for.
     """
     user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
     save = people.save_of_anybody if query.create else progress.save
-    return _kept(save(session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt))
+    with _named_as_sent(header):
+        saved = save(session, caller.actor, user_id, path.step_id, body.status, row_version, attempt=header.attempt)
+    return _kept(saved)
+
+
+@contextmanager
+def _named_as_sent(header: Condition) -> Iterator[None]:
+    """What the engine says of the row_version is said of If-Match, where it came as that."""
+    try:
+        yield
+    except Invalid as invalid:
+        name = "row_version" if header.if_match is None else "If-Match"
+        raise Invalid({name if one == "row_version" else one: why for one, why in invalid.problems.items()}) from None
 
 
 def _kept(saved: Saved) -> Response:
@@ -165,17 +190,15 @@ def _kept(saved: Saved) -> Response:
 
 
 def _one_version(header: Condition, body: StatusChange) -> int:
-    """The row_version to save over. Raises PreconditionRequired, BadRequest when there are two, Invalid."""
+    """The row_version to save over. Raises PreconditionRequired, BadRequest when there are two."""
     if header.if_match is None:
         if body.row_version is None:
             raise PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")
         return body.row_version
-    tag = ETAG.fullmatch(header.if_match.strip())
-    if tag is None:
-        raise Invalid({"If-Match": 'must be the one ETag that was read, like "3": not *, not W/"3", not several'})
-    if body.row_version not in (None, int(tag[1])):
+    row_version = int(header.if_match.strip('"'))
+    if body.row_version not in (None, row_version):
         raise BadRequest(f"row_version is {body.row_version}, but If-Match is {header.if_match}.")
-    return int(tag[1])
+    return row_version
 
 
 def _step(step: UserStep, version: int) -> Step:

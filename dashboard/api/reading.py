@@ -17,7 +17,8 @@ from dashboard.onboarding.errors import Invalid
 
 MAX_BODY_BYTES = 64 * 1024
 """How long a body may be, where its model names no other `max_bytes`."""
-LONGEST_WHOLE_NUMBER = 19
+LONGEST_WHOLE_NUMBER = 100
+"""Digits: more than any member takes, so that a number that is too large is refused by the rule of its member."""
 LARGEST_EXACT = 2**53
 """Up to here every whole number has a float of its own."""
 
@@ -29,7 +30,7 @@ REASONS = {
     "extra_forbidden": "is not known here",
     "string_type": "must be text",
     "string_too_short": "is needed",
-    "string_too_long": "must be at most {max_length} characters",
+    "string_too_long": "must be at most {max_length:,} characters",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a smaller number",
@@ -37,7 +38,7 @@ REASONS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
+    "less_than_equal": "must be at most {le:,}",
     "list_type": "must be a list",
     "too_short": "must have at least {min_length:,}",
     "too_long": "must have at most {max_length:,}",
@@ -48,9 +49,30 @@ REASONS = {
 }
 
 
-def read(wanted: Mapping[str, type[BaseModel]], path: Mapping[str, str]) -> dict[str, BaseModel]:
-    """The parts of the request as the view wants them. Raises Invalid, BadRequest, UnsupportedMediaType, 413."""
-    return {name: checked(model, PARTS[name](model, path)) for name, model in wanted.items()}
+def read(
+    wanted: Mapping[str, type[BaseModel]], path: Mapping[str, str], whom: Callable[..., str]
+) -> dict[str, BaseModel]:
+    """The parts of the request as the view wants them. Raises Invalid, BadRequest, UnsupportedMediaType, 413.
+
+    Invalid names whatever is wrong in any of them, and that nobody is named where `whom` asks for somebody.
+    """
+    given = {name: PARTS[name](model, path) for name, model in wanted.items()}
+    found: dict[str, BaseModel] = {}
+    problems: dict[str, str] = {}
+    if "user_id" in wanted.get("query", BaseModel).model_fields:
+        named = (values.get("user_id") for values in given.values())
+        try:
+            whom(*(one for one in named if isinstance(one, str)))
+        except Invalid as invalid:
+            problems |= invalid.problems
+    for name, model in wanted.items():
+        try:
+            found[name] = checked(model, given[name])
+        except Invalid as invalid:
+            problems |= invalid.problems
+    if problems:
+        raise Invalid(problems)
+    return found
 
 
 def checked(model: type[Model], values: Mapping[str, Any]) -> Model:

@@ -10,11 +10,13 @@ from typing import Any, Literal
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from dashboard.api.access import Caller
+from dashboard.api.impacts import Changed, ImpactReport
 from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
 from dashboard.api.problems import Problem, ReleaseConflict
+from dashboard.api.receipts import StoredReceipt
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
@@ -44,10 +46,10 @@ REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410
 class NewStepData(ExactBody):
     """What changes in the new version. What is left out stays as it is in the live one."""
 
-    title: str = optional("At most 200 characters.")
-    description: str = optional("At most 5,000 characters.")
-    weight: int = optional("Points, 1 to 1000.")
-    action_url: str = optional("A path, or an http or https address; empty: nowhere.")
+    title: str = optional("What the task is called.", minLength=1, maxLength=200)
+    description: str = optional("What to do.", maxLength=5_000)
+    weight: int = optional("Points.", minimum=1, maximum=1_000)
+    action_url: str = optional("A path, or an http or https address; empty: nowhere.", maxLength=2_000)
 
     @field_validator("title", "description", "weight", "action_url")
     @classmethod
@@ -82,7 +84,7 @@ class Expectation(ExactBody):
         return Planned(reset=self.progress_reset, tolerance=self.tolerance)
 
 
-NOTE = Field("", description="Why, for the history. At most 2,000 characters. Some installations require it.")
+NOTE = Field("", max_length=2_000, description="Why, for the history. Some installations require it.")
 
 
 class Migration(ExactBody):
@@ -112,54 +114,6 @@ class Rollback(ExactBody):
 # What goes out -------------------------------------------------------------------------------------------------------
 
 
-class Changed(Answer):
-    """A member of a step that the release changes."""
-
-    member: str
-    before: str | int | None
-    after: str | int | None
-
-
-class Spread(Answer):
-    """How far everybody is: people in 0-9, 10-19 ... 90-99 and 100 percent; the median percent; who has finished."""
-
-    bands: list[int]
-    median: int
-    finished: int
-
-
-class Moves(Answer):
-    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
-
-    up: int
-    down: int
-    same: int
-    largest_drop: int
-    fall_from_100: int
-
-
-class ImpactReport(CamelAnswer):
-    """What a release does to everybody. `matrix[before][after]` counts people by the status of the step.
-
-    affected = copied + reset + restored, and with `untouched` that is everybody.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    everybody: int
-    affected: int
-    copied: int
-    reset: int
-    restored: int
-    kept_later: int = Field(validation_alias="keptLater")
-    untouched: int
-    matrix: dict[str, dict[str, int]]
-    before: Spread
-    after: Spread
-    moves: Moves
-    changes: list[Changed]
-
-
 class Migrated(CamelAnswer):
     """What the release did; after a dry run what it would do, and `releaseId` is null."""
 
@@ -171,12 +125,13 @@ class Migrated(CamelAnswer):
     untouched: int
     impact: ImpactReport
     release_id: int | None
-    receipt: dict[str, Any] | None = Field(description="What is kept with the release.")
+    receipt: StoredReceipt | None
 
 
 class RolledBack(Migrated):
     """The same of a rollback. `restored` people get back what the release took, `keptLater` keep what they did since."""
 
+    users_affected: int = Field(description="People whom it touches: progressCopied + progressReset + restored.")
     restored: int
     kept_later: int
 

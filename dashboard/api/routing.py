@@ -61,7 +61,7 @@ def endpoint(
             # whatever is refused is so only once the token was looked up
             with suppress(HTTPException, OnboardingError):
                 if single and (caller := remembered(bearer, scope, backend_only=backend_only)):
-                    found = {"caller": caller, **read(wanted, path)}
+                    found = {"caller": caller, **read(wanted, path, caller.whom)}
                     with alone() as asked:
                         return single(**given(asked, found))
             return None
@@ -74,7 +74,7 @@ def endpoint(
                 return answer
             with statements() as session:
                 caller = authorise(session, bearer, scope, backend_only=backend_only)
-                found = {"caller": caller, **read(wanted, path)}
+                found = {"caller": caller, **read(wanted, path, caller.whom)}
                 answer = single(**given(session, found)) if single else None
             if answer is not None:
                 return answer

@@ -14,6 +14,8 @@ Json = Any
 
 USER, STEP, NEWEST = "usr_7f3k2q", "setup-payments", 6
 OTHER_USER, OTHER_STEP = "usr_249esc", "install-mobile-app"
+ERASED_USER = "usr_gskrpm"
+"""Whom no other example is about: what erases them leaves the rest working."""
 TITLE, ACTION_URL = "Set up payments", "/settings/payments"
 DESCRIPTION = "Connect your bank account so that customers can pay you."
 RELEASED = "connect-data-source"
@@ -22,6 +24,49 @@ REQUEST_ID = "c14b0fd486cd403c9f9c912fa864ac52"
 NO_PEOPLE = {"done": 0, "skipped": 0, "in_progress": 0, "todo": 0}
 DONE_AND_SKIPPED = {"done": NO_PEOPLE | {"done": 1206}, "skipped": NO_PEOPLE | {"skipped": 52}}
 SPREAD = {"bands": [134, 203, 204, 167, 52, 194, 109, 103, 190, 107, 537], "median": 60, "finished": 537}
+
+IMPACT = {
+    "everybody": 2000,
+    "affected": 1263,
+    "copied": 1258,
+    "reset": 5,
+    "restored": 0,
+    "keptLater": 0,
+    "untouched": 737,
+    "matrix": DONE_AND_SKIPPED | {"in_progress": NO_PEOPLE | {"todo": 5}, "todo": NO_PEOPLE | {"todo": 737}},
+    "before": SPREAD,
+    "after": SPREAD | {"bands": [316, 141, 92, 166, 56, 190, 107, 99, 189, 107, 537], "median": 61},
+    "moves": {"up": 429, "down": 608, "same": 963, "largest_drop": 5, "fall_from_100": 0},
+}
+ROLLED_BACK = {
+    "everybody": 2000,
+    "affected": 1366,
+    "copied": 1263,
+    "reset": 0,
+    "restored": 103,
+    "keptLater": 5,
+    "untouched": 634,
+    "matrix": DONE_AND_SKIPPED
+    | {"in_progress": NO_PEOPLE | {"in_progress": 5}, "todo": NO_PEOPLE | {"in_progress": 103, "todo": 634}},
+    "before": SPREAD,
+    "after": SPREAD,
+    "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
+}
+COUNTS = ("affected", "copied", "reset", "restored", "keptLater", "untouched")
+RECEIPT: dict[str, Json] = {
+    "kind": "migrate",
+    "version": 3,
+    "fromVersion": 2,
+    "policy": {"done": True, "skipped": True, "in_progress": False},
+    "reopensFinished": False,
+    "changes": [{"member": "weight", "before": 15, "after": 20}],
+    "predicted": {"reset": 5},
+    "actual": {name: IMPACT[name] for name in COUNTS},
+    "drift": {"reset": 0},
+    "impact": IMPACT,
+    "invariants": ["affected = copied + reset + restored", "affected + untouched = everybody"],
+    "milliseconds": 17.4,
+}
 
 
 class Member(NamedTuple):
@@ -71,7 +116,10 @@ MEMBERS: Mapping[str, Member] = {
     "Batch.updates": Member([{"user_id": USER, "row_version": 2}, {"user_id": OTHER_USER, "row_version": 2}]),
     "updates": Member(..., "Whose step, and the row_version of it that was read. Each person once."),
     "BatchSaved.step_id": Member(OTHER_STEP),
-    "results": Member(..., "What came of each, in the order of `updates`."),
+    "BatchSaved.status": Member("done", "The status that was asked for."),
+    "results": Member(
+        ..., "What came of each, in the order of `updates`: kept, or refused by a problem. `status` tells which."
+    ),
     "BatchSaved.results": Member(
         [
             {
@@ -143,14 +191,11 @@ MEMBERS: Mapping[str, Member] = {
     "NewStepData.title": Member("Connect a data source"),
     "NewStepData.description": Member("Bring in your numbers through the new connector."),
     "NewStepData.actionUrl": Member("/data/connectors"),
-    "usersAffected": Member(1263, "People who had begun the step."),
+    "usersAffected": Member(1263),
     "progressCopied": Member(1258, "Those of them whose status counts on."),
     "progressReset": Member(5, "Those of them who are at To do again."),
     "releaseId": Member(None, "The release, by its id; null after a dry run."),
-    "receipt": Member(
-        {"kind": "migrate", "version": 3, "fromVersion": 2, "drift": None, "milliseconds": 17.4},
-        "What is kept with the release.",
-    ),
+    "receipt": Member(RECEIPT, "What is kept with the release; null: it was taken over from another database."),
     "RolledBack.usersAffected": Member(1366),
     "RolledBack.progressCopied": Member(1263),
     "RolledBack.progressReset": Member(0),
@@ -158,24 +203,21 @@ MEMBERS: Mapping[str, Member] = {
     "RolledBack.restored": Member(103),
     "RolledBack.keptLater": Member(5),
     "RolledBack.receipt": Member(
-        {"kind": "rollback", "version": 1, "fromVersion": 2, "drift": None, "milliseconds": 16.8}
+        RECEIPT
+        | {
+            "kind": "rollback",
+            "version": 1,
+            "policy": {"done": True, "skipped": True, "in_progress": True},
+            "changes": [{"member": "action_url", "before": "/data/connectors", "after": "/data/connect"}],
+            "predicted": None,
+            "actual": {name: ROLLED_BACK[name] for name in COUNTS},
+            "drift": None,
+            "impact": ROLLED_BACK,
+            "milliseconds": 16.8,
+        }
     ),
     "RolledBack.impact": Member(
-        {
-            "everybody": 2000,
-            "affected": 1366,
-            "copied": 1263,
-            "reset": 0,
-            "restored": 103,
-            "keptLater": 5,
-            "untouched": 634,
-            "matrix": DONE_AND_SKIPPED
-            | {"in_progress": NO_PEOPLE | {"in_progress": 5}, "todo": NO_PEOPLE | {"in_progress": 103, "todo": 634}},
-            "before": SPREAD,
-            "after": SPREAD,
-            "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
-            "changes": [{"member": "actionUrl", "before": "/data/connectors", "after": "/data/connect"}],
-        }
+        ROLLED_BACK | {"changes": [{"member": "actionUrl", "before": "/data/connectors", "after": "/data/connect"}]}
     ),
     # versions and releases
     "versions": Member(..., "The versions, newest first."),
@@ -196,9 +238,7 @@ MEMBERS: Mapping[str, Member] = {
     "reopenFinished": Member(False, "Whether those who had finished have not, if they fell below 100 percent."),
     "undone": Member(False, "Whether it was taken back."),
     "undoneBy": Member(None, "The id of the release that took it back."),
-    "StepRelease.receipt": Member(
-        {"kind": "migrate", "version": 3, "fromVersion": 1, "drift": None, "milliseconds": 21.2}
-    ),
+    "StepRelease.receipt": Member(RECEIPT | {"fromVersion": 1, "predicted": None, "drift": None, "milliseconds": 21.2}),
     # what a release does to everybody
     "impact": Member(..., "What it does to everybody."),
     "everybody": Member(2000, "All people."),
@@ -209,13 +249,11 @@ MEMBERS: Mapping[str, Member] = {
     "keptLater": Member(0, "Those who keep what they did since."),
     "untouched": Member(737, "Those who had not begun the step."),
     "matrix": Member(
-        DONE_AND_SKIPPED | {"in_progress": NO_PEOPLE | {"todo": 5}, "todo": NO_PEOPLE | {"todo": 737}},
+        IMPACT["matrix"],
         "People by their status before, then by that after.",
     ),
     "before": Member(SPREAD, "How it was."),
-    "after": Member(
-        SPREAD | {"bands": [316, 141, 92, 166, 56, 190, 107, 99, 189, 107, 537], "median": 61}, "How it is."
-    ),
+    "after": Member(IMPACT["after"], "How it is."),
     "bands": Member(SPREAD["bands"], "People at 0 to 9 percent, 10 to 19 and so on; the last are those at 100."),
     "median": Member(60, "The percent that half of them have reached."),
     "Spread.finished": Member(537, "How many have finished."),
@@ -229,6 +267,8 @@ MEMBERS: Mapping[str, Member] = {
     "member": Member("weight", "Which member."),
     "Changed.before": Member(15),
     "Changed.after": Member(20),
+    "KeptChange.before": Member(15),
+    "KeptChange.after": Member(20),
     # refusals
     "scope": Member("progress:write", "The scope that the token lacks; null: it has it, but is a user's."),
     "errors": Member(..., "A line for each member that breaks a rule."),

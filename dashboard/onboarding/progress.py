@@ -24,6 +24,9 @@ from dashboard.onboarding.straight import Alone, Straight
 log = structlog.get_logger("dashboard.progress")
 
 STATUS_NAMES = ", ".join(reversed(STATUSES))
+NOT_A_STATUS = f"must be one of {STATUS_NAMES}"
+NEWEST_TO_SAVE_OVER = MAX_INTEGER - 1
+"""The greatest row_version that a save can move on by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +312,7 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
     problems: dict[str, str] = {}
     known = next((one for one in STATUSES if one == status), None)
     if known is None:
-        problems["status"] = f"must be one of {STATUS_NAMES}"
+        problems["status"] = NOT_A_STATUS
     if reason := version_problem(row_version):
         problems["row_version"] = reason
     if reason := text_problem(comment, 2000):
@@ -321,7 +324,7 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
 
 def version_problem(row_version: object) -> str | None:
     """Why nothing can be saved over this row_version, whatever there is; None: it may be one."""
-    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
+    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version <= NEWEST_TO_SAVE_OVER:
         return "must be a whole number from 1"
     return None
 

@@ -217,7 +217,7 @@ def fault_of(error: OnboardingError) -> Fault:
 def answer(fault: Fault, error: Exception) -> Response:
     """The fault as this caller can use it."""
     g.fault = fault
-    if request.path.startswith(API_PREFIX):
+    if f"{request.path}/".startswith(API_PREFIX):
         problem: Problem = current_app.extensions.get("problem", plain_problem)
         return make_response(problem(fault, error))
     if wants_partial():

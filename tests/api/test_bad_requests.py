@@ -104,7 +104,8 @@ def test_a_body_is_413_where_the_installation_takes_less(
     endpoint: Endpoint, app: Flask, api: Caller, world: Session
 ) -> None:
     app.config["MAX_CONTENT_LENGTH"] = 2_000
-    assert send(api, endpoint, b" " * 2_001).status_code == 413
+    answer = send(api, endpoint, b" " * 2_001)
+    assert (answer.status_code, answer.json["detail"]) == (413, "The body may have at most 2,000 bytes.")
     assert send(api, endpoint, b" " * 2_000).status_code == 400
 
 

@@ -109,6 +109,11 @@ def test_a_person_twice_is_refused_by_name_and_nobody_is_saved(api: Caller, thre
     assert unused(snapshot(three)) == unused(before)
 
 
+def test_a_wrong_status_is_named_with_whatever_else_is_wrong(api: Caller, three: Session) -> None:
+    answer = save(api, (ANNA, 0), status="finished")
+    assert {one["member"] for one in answer.json["errors"]} == {"status", "updates.0.row_version"}
+
+
 def test_a_withdrawn_step_is_410(api: Caller, three: Session) -> None:
     releases.withdraw(three, MAYA, STEP)
     three.commit()

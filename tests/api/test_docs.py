@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -20,6 +21,7 @@ from dashboard.api.problems import KINDS, Kind
 from dashboard.api.reference import HOST, pretty, refer
 from tests.api.conftest import Caller
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 REFERENCE = refer(describe(BLUEPRINTS))
 
 
@@ -100,12 +102,24 @@ def carry_out(api: Caller, command: str) -> TestResponse:
     return api(options.get("-X", "GET"), address.removeprefix(HOST), token="", headers=headers, data=body)
 
 
-def test_every_command_works_on_the_demo(api: Caller, session: Session) -> None:
+@pytest.fixture
+def on_the_demo(session: Session) -> None:
     demo.fill(session)
     session.commit()
-    for endpoint in REFERENCE.endpoints:
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["in order", "backwards"])
+def test_every_command_works_on_the_demo(order: int, api: Caller, on_the_demo: None) -> None:
+    for endpoint in REFERENCE.endpoints[::order]:
         answer = carry_out(api, endpoint.request)
         assert answer.status_code in [one.status for one in endpoint.answers], (endpoint.request, answer.text)
+
+
+def test_the_command_of_the_readme_works_beside_them(api: Caller, on_the_demo: None) -> None:
+    command = README[README.index("curl ") :].partition("```")[0].replace("http://127.0.0.1:8000", HOST)
+    for request in (*(endpoint.request for endpoint in REFERENCE.endpoints), command):
+        answer = carry_out(api, request)
+    assert answer.status_code == 200, answer.text
 
 
 def test_every_command_is_on_the_page_as_it_stands(shown: str) -> None:

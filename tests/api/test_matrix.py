@@ -60,6 +60,7 @@ def test_a_user_is_answered_where_it_is_about_them_alone(endpoint: Endpoint, api
         assert answer.status_code == endpoint.works, answer.text
         return
     assert answer.status_code == 403
+    assert "API token of the host's backend" in answer.json["detail"]
     of_the_staff = endpoint.scope in (Scope.STEPS_READ, Scope.STEPS_RELEASE)
     assert answer.json["scope"] == (endpoint.scope if of_the_staff else None)
     assert snapshot(world) == before

@@ -13,17 +13,20 @@ import jwt
 import pytest
 from flask import Flask
 from schemathesis.specs.openapi.definitions import OPENAPI_31
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard import demo
 from dashboard.api.examples import Composer
 from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, USER_TOKEN, operations
-from dashboard.api.vocabulary import MEMBERS, USER
+from dashboard.api.vocabulary import MEMBERS, RELEASED, STEP, USER
 from dashboard.config import Settings
 from dashboard.staff.permissions import ByToken, Scope, declared
+from tests import factories
 from tests.api.conftest import Caller
-from tests.api.test_ladder import Endpoint, every_endpoint
+from tests.api.test_ladder import ADMIN, MIGRATE, PROGRESS, Endpoint, every_endpoint
 
 Document = dict[str, Any]
 
@@ -90,6 +93,63 @@ def test_answers_are_as_described(endpoint: Endpoint, api: Caller, world: Sessio
         jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json)
 
 
+def test_the_results_of_a_batch_are_told_apart_by_their_status(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    results = schemas["BatchSaved"]["properties"]["results"]["items"]["anyOf"]
+    variants = [schemas[one["$ref"].rpartition("/")[2]] for one in results]
+    assert sorted(one["properties"]["status"]["const"] for one in variants) == [200, 404, 409, 422]
+    for one in variants:
+        assert {"user_id", "status"} <= set(one["required"])
+        assert one["properties"]["status"]["description"].startswith("The HTTP status of this one save.")
+
+
+@pytest.mark.parametrize("name", ["Migrated", "RolledBack"])
+def test_those_affected_are_the_sum_that_is_told(name: str, document: Document) -> None:
+    members = document["components"]["schemas"][name]["properties"]
+    told = members["usersAffected"]["description"].rstrip(".").partition(": ")[2].split(" + ")
+    example = Composer(document["components"]["schemas"]).of({"$ref": f"#/components/schemas/{name}"})
+    assert ("restored" in told) == ("restored" in members)
+    assert example["usersAffected"] == sum(example[one] for one in told)
+
+
+def test_what_is_said_of_a_body_is_the_rule(document: Document, api: Caller, world: Session) -> None:
+    schemas = document["components"]["schemas"]
+    said = schemas["NewStepData"]["properties"]
+    assert [said[name]["maxLength"] for name in ("title", "description", "actionUrl")] == [200, 5_000, 2_000]
+    assert (said["weight"]["minimum"], said["weight"]["maximum"]) == (1, 1_000)
+    assert schemas["Migration"]["properties"]["note"]["maxLength"] == 2_000
+    assert schemas["StatusChange"]["properties"]["row_version"]["maximum"] == 2**31 - 2
+    assert schemas["OneUpdate"]["properties"]["row_version"]["maximum"] == 2**31 - 2
+    most = {
+        "newStepData": {
+            "title": "x" * 200,
+            "description": "x" * 5_000,
+            "weight": 1_000,
+            "actionUrl": "/" + "x" * 1_999,
+        },
+        "note": "x" * 2_000,
+    }
+    answer = api("POST", f"{ADMIN}/migrate-version", {**MIGRATE, **most, "dryRun": True})
+    assert answer.status_code == 200, answer.text
+
+
+def test_that_unknown_members_of_a_save_are_passed_over_is_said(document: Document) -> None:
+    assert "passed over" in document["components"]["schemas"]["StatusChange"]["description"]
+    save = document["paths"]["/api/onboarding/steps/{step_id}"]["patch"]
+    assert "Members of the body that are not named here are passed over" in save["description"]
+
+
+def test_headers_that_are_not_always_there_are_not_promised(document: Document, app: Flask, api: Caller) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 2_000
+    too_large = api("PATCH", f"{PROGRESS}/steps", {"step_id": "x" * 2_000})
+    broken = api("GET", f"{PROGRESS}/steps?user_id=%00")
+    assert (too_large.status_code, broken.status_code) == (413, 400)
+    assert not [one for answer in (too_large, broken) for one in answer.headers if one[0].startswith("RateLimit")]
+    told = document["components"]["headers"]["RateLimit-Limit"]
+    assert not told["required"]
+    assert "refused before its token is looked at" in told["description"]
+
+
 # Words and examples --------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +212,29 @@ def test_every_example_is_as_its_schema_says(document: Document) -> None:
     assert [where for where, schema, example in given if not holds(document, schema, example)] == []
 
 
+def test_each_kind_of_problem_has_an_example_of_its_own(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    problems = {name: one for name, one in schemas.items() if "detail" in one.get("properties", {})}
+    statuses = {}
+    for name, schema in problems.items():
+        (told,) = schema["examples"]
+        assert holds(document, schema, told), name
+        assert schema["properties"].keys() == told.keys(), name
+        assert [member for member, one in schema["properties"].items() if "examples" in one] == [], name
+        statuses[name] = told["status"]
+    assert statuses == {
+        "Problem": 400,
+        "NotAllowedProblem": 403,
+        "Unprocessable": 422,
+        "StepConflict": 409,
+        "ReleaseConflict": 409,
+        "Fault": 500,
+        "UnknownPerson": 404,
+        "StaleUpdate": 409,
+        "NewerThanThereIs": 422,
+    }
+
+
 def test_the_vocabulary_has_no_words_that_nobody_uses(document: Document) -> None:
     schemas = document["components"]["schemas"].items()
     used = {
@@ -160,6 +243,31 @@ def test_the_vocabulary_has_no_words_that_nobody_uses(document: Document) -> Non
     parameters = [one["name"] for _, _, operation in operations(document) for one in operation.get("parameters", ())]
     used |= {name for one in parameters for name in (one, f".{one}")}
     assert set(MEMBERS) - used == set()
+
+
+# Receipts --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_receipt_has_the_members_that_are_described(document: Document, api: Caller, session: Session) -> None:
+    demo.fill(session)
+    session.commit()
+    described = document["components"]["schemas"]["Receipt"]
+    kept = [
+        one["receipt"]
+        for step_id in (STEP, RELEASED)
+        for one in api("GET", f"{ADMIN}/steps/{step_id}/releases").json["releases"]
+    ]
+    assert {one["kind"] for one in kept} >= {"publish", "migrate", "rollback"}
+    for receipt in (*kept, *described["examples"]):
+        assert list(receipt.keys() ^ described["properties"].keys()) == []
+        assert holds(document, described, receipt)
+
+
+def test_a_receipt_goes_out_as_it_was_stored(document: Document, api: Caller, world: Session) -> None:
+    stored = {"kind": "migrate", "of_an_older_version": True}
+    world.execute(text("UPDATE step_releases SET receipt = :receipt").bindparams(bindparam("receipt", stored, JSONB)))
+    world.commit()
+    assert api("GET", f"{ADMIN}/steps/{factories.STEP}/releases").json["releases"][0]["receipt"] == stored
 
 
 # What is told, done ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard import create_app
@@ -25,6 +26,12 @@ def test_an_unknown_address_is_a_404_problem(api: Caller, method: str) -> None:
     answer = api(method, "/api/onboarding/nothing", token="")
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
     assert answer.json["detail"] == f"There is no /api/onboarding/nothing; see {ADDRESS}."
+
+
+def test_so_is_the_root(api: Caller) -> None:
+    for path in ("/api", "/api/"):
+        answer = api("GET", path, token="")
+        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
 
 
 @every_endpoint
@@ -60,6 +67,21 @@ def test_a_fault_says_nothing_but_its_request_id(
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(("method", "unsure"), [("GET", False), ("PATCH", True)])
+def test_only_a_save_that_was_cut_may_have_been_kept(
+    api: Caller, world: Session, monkeypatch: pytest.MonkeyPatch, method: str, unsure: bool
+) -> None:
+    def cut(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("gone"), connection_invalidated=True)
+
+    monkeypatch.setattr(progress, "step_of", cut)
+    monkeypatch.setattr(progress, "save_at_once", cut)
+    body = {"user_id": ANNA, "status": "done", "row_version": 1}
+    answer = api(method, ONE, body if method == "PATCH" else None)
+    assert answer.status_code == 503
+    assert ("may have been saved" in answer.json["detail"]) == unsure
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)

@@ -213,6 +213,44 @@ def test_an_etag_that_is_none_of_ours_is_refused_by_name(patch: Patch, world: Se
     assert events(world) == []
 
 
+def test_what_is_wrong_with_an_etag_is_said_of_the_header(patch: Patch, world: Session) -> None:
+    for tag, reason in (
+        ('"99"', "is 99, but the newest is 1"),
+        ('"2147483647"', 'must be from "1" to "2147483646"'),
+        ('"0"', 'must be from "1" to "2147483646"'),
+    ):
+        answer = patch("done", None, headers={"If-Match": tag})
+        assert (answer.status_code, answer.json["errors"]) == (422, [{"member": "If-Match", "reason": reason}])
+
+
+@pytest.mark.parametrize("row_version", [2**31 - 1, 2**70])
+def test_the_greatest_row_version_is_named(patch: Patch, world: Session, row_version: int) -> None:
+    answer = patch("done", row_version)
+    assert answer.json["errors"] == [{"member": "row_version", "reason": "must be at most 2,147,483,646"}]
+    assert patch("done", 2**31 - 2).json["errors"][0]["reason"] == "is 2147483646, but the newest is 1"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "members"),
+    [
+        ({}, {}, {"user_id", "status"}),
+        ({"status": "finished"}, {}, {"user_id", "status"}),
+        ({"user_id": None, "status": "finished", "row_version": 0}, {}, {"user_id", "status", "row_version"}),
+        (
+            {"status": 1},
+            {"If-Match": "*", "X-Retry-Attempt": "x"},
+            {"user_id", "status", "If-Match", "X-Retry-Attempt"},
+        ),
+    ],
+)
+def test_whatever_is_wrong_is_named_at_once(
+    api: Caller, world: Session, body: Any, headers: dict[str, str], members: set[str]
+) -> None:
+    answer = api("PATCH", f"/api/onboarding/steps/{STEP}?create=perhaps", body, headers=headers)
+    assert answer.status_code == 422
+    assert {one["member"] for one in answer.json["errors"]} == {"create", *members}
+
+
 def test_neither_is_428(patch: Patch, world: Session) -> None:
     answer = patch("done", None)
     assert answer.status_code == 428
@@ -223,8 +261,9 @@ def test_neither_is_428(patch: Patch, world: Session) -> None:
 def test_a_withdrawn_step_is_410(api: Caller, patch: Patch, world: Session) -> None:
     releases.withdraw(world, MAYA, STEP)
     world.commit()
-    assert patch("done", 2).status_code == 410
-    assert api("GET", ONE).status_code == 410
+    told = "The step was withdrawn. Staff can restore it, on its page or with `dashboard step restore`."
+    for answer in (patch("done", 2), api("GET", ONE)):
+        assert (answer.status_code, answer.json["detail"]) == (410, told)
 
 
 def test_an_unknown_status_names_the_four(patch: Patch) -> None:

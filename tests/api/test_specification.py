@@ -74,7 +74,7 @@ def statuses(app: Flask, session: Session) -> Iterator[set[int]]:
     """Serves what the examples of the description name, as the demo has it; some of what is asked has to work."""
     for step_id in (vocabulary.STEP, vocabulary.RELEASED, vocabulary.OTHER_STEP):
         factories.a_step(session, step_id)
-    for user_id in (vocabulary.USER, vocabulary.OTHER_USER):
+    for user_id in (vocabulary.USER, vocabulary.OTHER_USER, vocabulary.ERASED_USER):
         factories.a_person(session, user_id)
     for step_id in (vocabulary.STEP, vocabulary.STEP, vocabulary.RELEASED):
         factories.a_release(session, step_id)

@@ -1,0 +1,60 @@
+"""What a release does to everybody, as answers tell it."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from dashboard.api.messages import Answer, CamelAnswer
+
+
+class Changed(Answer):
+    """A member of a step that the release changes."""
+
+    member: str
+    before: str | int | None
+    after: str | int | None
+
+
+class Spread(Answer):
+    """How far everybody is: people in 0-9, 10-19 ... 90-99 and 100 percent; the median percent; who has finished."""
+
+    bands: list[int]
+    median: int
+    finished: int
+
+
+class Moves(Answer):
+    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
+
+    up: int
+    down: int
+    same: int
+    largest_drop: int
+    fall_from_100: int
+
+
+class Impact(CamelAnswer):
+    """What a release does to everybody. `matrix[before][after]` counts people by the status of the step.
+
+    affected = copied + reset + restored, and with `untouched` that is everybody.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    everybody: int
+    affected: int
+    copied: int
+    reset: int
+    restored: int
+    kept_later: int = Field(validation_alias="keptLater")
+    untouched: int
+    matrix: dict[str, dict[str, int]]
+    before: Spread
+    after: Spread
+    moves: Moves
+
+
+class ImpactReport(Impact):
+    """What a release does to everybody, and to what the step says."""
+
+    changes: list[Changed]

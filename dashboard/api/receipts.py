@@ -1,0 +1,72 @@
+"""What is kept with a release, as its own transaction counted it: described here, and given out as it was stored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from dashboard.api.impacts import Changed, Impact
+from dashboard.api.messages import Answer, CamelAnswer
+from dashboard.api.vocabulary import RECEIPT
+from dashboard.onboarding.carryover import Kind
+
+
+class KeptStatuses(Answer):
+    """Whether each status was kept: true is the `keep` of a release's `policy`, false its `redo` or `reset`."""
+
+    done: bool = Field(description="Whether steps that were done stayed done.")
+    skipped: bool = Field(description="Whether skipped steps stayed skipped.")
+    in_progress: bool = Field(description="Whether those in progress went on; `inProgress` in `policy`.")
+
+
+class KeptChange(Changed):
+    """A member of the step that the release changed."""
+
+    member: str = Field(description="Which member: title, description, weight, or action_url for `actionUrl`.")
+
+
+class Counts(CamelAnswer):
+    """People, as `impact` has them: affected = copied + reset + restored."""
+
+    affected: int
+    copied: int
+    reset: int
+    restored: int
+    kept_later: int
+    untouched: int
+
+
+class Receipt(CamelAnswer):
+    """What is kept with a release: what it was told to do, what was predicted of it, and what it did."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [RECEIPT]})
+
+    kind: Kind = Field(description="How the release came about.")
+    version: int | None = Field(description="The version that went live; null: the step was withdrawn.")
+    from_version: int | None = Field(description="The version that was live before; null: none was.")
+    policy: KeptStatuses = Field(description="What people keep: the `policy` of the release, as true and false.")
+    reopens_finished: bool = Field(description="The `reopenFinished` of the release.")
+    changes: list[KeptChange] = Field(description="What the step says now beside what it said before.")
+    predicted: dict[str, int] | None = Field(
+        description="Those members of `actual` that a preview or `expect` foretold, as it did; null: nothing was."
+    )
+    actual: Counts = Field(description="How many people it came to.")
+    drift: dict[str, int] | None = Field(
+        description="`actual` less `predicted`, for the members of the latter; null: nothing was predicted."
+    )
+    impact: Impact = Field(description="What it did to everybody.")
+    invariants: list[str] = Field(description="What was checked before it was kept, in words; all of it held.")
+    milliseconds: float = Field(description="How long it took to release and to count.")
+
+
+class _DescribedAsReceipt:
+    """A stored object passes as it is, an older one too."""
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(TypeAdapter(Receipt).core_schema)
+
+
+StoredReceipt = Annotated[dict[str, Any], _DescribedAsReceipt()]
