@@ -110,8 +110,7 @@ HEADERS: Mapping[str, Header] = {
     ),
     "RateLimit-Limit": Header(
         "How many requests a minute this token, or this user, may make. This and the next two are not there where nothing "
-        "is counted: the installation has no limit, or the request is refused before its token is looked at, as a broken "
-        "address or a body larger than the server takes at all is.",
+        "is counted: without a limit, and where a request is refused before its token is looked at.",
         6000,
     ),
     "RateLimit-Remaining": Header("How many more it could make now.", 5999),

@@ -27,7 +27,7 @@ KINDS: Mapping[Kind, str] = {
     "not-found": "What the request names is not there: a step, a person, a version. Nothing was done.",
     "invalid": "The request can be read, but some of its members break a rule. `errors` names each that does so by "
     "itself, by its path in the body or as a header, with the rule. What only the data can tell comes once those are "
-    "mended: a row_version newer than there is, say. So does the 428 of a save that has no row_version at all.",
+    "mended, and so does 428.",
     "withdrawn": "The step was taken off the checklist. There is nothing to read or save until it is restored, and what "
     "people did with it is kept for then.",
     "step-conflict": "The person's step moved on since the row_version that was named: somebody saved it, or a release "

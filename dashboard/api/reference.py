@@ -25,6 +25,12 @@ WIDTH = 72
 PLACES = {"path": "path", "query": "address", "header": "header"}
 """Where a parameter is, in the order in which the page lists them."""
 
+TOLD_ONCE = ("ImpactReport", "Receipt")
+"""Objects with so many members that they are listed with the first answer that has them, and only named in the others."""
+
+AS_OF_THE_ANSWER = "Impact"
+"""The one in a receipt, which the answer has as well."""
+
 WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "object", "null": "null"}
 
 
@@ -126,7 +132,12 @@ class Reference:
 
 def refer(document: Document) -> Reference:
     """What the page shows of the description."""
-    shown = [_endpoint(*found, document) for found in operations(document)]
+    shown: list[Endpoint] = []
+    told_at = ""
+    for path, method, operation in operations(document):
+        shown.append(_endpoint(path, method, operation, document, told_at))
+        if not told_at and any(_holds_it(schema, document) for schema in _answers(operation)):
+            told_at = f"{method.upper()} {path}"
     tags = [operation["tags"][0] for _, _, operation in operations(document)]
     groups = [
         Group(
@@ -157,7 +168,14 @@ def _problems(refusals: Sequence[Refusal]) -> Iterator[Problem]:
             yield Problem(kind, means, sorted({one.status for one in found}), found[0].example)
 
 
-def _endpoint(path: str, method: str, operation: Document, document: Document) -> Endpoint:
+def _answers(operation: Document) -> Iterator[Schema]:
+    """What the endpoint answers when it does what was asked."""
+    for status, response in operation["responses"].items():
+        if int(status) < 400:
+            yield response["content"][JSON]["schema"]
+
+
+def _endpoint(path: str, method: str, operation: Document, document: Document, told_at: str) -> Endpoint:
     body = operation.get("requestBody", {}).get("content", {}).get(JSON)
     answers = {int(status): response for status, response in operation["responses"].items()}
     return Endpoint(
@@ -173,7 +191,7 @@ def _endpoint(path: str, method: str, operation: Document, document: Document) -
         ],
         body=list(members(body["schema"], document)) if body else [],
         request=curl(path, method, operation),
-        answers=[_good(status, one, document) for status, one in answers.items() if status < 400],
+        answers=[_good(status, one, document, told_at) for status, one in answers.items() if status < 400],
         refusals=[_refusal(status, one) for status, one in answers.items() if status >= 400],
     )
 
@@ -183,10 +201,28 @@ def _parameter(parameter: Document) -> Row:
     return Row(parameter["name"], kind, parameter["description"], parameter["required"])
 
 
-def _good(status: int, response: Document, document: Document) -> Good:
+def _good(status: int, response: Document, document: Document, told_at: str) -> Good:
     media = response["content"][JSON]
-    shown, rows = pretty(media["example"]), list(members(media["schema"], document))
+    shown, rows = pretty(_brief(media["example"], told_at)), list(members(media["schema"], document, told_at))
     return Good(status, HTTPStatus(status).phrase, response["description"], list(response["headers"]), shown, rows)
+
+
+def _brief(example: Any, told_at: str) -> Any:
+    """The example with a receipt once, the whole of it where TOLD_ONCE is listed, and without what the answer has too."""
+    if isinstance(example, list):
+        return [_brief(one, told_at) for one in example]
+    if not isinstance(example, dict):
+        return example
+    return {
+        name: _brief_receipt(one, told_at) if name == "receipt" and one else _brief(one, told_at)
+        for name, one in example.items()
+    }
+
+
+def _brief_receipt(receipt: Mapping[str, Any], told_at: str) -> Mapping[str, Any]:
+    if told_at:
+        return {"kind": receipt["kind"], "...": f"as at {told_at}"}
+    return {**receipt, "impact": {"...": "as in the answer"}}
 
 
 def _refusal(status: int, response: Document) -> Refusal:
@@ -217,14 +253,38 @@ def curl(path: str, method: str, operation: Document) -> str:
     return " \\\n  ".join(lines)
 
 
-def members(schema: Schema, document: Document, path: str = "") -> Iterator[Row]:
-    """The members of an object, each followed by those of the object that it holds."""
-    schema = _resolved(schema, document)
-    for name, member in schema.get("properties", {}).items():
-        inner = _inner(member)
-        means = member.get("description") or _resolved(inner, document).get("description", "")
-        yield Row(f"{path}{name}", kind_of(member), means, name in schema.get("required", ()))
-        yield from members(inner, document, f"{path}{name}{'[]' if 'items' in member else ''}.")
+def members(schema: Schema, document: Document, told_at: str = "") -> Iterator[Row]:
+    """The members of an object, each followed by those of the object that it holds; of two alike, of the first.
+
+    `told_at` is where those of TOLD_ONCE are listed; empty: here.
+    """
+    listed: dict[str, str] = {}
+
+    def rows(schema: Schema, path: str = "") -> Iterator[Row]:
+        schema = _resolved(schema, document)
+        for name, member in schema.get("properties", {}).items():
+            inner, here = _inner(member), f"{path}{name}"
+            means = member.get("description") or _resolved(inner, document).get("description", "")
+            if told_at and _is(inner, *TOLD_ONCE):
+                inner, means = {}, f"{means} Its members are listed at `{told_at}`."
+            elif _is(inner, AS_OF_THE_ANSWER):
+                inner, means = {}, f"{means} It has the members of the `impact` that a release answers with."
+            elif (first := listed.setdefault(inner.get("$ref", here), here)) != here:
+                inner, means = {}, f"{means} It has the members of `{first}`."
+            yield Row(here, kind_of(member), means, name in schema.get("required", ()))
+            yield from rows(inner, f"{here}{'[]' if 'items' in member else ''}.")
+
+    return rows(schema)
+
+
+def _is(schema: Schema, *names: str) -> bool:
+    return str(schema.get("$ref", "")).rpartition("/")[2] in names
+
+
+def _holds_it(schema: Schema, document: Document) -> bool:
+    """Whether one of the members of the object, at any depth, is TOLD_ONCE."""
+    inner = [_inner(member) for member in _resolved(schema, document).get("properties", {}).values()]
+    return any(_is(one, *TOLD_ONCE) or _holds_it(one, document) for one in inner if one)
 
 
 def _inner(member: Schema) -> Schema:
