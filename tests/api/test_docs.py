@@ -148,7 +148,6 @@ def test_what_fits_on_a_line_is_on_one() -> None:
 
 def test_json_is_coloured_and_nothing_in_it_is_markup() -> None:
     told = docs.coloured(r'{"a<b": "c \"d\" <i>", "n": -1.5, "t": true}')
-    assert re.sub(r'</?span( class="\w+")?>', "", told) == (
-        "{&#34;a&lt;b&#34;: &#34;c \\&#34;d\\&#34; &lt;i&gt;&#34;, &#34;n&#34;: -1.5, &#34;t&#34;: true}"
-    )
+    plain = re.sub(r'</?span( class="\w+")?>', "", told)
+    assert plain == r'{"a&lt;b": "c \"d\" &lt;i&gt;", "n": -1.5, "t": true}'
     assert re.findall(r'class="(\w+)"', told) == ["key", "text", "key", "other", "key", "other"]
