@@ -14,9 +14,8 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.exc import InternalError, NotSupportedError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from dashboard.database import schema_is_current
 from dashboard.onboarding.errors import Refused
-from dashboard.schema import ADVISORY_LOCK
+from dashboard.schema import ADVISORY_LOCK, schema_is_current
 
 COPIED = ("steps", "onboarding_step_definitions", "step_releases", "bulk_changes", "api_tokens")
 """Few rows, to which the tables of people refer, or what is asked of people: every node has all of them."""

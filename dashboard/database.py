@@ -7,7 +7,6 @@ from threading import BoundedSemaphore
 from typing import cast
 
 import psycopg
-from alembic.runtime.migration import MigrationContext
 from flask import current_app
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -22,7 +21,6 @@ from dashboard.onboarding.errors import Recorded
 from dashboard.onboarding.straight import EACH_ALONE, failure, is_cut, is_each_alone
 from dashboard.onboarding.straight import Alone as Alone  # this one, too
 from dashboard.onboarding.tally import Tally, take
-from dashboard.schema import head_revision
 
 MAX_OVERFLOW = 2
 """Connections beyond the pool's size, for a moment of many requests."""
@@ -139,11 +137,6 @@ def alone() -> AbstractContextManager[Alone]:
     """A connection of a door for straight statements: the running app's database."""
     database: Database = current_app.extensions["database"]
     return database.alone()
-
-
-def schema_is_current(session: Session) -> bool:
-    """True when the database is at the newest Alembic revision of this version of the program."""
-    return MigrationContext.configure(session.connection()).get_current_revision() == head_revision()
 
 
 def took_too_long(error: Exception) -> bool:

@@ -13,7 +13,8 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from dashboard.database import given_options, schema_is_current
+from dashboard.database import given_options
+from dashboard.schema import schema_is_current
 
 log = structlog.get_logger("dashboard.readiness")
 

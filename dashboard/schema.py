@@ -44,6 +44,11 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
         engine.dispose()
 
 
+def schema_is_current(session: Session) -> bool:
+    """True when the database is at the newest Alembic revision of this version of the program."""
+    return _revision(session.connection()) == head_revision()
+
+
 def require_current(session: Session) -> None:
     """Raises SchemaError, with what to do, when the schema is not the newest that this version of the program knows."""
     revision = _refuse_newer(session.connection())
@@ -52,9 +57,13 @@ def require_current(session: Session) -> None:
         raise SchemaError(f"The database {state}. Run `dashboard db migrate` first; `dashboard run` does the same.")
 
 
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def _refuse_newer(connection: Connection) -> str | None:
     """The revision of the database. Raises SchemaError for one that this version of the program does not know."""
-    revision = MigrationContext.configure(connection).get_current_revision()
+    revision = _revision(connection)
     if revision is not None and revision not in _known_revisions():
         raise SchemaError(
             f"The database is newer than this program: its schema is at {revision}, which this version does not know. "

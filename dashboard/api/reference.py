@@ -132,12 +132,8 @@ class Reference:
 
 def refer(document: Document) -> Reference:
     """What the page shows of the description."""
-    shown: list[Endpoint] = []
-    told_at = ""
-    for path, method, operation in operations(document):
-        shown.append(_endpoint(path, method, operation, document, told_at))
-        if not told_at and any(_holds_it(schema, document) for schema in _answers(operation)):
-            told_at = f"{method.upper()} {path}"
+    told_at: Told = {}
+    shown = [_endpoint(*found, document, told_at) for found in operations(document)]
     tags = [operation["tags"][0] for _, _, operation in operations(document)]
     groups = [
         Group(
@@ -168,14 +164,11 @@ def _problems(refusals: Sequence[Refusal]) -> Iterator[Problem]:
             yield Problem(kind, means, sorted({one.status for one in found}), found[0].example)
 
 
-def _answers(operation: Document) -> Iterator[Schema]:
-    """What the endpoint answers when it does what was asked."""
-    for status, response in operation["responses"].items():
-        if int(status) < 400:
-            yield response["content"][JSON]["schema"]
+Told = dict[str, str]
+"""By the name of an object of TOLD_ONCE, the endpoint whose answer lists it; filled in as the endpoints are shown."""
 
 
-def _endpoint(path: str, method: str, operation: Document, document: Document, told_at: str) -> Endpoint:
+def _endpoint(path: str, method: str, operation: Document, document: Document, told_at: Told) -> Endpoint:
     body = operation.get("requestBody", {}).get("content", {}).get(JSON)
     answers = {int(status): response for status, response in operation["responses"].items()}
     return Endpoint(
@@ -191,7 +184,11 @@ def _endpoint(path: str, method: str, operation: Document, document: Document, t
         ],
         body=list(members(body["schema"], document)) if body else [],
         request=curl(path, method, operation),
-        answers=[_good(status, one, document, told_at) for status, one in answers.items() if status < 400],
+        answers=[
+            _good(status, one, document, f"{method.upper()} {path}", told_at)
+            for status, one in answers.items()
+            if status < 400
+        ],
         refusals=[_refusal(status, one) for status, one in answers.items() if status >= 400],
     )
 
@@ -201,9 +198,11 @@ def _parameter(parameter: Document) -> Row:
     return Row(parameter["name"], kind, parameter["description"], parameter["required"])
 
 
-def _good(status: int, response: Document, document: Document, told_at: str) -> Good:
+def _good(status: int, response: Document, document: Document, here: str, told_at: Told) -> Good:
     media = response["content"][JSON]
-    shown, rows = pretty(_brief(media["example"], told_at)), list(members(media["schema"], document, told_at))
+    rows = list(members(media["schema"], document, here, told_at))
+    elsewhere = told_at.get("Receipt", here)
+    shown = pretty(_brief(media["example"], "" if elsewhere == here else elsewhere))
     return Good(status, HTTPStatus(status).phrase, response["description"], list(response["headers"]), shown, rows)
 
 
@@ -253,38 +252,30 @@ def curl(path: str, method: str, operation: Document) -> str:
     return " \\\n  ".join(lines)
 
 
-def members(schema: Schema, document: Document, told_at: str = "") -> Iterator[Row]:
+def members(schema: Schema, document: Document, endpoint: str = "", told_at: Told | None = None) -> Iterator[Row]:
     """The members of an object, each followed by those of the object that it holds; of two alike, of the first.
 
-    `told_at` is where those of TOLD_ONCE are listed; empty: here.
+    `told_at` says at which endpoint those of TOLD_ONCE are listed already, and is told of this one.
     """
     listed: dict[str, str] = {}
+    told = {} if told_at is None else told_at
 
     def rows(schema: Schema, path: str = "") -> Iterator[Row]:
         schema = _resolved(schema, document)
         for name, member in schema.get("properties", {}).items():
             inner, here = _inner(member), f"{path}{name}"
+            kind = str(inner.get("$ref", here)).rpartition("/")[2]
             means = member.get("description") or _resolved(inner, document).get("description", "")
-            if told_at and _is(inner, *TOLD_ONCE):
-                inner, means = {}, f"{means} Its members are listed at `{told_at}`."
-            elif _is(inner, AS_OF_THE_ANSWER):
+            if kind in TOLD_ONCE and (place := told.setdefault(kind, endpoint)) != endpoint:
+                inner, means = {}, f"{means} Its members are listed at `{place}`."
+            elif kind == AS_OF_THE_ANSWER:
                 inner, means = {}, f"{means} It has the members of the `impact` that a release answers with."
-            elif (first := listed.setdefault(inner.get("$ref", here), here)) != here:
+            elif (first := listed.setdefault(kind, here)) != here:
                 inner, means = {}, f"{means} It has the members of `{first}`."
             yield Row(here, kind_of(member), means, name in schema.get("required", ()))
             yield from rows(inner, f"{here}{'[]' if 'items' in member else ''}.")
 
     return rows(schema)
-
-
-def _is(schema: Schema, *names: str) -> bool:
-    return str(schema.get("$ref", "")).rpartition("/")[2] in names
-
-
-def _holds_it(schema: Schema, document: Document) -> bool:
-    """Whether one of the members of the object, at any depth, is TOLD_ONCE."""
-    inner = [_inner(member) for member in _resolved(schema, document).get("properties", {}).values()]
-    return any(_is(one, *TOLD_ONCE) or _holds_it(one, document) for one in inner if one)
 
 
 def _inner(member: Schema) -> Schema:

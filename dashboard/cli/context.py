@@ -74,6 +74,11 @@ def fault(message: str) -> NoReturn:
     raise Fault(message)
 
 
+def address_at(host: str, port: int) -> str:
+    """The address of a server that listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 @contextmanager
 def open_server() -> Iterator[Settings]:
     """The environment's settings with the address of a running database, started for as long as needed, never made.

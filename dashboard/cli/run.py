@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import click
 
-from dashboard.cli.context import refuse
+from dashboard.cli.context import address_at, refuse
 from dashboard.config import Settings
 
 
@@ -45,9 +45,8 @@ def _database_of(settings: Settings) -> Iterator[Settings]:
         return
     from dashboard.embedded import own
 
-    with own(
-        settings.data_dir, site=settings.base_url or f"http://{_in_address(settings.host)}:{settings.port}"
-    ) as url:
+    site = settings.base_url or address_at(settings.host, settings.port)
+    with own(settings.data_dir, site=site) as url:
         yield replace(settings, database_url=url)
 
 
@@ -75,13 +74,9 @@ def _say_where(settings: Settings, *, with_accounts: bool) -> None:
     from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    click.echo(f"The onboarding dashboard is at http://{_in_address(shown)}:{settings.port}")
+    click.echo(f"The onboarding dashboard is at {address_at(shown, settings.port)}")
     if with_accounts:
         click.echo("It shows demo data. Sign in as:")
         for account in DEMO_ACCOUNTS:
             click.echo(f"  {account.role.value:<8} {account.email:<22} password {account.password}")
     click.echo("Ctrl-C stops it.")
-
-
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

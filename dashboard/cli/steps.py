@@ -281,18 +281,12 @@ def preview(database: Database, choice: Choice, step_id: str, deed: str | None, 
     the same, except that they keep begun work too when the weight stays as it is.
     """
     from dashboard.cli import report
+    from dashboard.onboarding import releases
 
     if deed and choice.given:
         bad_input(f"A {deed} keeps everything: leave out --done, --skipped, --in-progress and --reopen-finished.")
-    match deed:
-        case "rollback":
-            run = _roll_back(step_id)
-        case "withdrawal":
-            run = _withdraw(step_id)
-        case "restore":
-            run = _restore(step_id)
-        case _:
-            run = _release(step_id, choice)
+    moves = {"rollback": releases.roll_back, "withdrawal": releases.withdraw, "restore": releases.restore}
+    run = _run(moves[deed], step_id) if deed else _release(step_id, choice)
     outcome, _ = _foreseen(database, step_id, run)
     show(report.answer(outcome, dry_run=True), as_json, lambda: report.preview(outcome))
 
@@ -353,9 +347,12 @@ def rollback(database: Database, step_id: str, note: str, from_version: int | No
     With --yes the live version has to be named: then a second run finds that it is not live any more and is refused,
     where it would take back one release more.
     """
+    from dashboard.onboarding import releases
+
     if yes and from_version is None:
         bad_input("With --yes name the version to go back from, --from-version N: else a repeat goes back once more.")
-    _carry_out(database, step_id, _roll_back(step_id, note, from_version), yes=yes, as_json=as_json)
+    run = _run(releases.roll_back, step_id, from_version=from_version, note=note)
+    _carry_out(database, step_id, run, yes=yes, as_json=as_json)
 
 
 @step.command()
@@ -373,7 +370,9 @@ def withdraw(database: Database, step_id: str, note: str, yes: bool, as_json: bo
 
     What people did in it is kept for `dashboard step restore`.
     """
-    _carry_out(database, step_id, _withdraw(step_id, note), yes=yes, as_json=as_json)
+    from dashboard.onboarding import releases
+
+    _carry_out(database, step_id, _run(releases.withdraw, step_id, note=note), yes=yes, as_json=as_json)
 
 
 @step.command()
@@ -389,51 +388,25 @@ def restore(database: Database, step_id: str, note: str, yes: bool, as_json: boo
     Example:
       dashboard step restore setup-payments --note "Payments are back"
     """
-    _carry_out(database, step_id, _restore(step_id, note), yes=yes, as_json=as_json)
+    from dashboard.onboarding import releases
+
+    _carry_out(database, step_id, _run(releases.restore, step_id, note=note), yes=yes, as_json=as_json)
+
+
+def _run(move: Callable[..., Outcome], step_id: str, **said: object) -> Run:
+    """The engine's move of the step, to be held to a plan."""
+
+    def run(session: Session, planned: Planned) -> Outcome:
+        return move(session, COMMAND_LINE, step_id, planned=planned, **said)
+
+    return run
 
 
 def _release(step_id: str, choice: Choice, note: str = "") -> Run:
     from dashboard.onboarding import releases
 
-    def run(session: Session, planned: Planned) -> Outcome:
-        return releases.release(
-            session,
-            COMMAND_LINE,
-            step_id,
-            choice.policy,
-            reopens_finished=choice.reopens_finished,
-            note=note,
-            planned=planned,
-        )
-
-    return run
-
-
-def _roll_back(step_id: str, note: str = "", from_version: int | None = None) -> Run:
-    from dashboard.onboarding import releases
-
-    def run(session: Session, planned: Planned) -> Outcome:
-        return releases.roll_back(session, COMMAND_LINE, step_id, from_version, note=note, planned=planned)
-
-    return run
-
-
-def _withdraw(step_id: str, note: str = "") -> Run:
-    from dashboard.onboarding import releases
-
-    def run(session: Session, planned: Planned) -> Outcome:
-        return releases.withdraw(session, COMMAND_LINE, step_id, note=note, planned=planned)
-
-    return run
-
-
-def _restore(step_id: str, note: str = "") -> Run:
-    from dashboard.onboarding import releases
-
-    def run(session: Session, planned: Planned) -> Outcome:
-        return releases.restore(session, COMMAND_LINE, step_id, note=note, planned=planned)
-
-    return run
+    said = {"policy": choice.policy, "reopens_finished": choice.reopens_finished, "note": note}
+    return _run(releases.release, step_id, **said)
 
 
 def _foreseen(

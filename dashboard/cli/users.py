@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from dashboard.cli.context import bad_input, json_option, show, with_database
+from dashboard.cli.context import address_at, bad_input, json_option, show, with_database
 from dashboard.config import Settings, base_url_from
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
@@ -222,8 +222,7 @@ def _base_url(given: str) -> str:
     if settings.database_url or site or settings.host in EVERYWHERE:
         bad_input("Say where the dashboard is reached, for the link leads there: --base-url, or BASE_URL.")
     click.echo("BASE_URL is not set and no server runs here, so where the link leads is a guess.", err=True)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
+    return address_at(settings.host, settings.port)
 
 
 def _show_link(made: Link, base_url: str, as_json: bool) -> None:

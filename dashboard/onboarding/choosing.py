@@ -43,8 +43,6 @@ SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
 MATCHES = "u.words LIKE :pattern"
 FIRST_WORDS = "left(s.words, 200)"
 """As the index of them has it."""
-UNWALKED = "substr(s.words, 1, 200)"
-"""The same, which no index has: for all who match to be looked up, and then sorted."""
 SEARCHABLE = f"""(SELECT u.*, s.words, {FIRST_WORDS} AS first_words
                     FROM onboarding_users u JOIN user_search s USING (user_id))"""
 

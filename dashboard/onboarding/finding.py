@@ -15,10 +15,8 @@ from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.choosing import (
     ACTIVE_AT,
     FEW,
-    FIRST_WORDS,
     ONLY_SEARCHED,
     STATUS,
-    UNWALKED,
     Chosen,
     choose,
 )
@@ -114,7 +112,9 @@ def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
         telling = SEARCHED_PAGE + _details("searched", wanted)
         rows, previous, following = _page_by_words(session, chosen.lean, telling, cursor, limit)
     elif wanted.status and chosen.standings is None and not wanted.q:
-        rows, previous, following = _page_of_each(session, chosen, ORDERS[wanted.sort], telling, cursor, limit)
+        # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
+        order = ORDERS[wanted.sort]
+        rows, previous, following = _walked_first(session, chosen, order, telling, cursor, limit, LOOKED_AT)
     else:
         rows, previous, following = _in_order(session, chosen, ORDERS[wanted.sort], telling, cursor, limit)
     return Page([_found(row) for row in rows], previous, following)
@@ -143,10 +143,12 @@ def _in_order(
     )
 
 
-def _page_of_each(session: Session, chosen: Chosen, order: Order, telling: str, cursor: str | None, limit: int) -> Rows:
-    """Those of one status are mostly many, and the first of the order are soon found; or hardly anybody is among them."""
+def _walked_first(
+    session: Session, chosen: Chosen, order: Order, telling: str, cursor: str | None, limit: int, within: int
+) -> Rows:
+    """Where a walk past so many people in order fills the page, that; else all who match are looked up and sorted."""
     with suppress(paging.Beyond):
-        return _in_order(session, chosen, order, telling, cursor, limit, within=LOOKED_AT)
+        return _in_order(session, chosen, order, telling, cursor, limit, within=within)
     return _in_order(session, chosen, order.unwalked, telling, cursor, limit)
 
 
@@ -157,10 +159,8 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
         return _in_order(session, chosen, BY_WORDS, telling, cursor, limit)
     # not on a cluster, which brings so many from each of its places
     if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
-        with suppress(paging.Beyond):
-            return _in_order(session, chosen, BY_WORDS, telling, cursor, limit, within=WALKED)
-    unwalked = replace(chosen, people=chosen.people.replace(FIRST_WORDS, UNWALKED))
-    return _in_order(session, unwalked, BY_WORDS, telling, cursor, limit)
+        return _walked_first(session, chosen, BY_WORDS, telling, cursor, limit, WALKED)
+    return _in_order(session, chosen, BY_WORDS.unwalked, telling, cursor, limit)
 
 
 # What a person's standing tells is worked out once for all who have it.

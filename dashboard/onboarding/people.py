@@ -129,7 +129,7 @@ def save_of_anybody(
         before.rollback()
         return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
     try:
-        with tally.forgotten(session, on=Conflict):
+        with tally.forgotten_on(session, Conflict):
             return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
     except Conflict:
         before.rollback()

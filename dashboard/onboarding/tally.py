@@ -31,15 +31,25 @@ def take(asked: Session | Alone) -> Tally:
 
 
 @contextmanager
-def forgotten(session: Session, on: type[BaseException] | None = None) -> Iterator[None]:
-    """What is noted inside is forgotten at the end, for it is taken back; `on`: only when that is raised."""
-    before: Counter[tuple[What, str]] = Counter(session.info.get(KEY, {}))
-    raised: BaseException | None = None
+def forgotten(session: Session) -> Iterator[None]:
+    """What is noted inside is forgotten at the end, for it is taken back."""
+    before = _so_far(session)
     try:
         yield
-    except BaseException as error:
-        raised = error
-        raise
     finally:
-        if on is None or isinstance(raised, on):
-            session.info[KEY] = before
+        session.info[KEY] = before
+
+
+@contextmanager
+def forgotten_on(session: Session, kind: type[BaseException]) -> Iterator[None]:
+    """The same, where it is taken back only when that is raised."""
+    before = _so_far(session)
+    try:
+        yield
+    except kind:
+        session.info[KEY] = before
+        raise
+
+
+def _so_far(session: Session) -> Counter[tuple[What, str]]:
+    return Counter(session.info.get(KEY, {}))

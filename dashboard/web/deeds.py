@@ -193,9 +193,10 @@ def difference(member: str, value: object) -> Difference:
     if not isinstance(value, list) or len(value) != 2:
         return Difference(label, escape(json.dumps(value, ensure_ascii=False)))
     before, after = (_text(_moment(one) if member in MOMENTS else one) for one in value)
-    if not before or not after:
-        gone = Markup("<del>{}</del>").format(before)
-        return Difference(label, escape(after or "none") if not before else gone)
+    if not before:
+        return Difference(label, escape(after or "none"))
+    if not after:
+        return Difference(label, Markup("<del>{}</del>").format(before))
     if " " in before + after and not isinstance(value[0], list):
         return Difference(label, marked(before, after).both)
     return Difference(label, Markup("<del>{}</del> → <ins>{}</ins>").format(before, after))

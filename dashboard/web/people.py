@@ -140,7 +140,10 @@ def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
 
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
     """The row as it is now with what belongs to it; without htmx the whole page, what other rows hold still in them."""
-    kept = _kept(user_id, happened.step_id)
+    return _with_kept(user_id, happened, status, _kept(user_id, happened.step_id))
+
+
+def _with_kept(user_id: str, happened: Happened, status: int, kept: Mapping[str, Happened]) -> ResponseReturnValue:
     record = person_page.load(user_id, happened={**kept, happened.step_id: happened})
     answered = record.row(happened.step_id)
     status = 410 if answered.step.version is None else status
@@ -156,8 +159,9 @@ def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue
         with transaction() as database:
             title = progress.step_of(database, user_id, happened.step_id).title
         flash(f"Saved. {title} is now {status_label(happened.attempt.status)}.")
-    if wants_partial() or _kept(user_id, happened.step_id):
-        return _answer(user_id, happened, status)
+    kept = _kept(user_id, happened.step_id)
+    if wants_partial() or kept:
+        return _with_kept(user_id, happened, status, kept)
     if happened.is_saved:
         _remember(user_id, [happened])
     return redirect(_address(user_id, happened.step_id), 303)

@@ -6,9 +6,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from dashboard.database import Database, schema_is_current
+from dashboard.database import Database
 from dashboard.models import Base
-from dashboard.schema import alembic_config, migrate
+from dashboard.schema import alembic_config, migrate, schema_is_current
 
 
 def test_the_migrated_schema_is_the_one_of_the_models(database: Database) -> None:

@@ -14,11 +14,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from dashboard.config import Settings, libpq_url
-from dashboard.database import Database, schema_is_current
+from dashboard.database import Database
 from dashboard.embedded import running
 from dashboard.onboarding import errors
 from dashboard.onboarding.errors import OnboardingError, Recorded
-from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate
+from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate, schema_is_current
 
 
 def test_a_transaction_commits_once_at_the_end(database: Database) -> None:
