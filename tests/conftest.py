@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url, sqlalchemy_url
 from dashboard.database import Database
-from tests.databases import Databases, nodes_of, remove
+from tests.databases import Databases, made_once, nodes_of, own_copy, remove
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -33,6 +33,7 @@ Connect = Callable[[], psycopg.Connection[Any]]
 
 # how the process that started the run tells its workers; set TEST_DATABASE_URL to use a server of your own
 SERVER, PREFIX = "TEST_DATABASE_URL", "TEST_DATABASE_PREFIX"
+ROOM = 4 << 30
 _cleanup = ExitStack()
 
 
@@ -57,7 +58,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Passes over what cannot be shown on this server."""
     of_cluster, of_server = item.get_closest_marker("cluster"), item.get_closest_marker("one_server")
-    if not of_cluster and not of_server:
+    of_demo = item.get_closest_marker("on_the_demo")
+    if not (of_cluster or of_server or of_demo):
         return
     with _server() as server:
         is_cluster = bool(nodes_of(server))
@@ -65,15 +67,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("this server has no Citus; TEST_DATABASE_URL can lead to one that has")
     if of_server and is_cluster:
         pytest.skip(of_server.args[0])
+    if of_demo and is_cluster:
+        pytest.skip("the demo is for a single server")
 
 
 def _start_server() -> str:
     from dashboard.embedded import running
 
-    folder = Path(tempfile.mkdtemp(prefix="dashboard-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="dashboard-tests-", dir=_in_memory()))
     folder.chmod(0o755)
     _cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     return _cleanup.enter_context(running(folder, durable=False))
+
+
+def _in_memory() -> Path | None:
+    """A folder in memory with room for all databases of a run, where there is one: copying them costs a quarter there."""
+    folder = Path("/dev/shm")
+    has_room = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM
+    return folder if has_room else None
 
 
 def _make_template() -> None:
@@ -134,9 +145,29 @@ def databases(server: psycopg.Connection[Any]) -> Iterator[Databases]:
     made.drop()
 
 
+@pytest.fixture(scope="session")
+def demo_template(server: psycopg.Connection[Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database that holds the demo."""
+    from dashboard import demo
+
+    def fill(name: str) -> None:
+        database = Database(test_settings(url_of(name), tmp_path_factory.getbasetemp()))
+        with database.transaction() as session:
+            assert demo.fill(session)
+        database.dispose()
+
+    return made_once(server, f"{os.environ[PREFIX]}_demo", f"{os.environ[PREFIX]}_template", fill)
+
+
 @pytest.fixture
-def database_url(databases: Databases) -> Iterator[str]:
-    """The address of a migrated database that is this test's own while it runs, and empty."""
+def database_url(
+    request: pytest.FixtureRequest, databases: Databases, server: psycopg.Connection[Any]
+) -> Iterator[str]:
+    """The address of a migrated database that is this test's own while it runs, and empty or `on_the_demo`."""
+    if request.node.get_closest_marker("on_the_demo"):
+        with own_copy(server, request.getfixturevalue("demo_template")) as name:
+            yield url_of(name)
+        return
     yield databases.take()
     databases.give_back()
 

@@ -6,7 +6,11 @@ then every database is made on all of them, and distributed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,10 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), (SE
        (SELECT count(*) FROM pg_constraint), (SELECT count(*) FROM pg_trigger WHERE tgenabled = 'O'),
        (SELECT count(*) FROM pg_db_role_setting), (SELECT string_agg(version_num, ' ') FROM alembic_version)
 """
-OTHERS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+PATIENCE_S = 5
+ONE_AT_A_TIME = 6_401_883
+_numbers = count(1)
 # the triggers that refuse to forget are for the program
 EMPTY = "; ".join(["SET session_replication_role = replica", *(f"DELETE FROM {name}" for name in TABLES)])
 # no node of a cluster knows of that: there it is done by TRUNCATE, on which no trigger is
@@ -65,6 +72,30 @@ def make(server: Server, name: str, template: str, address: Address, *, distribu
         distribute(address(name))
 
 
+def made_once(server: Server, name: str, template: str, fill: Callable[[str], None]) -> str:
+    """The name of a database that is a copy of the template and filled, by the first worker that asks for it."""
+    server.execute("SELECT pg_advisory_lock(%s)", (ONE_AT_A_TIME,))
+    try:
+        if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            draft = f"{name}_draft"
+            server.execute(f"CREATE DATABASE {draft} TEMPLATE {template}")
+            fill(draft)
+            end_others(server, draft)
+            server.execute(f"ALTER DATABASE {draft} RENAME TO {name}")
+    finally:
+        server.execute("SELECT pg_advisory_unlock(%s)", (ONE_AT_A_TIME,))
+    return name
+
+
+@contextmanager
+def own_copy(server: Server, template: str) -> Iterator[str]:
+    """The name of a copy of the database, which is dropped afterwards."""
+    name = f"{template}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield name
+    remove(server, name)
+
+
 def distribute(url: str) -> cluster.Plan:
     """Distributes a migrated database as `dashboard distribute` does."""
     database = Database(Settings(database_url=url, secret_key="", demo=False, data_dir=Path()))
@@ -75,12 +106,23 @@ def distribute(url: str) -> cluster.Plan:
         database.dispose()
 
 
+def end_others(server: Server, name: str) -> None:
+    """Ends what is connected to the database beside the server's own connection, and waits until it has ended.
+
+    PostgreSQL's own ways to wait, DROP DATABASE WITH (FORCE) too, look every 100 ms: longer than most tests take.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while server.execute(OTHERS, (name,)).rowcount and time.monotonic() < until:
+        time.sleep(0.001)
+
+
 def remove(server: Server, name: str) -> None:
     """Drops the database, on every node where there is one of that name."""
     for host, port, is_coordinator in nodes_of(server):
         if not is_coordinator:
             with _on(server, host, port) as node:
                 node.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    end_others(server, name)
     server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
@@ -124,7 +166,7 @@ class Databases:
         """Empties it for the next test, or drops it where that is not enough."""
         assert self.own is not None
         try:
-            self.own.execute(OTHERS, (self.name,))
+            end_others(self.own, self.name)
             if self.tests < AT_MOST and self._shape() == self.shape:
                 self.own.execute(sql.SQL(self.empty))  # type: ignore[arg-type]
                 self.own.execute(RESTART)

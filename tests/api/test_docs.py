@@ -11,10 +11,8 @@ from typing import get_args
 import pytest
 from flask.testing import FlaskClient
 from markupsafe import escape
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from dashboard import demo
 from dashboard.api import BLUEPRINTS, docs
 from dashboard.api.openapi import ADDRESS, PAGE, describe
 from dashboard.api.problems import KINDS, Kind
@@ -102,20 +100,16 @@ def carry_out(api: Caller, command: str) -> TestResponse:
     return api(options.get("-X", "GET"), address.removeprefix(HOST), token="", headers=headers, data=body)
 
 
-@pytest.fixture
-def on_the_demo(session: Session) -> None:
-    demo.fill(session)
-    session.commit()
-
-
+@pytest.mark.on_the_demo
 @pytest.mark.parametrize("order", [1, -1], ids=["in order", "backwards"])
-def test_every_command_works_on_the_demo(order: int, api: Caller, on_the_demo: None) -> None:
+def test_every_command_works_on_the_demo(order: int, api: Caller) -> None:
     for endpoint in REFERENCE.endpoints[::order]:
         answer = carry_out(api, endpoint.request)
         assert answer.status_code in [one.status for one in endpoint.answers], (endpoint.request, answer.text)
 
 
-def test_the_command_of_the_readme_works_beside_them(api: Caller, on_the_demo: None) -> None:
+@pytest.mark.on_the_demo
+def test_the_command_of_the_readme_works_beside_them(api: Caller) -> None:
     command = README[README.index("curl ") :].partition("```")[0].replace("http://127.0.0.1:8000", HOST)
     for request in (*(endpoint.request for endpoint in REFERENCE.endpoints), command):
         answer = carry_out(api, request)

@@ -18,7 +18,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from dashboard import demo
 from dashboard.api.examples import Composer
 from dashboard.api.openapi import ADDRESS, HEADERS, JSON, PROBLEM, USER_TOKEN, operations
 from dashboard.api.vocabulary import MEMBERS, RELEASED, STEP, USER
@@ -248,9 +247,8 @@ def test_the_vocabulary_has_no_words_that_nobody_uses(document: Document) -> Non
 # Receipts --------------------------------------------------------------------------------------------------------------
 
 
-def test_every_receipt_has_the_members_that_are_described(document: Document, api: Caller, session: Session) -> None:
-    demo.fill(session)
-    session.commit()
+@pytest.mark.on_the_demo
+def test_every_receipt_has_the_members_that_are_described(document: Document, api: Caller) -> None:
     described = document["components"]["schemas"]["Receipt"]
     kept = [
         one["receipt"]
@@ -278,12 +276,6 @@ def settings(settings: Settings) -> Settings:
     return replace(settings, user_token_key=KEY, user_token_algorithms="HS256")
 
 
-@pytest.fixture
-def on_the_demo(session: Session) -> None:
-    demo.fill(session)
-    session.commit()
-
-
 def ask(api: Caller, path: str, method: str, operation: Document, token: str | None = None) -> TestResponse:
     """The request of the examples, as the page shows it; a user token says whose progress it is about."""
     given: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}}
@@ -293,7 +285,8 @@ def ask(api: Caller, path: str, method: str, operation: Document, token: str | N
     return api(method.upper(), path.format_map(given["path"]), body, query_string=given["query"], token=token)
 
 
-def test_every_example_of_a_request_works_on_the_demo(document: Document, api: Caller, on_the_demo: None) -> None:
+@pytest.mark.on_the_demo
+def test_every_example_of_a_request_works_on_the_demo(document: Document, api: Caller) -> None:
     for path, method, operation in operations(document):
         answer = ask(api, path, method, operation)
         assert answer.status_code in (200, 201), (method, path, answer.text)
@@ -301,7 +294,8 @@ def test_every_example_of_a_request_works_on_the_demo(document: Document, api: C
         assert shape(answer.json, told) == set(), (method, path)
 
 
-def test_a_user_token_is_good_for_what_the_description_says(document: Document, api: Caller, on_the_demo: None) -> None:
+@pytest.mark.on_the_demo
+def test_a_user_token_is_good_for_what_the_description_says(document: Document, api: Caller) -> None:
     token = jwt.encode({"sub": USER, "exp": int(time.time()) + 60}, KEY, "HS256")
     good = {False: 0, True: 0}
     for path, method, operation in operations(document):

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -19,7 +17,6 @@ import psycopg
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import func, select
-from sqlalchemy.engine import make_url
 
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database
@@ -28,7 +25,8 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 from dashboard.staff.sessions import ABSOLUTE
 from tests.browser import chromium
-from tests.conftest import PREFIX, test_settings, url_of
+from tests.conftest import test_settings, url_of
+from tests.databases import made_once, own_copy
 from tests.security import hostile
 from tests.security.world import furnish_desk
 from tests.serving import served
@@ -50,44 +48,32 @@ WITNESS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`content security policy: ${event.violatedDirective} refused ${event.sample || event.blockedURI}`));
 """
-ONE_AT_A_TIME = 6_401_883
-_numbers = count(1)
 
 
 # The server and its data ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def demo_template(server: psycopg.Connection[Any], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database that holds the demo, in which every account is signed in; made by the first worker."""
-    name = f"{os.environ[PREFIX]}_demo"
-    server.execute("SELECT pg_advisory_lock(%s)", (ONE_AT_A_TIME,))
-    try:
-        if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-            server.execute(f"CREATE DATABASE {name}_draft TEMPLATE {os.environ[PREFIX]}_template")
-            _fill(demo_settings(url_of(f"{name}_draft"), tmp_path_factory.getbasetemp()))
-            server.execute(f"ALTER DATABASE {name}_draft RENAME TO {name}")
-    finally:
-        server.execute("SELECT pg_advisory_unlock(%s)", (ONE_AT_A_TIME,))
-    return name
+def signed_in_template(
+    server: psycopg.Connection[Any], demo_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The name of a database that holds the demo, in which every account is signed in."""
+
+    def fill(name: str) -> None:
+        database = Database(demo_settings(url_of(name), tmp_path_factory.getbasetemp()))
+        with database.transaction() as session:
+            until = session.scalar(select(func.now() + ABSOLUTE))
+            for account in session.scalars(select(StaffAccount)):
+                digest = sha256(secret_of(account.role).encode()).hexdigest()
+                session.add(StaffSession(id=digest, account_id=account.id, expires_at=until))
+        database.dispose()
+
+    return made_once(server, f"{demo_template}_signed_in", demo_template, fill)
 
 
 def demo_settings(url: str, folder: Path) -> Settings:
     """The settings of a test, in demo mode."""
     return replace(test_settings(url, folder), demo=True)
-
-
-def _fill(settings: Settings) -> None:
-    from dashboard import demo
-
-    database = Database(settings)
-    with database.transaction() as session:
-        demo.fill(session)
-        until = session.scalar(select(func.now() + ABSOLUTE))
-        for account in session.scalars(select(StaffAccount)):
-            digest = sha256(secret_of(account.role).encode()).hexdigest()
-            session.add(StaffSession(id=digest, account_id=account.id, expires_at=until))
-    database.dispose()
 
 
 def secret_of(role: str) -> str:
@@ -97,33 +83,26 @@ def secret_of(role: str) -> str:
 
 @pytest.fixture(scope="session")
 def hostile_template(
-    server: psycopg.Connection[Any], demo_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The name of a database like the demo's, with more in it, in which every text of people's is hostile."""
-    with own_copy(server, demo_template) as url:
-        database = Database(demo_settings(url, tmp_path_factory.getbasetemp()))
+    server: psycopg.Connection[Any], signed_in_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The name of a database like that, with more in it, in which every text of people's is hostile."""
+
+    def fill(name: str) -> None:
+        database = Database(demo_settings(url_of(name), tmp_path_factory.getbasetemp()))
         with database.transaction() as session:
             furnish_desk(session, Actor("staff:ada@demo.example"), "setup-payments")
         database.dispose()
-        with psycopg.connect(libpq_url(url)) as connection:
+        with psycopg.connect(libpq_url(url_of(name))) as connection:
             hostile.poison(connection)
-        yield make_url(url).database or ""
 
-
-@contextmanager
-def own_copy(server: psycopg.Connection[Any], template: str) -> Iterator[str]:
-    """The address of a copy of the database, which is dropped afterwards."""
-    name = f"{template}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield url_of(name)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    return made_once(server, f"{signed_in_template}_hostile", signed_in_template, fill)
 
 
 @pytest.fixture
-def database_url(server: psycopg.Connection[Any], demo_template: str) -> Iterator[str]:
+def database_url(server: psycopg.Connection[Any], signed_in_template: str) -> Iterator[str]:
     """The address of this test's own copy of the demo."""
-    with own_copy(server, demo_template) as url:
-        yield url
+    with own_copy(server, signed_in_template) as name:
+        yield url_of(name)
 
 
 @pytest.fixture
@@ -133,11 +112,11 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def site(demo_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+def site(signed_in_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The application of this worker; `live_server` gives it each test's database."""
     from dashboard import create_app
 
-    made = create_app(demo_settings(url_of(demo_template), tmp_path_factory.getbasetemp()))
+    made = create_app(demo_settings(url_of(signed_in_template), tmp_path_factory.getbasetemp()))
     yield made
     made.extensions["database"].dispose()
 

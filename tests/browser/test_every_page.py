@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.browser.as_text import look
-from tests.browser.conftest import Enter, own_copy
+from tests.browser.conftest import Enter
 from tests.browser.pages import (
     AMARA,
     DATA_SOURCE,
@@ -41,6 +41,8 @@ from tests.browser.pages import (
     save_draft,
     see_saved,
 )
+from tests.conftest import url_of
+from tests.databases import own_copy
 
 WIDE, TABLET, PHONE, NARROW = 1280, 800, 360, 320
 # rows below the first five are the same row again
@@ -54,8 +56,8 @@ COLOURS = {**QUICK, "runOnly": ["color-contrast", "link-in-text-block"]}
 @pytest.fixture
 def database_url(server: psycopg.Connection[Any], hostile_template: str) -> Iterator[str]:
     """The address of this test's own copy of the hostile demo."""
-    with own_copy(server, hostile_template) as url:
-        yield url
+    with own_copy(server, hostile_template) as name:
+        yield url_of(name)
 
 
 def check(page: Page) -> None:

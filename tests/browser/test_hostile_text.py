@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session
 from dashboard.models import User
 from dashboard.staff.permissions import Permission
 from tests.browser.as_text import look
-from tests.browser.conftest import Enter, own_copy
+from tests.browser.conftest import Enter
 from tests.browser.pages import AMARA, PAYMENTS
+from tests.conftest import url_of
+from tests.databases import own_copy
 from tests.security.world import World, values_of
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def database_url(server: psycopg.Connection[Any], hostile_template: str) -> Iterator[str]:
     """The address of this test's own copy of the hostile demo."""
-    with own_copy(server, hostile_template) as url:
-        yield url
+    with own_copy(server, hostile_template) as name:
+        yield url_of(name)
 
 
 def test_whatever_an_address_leads_to(enter: Enter, session: Session, site: Flask) -> None:

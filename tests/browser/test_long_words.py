@@ -9,9 +9,11 @@ import psycopg
 import pytest
 
 from dashboard.config import libpq_url
-from tests.browser.conftest import Enter, own_copy
+from tests.browser.conftest import Enter
 from tests.browser.pages import AMARA, PAYMENTS
 from tests.browser.test_every_page import ADDRESSES, PHONE, TABLET, WIDE, shown_token, too_wide
+from tests.conftest import url_of
+from tests.databases import own_copy
 from tests.security import hostile
 
 WORD = "W" * 200
@@ -39,12 +41,12 @@ BROKEN = r"""cells => {
 
 
 @pytest.fixture
-def database_url(server: psycopg.Connection[Any], demo_template: str) -> Iterator[str]:
+def database_url(server: psycopg.Connection[Any], signed_in_template: str) -> Iterator[str]:
     """The address of this test's own copy of the demo, in which everything that people say is one long word."""
-    with own_copy(server, demo_template) as url:
-        with psycopg.connect(libpq_url(url)) as connection:
+    with own_copy(server, signed_in_template) as name:
+        with psycopg.connect(libpq_url(url_of(name))) as connection:
             hostile.poison(connection, [WORD])
-        yield url
+        yield url_of(name)
 
 
 def test_no_page_scrolls_sideways(enter: Enter) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import psycopg
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -27,10 +28,10 @@ def dashboard(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.on_the_demo
 def test_it_brings_the_known_state_back_while_others_read(
     database_url: str, session: Session, connect: Callable[[], psycopg.Connection[object]]
 ) -> None:
-    demo.fill(session)
     a_save(session, "done", "usr_7f3k2q", "book-kickoff-call")
     session.commit()
     stop = threading.Event()
@@ -61,8 +62,8 @@ def test_it_brings_the_known_state_back_while_others_read(
     assert session.scalar(kept) == 0
 
 
+@pytest.mark.on_the_demo
 def test_it_says_that_tokens_are_gone(database_url: str, session: Session) -> None:
-    demo.fill(session)
     tokens.create(session, HOST, name="shop", scopes=[Scope.STEPS_READ])
     session.commit()
     done = Program({"DATABASE_URL": database_url}, "demo", "reset")()

@@ -24,19 +24,14 @@ AMARA = "usr_7f3k2q"
 pytestmark = pytest.mark.one_server("the demo is for a single server")
 
 
-@pytest.fixture
-def filled(session: Session) -> Session:
-    assert demo.fill(session)
-    session.commit()
-    return session
+@pytest.mark.on_the_demo
+def test_every_promise_of_the_model_holds(session: Session) -> None:
+    assert [check for check in invariants.check(session) if not check.holds] == []
 
 
-def test_every_promise_of_the_model_holds(filled: Session) -> None:
-    assert [check for check in invariants.check(filled) if not check.holds] == []
-
-
-def test_the_checklist_is_the_one_of_the_design(filled: Session) -> None:
-    checklist = steps.checklist(filled)
+@pytest.mark.on_the_demo
+def test_the_checklist_is_the_one_of_the_design(session: Session) -> None:
+    checklist = steps.checklist(session)
     assert [step.live.fields.title for step in checklist if step.live] == [
         "Verify your email",
         "Complete your profile",
@@ -52,8 +47,9 @@ def test_the_checklist_is_the_one_of_the_design(filled: Session) -> None:
     assert [(step.step_id, step.draft.fields.weight) for step in drafts if step.draft] == [("setup-payments", 30)]
 
 
-def test_releases_tell_the_story_with_the_counts_of_their_time(filled: Session) -> None:
-    made = history.releases_of(filled)["setup-payments"]
+@pytest.mark.on_the_demo
+def test_releases_tell_the_story_with_the_counts_of_their_time(session: Session) -> None:
+    made = history.releases_of(session)["setup-payments"]
     assert [(one.kind, one.version) for one in made] == [
         ("publish", 1),
         ("migrate", 2),
@@ -62,7 +58,7 @@ def test_releases_tell_the_story_with_the_counts_of_their_time(filled: Session) 
     ]
     ages = [(datetime.now(UTC) - one.released_at).days for one in made]
     assert ages == [71, 21, 19, 12]
-    receipts = filled.execute(
+    receipts = session.execute(
         text("SELECT receipt -> 'impact' FROM step_releases WHERE step_id = 'setup-payments' ORDER BY number")
     )
     publish, second, back, third = [row[0] for row in receipts]
@@ -73,8 +69,9 @@ def test_releases_tell_the_story_with_the_counts_of_their_time(filled: Session) 
     assert third["reset"] > 100
 
 
-def test_progress_follows_a_funnel(filled: Session) -> None:
-    overview = everybody.overview(filled)
+@pytest.mark.on_the_demo
+def test_progress_follows_a_funnel(session: Session) -> None:
+    overview = everybody.overview(session)
     assert overview.everybody == demo.PEOPLE == 2_000
     through = [counts["done"] + counts["skipped"] for counts in overview.funnel.values()]
     assert max(through) > 1_700
@@ -83,35 +80,39 @@ def test_progress_follows_a_funnel(filled: Session) -> None:
     assert all(counts["in_progress"] for counts in overview.funnel.values())
 
 
-def test_people_are_of_the_example_domains_and_all_different(filled: Session) -> None:
-    rows = filled.execute(select(User.user_id, User.name, User.email)).all()
+@pytest.mark.on_the_demo
+def test_people_are_of_the_example_domains_and_all_different(session: Session) -> None:
+    rows = session.execute(select(User.user_id, User.name, User.email)).all()
     assert all(re.fullmatch(r"[a-z.]+@[a-z-]+\.example", row.email) for row in rows), rows
     assert len({row.email for row in rows}) == len({row.user_id for row in rows}) == demo.PEOPLE
     assert len({row.name for row in rows}) > 1_800
 
 
-def test_amara_has_the_history_of_the_design(filled: Session) -> None:
-    amara = people.find(filled, AMARA)
+@pytest.mark.on_the_demo
+def test_amara_has_the_history_of_the_design(session: Session) -> None:
+    amara = people.find(session, AMARA)
     assert (amara.name, amara.email, amara.progress) == ("Amara Okafor", "amara.okafor@tidewater.example", 45)
-    source = progress.step_of(filled, AMARA, "connect-data-source")
+    source = progress.step_of(session, AMARA, "connect-data-source")
     assert (source.status, source.row_version) == ("in_progress", 6)
-    told = history.timeline(filled, AMARA, amara.created_at, 0, 100).changes
+    told = history.timeline(session, AMARA, amara.created_at, 0, 100).changes
     assert [change.kind for change in told[:3]] == ["event", "event", "release"]
     assert told[2].comment.startswith("The old connector stops")
 
 
-def test_nothing_happens_in_the_future_or_before_someone_joined(filled: Session) -> None:
+@pytest.mark.on_the_demo
+def test_nothing_happens_in_the_future_or_before_someone_joined(session: Session) -> None:
     late = text("SELECT count(*) FROM user_step_events WHERE at > now()")
     early = text(
         "SELECT count(*) FROM user_step_events e JOIN onboarding_users u USING (user_id) WHERE e.at < u.created_at"
     )
-    assert filled.scalar(late) == filled.scalar(early) == 0
+    assert session.scalar(late) == session.scalar(early) == 0
     recent = text("SELECT count(*) FROM user_step_events WHERE at > now() - interval '30 days'")
-    assert (filled.scalar(recent) or 0) > 2_000
+    assert (session.scalar(recent) or 0) > 2_000
 
 
-def test_the_newest_release_met_open_pages(filled: Session) -> None:
-    today, week = traffic(filled, "24h"), traffic(filled, "7d")
+@pytest.mark.on_the_demo
+def test_the_newest_release_met_open_pages(session: Session) -> None:
+    today, week = traffic(session, "24h"), traffic(session, "7d")
     # the present hour is part of the 24, so the first of them is cut short
     assert 30 <= today.refused <= 37
     assert 350 < today.writes < week.writes / 4
@@ -124,7 +125,8 @@ def test_the_newest_release_met_open_pages(filled: Session) -> None:
         assert period.retries > period.first_retries
 
 
-def test_each_refused_save_is_one_that_would_have_been(filled: Session) -> None:
+@pytest.mark.on_the_demo
+def test_each_refused_save_is_one_that_would_have_been(session: Session) -> None:
     """Somebody's save over the version before the newest of that moment, after a release where it names one."""
     strange = text("""
     SELECT c.* FROM write_conflicts c JOIN onboarding_users u USING (user_id) LEFT JOIN step_releases r ON r.id = c.release_id
@@ -138,11 +140,12 @@ def test_each_refused_save_is_one_that_would_have_been(filled: Session) -> None:
                      coalesce((SELECT max(e.at) FROM user_step_events e
                                 WHERE e.user_id = c.user_id AND e.step_id = c.step_id AND e.at < c.at), '-infinity'))
     """)
-    assert filled.execute(strange).all() == []
+    assert session.execute(strange).all() == []
 
 
-def test_each_retry_was_refused_as_often_as_it_says(filled: Session) -> None:
-    retries = filled.execute(text("SELECT * FROM user_step_events WHERE attempt > 0")).all()
+@pytest.mark.on_the_demo
+def test_each_retry_was_refused_as_often_as_it_says(session: Session) -> None:
+    retries = session.execute(text("SELECT * FROM user_step_events WHERE attempt > 0")).all()
     assert retries
     refused = text("""
     SELECT attempt FROM write_conflicts
@@ -155,43 +158,50 @@ def test_each_retry_was_refused_as_often_as_it_says(filled: Session) -> None:
             "row_version": retry.row_version - 1,
             "at": retry.at,
         }
-        assert list(filled.scalars(refused, of_it)) == list(range(retry.attempt))
+        assert list(session.scalars(refused, of_it)) == list(range(retry.attempt))
 
 
-def test_somebody_is_stuck_at_most_steps(filled: Session) -> None:
-    found = everybody.overview(filled).stuck
+@pytest.mark.on_the_demo
+def test_somebody_is_stuck_at_most_steps(session: Session) -> None:
+    found = everybody.overview(session).stuck
     assert sum(stuck.idle > 10 for stuck in found.values()) > 4
     assert all(len(stuck.longest) == 3 for stuck in found.values())
 
 
-def test_the_log_is_dated_as_the_releases_are(filled: Session) -> None:
-    entries = filled.execute(select(AuditEntry.at, AuditEntry.action, AuditEntry.step_id).order_by(AuditEntry.id)).all()
+@pytest.mark.on_the_demo
+def test_the_log_is_dated_as_the_releases_are(session: Session) -> None:
+    entries = session.execute(
+        select(AuditEntry.at, AuditEntry.action, AuditEntry.step_id).order_by(AuditEntry.id)
+    ).all()
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
     rollback = next(entry for entry in entries if entry.action == "release.rollback")
     assert (datetime.now(UTC) - rollback.at).days == 19
 
 
-def test_there_is_an_account_for_each_role_with_its_password(filled: Session) -> None:
-    hashes = {row.email: row for row in filled.scalars(select(StaffAccount))}
+@pytest.mark.on_the_demo
+def test_there_is_an_account_for_each_role_with_its_password(session: Session) -> None:
+    hashes = {row.email: row for row in session.scalars(select(StaffAccount))}
     assert {account.role.value for account in demo.ACCOUNTS} == {"viewer", "support", "manager", "admin"}
     for account in demo.ACCOUNTS:
         assert matches(hashes[account.email].password_hash, account.password)
 
 
-def test_whoever_acts_for_people_is_one_of_the_accounts(filled: Session) -> None:
-    actors = filled.scalars(text("SELECT DISTINCT actor FROM user_step_events WHERE actor LIKE 'staff:%'"))
+@pytest.mark.on_the_demo
+def test_whoever_acts_for_people_is_one_of_the_accounts(session: Session) -> None:
+    actors = session.scalars(text("SELECT DISTINCT actor FROM user_step_events WHERE actor LIKE 'staff:%'"))
     accounts = {f"staff:{account.email}" for account in demo.ACCOUNTS}
     assert set(actors) <= accounts
-    assert set(filled.scalars(text("SELECT DISTINCT released_by FROM step_releases"))) <= accounts
+    assert set(session.scalars(text("SELECT DISTINCT released_by FROM step_releases"))) <= accounts
 
 
 # Filling and resetting -----------------------------------------------------------------------------------------------
 
 
-def test_it_is_filled_once(filled: Session) -> None:
-    before = snapshot(filled)
-    assert demo.fill(filled) is False
-    assert snapshot(filled) == before
+@pytest.mark.on_the_demo
+def test_it_is_filled_once(session: Session) -> None:
+    before = snapshot(session)
+    assert demo.fill(session) is False
+    assert snapshot(session) == before
 
 
 def test_a_database_with_a_step_is_not_filled(session: Session) -> None:
@@ -227,36 +237,39 @@ def state(session: Session) -> dict[str, set[str]]:
     return {name: {str(tuple(row)) for row in session.execute(text(query))} for name, query in STATE.items()}
 
 
-def test_a_reset_brings_back_the_same_state_ids_included(filled: Session) -> None:
-    before = state(filled)
-    a_save(filled, "done", AMARA, "book-kickoff-call")
-    releases.release(filled, MAYA, "setup-payments")
+@pytest.mark.on_the_demo
+def test_a_reset_brings_back_the_same_state_ids_included(session: Session) -> None:
+    before = state(session)
+    a_save(session, "done", AMARA, "book-kickoff-call")
+    releases.release(session, MAYA, "setup-payments")
     with pytest.raises(Conflict):
-        progress.save(filled, MAYA, AMARA, "setup-payments", "done", 1)
-    a_step(filled, "something-new")
-    filled.execute(text("UPDATE staff_accounts SET password_hash = 'changed', role = 'viewer'"))
-    filled.commit()
-    demo.reset(filled)
-    filled.commit()
-    after = state(filled)
+        progress.save(session, MAYA, AMARA, "setup-payments", "done", 1)
+    a_step(session, "something-new")
+    session.execute(text("UPDATE staff_accounts SET password_hash = 'changed', role = 'viewer'"))
+    session.commit()
+    demo.reset(session)
+    session.commit()
+    after = state(session)
     assert {name: after[name] ^ before[name] for name in STATE} == {name: set() for name in STATE}
-    assert [check for check in invariants.check(filled) if not check.holds] == []
+    assert [check for check in invariants.check(session) if not check.holds] == []
 
 
-def test_a_reset_that_fails_changes_nothing(filled: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = snapshot(filled)
-    filled.commit()
+@pytest.mark.on_the_demo
+def test_a_reset_that_fails_changes_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = snapshot(session)
+    session.commit()
     monkeypatch.setattr(releases, "roll_back", lambda *_args, **_more: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        demo.reset(filled)
-    filled.rollback()
-    assert snapshot(filled) == before
+        demo.reset(session)
+    session.rollback()
+    assert snapshot(session) == before
 
 
-def test_a_reset_goes_through_beside_open_connections(filled: Session, database: Database) -> None:
+@pytest.mark.on_the_demo
+def test_a_reset_goes_through_beside_open_connections(session: Session, database: Database) -> None:
     with database.transaction() as other:
         assert other.scalar(text("SELECT count(*) FROM onboarding_users")) == demo.PEOPLE
-    demo.reset(filled)
-    filled.commit()
+    demo.reset(session)
+    session.commit()
     with database.transaction() as other:
         assert other.get(Installation, "demo") is not None
