@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import pytest
@@ -172,6 +172,22 @@ def database_url(
     databases.give_back()
 
 
+KEPT = 4
+_databases: dict[Settings, Database] = {}
+_apps: dict[Settings, Flask] = {}
+Made = TypeVar("Made")
+
+
+def _kept(kept: dict[Settings, Made], settings: Settings, make: Callable[[Settings], Made]) -> Made:
+    """What was made for these settings, if they are among those asked for last; where the data lie is no matter."""
+    key = replace(settings, data_dir=Path())
+    made = kept.pop(key, None) or make(settings)
+    kept[key] = made
+    if len(kept) > KEPT:
+        del kept[next(iter(kept))]
+    return made
+
+
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings for this test's database."""
@@ -180,8 +196,8 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    """This test's database."""
-    opened = Database(settings)
+    """This test's database; what its engine has compiled for tests before it stays compiled."""
+    opened = _kept(_databases, settings, Database)
     yield opened
     opened.dispose()
 
@@ -237,19 +253,10 @@ def _made(settings: Settings) -> Flask:
     return made
 
 
-KEPT = 4
-_apps: dict[Settings, Flask] = {}
-"""Those of the settings that were asked for last."""
-
-
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The web application on this test's database; one serves many tests, each of which finds it as it was made."""
-    key = replace(settings, data_dir=Path())
-    kept = _apps.pop(key, None) or _made(settings)
-    _apps[key] = kept
-    if len(_apps) > KEPT:
-        del _apps[next(iter(_apps))]
+    kept = _kept(_apps, settings, _made)
     config, extensions = dict(kept.config), dict(kept.extensions)
     kept.extensions["settings"] = settings
     yield kept

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from playwright.sync_api import expect
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.engine import make_url
 
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database
@@ -112,13 +113,25 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def site(signed_in_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """The application of this worker; `live_server` gives it each test's database."""
+def site(signed_in_template: str, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """The application of this worker; `database` leads it to each test's."""
     from dashboard import create_app
 
-    made = create_app(demo_settings(url_of(signed_in_template), tmp_path_factory.getbasetemp()))
-    yield made
-    made.extensions["database"].dispose()
+    return create_app(demo_settings(url_of(signed_in_template), tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture
+def database(site: Flask, database_url: str) -> Iterator[Database]:
+    """This test's database, by the engine of the site: what it has compiled for tests before this one stays compiled."""
+    opened: Database = site.extensions["database"]
+
+    def lead(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+        parameters["dbname"] = make_url(database_url).database
+
+    event.listen(opened.engine, "do_connect", lead)
+    yield opened
+    event.remove(opened.engine, "do_connect", lead)
+    opened.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -129,9 +142,8 @@ def address(site: Flask) -> Iterator[str]:
 
 
 @pytest.fixture
-def live_server(address: str, site: Flask, database: Database) -> str:
+def live_server(address: str, database: Database) -> str:
     """The address, without a slash at its end, of the dashboard on this test's copy of the demo."""
-    site.extensions["database"] = database
     return address
 
 
