@@ -64,12 +64,10 @@ def fingerprint(root: Path) -> str:
 
 
 def is_current(root: Path) -> bool:
-    """True when static/vendor holds what package-lock.json asks for."""
+    """True when static/vendor holds what package-lock.json asks for, and nothing else: all of it is packed."""
     vendor = root / VENDOR
-    stamp = vendor / STAMP
-    if not stamp.is_file() or any(not (vendor / name).is_file() for name in FILES.values()):
-        return False
-    return stamp.read_text() == fingerprint(root)
+    held = {path.name for path in vendor.iterdir()} if vendor.is_dir() else set()
+    return held == {STAMP, *FILES.values()} and (vendor / STAMP).read_text() == fingerprint(root)
 
 
 def build(root: Path) -> None:
@@ -81,6 +79,7 @@ def build(root: Path) -> None:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(root / name, work / name)
         npm_ci(work)
+        shutil.rmtree(root / VENDOR, ignore_errors=True)
         (root / VENDOR).mkdir(parents=True, exist_ok=True)
         for source, name in FILES.items():
             shutil.copyfile(work / "node_modules" / source, root / VENDOR / name)

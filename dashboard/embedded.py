@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,8 @@ LONGEST_SOCKET_FOLDER = 85
 USER = DATABASE = "dashboard"
 PORT = "5432"
 LOG_LIMIT_BYTES = 10 * 2**20
+"""A longer log is begun anew at the start; while the server runs it may grow beyond that."""
+TAIL_BYTES = 64 * 2**10
 
 DURABLE = ("max_wal_size=2GB",)
 DISPOSABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "max_connections=200")
@@ -64,9 +67,12 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
     while time.monotonic() < deadline:
         with _lock(data_dir / "postgres.lock", fcntl.LOCK_EX) as owner:
             if owner is not None:
-                with _served(data_dir, owner, "command", durable) as url:
+                with (
+                    _opened(data_dir / "guests.lock", "a+") as guests,
+                    _served(data_dir, owner, "command", durable) as url,
+                    _last_to_leave(guests),
+                ):
                     yield url
-                    _wait_for_guests(data_dir)
                 return
         with _lock(data_dir / "guests.lock", fcntl.LOCK_SH) as guest:
             url_of_other = _holder(data_dir).get("url") if guest is not None else None
@@ -119,12 +125,7 @@ def is_made(data_dir: Path) -> bool:
 @contextmanager
 def _lock(path: Path, kind: int) -> Iterator[IO[str] | None]:
     """The locked file, or None when another process has it. The system frees it however its holder ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError as error:
-        raise EmbeddedError(f"DATA_DIR {path.parent} cannot be used: {error.strerror}") from error
-    with file:
+    with _opened(path, "a+") as file:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -150,12 +151,25 @@ def _announce(owner: IO[str], **facts: object) -> None:
     owner.flush()
 
 
-def _wait_for_guests(data_dir: Path) -> None:
-    while True:
-        with _lock(data_dir / "guests.lock", fcntl.LOCK_EX) as alone:
-            if alone is not None:
-                return
-        time.sleep(0.05)
+@contextmanager
+def _last_to_leave(guests: IO[str]) -> Iterator[None]:
+    """Ends when no guest uses the server, and lets none in until the file is closed. Whoever is told to end waits for nobody."""
+    waits = True
+    try:
+        yield
+    except BaseException as error:
+        waits = not _told_to_end(error)
+        raise
+    finally:
+        if waits:
+            fcntl.flock(guests, fcntl.LOCK_EX)
+
+
+def _told_to_end(error: BaseException) -> bool:
+    """By Ctrl-C or another signal: exit codes above 128 say which."""
+    if isinstance(error, SystemExit):
+        return isinstance(error.code, int) and error.code > 128
+    return not isinstance(error, Exception)
 
 
 # The server ----------------------------------------------------------------------------------------------------------
@@ -265,17 +279,37 @@ def _url(folder: Path, database: str = DATABASE) -> str:
 
 @contextmanager
 def _log(data_dir: Path) -> Iterator[IO[bytes]]:
-    path = data_dir / "postgres.log"
-    too_long = path.exists() and path.stat().st_size > LOG_LIMIT_BYTES
-    with path.open("wb" if too_long else "ab") as file:
+    with _opened(data_dir / "postgres.log", "ab") as file:
+        if file.tell() > LOG_LIMIT_BYTES:
+            file.truncate(0)
         yield file
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-5:])
 
 
 # The data folder -----------------------------------------------------------------------------------------------------
+
+
+def _opened(path: Path, mode: str) -> IO[Any]:
+    """A file of the data folder, made with it when there is none. Raises EmbeddedError when it can't be, and for a link."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, mode, opener=_itself)
+    except OSError as error:
+        raise EmbeddedError(f"DATA_DIR {path.parent} cannot be used: {_why_not(path, error)}") from error
+
+
+def _itself(path: str, flags: int) -> int:
+    """Never what a link leads to: root must not write wherever the owner of the data folder wants."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    return f"{path.name} is a link" if path.is_symlink() else str(error.strerror)
 
 
 def _cluster(data_dir: Path, account: "_Account", durable: bool) -> Path:
@@ -391,14 +425,25 @@ class _Account:
         return {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def make_folder(self, path: Path) -> None:
-        """A 0700 folder of this account's. Raises EmbeddedError when somebody else has one of that name."""
-        path.mkdir(mode=0o700, exist_ok=True)
-        if self.uid is not None and self.gid is not None:
-            os.chown(path, self.uid, self.gid)
-        found = path.lstat()
-        if path.is_symlink() or found.st_uid != (os.getuid() if self.uid is None else self.uid):
-            raise EmbeddedError(f"{path} belongs to another user")
-        path.chmod(0o700)
+        """A 0700 folder of this account's. Raises EmbeddedError when something else has that name, or somebody else one."""
+        try:
+            path.mkdir(mode=0o700)
+            is_new = True
+        except FileExistsError:
+            is_new = False
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise EmbeddedError(f"{path} cannot be used: {_why_not(path, error)}") from error
+        try:
+            # only what is new: the owner of the data folder can give the name to any other folder in there
+            if is_new and self.uid is not None and self.gid is not None:
+                os.fchown(folder, self.uid, self.gid)
+            if os.fstat(folder).st_uid != (os.getuid() if self.uid is None else self.uid):
+                raise EmbeddedError(f"{path} belongs to another user")
+            os.fchmod(folder, 0o700)
+        finally:
+            os.close(folder)
 
 
 def _account(data_dir: Path) -> _Account:
@@ -432,7 +477,7 @@ def _accounts_for_root(folder: Path) -> Iterator[_Account]:
 
 def _can_serve(account: _Account, data_dir: Path) -> bool:
     """True when the account may be used here, reaches the programs, and can write in a folder of its own."""
-    trial = Path(tempfile.mkdtemp(prefix=".trial-", dir=data_dir))
+    trial = data_dir / f".trial-{secrets.token_hex(8)}"
     try:
         account.make_folder(trial)
         return _works(

@@ -43,7 +43,8 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, as_json:
       user_id,name,email,verify-email,setup-payments
       ada,Ada Moreau,ada@example.com,done,in_progress
     An empty cell says nothing: a new person has not started that step, and one who is there already keeps what they
-    have. A status that differs is saved over the present one and is in the person's history.
+    have. A status that differs is saved over the present one and is in the person's history. A user_id is taken as it
+    stands, so one with a blank at its beginning or end is refused.
 
     Either everything is imported or, when a line or row is wrong, nothing; those are listed with their reasons.
     """

@@ -147,6 +147,15 @@ def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: b
     Either everything is imported or nothing. A draft made by an earlier import is replaced; one that somebody else has
     open is refused, unless --discard-drafts: what it said stays in the audit log.
     """
+    brought, same_order = _brought_in(database, file, discard_drafts, dry_run, as_json)
+    told = {"dry_run": dry_run, "same_order": same_order, "steps": [asdict(one) for one in brought]}
+    show(told, as_json, lambda: _told(brought, dry_run, same_order))
+
+
+def _brought_in(
+    database: Database, file: BinaryIO, discard_drafts: bool, dry_run: bool, as_json: bool
+) -> tuple[list[Brought], bool]:
+    """What became of each step of the file, and whether its order is the checklist's. Ends the command when refused."""
     from dashboard.cli import yaml_text
     from dashboard.onboarding import definitions, releases, steps
     from dashboard.onboarding.errors import Invalid
@@ -165,8 +174,7 @@ def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: b
         _refuse_file([_placed(name, reason, lines) for name, reason in invalid.problems.items()], as_json)
     except definitions.DraftsOpen as drafts:
         refuse(f"{drafts} Nothing was imported; --discard-drafts replaces what others have open.")
-    told = {"dry_run": dry_run, "same_order": same_order, "steps": [asdict(one) for one in brought]}
-    show(told, as_json, lambda: _told(brought, dry_run, same_order))
+    return brought, same_order
 
 
 def _placed(name: str, reason: str, lines: dict[str, int]) -> Problem:

@@ -11,9 +11,14 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+# what no password has as its hash
+UNUSABLE = "!"
+
 
 def upgrade() -> None:
     op.alter_column("staff_accounts", "password_hash", nullable=True)
+    # as a downgrade left those who had signed in without one
+    op.execute(f"UPDATE staff_accounts SET password_hash = NULL WHERE password_hash = '{UNUSABLE}'")
     op.add_column("staff_accounts", sa.Column("row_version", sa.Integer(), server_default="1", nullable=False))
     op.add_column("staff_sessions", sa.Column("renewal_due", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("staff_sessions", sa.Column("previous_id", sa.Text(), nullable=True))
@@ -41,6 +46,7 @@ def downgrade() -> None:
     op.drop_column("staff_sessions", "previous_id")
     op.drop_column("staff_sessions", "renewal_due")
     op.drop_column("staff_accounts", "row_version")
-    # who was invited and never came has nothing to lose
-    op.execute("DELETE FROM staff_accounts WHERE password_hash IS NULL")
+    # who was invited and never came has nothing to lose; whoever came from a sign-in provider needs a password
+    op.execute("DELETE FROM staff_accounts WHERE password_hash IS NULL AND last_sign_in_at IS NULL")
+    op.execute(f"UPDATE staff_accounts SET password_hash = '{UNUSABLE}' WHERE password_hash IS NULL")
     op.alter_column("staff_accounts", "password_hash", nullable=False)

@@ -357,6 +357,9 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
         (f"{ANNA},Anna,,Done,", f"{STEP}: 'Done' is not a status; use todo, in_progress, skipped, done or nothing"),
         (",Nobody,,done,", "user_id is empty"),
         ("  ,Nobody,,done,", "user_id is empty"),
+        (" ada,Ada,,done,", "user_id has a blank at its beginning or end"),
+        ("ada\t,Ada,,done,", "user_id has a blank at its beginning or end"),
+        ('"\u00a0ada",Ada,,done,', "user_id has a blank at its beginning or end"),
         (f"{ANNA};Anna;;done;", "has 1 field, not 5"),
         (f"{ANNA},Anna,,done", "has 4 fields, not 5"),
         (f"{ANNA},Anna,,done,\rben,Ben,,,", "has line ends of a lone CR: save the file with those of Windows or Unix"),
@@ -383,6 +386,11 @@ def test_a_repeated_person_is_named_with_the_line_that_was_first(session: Sessio
     content = HEADER + f"{ANNA},,,done,\n{BEN},,,done,\n{ANNA},,,todo,\n{ANNA},,,todo,\n"
     reason = f"user_id '{ANNA}' is on line 2 already"
     assert problems_of(session, content) == [Problem("line 4", reason), Problem("line 5", reason)]
+
+
+def test_blanks_inside_an_id_are_part_of_it(session: Session) -> None:
+    load(session, "email, user_id\nada@example.com,ada  moreau\n")
+    assert people.find(session, "ada  moreau").email == "ada@example.com"
 
 
 def test_a_repeated_person_is_named_also_where_the_first_line_is_wrong(session: Session) -> None:

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
 
 from dashboard.database import Database
 from dashboard.models import Base
 from dashboard.schema import alembic_config, migrate, schema_is_current
+from dashboard.staff import passwords
 
 
 def test_the_migrated_schema_is_the_one_of_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        difference = compare_metadata(context, Base.metadata)
-    assert difference == []
+        assert _difference(connection) == []
+
+
+def _difference(connection: Connection) -> Any:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return compare_metadata(context, Base.metadata)
+
+
+@pytest.mark.one_server("a database is distributed at the newest revision only")
+def test_going_back_before_the_links_takes_nobody_away_who_has_been_here(database: Database) -> None:
+    invited, provided, usual = "invited@example.com", "provided@example.com", "usual@example.com"
+    accounts = text("SELECT email, password_hash FROM staff_accounts")
+    with database.engine.connect() as connection, connection.begin() as undone:
+        connection.execute(
+            text(
+                "INSERT INTO staff_accounts (email, name, role, password_hash, oidc_issuer, oidc_subject, last_sign_in_at)"
+                " VALUES (:invited, 'I', 'admin', NULL, NULL, NULL, NULL), (:provided, 'P', 'admin', NULL, 'i', 's', now()),"
+                " (:usual, 'U', 'admin', 'hash', NULL, NULL, NULL)"
+            ),
+            {"invited": invited, "provided": provided, "usual": usual},
+        )
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        kept = {row.email: row.password_hash for row in connection.execute(accounts)}
+        assert set(kept) == {provided, usual}
+        assert kept[usual] == "hash"
+        assert not passwords.matches(kept[provided], "")
+        assert not passwords.matches(kept[provided], kept[provided])
+        command.upgrade(config, "head")
+        assert {row.email: row.password_hash for row in connection.execute(accounts)} == {provided: None, usual: "hash"}
+        assert _difference(connection) == []
+        undone.rollback()
 
 
 def test_there_is_one_head() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
@@ -111,13 +116,18 @@ def test_a_second_owner_is_refused_with_a_clear_sentence(folder: Path) -> None:
         assert query(url, "SELECT 1") == 1
 
 
-def test_a_commands_server_outlives_it_while_another_command_uses_it(folder: Path) -> None:
+@pytest.mark.parametrize("failure", [ValueError("a bad line"), SystemExit(1), None])
+def test_a_commands_server_outlives_it_while_another_command_uses_it_however_it_ends(
+    folder: Path, failure: BaseException | None
+) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def first_command() -> None:
-        with running(folder, durable=False):
+        with suppress(ValueError, SystemExit), running(folder, durable=False):
             entered.set()
             leave.wait(30)
+            if failure:
+                raise failure
 
     thread = threading.Thread(target=first_command)
     thread.start()
@@ -129,6 +139,30 @@ def test_a_commands_server_outlives_it_while_another_command_uses_it(folder: Pat
         assert query(url, "SELECT 1") == 1
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_nobody_comes_in_while_a_commands_server_is_taken_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_come_in: list[tuple[bool, bool]] = []
+    announce = embedded._announce
+
+    def looked_at(owner: IO[str], **facts: object) -> None:
+        with embedded._lock(folder / "guests.lock", fcntl.LOCK_SH) as guest:
+            may_come_in.append(("url" in embedded._holder(folder), guest is not None))
+        announce(owner, **facts)
+
+    monkeypatch.setattr(embedded, "_announce", looked_at)
+    with running(folder, durable=False):
+        may_come_in.clear()
+    assert may_come_in == [(True, False), (False, False)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_command_also_while_another_uses_its_server(folder: Path, how: signal.Signals) -> None:
+    owner = process(folder, "running")
+    address_from(owner)
+    with running(folder):
+        owner.send_signal(how)
+        owner.wait(20)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -222,3 +256,80 @@ def test_where_root_has_no_user_namespaces_another_account_serves(
     with running(folder, durable=False) as url:
         assert query(url, "SELECT 1") == 1
         assert (folder / "postgres").stat().st_uid == account.uid
+
+
+# Somebody else's folder ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["postgres.lock", "guests.lock", "postgres.log"])
+def test_a_link_in_the_place_of_a_file_is_refused_and_not_followed(folder: Path, name: str) -> None:
+    precious = folder / "precious"
+    precious.write_text("kept")
+    (folder / name).symlink_to(precious)
+    with pytest.raises(EmbeddedError, match=rf"DATA_DIR {folder} cannot be used: {name} is a link"), running(folder):
+        pass
+    assert precious.read_text() == "kept"
+
+
+@pytest.fixture
+def folder_of_another(folder: Path) -> Path:
+    """A data folder of an account that is not root, where root runs the program."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can act for another account")
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    assert embedded._account(folder).uid == nobody.pw_uid
+    return folder
+
+
+@pytest.mark.parametrize("name", ["run", "postgres.unfinished"])
+def test_root_gives_nothing_away_that_a_link_leads_to(folder_of_another: Path, tmp_path: Path, name: str) -> None:
+    (folder_of_another / name).symlink_to(tmp_path)
+    before = tmp_path.stat()
+    with pytest.raises(EmbeddedError) as refused, running(folder_of_another, durable=False):
+        pass
+    after = tmp_path.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert str(refused.value) == f"{folder_of_another / name} cannot be used: {name} is a link"
+
+
+def test_root_gives_no_folder_away_that_it_did_not_make(folder_of_another: Path) -> None:
+    # whoever owns the data folder can rename what is in it
+    ours = folder_of_another / "run"
+    ours.mkdir()
+    with pytest.raises(EmbeddedError, match="run belongs to another user"), running(folder_of_another, durable=False):
+        pass
+    assert ours.stat().st_uid == 0
+
+
+def test_the_folder_of_another_is_served_as_that_one_also_a_second_time(folder_of_another: Path) -> None:
+    for _ in range(2):
+        with running(folder_of_another, durable=False) as url:
+            assert query(url, "SELECT 1") == 1
+            assert (folder_of_another / "run").stat().st_uid == folder_of_another.stat().st_uid
+        # as a kill leaves it
+        embedded._account(folder_of_another).make_folder(folder_of_another / "run")
+
+
+# The log -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_long_log_is_read_alone(tmp_path: Path) -> None:
+    log = tmp_path / "postgres.log"
+    log.write_text("a line\n" * 1_500_000 + "".join(f"line {number}\n" for number in range(5)))
+    tracemalloc.start()
+    try:
+        assert embedded._tail(log) == "line 0\nline 1\nline 2\nline 3\nline 4"
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_log_that_is_too_long_is_begun_anew_at_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "LOG_LIMIT_BYTES", 1_000)
+    log = folder / "postgres.log"
+    for length, is_kept in ((1_000, True), (1_001, False)):
+        log.write_text("x" * length)
+        with embedded._log(folder) as file:
+            file.write(b"said")
+        assert log.read_text() == "x" * (length if is_kept else 0) + "said"

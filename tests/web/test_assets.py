@@ -300,6 +300,31 @@ def test_the_build_compresses_each_file_once_and_what_changed_again(tmp_path: Pa
     assert brotli.decompress(assets.read(static)["css/a.css"].bodies["br"]) == b"b"
 
 
+def test_the_build_holds_what_is_on_its_list_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def npm_ci(work: Path) -> None:
+        for source in build_assets.FILES:
+            file = work / "node_modules" / source
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(source)
+
+    monkeypatch.setattr(build_assets, "npm_ci", npm_ci)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        (tmp_path / name).touch()
+    vendor = tmp_path / "static/vendor"
+
+    def built() -> set[str]:
+        build_assets.build(tmp_path)
+        return {path.name for path in vendor.iterdir()}
+
+    assert built() == {build_assets.STAMP, *build_assets.FILES.values()}
+    monkeypatch.setattr(build_assets, "FILES", {"htmx.org/LICENSE": "htmx-LICENSE.txt"})
+    assert built() == {build_assets.STAMP, "htmx-LICENSE.txt"}
+    # as a build left it that removed nothing
+    (vendor / "old.js").touch()
+    assert not build_assets.is_current(tmp_path)
+    assert built() == {build_assets.STAMP, "htmx-LICENSE.txt"}
+
+
 def test_what_is_served_here_is_compressed() -> None:
     files = assets.read(paths.STATIC)
     text = {name: file for name, file in files.items() if Path(name).suffix in build_assets.COMPRESSIBLE}
