@@ -64,6 +64,7 @@ class Settings:
     rate_limit: int = 6_000
     user_rate_limit: int = 120
     user_token_key: str = ""
+    old_user_token_key: str = ""
     user_token_algorithms: str = ""
     user_token_audience: str = ""
     user_token_issuer: str = ""
@@ -115,6 +116,7 @@ class Settings:
             rate_limit=reader.whole("rate_limit", 0, 10**9),
             user_rate_limit=reader.whole("user_rate_limit", 0, 10**9),
             user_token_key=reader.text("user_token_key"),
+            old_user_token_key=reader.text("old_user_token_key"),
             user_token_algorithms=reader.text("user_token_algorithms"),
             user_token_audience=reader.text("user_token_audience"),
             user_token_issuer=reader.text("user_token_issuer"),
@@ -159,9 +161,14 @@ class Settings:
 
     def user_tokens(self) -> "UserTokens | None":
         """How user tokens are read; None: there are none. Raises SettingsError: the key and the algorithms don't fit."""
-        from dashboard.staff.user_tokens import BadKey, UserTokens
+        from dashboard.staff.user_tokens import BadKey, UserTokens, pem
 
         if not self.user_token_key:
+            for name in ("user_token_algorithms", "old_user_token_key"):
+                if getattr(self, name):
+                    raise SettingsError(
+                        f"{name.upper()} is set, but USER_TOKEN_KEY is not: without it there are no user tokens"
+                    )
             return None
         algorithms = tuple(self.user_token_algorithms.replace(",", " ").split())
         if not algorithms:
@@ -169,9 +176,15 @@ class Settings:
                 "USER_TOKEN_ALGORITHMS must be set, for USER_TOKEN_KEY is: what user tokens are signed with, HS256 say"
             )
         try:
-            return UserTokens(self.user_token_key, algorithms, self.user_token_audience, self.user_token_issuer)
+            return UserTokens(
+                pem(self.user_token_key),
+                algorithms,
+                self.user_token_audience,
+                self.user_token_issuer,
+                pem(self.old_user_token_key),
+            )
         except BadKey as error:
-            raise SettingsError(f"USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: {error}") from error
+            raise SettingsError(f"{error.setting} and USER_TOKEN_ALGORITHMS: {error}") from error
 
     def sign_in_provider(self) -> "Provider | None":
         """Where staff may sign in instead of with a password; None: nowhere. Raises SettingsError."""

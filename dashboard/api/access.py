@@ -17,7 +17,7 @@ from dashboard.staff import rate_limits, tokens
 from dashboard.staff.permissions import OF_A_USER, Scope
 from dashboard.staff.rate_limits import Allowance, RateLimit
 from dashboard.staff.tokens import Lately, Token
-from dashboard.staff.user_tokens import UserTokens
+from dashboard.staff.user_tokens import UserTokens, refuse_without_key
 
 BEARER = 'Bearer realm="onboarding"'
 
@@ -106,8 +106,9 @@ def admit() -> Bearer:
     if limit is not None:
         g.allowance = limit.spend(bearer.key, partial(_draw, bearer))
         if g.allowance.is_spent:
+            who = "token" if bearer.user_id is None else "user"
             raise TooManyRequests(
-                f"This token may ask {limit.per_minute:,} times a minute. Wait {g.allowance.retry_after_s} s.",
+                f"This {who} may ask {limit.per_minute:,} times a minute. Wait {g.allowance.retry_after_s} s.",
                 retry_after=g.allowance.retry_after_s,
             )
     return bearer
@@ -117,9 +118,12 @@ def _bearer() -> Bearer:
     given = request.authorization
     if given is None or given.type != "bearer" or not given.token:
         raise TokenNeeded("Send a token: Authorization: Bearer <token>.", BEARER)
-    user_tokens: UserTokens | None = current_app.extensions["user_tokens"]
-    if user_tokens is None or given.token.startswith(tokens.PREFIX):
+    if given.token.startswith(tokens.PREFIX):
         return Bearer(given.token)
+    user_tokens: UserTokens | None = current_app.extensions["user_tokens"]
+    if user_tokens is None:
+        refuse_without_key(given.token)
+        raise _worthless()
     user_id = user_tokens.user_of(given.token)
     if user_id is None:
         raise _worthless()

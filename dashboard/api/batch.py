@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Seen, Wanted, reply
-from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_missing
+from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_nobody
 from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
@@ -124,4 +124,4 @@ def _result(user_id: str, one: Saved | Refusal) -> Result:
         case Invalid():
             return NewerThanThereIs(user_id=user_id, **dict(tell_invalid(one)))
         case NotFound():
-            return UnknownPerson(user_id=user_id, **dict(tell_missing(one)))
+            return UnknownPerson(user_id=user_id, **dict(tell_nobody(one)))

@@ -16,7 +16,7 @@ from werkzeug.exceptions import (
 )
 
 from dashboard.api.access import BEARER, NotAllowed, TokenNeeded
-from dashboard.api.problems import Fault, Problem, tell, tell_conflict
+from dashboard.api.problems import Fault, NobodyYet, Problem, tell, tell_conflict
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import (
     ACTION_URL,
@@ -110,7 +110,7 @@ def refusal(schema: str, status: int, scope: Scope) -> Json:
 def of_problem(schema: str) -> Json:
     """What a problem of this schema looks like; None: it is no problem."""
     of_many = {
-        "UnknownPerson": errors.NotFound("person", OTHER_USER),
+        "UnknownPerson": NobodyYet("person", OTHER_USER),
         "StaleUpdate": _conflict(),
         "NewerThanThereIs": errors.Invalid({"row_version": f"is {NEWEST + 1}, but the newest is {NEWEST}"}),
     }

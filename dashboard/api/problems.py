@@ -57,6 +57,10 @@ class Problem(Answer):
         return self.detail
 
 
+class NobodyYet(errors.NotFound):
+    """There is no such person, but whoever asks could make them."""
+
+
 class MemberProblem(Answer):
     """A member of the request, by its path or as a header, and the rule that it breaks."""
 
@@ -174,6 +178,13 @@ def tell_missing(error: errors.NotFound) -> Problem:
     return Problem(type=_type("not-found"), title="Not Found", status=404, detail=str(error))
 
 
+@tell.register(NobodyYet)
+def tell_nobody(error: errors.NotFound) -> Problem:
+    """A person who is not there, and how to make them."""
+    told = tell_missing(error)
+    return told.model_copy(update={"detail": f"{told.detail} A save with ?create=true makes them, and so does PUT."})
+
+
 @tell.register
 def tell_invalid(error: errors.Invalid) -> Unprocessable:
     """Members that break a rule."""
@@ -218,19 +229,23 @@ def tell_conflict(error: errors.Conflict) -> StepConflict:
 
 @tell.register
 def _(error: errors.StalePlan) -> Problem:
-    return _release_conflict(error, list(error.reasons))
+    return _release_conflict(str(error), list(error.reasons))
+
+
+@tell.register
+def _(error: errors.DraftOpen) -> Problem:
+    # what the way out is called here is not for the engine to say
+    return _release_conflict(f"{error} Let it be released, or throw it away with discardDraft.", list(error.reasons))
 
 
 @tell.register(errors.Refused)
 @tell.register(errors.StaleDraft)
 def _(error: errors.OnboardingError) -> Problem:
-    return _release_conflict(error, [str(error)])
+    return _release_conflict(str(error), [str(error)])
 
 
-def _release_conflict(error: errors.OnboardingError, reasons: list[str]) -> Problem:
-    return ReleaseConflict(
-        type=_type("release-conflict"), title="Conflict", status=409, detail=str(error), reasons=reasons
-    )
+def _release_conflict(detail: str, reasons: list[str]) -> Problem:
+    return ReleaseConflict(type=_type("release-conflict"), title="Conflict", status=409, detail=detail, reasons=reasons)
 
 
 def _type(kind: Kind) -> str:

@@ -16,12 +16,12 @@ from werkzeug.exceptions import BadRequest, PreconditionRequired
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Query, Seen, Wanted, optional, reply
-from dashboard.api.problems import Problem, StepConflict
+from dashboard.api.problems import NobodyYet, Problem, StepConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
 from dashboard.onboarding import people, progress
 from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid, Withdrawn
+from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
 from dashboard.onboarding.progress import Saved, UserStep
 from dashboard.staff.permissions import Scope
 
@@ -40,9 +40,12 @@ class OfUser(Query):
     user_id: Id | None = Field(None, description="Whose steps; a user token need not say so.")
 
 
+MAKES = "Make the person when they are not known yet; their row_version is the number of the step's newest release."
+
+
 class Saving(Query):
     user_id: Id | None = Field(None, description="Whose step, unless the body or a user token says so.")
-    create: bool = Field(False, description="Make the person when they are not known yet.")
+    create: bool = Field(False, description=MAKES)
 
 
 class Attempt(Query):
@@ -72,7 +75,7 @@ class StatusChange(Body):
 
 
 class Step(Answer):
-    """A step of one person. `updatedAt` is since when it has this status; null: it never had another one."""
+    """A step of one person."""
 
     id: str
     title: str
@@ -176,9 +179,13 @@ def save_step(
 
 @contextmanager
 def _named_as_sent(header: Condition) -> Iterator[None]:
-    """What the engine says of the row_version is said of If-Match, where it came as that."""
+    """What the engine says of the row_version is said of If-Match, where it came as that; of nobody, how they are made."""
     try:
         yield
+    except NotFound as missing:
+        if missing.what != "person":
+            raise
+        raise NobodyYet(missing.what, missing.key) from None
     except Invalid as invalid:
         name = "row_version" if header.if_match is None else "If-Match"
         raise Invalid({name if one == "row_version" else one: why for one, why in invalid.problems.items()}) from None

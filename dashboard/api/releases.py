@@ -44,7 +44,7 @@ REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410
 
 
 class NewStepData(ExactBody):
-    """What changes in the new version. What is left out stays as it is in the live one."""
+    """What changes in the new version. What is left out stays; `{}` is the same task, to be done anew as `policy` says."""
 
     title: str = optional("What the task is called.", minLength=1, maxLength=200)
     description: str = optional("What to do.", maxLength=5_000)
@@ -87,6 +87,9 @@ class Expectation(ExactBody):
 NOTE = Field("", max_length=2_000, description="Why, for the history. Some installations require it.")
 
 
+DISCARDS = "Throw away a draft that somebody else has open; what it said is then in the log of activity alone."
+
+
 class Migration(ExactBody):
     """A new version of a step, and the release that makes it live."""
 
@@ -94,12 +97,12 @@ class Migration(ExactBody):
     from_version: Whole = Field(description="The live version.")
     to_version: Whole = Field(description="The version after the newest one.")
     new_step_data: NewStepData
-    dry_run: bool = Field(False, description="Say what the release would do, and do nothing.")
+    dry_run: bool = Field(False, description="Say what it would do, and do nothing.")
     policy: CarryOver = CarryOver()
     reopen_finished: bool = Field(False, description="Those who had finished have not, if they fall below 100 percent.")
     note: str = NOTE
     expect: Expectation = optional("Refuse the release when its effect is not what a dry run foretold.")
-    discard_draft: bool = Field(False, description="Throw away a draft that somebody else has open.")
+    discard_draft: bool = Field(False, description=DISCARDS)
 
 
 class Rollback(ExactBody):
@@ -107,7 +110,7 @@ class Rollback(ExactBody):
 
     step_id: Id
     from_version: Whole = Field(description="The live version.")
-    dry_run: bool = Field(False, description="Say what the rollback would do, and do nothing.")
+    dry_run: bool = Field(False, description="Say what it would do, and do nothing.")
     note: str = NOTE
 
 

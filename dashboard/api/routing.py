@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import wraps
 from inspect import getdoc
 from typing import Any, get_type_hints
@@ -12,7 +13,7 @@ from flask import Response
 from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
-from dashboard.api.access import Bearer, admit, authorise, remembered
+from dashboard.api.access import Bearer, Caller, admit, authorise, remembered
 from dashboard.api.messages import NoQuery
 from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
@@ -22,6 +23,7 @@ from dashboard.onboarding.errors import OnboardingError
 from dashboard.staff.permissions import OF_A_USER, ByToken, Scope, declare
 
 View = Callable[..., Response]
+First = Callable[..., Response | None]
 Register = Callable[..., Any]
 
 
@@ -35,7 +37,7 @@ def endpoint(
     tagged: bool = False,
     creates: bool = False,
     backend_only: bool = False,
-    first: Callable[..., Response | None] | None = None,
+    first: First | None = None,
     looks: bool = False,
 ) -> Callable[[View], View]:
     """Serves the view to tokens with `scope`, but not to those of users where it is `backend_only`.
@@ -48,51 +50,76 @@ def endpoint(
     """
 
     def decorate(view: View) -> View:
+        reads_only = register.__name__ == "get"
         arguments = get_type_hints(view)
         wanted = {name: model for name, model in arguments.items() if name in PARTS}
-        single = view if register.__name__ == "get" else first
-        if register.__name__ != "get":
+        if not reads_only:
             wanted.setdefault("query", NoQuery)
-
-        def given(session: Session | Alone, found: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: value for name, value in {"session": session, **found}.items() if name in arguments}
-
-        def at_once(bearer: Bearer, path: Mapping[str, str]) -> Response | None:
-            # whatever is refused is so only once the token was looked up
-            with suppress(HTTPException, OnboardingError):
-                if single and (caller := remembered(bearer, scope, backend_only=backend_only)):
-                    found = {"caller": caller, **read(wanted, path, caller.whom)}
-                    with alone() as asked:
-                        return single(**given(asked, found))
-            return None
+        guard = Guard(view, view if reads_only else first, scope, backend_only, looks, arguments, wanted)
 
         @wraps(view)
         def guarded(**path: str) -> Response:
-            bearer = admit()
-            answer = at_once(bearer, path) if looks else None
-            if answer is not None:
-                return answer
-            with statements() as session:
-                caller = authorise(session, bearer, scope, backend_only=backend_only)
-                found = {"caller": caller, **read(wanted, path, caller.whom)}
-                answer = single(**given(session, found)) if single else None
-            if answer is not None:
-                return answer
-            with transaction() as session:
-                return view(**given(session, found))
+            return guard.answer(path)
 
         declare(guarded, ByToken(scope, scope in OF_A_USER and not backend_only))
         # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
         guarded.view = guarded  # type: ignore[attr-defined]
         told = " ".join((getdoc(view) or "").partition("\n\n")[2].split())
-        described = responses(answers, refuses, body=wanted.get("body"), tagged=tagged, creates=creates)
         register(
             rule,
             operation_id=view.__name__,
             description=f"{told} {takes(scope, backend_only=backend_only)}".strip(),
             security=security(scope, backend_only=backend_only),
-            responses=described,
+            responses=responses(answers, refuses, body=wanted.get("body"), tagged=tagged, creates=creates),
         )(guarded)
         return guarded
 
     return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands before a view: who asks, and what they ask. Made once, when the endpoint is declared.
+
+    `single` is what one statement may answer, `arguments` are the names that the view has, `wanted` the parts to read.
+    """
+
+    view: View
+    single: First | None
+    scope: Scope
+    backend_only: bool
+    looks: bool
+    arguments: Collection[str]
+    wanted: Mapping[str, type[BaseModel]]
+
+    def answer(self, path: Mapping[str, str]) -> Response:
+        """What the request is answered with. Raises whatever refuses it."""
+        bearer = admit()
+        answer = self._without_a_look(bearer, path) if self.looks else None
+        if answer is not None:
+            return answer
+        with statements() as session:
+            caller = authorise(session, bearer, self.scope, backend_only=self.backend_only)
+            found = self._read(caller, path)
+            answer = self.single(**self._given(session, found)) if self.single else None
+        if answer is not None:
+            return answer
+        with transaction() as session:
+            return self.view(**self._given(session, found))
+
+    def _without_a_look(self, bearer: Bearer, path: Mapping[str, str]) -> Response | None:
+        """The answer to a token that was seen lately; None: it has to be looked up."""
+        # whatever is refused is so only once the token was looked up
+        with suppress(HTTPException, OnboardingError):
+            if self.single and (caller := remembered(bearer, self.scope, backend_only=self.backend_only)):
+                found = self._read(caller, path)
+                with alone() as asked:
+                    return self.single(**self._given(asked, found))
+        return None
+
+    def _read(self, caller: Caller, path: Mapping[str, str]) -> dict[str, Any]:
+        return {"caller": caller, **read(self.wanted, path, caller.whom)}
+
+    def _given(self, session: Session | Alone, found: Mapping[str, Any]) -> dict[str, Any]:
+        """All that there is of what the view has an argument for."""
+        return {name: value for name, value in {"session": session, **found}.items() if name in self.arguments}

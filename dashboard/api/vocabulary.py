@@ -103,7 +103,7 @@ MEMBERS: Mapping[str, Member] = {
     "row_version": Member(
         NEWEST, "How often the row moved: by one with every save, and by one with every release of the step."
     ),
-    "updatedAt": Member("2026-11-24T10:36:18Z", "Since when it has this status; null: it never had another one."),
+    "updatedAt": Member("2026-11-24T10:36:18Z", "When it was last saved or reset; null: never."),
     "success": Member(True, "Always true; a refusal has another status and another shape."),
     "If-Match": Member(f'"{NEWEST}"', "The ETag of what was read."),
     "X-Retry-Attempt": Member(1, "How often this was tried before."),

@@ -89,7 +89,8 @@ def _table(found: list[TokenEntry]) -> str:
         return "There are no tokens yet. Make one with `dashboard token create`."
     width = max(len(entry.name) for entry in found)
     return "\n".join(
-        f"{entry.name:{width}}  {entry.state:7}  used {_day(entry.last_used_at)}  {','.join(entry.scopes)}"
+        f"{entry.name:{width}}  {entry.state:7}  used {_day(entry.last_used_at)}  expires {_day(entry.expires_at)}  "
+        f"{','.join(entry.scopes)}"
         for entry in found
     )
 

@@ -23,7 +23,7 @@ class Answer(BaseModel):
 
 
 class Step(Answer):
-    """A step of one person. `updated_at` is since when it has this status; None: it never had another one."""
+    """A step of one person. `updated_at` is when it was last saved or reset; None: never."""
 
     id: str
     title: str

@@ -80,6 +80,10 @@ class StalePlan(OnboardingError):
         super().__init__(" ".join(self.reasons))
 
 
+class DraftOpen(StalePlan):
+    """Somebody else has a draft of the step open, which the release would throw away."""
+
+
 class AlreadyReleased(StalePlan):
     """The same person confirmed the same plan before: a second press or a re-sent form. `release` is what came of it."""
 

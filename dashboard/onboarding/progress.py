@@ -33,7 +33,7 @@ NEWEST_TO_SAVE_OVER = MAX_INTEGER - 1
 class UserStep:
     """One step of one person as it counts now. `version` is None while the step is withdrawn.
 
-    `updated_at` and `updated_by` tell since when and by whom it has this status; both None: never changed.
+    `updated_at` and `updated_by` tell when and by whom it was last saved or reset; both None: never.
     `reset_by_release_id` names the release that put it back to To do.
     """
 

@@ -20,7 +20,7 @@ from dashboard.onboarding import steps, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import KEEP_ALL, Kind, Policy, Release
 from dashboard.onboarding.cutover import Outcome, Terms, carry_out
-from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan, Withdrawn
+from dashboard.onboarding.errors import AlreadyReleased, DraftOpen, Invalid, NotFound, Refused, StalePlan, Withdrawn
 from dashboard.onboarding.history import release_from, releases_of, who
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields, Step
@@ -208,8 +208,8 @@ def migrate(
 ) -> Outcome:
     """The original's one call: version `to_version` says what the live one says, changed by `data`, and goes live.
 
-    Raises NotFound, Withdrawn, Invalid, and StalePlan when `from_version` is not live, `to_version` is not the next, or
-    someone else's draft is open (unless `discard_draft`).
+    Raises NotFound, Withdrawn, Invalid, StalePlan when `from_version` is not live or `to_version` is not the next, and
+    DraftOpen when someone else's draft is in the way (unless `discard_draft`).
     """
     step = _locked(session, step_id, planned, None)
     if step.withdrawn:
@@ -218,7 +218,7 @@ def migrate(
     if step.draft:
         if step.draft.edited_by != actor.key and not discard_draft:
             by = _name(session, step.draft.edited_by)
-            raise StalePlan([f"A draft of version {step.draft.version} by {by} is open."])
+            raise DraftOpen([f"A draft of version {step.draft.version} by {by} is open."])
         steps.discard_draft(session, actor, step_id, step.draft.row_version)
     draft = steps.start_draft(session, actor, step_id, from_version)
     if draft.version != to_version:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 import structlog
 from jwt import exceptions
-from jwt.exceptions import InvalidKeyError, InvalidTokenError, MissingRequiredClaimError
+from jwt.exceptions import InvalidKeyError, InvalidSignatureError, InvalidTokenError, MissingRequiredClaimError
 
 from dashboard.onboarding.steps import text_problem
 
@@ -18,6 +19,11 @@ SHARED = ("HS256", "HS384", "HS512")
 PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_S = 10
 LONGEST = 8_192
+DOTS = 2
+"""In a signed JSON Web Token, between its three parts."""
+AS_PEM = (
+    r": it takes a public key of its kind in PEM, with its line breaks or \n in their place, not the name of a file"
+)
 
 REASONS: dict[type[Exception], str] = {
     exceptions.ExpiredSignatureError: "expired: exp is in the past",
@@ -32,7 +38,11 @@ REASONS: dict[type[Exception], str] = {
 
 
 class BadKey(ValueError):
-    """The key and the algorithms do not go together; the message says why."""
+    """A key and the algorithms do not go together; the message says why, and `setting` names the key."""
+
+    def __init__(self, reason: str, setting: str = "USER_TOKEN_KEY") -> None:
+        self.setting = setting
+        super().__init__(reason)
 
 
 class _Refused(Exception):
@@ -41,16 +51,22 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UserTokens:
-    """How user tokens are read: with this key and none but these algorithms; `audience` and `issuer` where they are set."""
+    """How user tokens are read: with this key and none but these algorithms; `audience` and `issuer` where they are set.
+
+    `old_key`, where it is set, is as good as `key`: that of tokens which were signed before it was replaced.
+    """
 
     key: str
     algorithms: tuple[str, ...]
     audience: str = ""
     issuer: str = ""
+    old_key: str = ""
 
     def __post_init__(self) -> None:
         """Raises BadKey. A public key that were taken for a shared secret would let anybody sign."""
-        _check(self.key, self.algorithms)
+        _check("USER_TOKEN_KEY", self.key, self.algorithms)
+        if self.old_key:
+            _check("OLD_USER_TOKEN_KEY", self.old_key, self.algorithms)
 
     def user_of(self, token: str) -> str | None:
         """The user's id, the claim `sub`; None: not signed with the key, expired, never expiring, or not for here.
@@ -67,15 +83,7 @@ class UserTokens:
         if len(token) > LONGEST:
             raise _Refused(f"longer than {LONGEST:,} characters")
         try:
-            claims = jwt.decode(
-                token,
-                self.key,
-                algorithms=list(self.algorithms),
-                audience=self.audience or None,
-                issuer=self.issuer or None,
-                leeway=LEEWAY_S,
-                options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
-            )
+            claims = self._claims(token)
         except MissingRequiredClaimError as error:
             raise _Refused(f"{error.claim} is missing") from error
         except (InvalidTokenError, ValueError) as error:
@@ -85,8 +93,38 @@ class UserTokens:
             raise _Refused("sub is not the id of a user")
         return user_id
 
+    def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            return self._signed_with(self.key, token)
+        except InvalidSignatureError:
+            if not self.old_key:
+                raise
+            return self._signed_with(self.old_key, token)
 
-def _check(key: str, algorithms: Sequence[str]) -> None:
+    def _signed_with(self, key: str, token: str) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=list(self.algorithms),
+            audience=self.audience or None,
+            issuer=self.issuer or None,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
+        )
+
+
+def refuse_without_key(token: str) -> None:
+    """Where no key is set: says why in the log, as `user_of` does, of what looks like a user token."""
+    if token.count(".") == DOTS:
+        log.warning("user token refused", reason="USER_TOKEN_KEY is not set")
+
+
+def pem(given: str) -> str:
+    r"""The key as it was given, but for a PEM in one line, as files of variables have it, with \n between its lines."""
+    return given.replace("\\n", "\n") if given.startswith("-----BEGIN") else given
+
+
+def _check(setting: str, key: str, algorithms: Sequence[str]) -> None:
     from jwt.algorithms import get_default_algorithms
 
     known = (*SHARED, *PUBLIC)
@@ -96,12 +134,12 @@ def _check(key: str, algorithms: Sequence[str]) -> None:
     if not algorithms or (shared and len(shared) < len(algorithms)):
         raise BadKey("name either algorithms with a shared secret (HS...) or ones with a public key, not both")
     if "PRIVATE KEY" in key:
-        raise BadKey("give the public key: the private one stays with whoever signs")
+        raise BadKey("give the public key: the private one stays with whoever signs", setting)
     for name in algorithms:
         algorithm = get_default_algorithms()[name]
         try:
             prepared = algorithm.prepare_key(key)
         except (InvalidKeyError, ValueError, TypeError) as error:
-            raise BadKey(f"the key does not fit {name}") from error
+            raise BadKey(f"the key does not fit {name}{'' if name in SHARED else AS_PEM}", setting) from error
         if reason := algorithm.check_key_length(prepared):
-            raise BadKey(f"the key does not fit {name}: {reason}")
+            raise BadKey(f"the key does not fit {name}: {reason}", setting)

@@ -77,6 +77,8 @@ def test_another_token_has_its_own_limit(api: Caller, world: Session) -> None:
 def test_all_tokens_of_a_user_share_one_limit(api: Caller, world: Session) -> None:
     tokens = [of_user(ANNA, minutes) for minutes in range(1, 5)]
     assert [api("GET", "/api/onboarding/steps", token=token).status_code for token in tokens] == [200] * 3 + [429]
+    refused = api("GET", "/api/onboarding/steps", token=tokens[0])
+    assert refused.json["message"].startswith("This user may ask 3 times a minute. Wait ")
     assert api("GET", "/api/onboarding/steps", token=of_user("somebody else")).status_code == 404
 
 
@@ -118,3 +120,15 @@ def test_why_a_user_token_is_refused_is_in_the_log_under_the_id_of_the_request(a
     assert answer.json["detail"] == "This token is unknown, expired or revoked."
     (line,) = [one for one in lines if one["event"] == "user token refused"]
     assert (line["reason"], line["request_id"]) == ("expired: exp is in the past", answer.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize(("token", "reasons"), [(of_user("anna"), ["USER_TOKEN_KEY is not set"]), ("no token", [])])
+def test_a_user_token_where_none_are_taken_is_told_in_the_log_alone(
+    settings: Settings, token: str, reasons: list[str]
+) -> None:
+    app = create_app(settings)
+    with capture_logs() as lines:
+        answer = Caller(app)("GET", STEPS, token=token)
+    app.extensions["database"].dispose()
+    assert (answer.status_code, answer.json["detail"]) == (401, "This token is unknown, expired or revoked.")
+    assert [line["reason"] for line in lines if line["event"] == "user token refused"] == reasons

@@ -285,7 +285,11 @@ def test_the_address_may_name_the_person(api: Caller, world: Session) -> None:
 
 def test_create_makes_a_person_once_and_never_touches_their_name(api: Caller, world: Session) -> None:
     body = {"user_id": BEN, "status": "done", "row_version": 1}
-    assert api("PATCH", f"{STEPS}/{STEP}", body).status_code == 404
+    unknown = api("PATCH", f"{STEPS}/{STEP}", body)
+    told = "There is no person “ben”. A save with ?create=true makes them, and so does PUT."
+    assert (unknown.status_code, unknown.json["detail"], unknown.json["message"]) == (404, told, told)
+    assert unknown.json["type"] == "/api/docs#not-found"
+    assert api("GET", f"{STEPS}/{STEP}?user_id={BEN}").json["detail"] == "There is no person “ben”."
     assert api("PATCH", f"{STEPS}/{STEP}?create=true", body).status_code == 200
     api("PUT", f"/api/onboarding/users/{BEN}", {"name": "Ben", "email": "ben@example.com"})
     assert api("PATCH", f"{STEPS}/{STEP}?create=true", body | {"row_version": 2}).status_code == 200
@@ -305,6 +309,15 @@ def test_a_person_made_for_a_save_alone_is_not_kept_without_it(api: Caller, worl
     of_ben = text("SELECT count(*) FROM audit_log WHERE user_id = 'ben'")
     assert (api("GET", f"{STEPS}?user_id={BEN}").status_code, world.scalar(of_ben)) == (404, 0)
     assert api("PATCH", f"{STEPS}/{STEP}?create=true", body | {"row_version": 2}).status_code == 200
+
+
+def test_a_status_saved_over_itself_is_a_save_and_the_description_says_so(patch: Patch, api: Caller) -> None:
+    first, second = (patch("done", row_version).json["step"] for row_version in (1, 2))
+    assert second["updatedAt"] > first["updatedAt"]
+    assert api("GET", ONE).json["updatedAt"] == second["updatedAt"]
+    schemas = api("GET", "/api/openapi.json").json["components"]["schemas"]
+    told = "When it was last saved or reset; null: never."
+    assert [schemas[name]["properties"]["updatedAt"]["description"] for name in ("Step", "SavedStep")] == [told] * 2
 
 
 def test_a_save_sent_again_is_told_as_done(patch: Patch) -> None:

@@ -128,13 +128,23 @@ def test_a_draft_of_somebody_else_is_kept_unless_told(api: Caller, world: Sessio
     a_draft(world, title="Maya's words")
     world.commit()
     refused = migrate(api)
-    assert refused.status_code == 409
-    assert "draft of version 2" in refused.json["message"]
+    assert (refused.status_code, len(refused.json["reasons"])) == (409, 1)
+    assert refused.json["message"] == (
+        refused.json["reasons"][0] + " Let it be released, or throw it away with discardDraft."
+    )
+    assert refused.json["reasons"][0].startswith("A draft of version 2 by ")
     world.rollback()
     draft = steps.get(world, STEP).draft
     assert draft is not None
     assert draft.fields.title == "Maya's words"
     assert migrate(api, discardDraft=True).status_code == 200
+    world.rollback()
+    # what its description promises: the log of activity still has the words
+    kept = world.execute(text("SELECT action, changes FROM audit_log WHERE action LIKE 'draft.%' ORDER BY id")).all()
+    assert ("draft.save", ["Set up payments", "Maya's words"]) in [
+        (one.action, one.changes.get("title")) for one in kept
+    ]
+    assert "draft.discard" in [one.action for one in kept]
 
 
 def test_an_expectation_that_is_not_met_is_409(api: Caller, crowd: Session) -> None:

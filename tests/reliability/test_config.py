@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dashboard.config import Settings, SettingsError, libpq_url
 from dashboard.staff.permissions import Role
@@ -197,6 +199,30 @@ def test_a_key_of_user_tokens_without_algorithms_says_which_variable_is_missing(
         SettingsError, match=r"^USER_TOKEN_ALGORITHMS must be set, for USER_TOKEN_KEY is: .* HS256 say$"
     ):
         settings(tmp_path, USER_TOKEN_KEY="k" * 32)
+
+
+@pytest.mark.parametrize("name", ["USER_TOKEN_ALGORITHMS", "OLD_USER_TOKEN_KEY"])
+def test_what_goes_with_a_key_of_user_tokens_is_nothing_without_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is set, but USER_TOKEN_KEY is not"):
+        settings(tmp_path, **{name: "HS256"})
+
+
+def test_the_old_key_of_user_tokens_has_to_fit_as_well(tmp_path: Path) -> None:
+    given = {"USER_TOKEN_KEY": "k" * 32, "USER_TOKEN_ALGORITHMS": "HS256"}
+    found = settings(tmp_path, **given, OLD_USER_TOKEN_KEY="o" * 32).user_tokens()
+    assert found is not None
+    assert found.old_key == "o" * 32
+    with pytest.raises(SettingsError, match=r"^OLD_USER_TOKEN_KEY and USER_TOKEN_ALGORITHMS: .*does not fit HS256"):
+        settings(tmp_path, **given, OLD_USER_TOKEN_KEY="short")
+
+
+def test_a_public_key_may_come_in_one_line(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    given = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode().replace("\n", "\\n")
+    found = settings(tmp_path, USER_TOKEN_KEY=given, OLD_USER_TOKEN_KEY=given, USER_TOKEN_ALGORITHMS="RS256")
+    tokens = found.user_tokens()
+    assert tokens is not None
+    assert "\\n" not in tokens.key + tokens.old_key
 
 
 PROVIDER = {

@@ -167,6 +167,14 @@ def test_a_token_as_json_says_more_and_lists_say_no_secret(dashboard: Program) -
     assert made["token"] not in listed.out
 
 
+def test_a_list_says_when_each_token_expires(dashboard: Program) -> None:
+    made = dashboard("token", "create", "--name", "docs", "--scopes", "steps:read", "--days", "90", "--json").json
+    dashboard("token", "create", "--name", "shop", "--scopes", "steps:read")
+    listed = dict(line.split("  ", 1) for line in dashboard("token", "list").out.splitlines())
+    assert f"expires {made['expires_at'][:10]}  steps:read" in listed["docs"]
+    assert "expires never       steps:read" in listed["shop"]
+
+
 def test_an_unknown_scope_names_those_that_exist(dashboard: Program) -> None:
     done = dashboard("token", "create", "--name", "shop", "--scopes", "steps:write")
     assert done.code == 2

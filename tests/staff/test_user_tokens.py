@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from structlog.testing import capture_logs
 
-from dashboard.staff.user_tokens import BadKey, UserTokens
+from dashboard.staff.user_tokens import BadKey, UserTokens, pem
 
 SECRET = "a secret that host and dashboard share"
 SHARED = UserTokens(SECRET, ("HS256",))
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OLD_RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -163,6 +164,33 @@ def test_audience_and_issuer_count_where_they_are_set() -> None:
     assert SHARED.user_of(signed(**right)) == "usr_7f3k2q"
 
 
+OLD_SECRET = "the secret that they shared until lately"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "algorithm", "keys", "other"),
+    [
+        (UserTokens(SECRET, ("HS256",), old_key=OLD_SECRET), "HS256", (SECRET, OLD_SECRET), "a secret of neither" * 2),
+        (
+            UserTokens(public(RSA_KEY), ("RS256",), old_key=public(OLD_RSA_KEY)),
+            "RS256",
+            (private(RSA_KEY), private(OLD_RSA_KEY)),
+            private(rsa.generate_private_key(public_exponent=65537, key_size=2048)),
+        ),
+    ],
+    ids=["HS256", "RS256"],
+)
+def test_the_key_of_before_is_as_good_as_the_new_one(
+    tokens: UserTokens, algorithm: str, keys: tuple[str, str], other: str
+) -> None:
+    assert [tokens.user_of(signed(algorithm, key)) for key in keys] == ["usr_7f3k2q"] * 2
+    # and a token that it has signed is looked at as closely
+    assert [tokens.user_of(signed(algorithm, key, exp=int(time.time()) - 60)) for key in keys] == [None] * 2
+    with capture_logs() as lines:
+        assert tokens.user_of(signed(algorithm, other)) is None
+    assert [line["reason"] for line in lines] == ["the signature is not one by USER_TOKEN_KEY"]
+
+
 STRICT = UserTokens(SECRET, ("HS256",), "onboarding", "https://shop.example")
 FITS = {"aud": "onboarding", "iss": "https://shop.example"}
 
@@ -211,6 +239,11 @@ def test_why_it_is_refused_is_in_the_log_and_nothing_of_the_token(make: Callable
         (public(EC_KEY), ("ES256", "ES384"), "the key does not fit ES384"),
         (SECRET, ("RS256",), "the key does not fit RS256"),
         (private(RSA_KEY), ("RS256",), "give the public key"),
+        (
+            "/etc/keys/users.pem",
+            ("RS256",),
+            r"in PEM, with its line breaks or \\n in their place, not the name of a file",
+        ),
     ],
 )
 def test_a_key_and_algorithms_that_do_not_fit_are_refused_at_the_start(
@@ -218,3 +251,17 @@ def test_a_key_and_algorithms_that_do_not_fit_are_refused_at_the_start(
 ) -> None:
     with pytest.raises(BadKey, match=reason):
         UserTokens(key, algorithms)
+
+
+def test_an_old_key_that_does_not_fit_is_refused_by_its_own_name() -> None:
+    with pytest.raises(BadKey, match="the key does not fit HS256") as refused:
+        UserTokens(SECRET, ("HS256",), old_key="too short")
+    assert refused.value.setting == "OLD_USER_TOKEN_KEY"
+
+
+def test_a_pem_may_come_in_one_line_and_a_shared_secret_stays_as_it_is() -> None:
+    folded = public(RSA_KEY).strip().replace("\n", "\\n")
+    assert pem(folded) == public(RSA_KEY).strip() == pem(public(RSA_KEY).strip())
+    assert UserTokens(pem(folded), ("RS256",)).user_of(signed("RS256", private(RSA_KEY))) == "usr_7f3k2q"
+    secret = "a secret with \\n in the middle of it, by chance"
+    assert pem(secret) == secret
