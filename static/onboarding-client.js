@@ -12,7 +12,7 @@ const stillWanted = ({ changes }) => !changes.some(({ from, to }) => from !== to
 async function send(url, token, wanted, seen, intent) {
   for (let tries = 0, left = 15_000, unsure, conflict; ; tries++) {
     const key = token.call ? await token() : token;
-    if (!/^[!-~]+$/.test(key)) throw new TypeError("This token cannot be sent");
+    if (!/^[!-~]+\s*$/.test(key ?? "")) throw new TypeError("This token cannot be sent");
     let answer, now, status = 0, began = Date.now(), wait = Math.random() * Math.min(200 * 2 ** tries, 2_000);
     try {
       const reply = await fetch(url, {

@@ -483,9 +483,9 @@ def test_what_passes_is_tried_again(
     assert state_of(session, PAYMENTS) == ("done", row_version + 1)
 
 
-def called_with_token(page: Page, address: str, token: str) -> list[Any]:
+def called_with_token(page: Page, address: str, token: str) -> Any:
     """What a save comes to in the page, with `token` as an expression there, and how often the token was asked for."""
-    return page.evaluate(  # type: ignore[no-any-return]
+    return page.evaluate(
         f"""async ([baseUrl, userId]) => {{
           let asked = 0;
           const {{ createClient, OnboardingError }} = await import(baseUrl + "/static/onboarding-client.js");
@@ -503,7 +503,13 @@ def test_what_token_throws_comes_out_as_it_is(module: Page, live_server: str) ->
     assert (answer, met.sent) == ([False, "RangeError: signed out", 1], [])
 
 
-@pytest.mark.parametrize("bad", ["''", "'<h1>Signed out</h1>\\n'", "'obd_ü'", "{}"])
+def test_a_token_may_have_a_line_end(module: Page, live_server: str, token: str) -> None:
+    Faults(module, PATCHES, [{"status": 200, "json": {"step": {"status": "done"}}}])
+    answer = called_with_token(module, live_server, f"'{token}\\n'")
+    assert answer == {"step": {"status": "done"}, "conflict": None}
+
+
+@pytest.mark.parametrize("bad", ["undefined", "null", "''", "'<h1>Signed out</h1>\\n'", "'obd_ü'", "{}"])
 def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(module: Page, live_server: str, bad: str) -> None:
     met = Faults(module, PATCHES, [])
     answer = called_with_token(module, live_server, bad)
