@@ -168,7 +168,7 @@ def save_step(
 
     Members of the body that are not named here are passed over, for clients of the original system send some.
     A save cut off before its answer is safe to send again: it applies once, or is answered by a conflict whose
-    currentState already is what was asked for.
+    currentState already is what was asked for, or whose changes hold it at attemptedVersion + 1.
     """
     user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
     save = people.save_of_anybody if query.create else progress.save

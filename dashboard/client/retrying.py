@@ -26,11 +26,13 @@ log = logging.getLogger("dashboard.client")
 class Retry:
     """How often and for how long a call is tried: whichever ends first. No try begins after `deadline_s`.
 
+    By default the time decides, not the number: a server that is restarted refuses connections at once, and is back within it.
+
     The n-th pause is random, between nothing and `pause_s` * 2**(n-1), at most `longest_pause_s`, on top of what
     Retry-After asks for. Chance keeps those apart who met one conflict at one moment.
     """
 
-    attempts: int = 8
+    attempts: int = 30
     deadline_s: float = 30.0
     pause_s: float = 0.1
     longest_pause_s: float = 5.0

@@ -21,7 +21,7 @@ Intent = Callable[[Conflict, Status], bool]
 
 
 def unless_finished(conflict: Conflict, _wanted: Status) -> bool:
-    """Still wanted, unless the step was finished or skipped meanwhile, by somebody or by a release."""
+    """Still wanted, unless some change meanwhile, of any kind, brought the step to done or skipped from another status."""
     if not conflict.changes:
         return conflict.current.status not in FINISHED
     return not any(

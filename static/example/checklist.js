@@ -4,21 +4,22 @@ import { createClient } from "../onboarding-client.js";
 const WORDS = { todo: "To do", in_progress: "In progress", done: "Done", skipped: "Skipped" };
 const OVER = ["done", "skipped"];
 const GONE = [404, 410];
-const TITLES = {
-  0: "No answer came",
-  401: "This token is not accepted",
-  403: "This token may not do this",
-  404: "There is nothing to show",
-  410: "This step was withdrawn",
-  422: "Something is missing",
-  429: "Too many requests just now",
-};
-
 const SLOW_MS = 1_500;
 
-const titleOf = (error) => TITLES[error.status] ?? "This did not work";
-// what the browser says of a connection is not for people
-const textOf = (error) => (error.status ? error.message : "Look at your connection, then try again.");
+// What went wrong, by status, for the user of the page: the words of the API are for whoever reads a log.
+const PROBLEMS = {
+  0: ["No answer came", "Look at your connection, then try again."],
+  401: ["You are not signed in", "Sign in again; on this page, with another token."],
+  403: ["You may not do this", "Your sign-in does not allow it."],
+  404: ["There is nothing to show", "We do not know this checklist or this step, or not yet."],
+  410: ["This step was taken away", "There is nothing left to do for it."],
+  422: ["Something is missing", "With the token of a backend, say whose checklist it is."],
+  429: ["Too many requests just now", "Wait a minute, then try again."],
+};
+const OTHER = ["This did not work", "The fault is ours. Try again in a moment."];
+
+// what has no status is of a token that cannot be sent
+const problemOf = ({ status = 401 }) => PROBLEMS[status] ?? OTHER;
 
 const $ = (id) => document.getElementById(id);
 const make = (tag, properties = {}, ...children) => {
@@ -96,14 +97,16 @@ const panel = (step, title, lead, items, ways) =>
 const button = (textContent, onclick) =>
   make("button", { type: "button", className: "btn btn-sm", textContent, onclick });
 
-function close(step) {
-  told.delete(step.id);
+function close({ id }) {
+  told.delete(id);
   draw();
-  $(`${step.id}-${step.status}`).focus();
+  const now = stepOf(id);
+  $(now ? `${id}-${now.status}` : "checklist-h").focus();
 }
 
 function tellProblem(place, error) {
-  place.replaceChildren(make("div", {}, make("b", {}, titleOf(error)), make("p", {}, textOf(error))));
+  const [title, text] = problemOf(error);
+  place.replaceChildren(make("div", {}, make("b", {}, title), make("p", {}, text)));
   place.hidden = false;
 }
 
@@ -122,9 +125,11 @@ function words({ kind, by, at, from, to }) {
   return `${moved} when this step was changed for everybody at ${clock(at)}.`;
 }
 
-function outcome(status, conflict) {
+function outcome(status, now, conflict) {
   if (!conflict) return `Saved: ${WORDS[status]}.`;
   const meanwhile = conflict.changes.map(words).join(" ");
+  // kept by a try that got no answer, and changed by somebody since
+  if (now.status !== status) return `Saved: ${WORDS[status]}. Then it changed to ${WORDS[now.status]}. ${meanwhile}`;
   if (conflict.currentState.status === status) return `It already was ${WORDS[status]}: nothing to save. ${meanwhile}`;
   return `Saved: ${WORDS[status]}. It had changed meanwhile, and yours still held. ${meanwhile}`;
 }
@@ -138,11 +143,15 @@ function refused(step, status, { changes }) {
   ]);
 }
 
+/** It was not saved, or (`unsure`) nobody knows. */
 function failed(step, status, error) {
-  const lead = `${WORDS[status]} was not saved. ${textOf(error)}`;
-  return panel(step, titleOf(error), lead, [], [
+  const [title, text] = problemOf(error);
+  const [lead, way] = error.unsure
+    ? [`${WORDS[status]} may have been saved: look again.`, "Look again"]
+    : [`${WORDS[status]} was not saved. ${text}`, "Leave it"];
+  return panel(step, title, lead, [], [
     ["Try again", () => save(step, status)],
-    ["Leave it", () => close(step)],
+    [way, () => lookAgain(step)],
   ]);
 }
 
@@ -172,19 +181,30 @@ async function settle(step, status) {
     if (progress === undefined) await reread();
     else Object.assign(checklist, { progress, finished });
     Object.assign(stepOf(step.id) ?? {}, now);
-    const text = outcome(status, conflict);
+    const text = outcome(status, now, conflict);
     told.set(step.id, () => make("p", { className: "told" }, text));
     $("said").textContent = text;
     return null;
   } catch (error) {
-    const stale = [409, 412].includes(error.status);
-    if (stale) Object.assign(stepOf(step.id) ?? {}, error.conflict.currentState);
+    const stale = error.answer?.currentState;
+    if (stale) Object.assign(stepOf(step.id) ?? {}, stale);
     if (stale || GONE.includes(error.status)) await reread();
     told.set(step.id, (row) => (stale ? refused(row, status, error.conflict) : failed(row, status, error)));
     if (!stepOf(step.id)) tellProblem($("list-problem"), error);
-    $("said").textContent = `${step.title}: ${WORDS[status]} was not saved.`;
+    $("said").textContent = `${step.title}: ${WORDS[status]} ${error.unsure ? "may have been" : "was not"} saved.`;
     return error;
   }
+}
+
+/** Away with what is told below the step: what there is now is shown. */
+async function lookAgain(step) {
+  $("list-problem").hidden = true;
+  try {
+    await read();
+  } catch (error) {
+    tellProblem($("list-problem"), error);
+  }
+  close(step);
 }
 
 const stepOf = (id) => checklist.steps.find((step) => step.id === id);

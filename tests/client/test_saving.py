@@ -391,6 +391,21 @@ def test_the_deadline_ends_it_before_the_attempts_do(script: Script, clock: Cloc
     assert clock.now == pytest.approx(1_025)
 
 
+@pytest.mark.parametrize("chance", [0.25, 0.5, 1.0])
+def test_an_outage_of_25_seconds_is_bridged_whatever_the_pauses(clock: Clock, chance: float) -> None:
+    """A server that is restarted refuses connections meanwhile: every try ends at once."""
+    clock.chance = chance
+    back_at = clock.now + 25
+
+    def is_down(request: httpx.Request) -> httpx.Response:
+        if clock.now < back_at:
+            raise httpx.ConnectError("refused")
+        return saved()
+
+    client = Client(BASE, "t", retry=clock.retry(), transport=httpx.MockTransport(is_down))
+    assert client.update_step(ANNA, STEP, "done", row_version=1).retries > 8
+
+
 def test_no_save_begins_after_the_deadline(client: Client, script: Script, clock: Clock) -> None:
     def slow(_: httpx.Request) -> httpx.Response:
         clock.now += 40

@@ -17,7 +17,7 @@ def test_the_wheel_holds_templates_static_files_and_migrations(tmp_path: Path) -
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {f"dashboard/static/vendor/{name}" for name in VENDOR_FILES}
+    expected = {f"dashboard/static/vendor/{name}" for name in VENDOR_FILES} | {"dashboard/py.typed"}
     for folder in ("templates", "static", "migrations"):
         found = (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
         expected |= {f"dashboard/{path.relative_to(ROOT)}" for path in found}
