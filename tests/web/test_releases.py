@@ -179,47 +179,6 @@ def test_a_new_weight_alone_resets_nobody_and_moves_everybody_between_0_and_100(
     assert "1 person falls from 100\u202f%." in reset
 
 
-def test_a_draft_that_changes_nothing_is_said_to(manager: FlaskClient, session: Session) -> None:
-    a_step(session)
-    a_draft(session)
-    session.commit()
-    page = manager.get(f"{URL}/release").text
-    assert (
-        "Nothing differs from version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
-    )
-    policy = page.partition('id="policy"')[2].partition("policy-form")[0]
-    assert "Nothing differs from version 1" in policy
-    assert "the task is the same" not in page
-    again = manager.get(f"{URL}/release?done=reset&skipped=keep&in_progress=keep").text
-    assert "Nothing differs from version 1; Done set by you" in again
-
-
-def test_where_a_weight_moves_untouched_people_it_is_said(
-    manager: FlaskClient, drafted: list[str], database: Database
-) -> None:
-    assert "and-percents" in manager.get(f"{URL}/release").text
-    manager.post(f"{URL}/release", data=confirm(manager))
-    assert "The weight changed too, and could move" in manager.get(f"{URL}/releases/2").text
-    with database.transaction() as session:
-        a_draft(session, title="Other words alone")
-    for path in ("/release", "/withdraw", "/releases/1"):
-        assert "and-percents" not in manager.get(URL + path).text
-    manager.post(f"{URL}/release", data=confirm(manager))
-    assert "and-percents" not in manager.get(f"{URL}/releases/3").text
-
-
-def test_a_restore_has_nothing_to_do_with_reopening(
-    manager: FlaskClient, half_finished: None, database: Database
-) -> None:
-    with database.transaction() as session:
-        releases.release(session, MAYA, STEP)
-        releases.withdraw(session, MAYA, STEP)
-    page = manager.get(f"{URL}/restore").text
-    assert "2 people fall from 100" in page
-    assert "Whoever has finished stays finished." in page
-    assert "reopening" not in page
-
-
 UPDATE = {"update": "1", "done": "reset", "skipped": "keep", "in_progress": "keep", "who": "reset"}
 
 
@@ -850,6 +809,47 @@ def test_a_receipt_is_in_the_past(manager: FlaskClient, drafted: list[str], data
 def test_the_timeline_names_the_zone_of_its_times(manager: FlaskClient, drafted: list[str]) -> None:
     timeline = manager.get(URL).text.partition('data-testid="release-1"')[2].partition("</li>")[0]
     assert re.search(r", \d\d:\d\d</time> UTC", timeline)
+
+
+def test_a_draft_that_changes_nothing_is_said_to(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    a_draft(session)
+    session.commit()
+    page = manager.get(f"{URL}/release").text
+    assert (
+        "Nothing differs from version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
+    )
+    policy = page.partition('id="policy"')[2].partition("policy-form")[0]
+    assert "Nothing differs from version 1" in policy
+    assert "the task is the same" not in page
+    again = manager.get(f"{URL}/release?done=reset&skipped=keep&in_progress=keep").text
+    assert "Nothing differs from version 1; Done set by you" in again
+
+
+def test_where_a_weight_moves_untouched_people_it_is_said(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    assert "and-percents" in manager.get(f"{URL}/release").text
+    manager.post(f"{URL}/release", data=confirm(manager))
+    assert "The weight changed too, and could move" in manager.get(f"{URL}/releases/2").text
+    with database.transaction() as session:
+        a_draft(session, title="Other words alone")
+    for path in ("/release", "/withdraw", "/releases/1"):
+        assert "and-percents" not in manager.get(URL + path).text
+    manager.post(f"{URL}/release", data=confirm(manager))
+    assert "and-percents" not in manager.get(f"{URL}/releases/3").text
+
+
+def test_a_restore_has_nothing_to_do_with_reopening(
+    manager: FlaskClient, half_finished: None, database: Database
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        releases.withdraw(session, MAYA, STEP)
+    page = manager.get(f"{URL}/restore").text
+    assert "2 people fall from 100" in page
+    assert "Whoever has finished stays finished." in page
+    assert "reopening" not in page
 
 
 # What must always hold
