@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from dashboard.api.impacts import Changed, Impact
-from dashboard.api.messages import Answer, CamelAnswer
+from dashboard.api.messages import Answer, CamelAnswer, optional
 from dashboard.api.vocabulary import RECEIPT
 from dashboard.onboarding.carryover import Kind
 
@@ -29,7 +29,7 @@ class KeptChange(Changed):
 
 
 class Counts(CamelAnswer):
-    """People, as `impact` has them: affected = copied + reset + restored."""
+    """People, as `impact` and its `moves` have them: affected = copied + reset + restored, and up + down + same are all."""
 
     affected: int
     copied: int
@@ -37,6 +37,10 @@ class Counts(CamelAnswer):
     restored: int
     kept_later: int
     untouched: int
+    up: int = optional("How many go up. Older receipts leave it out, and the three below.")
+    down: int = optional("How many go down.")
+    same: int = optional("How many stay.")
+    fall_from_100: int = optional("How many are at 100 percent no more.")
 
 
 class Receipt(CamelAnswer):

@@ -53,6 +53,14 @@ ROLLED_BACK = {
     "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
 }
 COUNTS = ("affected", "copied", "reset", "restored", "keptLater", "untouched")
+
+
+def _counts(impact: Mapping[str, Any]) -> dict[str, Json]:
+    moves = impact["moves"]
+    of_moves = {name: moves[name] for name in ("up", "down", "same")} | {"fallFrom100": moves["fall_from_100"]}
+    return {name: impact[name] for name in COUNTS} | of_moves
+
+
 RECEIPT: dict[str, Json] = {
     "kind": "migrate",
     "version": 3,
@@ -61,7 +69,7 @@ RECEIPT: dict[str, Json] = {
     "reopensFinished": False,
     "changes": [{"member": "weight", "before": 15, "after": 20}],
     "predicted": {"reset": 5},
-    "actual": {name: IMPACT[name] for name in COUNTS},
+    "actual": _counts(IMPACT),
     "drift": {"reset": 0},
     "impact": IMPACT,
     "invariants": ["affected = copied + reset + restored", "affected + untouched = everybody"],
@@ -210,7 +218,7 @@ MEMBERS: Mapping[str, Member] = {
             "policy": {"done": True, "skipped": True, "in_progress": True},
             "changes": [{"member": "action_url", "before": "/data/connectors", "after": "/data/connect"}],
             "predicted": None,
-            "actual": {name: ROLLED_BACK[name] for name in COUNTS},
+            "actual": _counts(ROLLED_BACK),
             "drift": None,
             "impact": ROLLED_BACK,
             "milliseconds": 16.8,
@@ -263,6 +271,7 @@ MEMBERS: Mapping[str, Member] = {
     "same": Member(963, "How many stay."),
     "largest_drop": Member(5, "The most points that anybody loses."),
     "fall_from_100": Member(0, "How many are at 100 percent no more."),
+    "fallFrom100": Member(0),
     "changes": Member(..., "What changed."),
     "member": Member("weight", "Which member."),
     "Changed.before": Member(15),

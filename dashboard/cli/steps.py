@@ -433,7 +433,7 @@ def _foreseen(
         tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
     if reset is not None and abs(impact.reset - reset) > tolerance:
         refuse(f"Nothing was released: {impact.reset:,} people would be reset, not {reset:,}.")
-    foretold: dict[str, int] = {name: getattr(impact, name) for name in plans.PREDICTED}
+    foretold = plans.foretold(impact)
     if reset is not None:
         foretold["reset"] = reset
     return outcome, replace(seen, tolerance=tolerance, **foretold)

@@ -72,7 +72,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person of a bulk change: the status that the preview saw, and how it is now (None: no such person any more)."""
+    """A person of a bulk change: the status that the preview saw, and how it is now (None: no such person any more).
+
+    `moved`: while their turn has not come, that they moved on since the preview, so that they will be left alone.
+    """
 
     user_id: str
     name: str
@@ -82,6 +85,7 @@ class Member:
     updated_at: datetime | None
     updated_by: str | None
     outcome: Outcome | None
+    moved: bool
 
     @property
     def label(self) -> str:
@@ -182,7 +186,8 @@ def effect(session: Session, bulk: BulkChange) -> Effect:
 
 MEMBERS = """
 SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, p.from_status, v.status, v.updated_at,
-       v.updated_by, p.outcome
+       v.updated_by, p.outcome,
+       p.outcome IS NULL AND v.row_version IS DISTINCT FROM p.row_version AS moved
   FROM bulk_change_people p
   JOIN bulk_changes b ON b.id = p.bulk_id
   LEFT JOIN onboarding_users u ON u.user_id = p.user_id
@@ -202,6 +207,23 @@ def members(
     rows = session.execute(text(f"{MEMBERS} {only} ORDER BY p.user_id LIMIT :limit"), values).all()
     found = [Member(**row._mapping) for row in rows[:limit]]
     return found, found[-1].user_id if len(rows) > limit else None
+
+
+PAGE_BEFORE = """
+SELECT user_id FROM bulk_change_people p
+ WHERE bulk_id = :id AND user_id <= :after {only} ORDER BY user_id DESC OFFSET :limit LIMIT 1
+"""
+
+
+def before(
+    session: Session, bulk_id: int, outcome: Outcome | None = None, *, after: str = "", limit: int = 50
+) -> str | None:
+    """What the page before this one comes after; None: this is the first."""
+    if not after:
+        return None
+    values = {"id": bulk_id, "after": after, "limit": limit} | ({"outcome": outcome} if outcome else {})
+    statement = PAGE_BEFORE.format(only="AND p.outcome = :outcome" if outcome else "")
+    return session.scalar(text(statement), values) or ""
 
 
 # Carrying it out ------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         "reopensFinished": terms.reopens_finished,
         "changes": [asdict(change) for change in changes],
         "predicted": {one.member: one.predicted for one in drifts} or None,
-        "actual": {member: getattr(report, name) for name, member in PREDICTED.items()},
+        "actual": {PREDICTED[name]: people for name, people in plans.foretold(report).items()},
         "drift": {one.member: one.difference for one in drifts} or None,
         "impact": report.as_json(),
         "invariants": checked,
@@ -191,7 +191,10 @@ def _check_invariants(report: Impact, released: Release, step: Step, terms: Term
         "nobody is given back anything but by a rollback or a restore": report.restored == 0
         or terms.undone is not None,
         "this release is the step's current one": step.release_id == released.id,
-        "exactly the released version is live": (step.live.version if step.live else None) == terms.version,
+        "no version is live" if terms.version is None else "exactly the released version is live": (
+            step.live.version if step.live else None
+        )
+        == terms.version,
     }
     broken = [name for name, holds in checks.items() if not holds]
     if broken:

@@ -40,8 +40,9 @@ class Stuck:
 class Overview:
     """How onboarding goes. `new` and `newly_finished` are of the last 30 days.
 
-    `idle` people have not finished, and had no activity for 14 days. `stuck` has the live steps at which somebody is.
-    `counted_at` is when they were counted, under these `rules`.
+    `open_again` people count as finished although they are below 100 percent; `idle` ones have not finished, and had no
+    activity for 14 days. `stuck` has the live steps at which somebody is. `counted_at` is when they were counted, under
+    these `rules`.
     """
 
     counted_at: datetime
@@ -50,6 +51,7 @@ class Overview:
     funnel: Mapping[str, Counts]
     new: int
     newly_finished: int
+    open_again: int
     idle: int
     stuck: Mapping[str, Stuck]
 
@@ -99,7 +101,7 @@ def overview(session: Session) -> Overview:
     counted_at = datetime.now(UTC)
     known = rules(session)
     rows = session.execute(text(_census(session))).all()
-    spread, idle = Spread(), 0
+    spread, open_again, idle = Spread(), 0, 0
     funnel = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
     for row in rows:
         if row.step_id is not None:
@@ -108,6 +110,7 @@ def overview(session: Session) -> Overview:
         percent = 100 * row.points // row.total if row.total else 0
         spread.people[percent] += row.people
         spread.finished += row.finished_once if percent == 100 else row.finished
+        open_again += row.finished if percent < 100 else 0
         idle += row.idle - (row.idle_finished_once if percent == 100 else row.idle_finished)
     for of_step in funnel.values():
         of_step["todo"] = spread.people.total() - sum(of_step.values())
@@ -118,6 +121,7 @@ def overview(session: Session) -> Overview:
         funnel,
         new=sum(row.new or 0 for row in rows),
         newly_finished=sum(row.newly_finished or 0 for row in rows),
+        open_again=open_again,
         idle=idle,
         stuck=_stuck(session, [row for row in rows if row.status == "in_progress"], known),
     )

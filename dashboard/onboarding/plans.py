@@ -15,8 +15,13 @@ PREDICTED = {
     "restored": "restored",
     "kept_later": "keptLater",
     "untouched": "untouched",
+    "up": "up",
+    "down": "down",
+    "same": "same",
+    "fall_from_100": "fallFrom100",
 }
-"""The counts that a preview predicts, by their name in Planned and Impact and by the receipt's."""
+"""The counts that a preview predicts, by their name in Planned and Impact or its Moves, and by the receipt's."""
+MOVES = ("up", "down", "same", "fall_from_100")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,10 @@ class Planned:
     copied: int | None = None
     kept_later: int | None = None
     untouched: int | None = None
+    up: int | None = None
+    down: int | None = None
+    same: int | None = None
+    fall_from_100: int | None = None
 
     def is_of(self, other: Planned) -> bool:
         """True when both saw the same release and the same draft, whatever they predict."""
@@ -56,11 +65,16 @@ class Drift:
         return self.actual - self.predicted
 
 
+def foretold(report: Impact) -> dict[str, int]:
+    """What a preview with this report predicts, by the names of PREDICTED."""
+    return {name: getattr(report.moves if name in MOVES else report, name) for name in PREDICTED}
+
+
 def drift(planned: Planned, report: Impact) -> list[Drift]:
     """Everything that was predicted beside what is so, members that did not drift included."""
     return [
-        Drift(member, predicted, getattr(report, name))
-        for name, member in PREDICTED.items()
+        Drift(PREDICTED[name], predicted, actual)
+        for name, actual in foretold(report).items()
         if (predicted := getattr(planned, name)) is not None
     ]
 

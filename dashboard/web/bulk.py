@@ -22,7 +22,7 @@ from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.finding import Asked
-from dashboard.web.formats import number, plural
+from dashboard.web.formats import number, plural, status_label
 from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
@@ -45,6 +45,7 @@ class BulkPage:
     members: Sequence[Member]
     outcome: Outcome | None
     after: str
+    previous: str | None
     following: str | None
     names: Mapping[str, Who]
     back: str
@@ -74,6 +75,24 @@ class BulkPage:
         return url_for(
             "bulk.show", bulk_id=bulk_id, outcome=outcome or "all", after=after, back=back, _anchor="members"
         )
+
+    @property
+    def total(self) -> int:
+        """How many people the chosen list has, on all its pages."""
+        return self.bulk.outcomes.get(self.outcome, 0) if self.outcome else self.bulk.people
+
+    @property
+    def heading(self) -> str:
+        """What it is to do; once it is finished, what it did."""
+        status = status_label(self.bulk.status)
+        if not self.bulk.finished_at:
+            return f"Set “{self.title}” to {status}"
+        changed = self.bulk.outcomes.get("changed", 0)
+        return f"“{self.title}” was set to {status} for {plural(changed, 'person', 'people') if changed else 'nobody'}"
+
+    def step(self, deed: str) -> str:
+        """Where this is carried out, or prepared again, with the way back to the list."""
+        return url_for(f"bulk.{deed}", bulk_id=self.bulk.id, back=self.back or None)
 
     @property
     def people(self) -> str:
@@ -150,7 +169,7 @@ def carry_on(bulk_id: int) -> ResponseReturnValue:
         return render("bulk/show.html", "bulk/answer.html", status=410, shown=_load(bulk_id, withdrawn=True))
     if wants_partial():
         return render("bulk/show.html", "bulk/answer.html", shown=_load(bulk_id))
-    return redirect(url_for("bulk.show", bulk_id=bulk_id), 303)
+    return redirect(url_for("bulk.show", bulk_id=bulk_id, back=_back() or None), 303)
 
 
 def _carry_out_the_rest(bulk: BulkChange) -> None:
@@ -174,7 +193,7 @@ def again(bulk_id: int) -> ResponseReturnValue:
     """Prepares the same change for those who had moved: their present state is previewed first."""
     with transaction() as session:
         made = bulk_changes.again(session, current_actor(), bulk_id)
-    return redirect(url_for("bulk.show", bulk_id=made), 303)
+    return redirect(url_for("bulk.show", bulk_id=made, back=_back() or None), 303)
 
 
 @blueprint.get("/<int:bulk_id>/people.csv")
@@ -195,6 +214,11 @@ def _rows(bulk_id: int) -> Rows:
                 yield (one.user_id, one.name, one.email, one.from_status or "", one.status or "", one.outcome or "")
 
 
+def _back() -> str:
+    """The filter of the list that the people were chosen on, as the address has it."""
+    return request.args.get("back", "")
+
+
 def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
     asked = request.args.get("outcome")
     after = request.args.get("after", "")
@@ -212,8 +236,9 @@ def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
             members=members,
             outcome=outcome,
             after=after,
+            previous=bulk_changes.before(session, bulk_id, outcome, after=after, limit=PAGE),
             following=following,
             names=names,
-            back=request.args.get("back", ""),
+            back=_back(),
             withdrawn=withdrawn,
         )

@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 from dashboard.database import Session
 from dashboard.onboarding import affected
 from dashboard.onboarding.affected import WHICH, Affected, AffectedPage, Which
+from dashboard.onboarding.carryover import Kind
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import Impact
 from dashboard.web.export import Row
+from dashboard.web.told import COPIED
 
 # so that Confirm stays within reach below the list
 PAGE = 10
@@ -33,6 +35,7 @@ LABELS: dict[Which, str] = {
 class Crowd:
     """One page of one tab's people. `path` and `query` lead to the preview with its policy; `broken`: the cursor was."""
 
+    kind: Kind
     which: Which
     counts: dict[Which, int]
     page: AffectedPage
@@ -44,7 +47,7 @@ class Crowd:
     def tabs(self) -> list[tuple[str, int, str, bool]]:
         """Label, count, address and whether it is the chosen one, for each list that has anybody in it."""
         return [
-            (LABELS[which], count, self.address(which), which == self.which)
+            (label_of(which, self.kind), count, self.address(which), which == self.which)
             for which, count in self.counts.items()
             if count
         ]
@@ -66,6 +69,11 @@ class Crowd:
 
 def _address(path: str, query: dict[str, str]) -> str:
     return f"{path}?{urlencode(query)}"
+
+
+def label_of(which: Which, kind: Kind) -> str:
+    """The tab's name: that of the figure with the same people."""
+    return COPIED[kind][0] if which == "copied" and kind in COPIED else LABELS[which]
 
 
 def counts_of(report: Impact) -> dict[Which, int]:
@@ -94,7 +102,7 @@ def read(
         found = affected.page(session, outcome.counted, which, cursor=cursor, limit=PAGE)
     except Invalid:
         broken = True
-    return Crowd(which, counts, found, path, query, broken)
+    return Crowd(outcome.release.kind, which, counts, found, path, query, broken)
 
 
 def rows(people: Iterator[Affected]) -> Iterator[Row]:

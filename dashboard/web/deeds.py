@@ -29,11 +29,11 @@ WHAT_LABELS: Mapping[What, str] = {
 }
 
 SENTENCES: Mapping[str, str] = {
-    "release.publish": "Released {version}",
+    "release.publish": "Published {version}",
     "release.migrate": "Released {version}",
     "release.rollback": "Rolled back to {version}",
     "release.withdraw": "Withdrew the step",
-    "release.restore": "Restored the step in {version}",
+    "release.restore": "Restored the step as {version}",
     "step.create": "Created the step",
     "steps.reorder": "Put the steps in another order",
     "draft.start": "Started a draft of {subject}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from dashboard.onboarding.carryover import Kind, Release
@@ -52,7 +53,7 @@ def effect(change: Change, release: Release) -> str:
     if release.kind == "withdraw":
         return "The step was withdrawn"
     if release.kind == "restore":
-        return f"The step was restored, in version {release.version}"
+        return f"The step was restored, as version {release.version}"
     if change.from_status != change.to_status:
         verb = "Reset" if change.to_status == "todo" else "Given back"
     else:
@@ -74,11 +75,55 @@ def released(release: Release) -> str:
         case "withdraw":
             return "Withdrawn"
         case "restore":
-            return f"Restored in version {release.version}"
+            return f"Restored as version {release.version}"
         case "publish":
             return f"Version {release.version} published"
         case _:
             return f"Version {release.version} released"
+
+
+COPIED: Mapping[Kind, tuple[str, str]] = {
+    "rollback": ("Stay as they are", "Stayed as they were"),
+    "withdraw": ("Work kept", "Work kept"),
+    "restore": ("Work given back", "Work given back"),
+}
+"""What a report's `copied` is called, before and after; else it is Copied."""
+
+
+def counted(kind: Kind, *, done: bool = False) -> dict[str, str]:
+    """The counts that tell what a release of this kind does, or `done`: did, as pages name them."""
+    copied, up, down, same, fall, later = (
+        pair[done]
+        for pair in (
+            COPIED.get(kind, ("Copied", "Copied")),
+            ("Go up", "Went up"),
+            ("Go down", "Went down"),
+            ("Stay where they are", "Stayed where they were"),
+            ("Fall from 100\N{NARROW NO-BREAK SPACE}%", "Fell from 100\N{NARROW NO-BREAK SPACE}%"),
+            ("Keep later work", "Kept later work"),
+        )
+    )
+    if kind in ("migrate", "rollback"):
+        of_status = {"affected": "Affected", "copied": copied, "reset": "Reset", "restored": "Given back"}
+        return of_status | {"keptLater": later, "untouched": "Untouched"}
+    moves = {"up": up, "down": down, "same": same, "fallFrom100": fall}
+    return moves if kind == "publish" else moves | {"affected": copied}
+
+
+def happened(member: str, report: Mapping[str, Any]) -> int:
+    """One of these counts as the report has it."""
+    of_moves = {"up": "up", "down": "down", "same": "same", "fallFrom100": "fall_from_100"}
+    return int(report["moves"][of_moves[member]] if member in of_moves else report[member])
+
+
+CHECKED = {"affected = copied + reset + restored": "Affected = copied + reset + given back"}
+
+
+def checked(name: str, kind: Kind) -> str:
+    """What a release was held to, with the words of pages; withdrawals of before were said to have a version."""
+    if kind == "withdraw" and name == "exactly the released version is live":
+        name = "no version is live"
+    return CHECKED.get(name, name[:1].upper() + name[1:])
 
 
 def came_about(release: Release, title: str) -> str:
@@ -89,7 +134,7 @@ def came_about(release: Release, title: str) -> str:
         case "withdraw":
             return f"{title} was withdrawn"
         case "restore":
-            return f"{title} was restored in version {release.version}"
+            return f"{title} was restored as version {release.version}"
         case _:
             return f"version {release.version} of {title} went live"
 

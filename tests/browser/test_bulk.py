@@ -40,9 +40,14 @@ def test_the_chosen_people_are_previewed_and_changed(enter: Enter) -> None:
     preview(tomas, "Done", "They told us by phone")
     assert number(tomas.get_by_test_id("bulk-would-change")) == 3
     expect(tomas.get_by_test_id("bulk-change")).to_contain_text("They told us by phone")
+    expect(tomas.get_by_test_id(f"member-{ids[0]}").get_by_role("cell")).to_contain_text(["In progress", "Done", ""])
     tomas.get_by_test_id("bulk-confirm").click()
     expect(tomas.get_by_test_id("bulk-changed")).to_contain_text("3")
     expect(tomas.get_by_test_id(f"member-{ids[0]}")).to_contain_text("Done")
+    see_heading(tomas, "“Install the mobile app” was set to Done for 3 people")
+    expect(tomas).to_have_title("“Install the mobile app” was set to Done for 3 people - Onboarding")
+    tomas.get_by_test_id("bulk-back").click()
+    expect(tomas).to_have_url(re.compile(re.escape(IN_PROGRESS) + "$"))
     tomas.goto(f"/people/{ids[0]}")
     expect(tomas.get_by_test_id("history")).to_contain_text("They told us by phone")
 

@@ -419,10 +419,13 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
         session.commit()
     more = ["--from-version", "2"] if command == "rollback" else []
     receipt = dashboard(command, STEP, "--note", "x", *more, "--yes", "--json").json["receipt"]
-    happened = {member: receipt["impact"][member] for member in PREDICTED.values()}
+    counts = (
+        receipt["impact"] | receipt["impact"]["moves"] | {"fallFrom100": receipt["impact"]["moves"]["fall_from_100"]}
+    )
+    happened = {member: counts[member] for member in PREDICTED.values()}
     assert receipt["predicted"] == receipt["actual"] == happened
     assert receipt["drift"] == dict.fromkeys(PREDICTED.values(), 0)
-    assert list(happened.values()) == ([9, 6, 3, 0, 0, 1] if command == "release" else [9, 7, 0, 2, 1, 1])
+    assert list(happened.values())[:6] == ([9, 6, 3, 0, 0, 1] if command == "release" else [9, 7, 0, 2, 1, 1])
 
 
 @pytest.mark.usefixtures("crowd")

@@ -234,13 +234,13 @@ def test_who_can_be_an_account_a_token_people_or_the_system(
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({"what": "releases"}, ["Released version 2", "Released version 1"]),
+        ({"what": "releases"}, ["Released version 2", "Published version 1"]),
         ({"what": "statuses"}, ["In progress"]),
         ({"what": "drafts"}, ["Saved the draft", "Started a draft", "Created the step"]),
         ({"person": ANNA}, ["In progress", "Added the person"]),
         ({"person": f"  {ANNA} "}, ["In progress", "Added the person"]),
         ({"step": STEP, "what": "statuses"}, ["In progress"]),
-        ({"what": "releases", "from": "2020-01-01", "to": "9999-12-31"}, ["Released version 2", "Released version 1"]),
+        ({"what": "releases", "from": "2020-01-01", "to": "9999-12-31"}, ["Released version 2", "Published version 1"]),
         ({"what": "releases", "to": "2020-01-01"}, []),
         ({"what": "imports"}, []),
         ({"who": "people"}, []),

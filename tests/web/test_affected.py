@@ -177,6 +177,26 @@ def test_a_withdrawal_and_a_restore_list_people_too(manager: FlaskClient, drafte
     assert listed(manager.get(f"{URL}/restore").text) == ["anna", "ben", "cleo"]
 
 
+def test_a_tab_has_the_name_of_the_figure_with_its_people(
+    manager: FlaskClient, drafted: None, database: Database
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    for path, name, count in (
+        ("rollback", "Stay as they are", 2),
+        ("withdraw", "Work kept", 2),
+        ("restore", "Work given back", 2),
+    ):
+        page = manager.get(f"{URL}/{path}").text
+        figures = page.partition('data-testid="impact-figures"')[2].partition("</dl>")[0]
+        assert f"<dt>{name}</dt>" in figures
+        assert tabs(page)[name] == count
+        assert "Copied" not in page
+        if path == "withdraw":
+            with database.transaction() as session:
+                releases.withdraw(session, MAYA, STEP)
+
+
 def test_where_nobody_is_affected_it_says_so(manager: FlaskClient, session: Session) -> None:
     a_step(session)
     a_draft(session)
@@ -185,6 +205,18 @@ def test_where_nobody_is_affected_it_says_so(manager: FlaskClient, session: Sess
     assert 'data-testid="nobody-affected"' in page
     assert 'data-testid="download-people"' not in page
     assert tabs(page) == {}
+
+
+def test_where_people_only_go_up_it_is_not_said_that_no_percent_changes(manager: FlaskClient, session: Session) -> None:
+    a_step(session, weight=20)
+    a_step(session, OTHER, weight=20)
+    a_person(session, "anna")
+    a_save(session, "done", "anna", OTHER)
+    a_draft(session, weight=10)
+    session.commit()
+    page = manager.get(PREVIEW).text
+    assert "Nobody’s status changes, and nobody goes down." in page
+    assert "no percent changes" not in page
 
 
 def test_a_hostile_name_is_text(manager: FlaskClient, drafted: None, database: Database) -> None:

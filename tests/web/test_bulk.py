@@ -100,6 +100,86 @@ def test_the_preview_says_what_would_change_and_changes_nothing(agent: FlaskClie
     assert status_of(three, BEN) == "todo"
 
 
+def row(page: str, user_id: str) -> str:
+    return words(re.sub(r"^[^>]*>", "", part(page, f"member-{user_id}")).partition("</tr>")[0])
+
+
+def heads(page: str) -> str:
+    return words(part(page, "bulk-members").partition("<thead>")[2].partition("</thead>")[0])
+
+
+def test_the_preview_shows_what_each_would_be(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, ANNA, BEN, CLEO, "nobody").location
+    a_save(three, "in_progress", CLEO)
+    three.commit()
+    page = agent.get(address).text
+    assert "Person Now Would be Since" in heads(page)
+    for user_id, told in (
+        (ANNA, "Done already so"),
+        (BEN, "To do Done"),
+        (CLEO, "In progress left alone: changed since"),
+        ("nobody", "There is no such person"),
+    ):
+        assert told in row(page, user_id)
+    send(agent, f"{address}/run", {})
+    page = agent.get(f"{address}?outcome=all").text
+    assert "Person When previewed Now Since" in heads(page)
+    # on a phone, one status where both are the same
+    assert 'class="was same"' in part(page, f"member-{ANNA}").partition("</tr>")[0]
+    assert "To do Done" in row(page, BEN)
+
+
+def test_its_people_are_paged_both_ways_with_their_number(agent: FlaskClient, three: Session) -> None:
+    people(three, 60)
+    three.commit()
+    page = agent.get(prepare(agent, everybody="1", filter_q="user").location).text
+    seen = []
+    for foot in ("First 25 of 60, by id", "25 of 60, by id", "10 of 60, by id"):
+        assert foot in page
+        seen.append(re.findall('data-testid="member-([^"]+)"', page))
+        if following := re.findall(r'rel="next" href="([^"]+)"', page):
+            page = agent.get(unescape(following[0])).text
+    assert [len(one) for one in seen] == [25, 25, 10]
+    for expected in (seen[1], seen[0]):
+        page = agent.get(unescape(re.findall(r'rel="prev" href="([^"]+)"', page)[0])).text
+        assert re.findall('data-testid="member-([^"]+)"', page) == expected
+    assert "First 25 of 60, by id" in page
+    assert 'rel="prev"' not in page
+
+
+def test_a_page_of_one_outcome_has_its_own_number(agent: FlaskClient, three: Session) -> None:
+    ids = people(three, 30)
+    three.commit()
+    address = prepare(agent, *ids).location
+    for user_id in ids[:27]:
+        a_save(three, "done", user_id)
+    three.commit()
+    send(agent, f"{address}/run", {})
+    page = agent.get(f"{address}?outcome=same").text
+    assert "First 25 of 27, by id" in page
+    last = agent.get(unescape(re.findall(r'rel="next" href="([^"]+)"', page)[0])).text
+    assert "2 of 27, by id" in last
+    assert f"member-{ids[0]}" in agent.get(unescape(re.findall(r'rel="prev" href="([^"]+)"', last)[0])).text
+
+
+@pytest.mark.parametrize("htmx", [True, False])
+def test_a_finished_change_leads_back_and_is_in_the_past(agent: FlaskClient, three: Session, htmx: bool) -> None:
+    address = prepare(agent, ANNA, BEN, filter_finished="no").location
+    preview = agent.get(address).text
+    assert "<h1>Set “Set up payments” to Done</h1>" in preview
+    assert '<a href="/people?finished=no">People</a>' in preview
+    run = unescape(re.findall(r'action="(/bulk-changes/[^"]+)"', preview)[0])
+    if htmx:
+        page = agent.post(run, headers=HTMX | {"X-CSRFToken": token_of(agent)}).text
+        assert "“Set up payments” was set to Done for 1 person</hx-partial>" in page
+        assert "<title>“Set up payments” was set to Done for 1 person - Onboarding</title>" in page
+    else:
+        page = agent.get(send(agent, run, {}).location).text
+        assert "<h1>“Set up payments” was set to Done for 1 person</h1>" in page
+        assert '<a href="/people?finished=no">People</a>' in page
+    assert 'href="/people?finished=no" data-testid="bulk-back"' in page
+
+
 def test_the_way_back_leads_to_the_list_that_they_were_chosen_on(agent: FlaskClient, three: Session) -> None:
     address = prepare(agent, BEN, filter_q="ben & co", filter_step=STEP).location
     preview = agent.get(address).text

@@ -199,7 +199,7 @@ def test_withdrawn_and_restored_in_between(agent: FlaskClient, anna: Session) ->
     releases.restore(anna, MAYA, STEP)
     anna.commit()
     shown = panel(save_live(agent, 2, "done"))
-    assert "The step was restored, in version 1" in told(shown)
+    assert "The step was restored, as version 1" in told(shown)
     assert is_primary(shown, "conflict-mine")
 
 

@@ -95,10 +95,10 @@ def test_every_system_actor_can_be_filtered_and_has_a_name() -> None:
     ("entry", "words"),
     [
         (done("release.migrate", subject="release 3", changes={"version": [1, 2]}), "Released version 2"),
-        (done("release.publish", changes={"version": [None, 1]}), "Released version 1"),
+        (done("release.publish", changes={"version": [None, 1]}), "Published version 1"),
         (done("release.rollback", changes={"version": [2, 1]}), "Rolled back to version 1"),
         (done("release.withdraw", changes={"version": [2, None]}), "Withdrew the step"),
-        (done("release.restore", changes={"version": [None, 2]}), "Restored the step in version 2"),
+        (done("release.restore", changes={"version": [None, 2]}), "Restored the step as version 2"),
         (done("draft.save", subject="version 4"), "Saved the draft of version 4"),
         (done("people.import", subject="2,000 people"), "Imported 2,000 people"),
         (done("sign_in.accepted", subject="maya@example.com"), "Signed in"),

@@ -57,6 +57,13 @@ def test_it_shows_how_onboarding_goes(viewer: FlaskClient, three: Session) -> No
     assert "No activity for 14 days 0" in figure(page, "idle")
 
 
+def test_those_who_finished_and_have_points_open_again_are_told_of(viewer: FlaskClient, three: Session) -> None:
+    assert "open again" not in viewer.get("/").text
+    a_step(three, "third", weight=10)
+    three.commit()
+    assert figure(viewer.get("/").text, "finished").endswith("1 of them in 30 days 1 has points open again")
+
+
 def test_the_funnel_has_each_live_step_in_order(viewer: FlaskClient, three: Session) -> None:
     releases.withdraw(three, MAYA, OTHER)
     three.commit()

@@ -380,7 +380,7 @@ def test_every_change_explains_itself(agent: FlaskClient, anna: Session) -> None
         "Given back by the rollback to version 1 It was down. 3 → 4",
         "In progress kept Release Kept by the release of version 3 4 → 5",
         "Release The step was withdrawn 5 → 6",
-        "Release The step was restored, in version 3 6 → 7",
+        "Release The step was restored, as version 3 6 → 7",
         "host, API No need. 7 → 8",
     ):
         assert expected in texts

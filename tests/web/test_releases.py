@@ -9,6 +9,7 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
@@ -17,6 +18,7 @@ from dashboard.onboarding import recent, releases, steps
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.plans import PREDICTED
 from dashboard.staff.permissions import Role
+from dashboard.web.told import happened
 from tests.conftest import csrf_token
 from tests.factories import (
     MAYA,
@@ -359,7 +361,7 @@ def test_what_was_predicted_is_what_happened(manager: FlaskClient, drafted: list
     assert receipt
     assert receipt["impact"] == predicted
     members = PREDICTED.values()
-    assert receipt["predicted"] == receipt["actual"] == {member: predicted[member] for member in members}
+    assert receipt["predicted"] == receipt["actual"] == {member: happened(member, predicted) for member in members}
     assert receipt["drift"] == dict.fromkeys(members, 0)
 
 
@@ -452,7 +454,8 @@ def test_people_who_move_within_the_tolerance_hold_nothing_up(
     assert "−3" in page, "three fewer were reset than predicted"
     told = newest(database).receipt
     assert told
-    assert told["drift"] == {"affected": 0, "copied": 3, "reset": -3, "restored": 0, "keptLater": 0, "untouched": 0}
+    of_status = {"affected": 0, "copied": 3, "reset": -3, "restored": 0, "keptLater": 0, "untouched": 0}
+    assert told["drift"] == of_status | {"up": 3, "down": 0, "same": -3, "fallFrom100": 0}
     assert (told["predicted"]["reset"], told["actual"]["reset"]) == (3, told["impact"]["reset"]) == (3, 0)
 
 
@@ -676,7 +679,7 @@ def test_each_kind_of_release_has_a_receipt(manager: FlaskClient, drafted: list[
         "Version 2 released",
         "Rolled back to version 1",
         "Withdrawn",
-        "Restored in version 1",
+        "Restored as version 1",
     ]
     for number, title in enumerate(titles, start=1):
         assert title in manager.get(f"{URL}/releases/{number}").text
@@ -684,8 +687,6 @@ def test_each_kind_of_release_has_a_receipt(manager: FlaskClient, drafted: list[
 
 
 def test_a_release_without_a_receipt_says_so(manager: FlaskClient, drafted: list[str], session: Session) -> None:
-    from sqlalchemy import text
-
     session.execute(text("UPDATE step_releases SET receipt = NULL"))
     session.commit()
     assert "There is no receipt of this release" in manager.get(f"{URL}/releases/1").text
@@ -708,6 +709,147 @@ def test_the_receipt_is_downloaded_as_json(manager: FlaskClient, drafted: list[s
 def test_a_release_that_is_not_there_is_a_404_page(manager: FlaskClient, drafted: list[str], number: str) -> None:
     assert manager.get(f"{URL}/releases/{number}").status_code == 404
     assert manager.get(f"{URL}/releases/{number}/receipt.json").status_code == 404
+
+
+def receipt_of(client: FlaskClient, number: int) -> str:
+    """The page of a receipt."""
+    return client.get(f"{URL}/releases/{number}").text
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """What was predicted and what happened, by the label of the row."""
+    table = page.partition('data-testid="receipt-predicted"')[2].partition("</table>")[0]
+    found = re.findall(r'<tr data-testid="[^"]+"><th scope="row">([^<]+)</th>(.*?)</tr>', table)
+    return {label: re.findall(r">([^<>]+)</td>", cells)[:2] for label, cells in found}
+
+
+@pytest.fixture
+def half_finished(database: Database) -> None:
+    """Four people, two of whom finished the one step that is live; the other one is a draft."""
+    with database.transaction() as session:
+        a_step(session, OTHER, weight=60)
+        for user_id in people(session, 4)[:2]:
+            a_save(session, "done", user_id, OTHER)
+        a_step(session, weight=40, released=False)
+
+
+def test_receipts_of_other_kinds_tell_of_percents_alone(
+    manager: FlaskClient, half_finished: None, database: Database
+) -> None:
+    assert manager.post(f"{URL}/release", data=confirm(manager)).status_code == 303
+    page = receipt_of(manager, 1)
+    told = {"Went up": ["0", "0"], "Went down": ["2", "2"], "Stayed where they were": ["2", "2"]}
+    assert rows(page) == told | {"Fell from 100\u202f%": ["2", "2"]}
+    assert "status-matrix" not in page
+    with database.transaction() as session:
+        a_save(session, "done", "user-0000")
+        a_save(session, "in_progress", "user-0003")
+    for path, up, down, label in (("/withdraw", "1", "0", "Work kept"), ("/restore", "0", "1", "Work given back")):
+        number = newest(database).number + 1
+        assert manager.post(URL + path, data=confirm(manager, path)).status_code == 303
+        page = receipt_of(manager, number)
+        told = rows(page)
+        assert (told["Went up"], told["Went down"], told[label]) == ([up] * 2, [down] * 2, ["2", "2"])
+        assert "status-matrix" not in page
+        assert "Copied" not in page
+
+
+def test_a_receipt_from_before_percents_were_predicted_is_shown_too(
+    manager: FlaskClient, half_finished: None, session: Session
+) -> None:
+    manager.post(f"{URL}/release", data=confirm(manager))
+    manager.post(f"{URL}/withdraw", data=confirm(manager, "/withdraw"))
+    old = """
+    UPDATE step_releases
+       SET receipt = jsonb_set(receipt #- '{predicted,up}' #- '{actual,up}', '{invariants}', CAST(:said AS jsonb))"""
+    said = ["affected = copied + reset + restored", "exactly the released version is live"]
+    session.execute(text(old), {"said": json.dumps(said)})
+    session.commit()
+    page = receipt_of(manager, 2)
+    assert rows(page)["Went up"] == ["–", "2"]
+    checked = page.partition('data-testid="receipt-invariants"')[2].partition("</ul>")[0]
+    assert re.findall(r"<span>([^<]+)</span>", checked) == [
+        "Affected = copied + reset + given back",
+        "No version is live",
+    ]
+    assert "Exactly the released version is live" in receipt_of(manager, 1)
+
+
+def test_a_withdrawal_is_checked_to_leave_no_version_live(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    manager.post(f"{URL}/withdraw", data=confirm(manager, "/withdraw"))
+    receipt = newest(database).receipt
+    assert receipt
+    assert receipt["invariants"][-1] == "no version is live"
+
+
+PRESENT = re.compile(
+    r"Go |\bStay |[Kk]eeps? later|Nobody (?:keeps|loses)|people move,|falls? from|There is nothing"
+    r"|is off|are asked|stays "
+)
+
+
+def test_a_receipt_is_in_the_past(manager: FlaskClient, drafted: list[str], database: Database) -> None:
+    manager.post(f"{URL}/release", data=confirm(manager))
+    with database.transaction() as session:
+        a_save(session, "done", drafted[15])
+    for path in ("/rollback", "/withdraw", "/restore"):
+        assert manager.post(URL + path, data=confirm(manager, path)).status_code == 303
+    pages = [receipt_of(manager, number).partition('id="receipt"')[2] for number in range(1, 6)]
+    for words, page in (
+        (("Done and Skipped stayed", "Went back to To do", "3 people moved, 17 stayed"), pages[1]),
+        (("Stayed as they were", "Went back to In progress", "1 kept later work"), pages[2]),
+        (("Went up", "Went down", "Stayed where they were"), pages[3]),
+    ):
+        assert [word in page for word in words] == [True] * 3
+    assert [PRESENT.findall(re.sub(r"<[^>]+>", " ", page)) for page in pages] == [[]] * 5
+
+
+def test_the_timeline_names_the_zone_of_its_times(manager: FlaskClient, drafted: list[str]) -> None:
+    timeline = manager.get(URL).text.partition('data-testid="release-1"')[2].partition("</li>")[0]
+    assert re.search(r", \d\d:\d\d</time> UTC", timeline)
+
+
+def test_a_draft_that_changes_nothing_is_said_to(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    a_draft(session)
+    session.commit()
+    page = manager.get(f"{URL}/release").text
+    assert (
+        "Nothing differs from version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
+    )
+    policy = page.partition('id="policy"')[2].partition("policy-form")[0]
+    assert "Nothing differs from version 1" in policy
+    assert "the task is the same" not in page
+    again = manager.get(f"{URL}/release?done=reset&skipped=keep&in_progress=keep").text
+    assert "Nothing differs from version 1; Done set by you" in again
+
+
+def test_where_a_weight_moves_untouched_people_it_is_said(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    assert "and-percents" in manager.get(f"{URL}/release").text
+    manager.post(f"{URL}/release", data=confirm(manager))
+    assert "The weight changed too, and could move" in manager.get(f"{URL}/releases/2").text
+    with database.transaction() as session:
+        a_draft(session, title="Other words alone")
+    for path in ("/release", "/withdraw", "/releases/1"):
+        assert "and-percents" not in manager.get(URL + path).text
+    manager.post(f"{URL}/release", data=confirm(manager))
+    assert "and-percents" not in manager.get(f"{URL}/releases/3").text
+
+
+def test_a_restore_has_nothing_to_do_with_reopening(
+    manager: FlaskClient, half_finished: None, database: Database
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        releases.withdraw(session, MAYA, STEP)
+    page = manager.get(f"{URL}/restore").text
+    assert "2 people fall from 100" in page
+    assert "Whoever has finished stays finished." in page
+    assert "reopening" not in page
 
 
 # What must always hold
