@@ -65,7 +65,7 @@ class MemberProblem(Answer):
     """A member of the request, by its path or as a header, and the rule that it breaks."""
 
     member: str = Field(examples=["newStepData.weight"])
-    reason: str = Field(examples=["must be a whole number from 1 to 1000"])
+    reason: str = Field(examples=["must be a whole number from 1 to 1,000"])
 
 
 class Unprocessable(Problem):

@@ -100,7 +100,7 @@ MEMBERS: Mapping[str, Member] = {
     "steps": Member(..., "The steps, in the order of the checklist."),
     "title": Member(TITLE, "What the task is called."),
     "description": Member(DESCRIPTION, "What to do, in a sentence or a few."),
-    "weight": Member(20, "Points, 1 to 1000; a person's progress is counted in them."),
+    "weight": Member(20, "Points, 1 to 1,000; a person's progress is counted in them."),
     "actionUrl": Member(ACTION_URL, "Where the task opens: a path, an http or https address, or empty."),
     "position": Member(5, "Its place on the checklist, from 1."),
     "version": Member(3, "Which version of its text and weight is live; null: it is withdrawn."),
@@ -281,7 +281,7 @@ MEMBERS: Mapping[str, Member] = {
     # refusals
     "scope": Member("progress:write", "The scope that the token lacks; null: it has it, but is a user's."),
     "errors": Member(..., "A line for each member that breaks a rule."),
-    "reason": Member("must be a whole number from 1 to 1000", "The rule that it breaks."),
+    "reason": Member("must be a whole number from 1 to 1,000", "The rule that it breaks."),
     "reasons": Member(["Version 1 is not live: version 2 is."], "Why not, a sentence each."),
     "currentState": Member(..., "Where the row is now."),
     "suggestion": Member("Fetch the latest state and retry", "What to do next."),

@@ -78,7 +78,7 @@ def read(session: Session, values: Mapping[str, str]) -> Filter:
         except ValueError as error:
             problems[name] = str(error)
     if (step_id := found.get("step_id")) and not session.scalar(RELEASED, {"step_id": step_id}):
-        problems["step"] = "is not a step that anybody has"
+        problems["step"] = "does not exist"
     if "status" in found and "step" not in given:
         problems["status"] = "needs a step"
     if not problems and (found.get("joined_from") or date.min) > (found.get("joined_to") or date.max):

@@ -58,9 +58,6 @@ class Who:
     name: str
     detail: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.name}, {self.detail}" if self.detail else self.name
-
 
 def record(
     session: Session,

@@ -97,7 +97,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
     if not title and "title" not in problems:
         problems["title"] = "is needed"
     if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
-        problems["weight"] = "must be a whole number from 1 to 1000"
+        problems["weight"] = "must be a whole number from 1 to 1,000"
     if action_url and "action_url" not in problems and not _opens(action_url):
         problems["action_url"] = "must be an http or https address, or a path that starts with /"
     if problems:

@@ -23,6 +23,7 @@ from dashboard.web.deeds import WHAT_LABELS, Deed
 from dashboard.web.export import Row, Rows, csv_file
 from dashboard.web.formats import full_date
 from dashboard.web.rendering import render
+from dashboard.web.told import detail_of
 
 blueprint = Blueprint("activity", __name__)
 
@@ -86,7 +87,7 @@ class Asked:
         return offered if typed in dict(offered) else [*offered, (typed, typed)]
 
     def _actors(self) -> list[tuple[str, str]]:
-        return [(key, str(who)) for key, who in self.known.actors.items()]
+        return [(key, f"{who.name}, {detail_of(who)}") for key, who in self.known.actors.items()]
 
     def chips(self, people: Mapping[str, str]) -> list[tuple[str, str]]:
         """What each part of the filter says, and the address without it."""

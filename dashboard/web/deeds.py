@@ -16,6 +16,7 @@ from dashboard.onboarding.activity_filter import CHANGED, ERASED, What
 from dashboard.onboarding.history import Who
 from dashboard.web.formats import full_date, number, plural
 from dashboard.web.marks import marked
+from dashboard.web.told import ROLES, detail_of
 
 WHAT_LABELS: Mapping[What, str] = {
     "all": "Everything",
@@ -106,7 +107,6 @@ MEMBER_LABELS: Mapping[str, str] = {
 MOMENTS = frozenset({"expires_at"})
 """The members that are times."""
 
-WAYS = {"bulk": "in bulk", "import": "import"}
 ERASED_NAME = "An erased person"
 RELEASE_NUMBER = re.compile(r"release (\d{1,9})", re.ASCII)
 
@@ -142,13 +142,12 @@ class Deed:
 def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> Deed:
     """One entry with the names of its page; `titles` are those of the steps there are."""
     who = page.names[entry.actor]
-    detail = ", ".join(part for part in (who.detail, WAYS.get(entry.source)) if part)
     user_id, step_id = entry.user_id or "", entry.step_id or ""
     return Deed(
         entry,
         "" if entry.action == CHANGED else sentence(entry),
         name_of(entry.actor, who),
-        detail,
+        detail_of(who, entry.source),
         person_called(user_id, page.people),
         user_id if user_id in page.people else "",
         titles.get(step_id, step_id),
@@ -192,7 +191,7 @@ def difference(member: str, value: object) -> Difference:
     label = MEMBER_LABELS.get(member, member)
     if not isinstance(value, list) or len(value) != 2:
         return Difference(label, escape(json.dumps(value, ensure_ascii=False)))
-    before, after = (_text(_moment(one) if member in MOMENTS else one) for one in value)
+    before, after = (_text(_in_words(member, one)) for one in value)
     if not before:
         return Difference(label, escape(after or "none"))
     if not after:
@@ -210,6 +209,12 @@ def _place(member: str) -> tuple[int, str]:
 
 def _pair(value: object) -> tuple[object, object]:
     return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 else (None, None)
+
+
+def _in_words(member: str, value: object) -> object:
+    if member == "role":
+        return ROLES.get(str(value), value)
+    return _moment(value) if member in MOMENTS else value
 
 
 def _moment(value: object) -> object:

@@ -89,6 +89,7 @@ def _draft_page(
         draft=place.step.draft,
         form=form,
         problems=list(problems),
+        refused=status == 422,
         changes={change.member: change for change in draft_changes(place.step)},
         draft_count=place.drafts,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, request
@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import filters, finding, steps
+from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.finding import Count, Page
@@ -59,7 +60,8 @@ Options = list[tuple[str, str]]
 class Asked:
     """What the address says, by member, with the titles of the steps that people have; `wanted` is None if it cannot be.
 
-    Of these steps `live` are on the checklist now.
+    Of these steps `live` are on the checklist now. `waiting` is a status that was chosen before its step: until there is
+    one, nobody is left out by it.
     """
 
     said: Mapping[str, str]
@@ -68,6 +70,7 @@ class Asked:
     wanted: Filter | None
     problems: Mapping[str, str]
     drafts: int = 0
+    waiting: str = ""
 
     @property
     def sentences(self) -> list[str]:
@@ -76,7 +79,12 @@ class Asked:
 
     def value(self, name: str) -> str:
         """What was typed or chosen, right or wrong."""
-        return self.said.get(name, "")
+        return self.waiting if name == "status" and self.waiting else self.said.get(name, "")
+
+    @property
+    def needs_step(self) -> list[str]:
+        """What is said at the field of the step."""
+        return ["Choose a step too"] if self.waiting else []
 
     def marks(self, name: str) -> dict[str, str]:
         """The attributes that tell of a wrong field."""
@@ -172,6 +180,17 @@ def ask(session: Session, values: Mapping[str, str]) -> Asked:
     return Asked(said, titles, live, wanted, problems, drafts=sum(1 for one in checklist if one.draft))
 
 
+def _ask_page(session: Session) -> Asked:
+    """What the address of the page asks for; a status that waits for its step is kept, and narrows nothing."""
+    said = _said()
+    is_waiting = said.get("status", "").strip() in STATUSES and not said.get("step", "").strip()
+    return (
+        replace(ask(session, said | {"status": ""}), waiting=said["status"].strip())
+        if is_waiting
+        else ask(session, said)
+    )
+
+
 def _said() -> dict[str, str]:
     return {name: value for name, value in request.args.items() if name != "cursor"}
 
@@ -186,9 +205,10 @@ def index() -> ResponseReturnValue:
     cursor = request.args.get("cursor") or None
     found, count, broken = NOBODY, NONE, False
     with transaction() as session:
-        asked = ask(session, _said())
+        asked = _ask_page(session)
+        here = asked.address(status=asked.value("status"))
         if not wants_partial() and not all(request.args.values()):
-            return redirect(asked.address(), 303)
+            return redirect(here, 303)
         if asked.wanted:
             try:
                 found, count = finding.page_and_count(session, asked.wanted, cursor=cursor, limit=PAGE)
@@ -197,7 +217,7 @@ def index() -> ResponseReturnValue:
     answer = render(
         "people/index.html",
         "people/found.html",
-        status=422 if asked.problems or broken else 200,
+        status=422 if asked.problems or asked.waiting or broken else 200,
         asked=asked,
         found=found,
         count=count,
@@ -208,7 +228,7 @@ def index() -> ResponseReturnValue:
         draft_count=asked.drafts,
     )
     if wants_partial() and not cursor:
-        answer.headers["HX-Push-Url"] = asked.address()
+        answer.headers["HX-Push-Url"] = here
     return answer
 
 

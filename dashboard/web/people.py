@@ -18,7 +18,7 @@ from dashboard.web.checklist import title_of
 from dashboard.web.formats import status_label
 from dashboard.web.person_page import NOTHING, Attempt, Happened, PersonPage, Undo
 from dashboard.web.rendering import render, wants_partial
-from dashboard.web.told import saved_several
+from dashboard.web.told import NOTHING_CHANGED, saved_several
 
 blueprint = Blueprint("people", __name__)
 blueprint.record_once(addresses.install)
@@ -30,8 +30,8 @@ def show(user_id: str) -> ResponseReturnValue:
     """A person, now or `as_of` a moment of the past; `history` says where the shown page of their history starts."""
     start = request.args.get("history", 0, type=int)
     start = start if start in range(1_000_000) else 0
-    if as_of := request.args.get("as_of", "").strip():
-        return _as_of(user_id, as_of, start)
+    if (as_of := request.args.get("as_of")) is not None:
+        return _as_of(user_id, as_of.strip(), start)
     return _page(person_page.load(user_id, start=start, happened=_just_saved(user_id)))
 
 
@@ -41,7 +41,7 @@ def _as_of(user_id: str, typed: str, start: int) -> ResponseReturnValue:
         moment = person_page.moment_of(typed)
         return _page(person_page.load_as_of(user_id, moment, start=start), as_of=typed)
     except Invalid as invalid:
-        problem = f"{typed[:40]} {invalid.problems['as_of']}."
+        problem = f"{typed[:40]} {invalid.problems['as_of']}." if typed else "Choose a day."
         return _page(person_page.load(user_id), 422, as_of=typed, problem=problem)
 
 
@@ -86,7 +86,7 @@ def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
         case "show":
             return _answer(user_id, saving.look(user_id, step_id, attempt), 200)
     happened, status = saving.save(user_id, step_id, attempt)
-    if happened.is_saved:
+    if happened.is_saved or happened.is_same:
         # these controls are gone from the row that comes back: the focus has to be put somewhere
         focus = bool(attempt.resolve or attempt.undoes or attempt.comment)
         return _shown(user_id, replace(happened, focus=focus), status)
@@ -155,6 +155,8 @@ def _with_kept(user_id: str, happened: Happened, status: int, kept: Mapping[str,
 
 def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
     """The same where the row is done with: without htmx by a redirect, which would lose what other rows still hold."""
+    if happened.is_same and not wants_partial():
+        flash(NOTHING_CHANGED)
     if happened.is_saved and not wants_partial():
         with transaction() as database:
             title = progress.step_of(database, user_id, happened.step_id).title

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 
 from dashboard.database import Session, statements, transaction
@@ -128,11 +128,15 @@ NOTHING_TYPED = Attempt("", 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What came of a form that was sent for one row. `focus`: the row, as it is now, or its panel gets the focus."""
+    """What came of a form that was sent for one row. `focus`: the row, as it is now, or its panel gets the focus.
+
+    `is_same`: it said what counts already, and nothing was written.
+    """
 
     step_id: str
     attempt: Attempt = NOTHING_TYPED
     is_saved: bool = False
+    is_same: bool = False
     is_stale: bool = False
     undo: Undo | None = None
     problems: tuple[str, ...] = ()
@@ -233,6 +237,11 @@ class PersonPage:
     def points_to_go(self) -> int:
         """The weight of the live steps that are open."""
         return sum(step.weight for step in self.live if step.status not in ("done", "skipped"))
+
+    @property
+    def first_day(self) -> date:
+        """The first day that they were here at the beginning of, in UTC."""
+        return (self.person.created_at.astimezone(UTC) + timedelta(days=1, microseconds=-1)).date()
 
     @property
     def last_step(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dashboard.database import transaction
+from dashboard.database import Session, transaction
 from dashboard.onboarding import history, progress
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
@@ -28,9 +28,11 @@ def panels_of(form: Mapping[str, str]) -> dict[str, Attempt]:
 
 
 def save(user_id: str, step_id: str, attempt: Attempt) -> tuple[Happened, int]:
-    """The one checked write, and the status of the answer. Raises NotFound."""
+    """The one checked write, and the status of the answer. A row that says nothing new is left alone. Raises NotFound."""
     try:
         with transaction() as session:
+            if not attempt.wanted(step_id).says_something and _counts(session, user_id, step_id, attempt):
+                return Happened(step_id, attempt, is_same=True), 200
             saved = progress.save(
                 session,
                 current_actor(),
@@ -50,6 +52,12 @@ def save(user_id: str, step_id: str, attempt: Attempt) -> tuple[Happened, int]:
             changes = history.changes_since(session, user_id, step_id, attempt.row_version)
         return _stale(step_id, attempt, changes), 410
     return _saved(attempt, saved), 200
+
+
+def _counts(session: Session, user_id: str, step_id: str, attempt: Attempt) -> bool:
+    """Whether the status stands at the row_version that the row came with, so that there is no conflict to show."""
+    now = progress.step_of(session, user_id, step_id)
+    return now.version is not None and (now.status, now.row_version) == (attempt.status, attempt.row_version)
 
 
 def save_all(user_id: str, attempts: Mapping[str, Attempt]) -> list[Happened]:

@@ -133,10 +133,14 @@ def _back_to(session: Session, step: Step) -> Release | None:
 
 
 def _picked(step: Step, versions: list[Definition]) -> tuple[int, int]:
-    """Which two versions are compared when nobody has chosen: what is live, and the draft or the newest other one."""
+    """Which two versions are compared when nobody has chosen: what is live, and the draft or the newest other one.
+
+    The earlier of them comes first.
+    """
     first = (step.live or step.latest).version
     others = [one.version for one in versions if one.version != first]
-    return first, step.draft.version if step.draft else others[0] if others else first
+    other = step.draft.version if step.draft else others[0] if others else first
+    return min(first, other), max(first, other)
 
 
 @blueprint.get("/<step_id>/compare")

@@ -9,9 +9,13 @@ from urllib.parse import quote
 
 from dashboard.onboarding.carryover import Kind, Release
 from dashboard.onboarding.history import Change, Who
+from dashboard.staff.permissions import Role
 from dashboard.web.formats import apart
 
 ICONS: Mapping[Kind, str] = {"publish": "plus", "migrate": "up", "rollback": "back", "withdraw": "x", "restore": "back"}
+WAYS = {"api": "API", "bulk": "in bulk", "import": "import"}
+ROLES: Mapping[str, str] = {role.value: role.title for role in Role}
+NOTHING_CHANGED = "Nothing was changed, so nothing was saved."
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
@@ -41,11 +45,15 @@ def tell(change: Change, names: Mapping[str, Who]) -> Told:
 
 
 def written_by(change: Change, names: Mapping[str, Who]) -> str:
-    """Diego Fuentes, support; Amara Okafor, API; with “in bulk” where many were changed at once."""
+    """Diego Fuentes, Support agent; Amara Okafor, API; with “in bulk” where many were changed at once."""
     who = names[change.by]
-    ways = {"api": "API", "bulk": "in bulk", "import": "import"}
-    parts = dict.fromkeys(part for part in (apart(who.name), who.detail, ways.get(change.source)) if part)
-    return ", ".join(parts)
+    return ", ".join(part for part in (apart(who.name), detail_of(who, change.source)) if part)
+
+
+def detail_of(who: Who, source: str = "") -> str:
+    """Their role as pages name it, and the way it came: Support agent, in bulk. A way that is said once is not repeated."""
+    parts = (ROLES.get(who.detail, who.detail), WAYS.get(source))
+    return ", ".join(dict.fromkeys(part for part in parts if part))
 
 
 def effect(change: Change, release: Release) -> str:
@@ -154,7 +162,7 @@ def how_many_changes(changes: Sequence[object]) -> str:
 def saved_several(saved: int, stale: int, withdrawn: int, refused: int) -> str:
     """What came of several saves: Saved 3 steps. 1 changed while you had it open."""
     if not (saved or stale or withdrawn or refused):
-        return "Nothing was changed, so nothing was saved."
+        return NOTHING_CHANGED
     told = [f"Saved {saved} step{'' if saved == 1 else 's'}." if saved else "Nothing was saved."]
     if stale:
         told.append(f"{stale} changed while you had {'it' if stale == 1 else 'them'} open.")

@@ -3,8 +3,10 @@
 
 const field = (row, name) => row.querySelector(`[name^="${name}."]`);
 const rowOf = (event) => event.target.closest?.("[data-quick]");
-const isChanged = (row) => field(row, "status").value !== field(row, "seen").value || field(row, "comment").value.trim() !== "";
+const hasComment = (row) => field(row, "comment").value.trim() !== "";
+const isChanged = (row) => field(row, "status").value !== field(row, "seen").value || hasComment(row);
 let atRest = null; // what the foot of the card says while nothing is changed
+let before = 0; // how many rows were changed when it was looked at last
 
 function count() {
   const told = document.getElementById("changed-count");
@@ -14,20 +16,28 @@ function count() {
   for (const row of document.querySelectorAll("[data-quick]")) {
     const is = isChanged(row);
     row.toggleAttribute("data-changed", is);
+    row.toggleAttribute("data-commented", hasComment(row));
     changed += is;
   }
+  // while nothing is changed, what the server has put there stays
   const text = changed ? `${changed} ${changed === 1 ? "step" : "steps"} changed, not saved yet` : atRest;
-  if (told.textContent !== text) told.textContent = text;
+  if ((changed || before) && told.textContent !== text) told.textContent = text;
+  before = changed;
+}
+
+/** Folds a comment away; what is typed in it stays. */
+function fold(comment) {
+  const hadFocus = comment.contains(document.activeElement);
+  comment.open = false;
+  if (hadFocus) comment.querySelector("summary").focus();
 }
 
 /** Back to the status that counts, without a comment. */
 function restore(row) {
   const open = row.querySelector("details[open]");
-  const hadFocus = open?.contains(document.activeElement);
   field(row, "status").value = field(row, "seen").value;
   field(row, "comment").value = "";
-  if (open) open.open = false;
-  if (hadFocus) open.querySelector("summary").focus();
+  if (open) fold(open);
   count();
 }
 
@@ -38,7 +48,18 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     row.querySelector("button").click();
   }
-  if (event.key === "Escape") restore(row);
+  if (event.key !== "Escape") return;
+  const comment = event.target.closest("details[open]");
+  if (comment) fold(comment);
+  else restore(row);
+});
+
+// not on the way into another field: its choices would open where it stood before
+document.addEventListener("click", (event) => {
+  if (event.target.matches?.("input, select, option")) return;
+  for (const comment of document.querySelectorAll("[data-quick] details[open]")) {
+    if (!comment.closest("li").contains(event.target)) fold(comment);
+  }
 });
 
 for (const name of ["input", "change"]) {

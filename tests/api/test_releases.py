@@ -167,7 +167,7 @@ def test_all_that_is_wrong_is_told_at_once(api: Caller, world: Session) -> None:
     assert refused.status_code == 422
     assert {one["member"]: one["reason"] for one in refused.json["errors"]} == {
         "newStepData.title": "is needed",
-        "newStepData.weight": "must be a whole number from 1 to 1000",
+        "newStepData.weight": "must be a whole number from 1 to 1,000",
         "newStepData.actionUrl": "must be an http or https address, or a path that starts with /",
         "newStepData.descripton": "is not known here",
         "dryrun": "is not known here",

@@ -47,7 +47,14 @@ def test_what_was_done_just_now_is_at_the_top_and_leads_to_the_person(enter: Ent
     expect(tomas.get_by_test_id(f"now-{PAYMENTS}")).to_have_text("Done")
     tomas.get_by_role("navigation", name="Main").get_by_role("link", name="Activity").click()
     newest = tomas.get_by_test_id("activity-row-1")
-    for text in ("Tomás Okafor", "support", "Set up payments", "In progress", "Done", "The bank has confirmed it."):
+    for text in (
+        "Tomás Okafor",
+        "Support agent",
+        "Set up payments",
+        "In progress",
+        "Done",
+        "The bank has confirmed it.",
+    ):
         expect(newest).to_contain_text(text)
     newest.get_by_role("link", name="Amara Okafor").click()
     see_heading(tomas, "Amara Okafor")
@@ -58,7 +65,7 @@ def test_filters_add_up_and_can_be_taken_away(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity")
     expect(rows(maya)).to_have_count(50)
-    choose(maya, "Who", "Tomás Okafor, support")
+    choose(maya, "Who", "Tomás Okafor, Support agent")
     expect(maya).to_have_url(re.compile("who=staff%3Atomas%40demo.example"))
     expect(maya.get_by_test_id("filter-chips")).to_contain_text("By Tomás Okafor")
     maya.get_by_label("Person", exact=True).fill(AMARA)

@@ -52,6 +52,22 @@ def test_the_chosen_people_are_previewed_and_changed(enter: Enter) -> None:
     expect(tomas.get_by_test_id("history")).to_contain_text("They told us by phone")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (800, 900), (360, 740), (320, 640)])
+def test_what_has_the_focus_is_never_behind_the_bar(enter: Enter, width: int, height: int) -> None:
+    tomas = enter("support", viewport={"width": width, "height": height})
+    tomas.goto("/people")
+    first = tomas.get_by_role("table").get_by_role("checkbox").first
+    first.check()
+    first.focus()
+    covered = """() => {
+      const here = document.activeElement, bar = document.querySelector('[data-testid="bulk-bar"]');
+      return !bar.contains(here) && here.getBoundingClientRect().bottom > bar.getBoundingClientRect().top;
+    }"""
+    for _ in range(48):
+        tomas.keyboard.press("Tab")
+        assert not tomas.evaluate(covered), tomas.evaluate("document.activeElement.outerHTML")
+
+
 @both_ways
 def test_who_changed_meanwhile_is_left_alone_and_previewed_again(enter: Enter) -> None:
     tomas, ada = enter("support"), enter("admin")

@@ -159,12 +159,31 @@ def test_what_cannot_be_asked_for_is_said_and_stays_in_the_form(enter: Enter, ja
     tomas.get_by_label("Status", exact=True).select_option(label="Done")
     if not javascript:
         tomas.get_by_role("button", name="Filter").click()
-    expect(tomas.get_by_test_id("people-problem")).to_contain_text("The status needs a step.")
+    step = tomas.get_by_label("Step", exact=True)
+    expect(tomas.get_by_test_id("step-error")).to_contain_text("Choose a step too")
+    expect(step).to_have_attribute("aria-invalid", "true")
+    expect(step).to_have_accessible_description("Choose a step too")
+    expect(rows(tomas)).to_have_count(25)
     expect(tomas.get_by_label("Status", exact=True)).to_have_value("done")
-    tomas.get_by_label("Step", exact=True).select_option(label="Set up payments")
+    step.select_option(label="Set up payments")
     if not javascript:
         tomas.get_by_role("button", name="Filter").click()
     expect(rows(tomas).first).to_contain_text("Done")
+    expect(step).to_have_value("setup-payments")
+    expect(step).not_to_have_attribute("aria-invalid", "true")
+    expect(tomas.get_by_test_id("step-error")).to_have_count(0)
+
+
+def test_hyphens_are_as_wide_in_a_table_as_elsewhere(enter: Enter) -> None:
+    """Figures of one width are for numbers: in words they would make a hyphen as wide as a figure."""
+    tomas = enter("support")
+    tomas.goto("/people")
+    figures = "cells => [...new Set(cells.map((cell) => getComputedStyle(cell).fontVariantNumeric))].join()"
+    table = tomas.get_by_role("table", name="People")
+    assert table.locator("td.next").evaluate_all(figures) == "normal"
+    assert table.locator("tbody th").evaluate_all(figures) == "normal"
+    assert table.locator("td.r").evaluate_all(figures) == "tabular-nums"
+    assert table.locator("progress + *").evaluate_all(figures) == "tabular-nums"
 
 
 @scriptless

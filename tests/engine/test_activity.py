@@ -21,6 +21,7 @@ from dashboard.onboarding import activity, activity_filter, progress, releases, 
 from dashboard.onboarding.activity import Entry
 from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, SYSTEM, WHAT, Filter
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.history import Who
 from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step, people
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -161,8 +162,8 @@ def test_people_and_actors_are_called_by_name(session: Session) -> None:
     written(session, "erased-1", actor="user:erased-1")
     page = activity.page(session, Filter())
     assert page.people == {ANNA: "Anna Berg"}
-    assert str(page.names[MAYA.key]) == "Maya L., manager"
-    assert str(page.names[HOST.key]) == "host, API"
+    assert page.names[MAYA.key] == Who("Maya L.", "manager")
+    assert page.names[HOST.key] == Who("host", "API")
 
 
 def test_the_person_who_is_asked_for_has_a_name_without_any_entry(session: Session) -> None:
@@ -418,7 +419,7 @@ def known(session: Session) -> Session:
 
 def test_the_choices_are_accounts_tokens_and_steps(known: Session) -> None:
     found = activity_filter.choices(known)
-    assert {key: str(who) for key, who in found.actors.items()} == {MAYA.key: "Maya L., manager", HOST.key: "host, API"}
+    assert found.actors == {MAYA.key: Who("Maya L.", "manager"), HOST.key: Who("host", "API")}
     assert found.steps == {STEP: "Set up payments", OTHER: "Invite your team"}
 
 

@@ -135,7 +135,7 @@ def test_a_change_of_a_draft_shows_what_was_before(viewer: FlaskClient, lived: S
 def test_staff_are_named_with_their_role(viewer: FlaskClient, session: Session) -> None:
     session.add(AuditEntry(actor="staff:viewer@staff.example", action="sign_in.accepted"))
     session.commit()
-    assert told(viewer.get("/activity?what=staff").text) == ["just now The viewer viewer Signed in"]
+    assert told(viewer.get("/activity?what=staff").text) == ["just now The viewer Viewer Signed in"]
 
 
 def test_an_unknown_action_is_shown_as_it_is(viewer: FlaskClient, session: Session) -> None:
@@ -227,7 +227,7 @@ def test_who_can_be_an_account_a_token_people_or_the_system(
     offered = dict(re.findall(r'<option value="([^"]*)"[^>]*>([^<]*)<', form))
     assert {"": "Anyone", "people": "People themselves", "system": "The system"}.items() <= offered.items()
     assert offered["token:Host product"] == "Host product, API"
-    assert any(key.startswith("staff:") and label.endswith(", admin") for key, label in offered.items())
+    assert any(key.startswith("staff:") and label.endswith(", Administrator") for key, label in offered.items())
     assert "Created the token Host product" in told(viewer.get("/activity?what=tokens").text)[0]
 
 

@@ -107,14 +107,25 @@ def test_a_time_is_in_utc_unless_it_says_otherwise(agent: FlaskClient, typed: st
 def test_the_field_shows_what_was_asked_for(agent: FlaskClient) -> None:
     field = re.search(r'<input[^>]*name="as_of"[^>]*>', agent.get("/people/anna?as_of=2026-03-03T12:00").text)
     assert field
-    assert 'value="2026-03-03T12:00"' in field[0]
-    assert 'min="2026-03-01T12:00"' in field[0]
+    assert 'type="date"' in field[0]
+    assert 'value="2026-03-03"' in field[0]
+
+
+def test_the_first_day_is_the_one_that_they_saw_begin(agent: FlaskClient, anna: Session) -> None:
+    for joined, first in ((day(1), "2026-03-02"), (datetime(2026, 3, 1, tzinfo=UTC), "2026-03-01")):
+        anna.execute(text("UPDATE onboarding_users SET created_at = :at"), {"at": joined})
+        anna.commit()
+        assert f'min="{first}"' in agent.get("/people/anna").text
+        assert agent.get(f"/people/anna?as_of={first}").status_code == 200
 
 
 @pytest.mark.parametrize("typed", ["", " "])
-def test_no_time_is_now(agent: FlaskClient, typed: str) -> None:
+def test_no_day_is_asked_for_at_the_field(agent: FlaskClient, typed: str) -> None:
     page = agent.get("/people/anna", query_string={"as_of": typed})
-    assert page.status_code == 200
+    assert page.status_code == 422
+    assert "Choose a day." in words(part(page.text, "as_of-error").partition("</p>")[0])
+    assert "open" in page.text.partition('data-testid="earlier"')[2].partition(">")[0]
+    assert page.text.count(" autofocus") == 1
     assert "all-steps" in page.text
 
 

@@ -77,7 +77,7 @@ def test_another_agent_saved_meanwhile(agent: FlaskClient, anna: Session) -> Non
         "Set up payments changed while you had it open",
         "One change came in before you saved. Nothing was overwritten, and what you chose is still here.",
         "Since you opened it",
-        "The support, support",
+        "The support, Support agent",
         "In progress to Skipped",
         "She asked for it.",
         "Current row version 3 Skipped She asked for it. The support, just now",
@@ -145,7 +145,7 @@ def test_a_release_and_then_a_colleague(agent: FlaskClient, anna: Session) -> No
     a_save(anna, "in_progress", actor=SAM)
     anna.commit()
     shown = panel(save_live(agent, 2, "done"))
-    assert told(shown).index("Reset by the release") < told(shown).index("The support, support")
+    assert told(shown).index("Reset by the release") < told(shown).index("The support, Support agent")
     assert not is_primary(shown, "conflict-mine")
 
 

@@ -161,6 +161,34 @@ def test_a_time_is_told_as_everywhere(value: object, told: str) -> None:
     assert str(deeds.difference("expires_at", value).text) == told
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (["viewer", "admin"], "<del>Viewer</del> → <ins>Administrator</ins>"),
+        ([None, "support"], "Support agent"),
+        ([None, "of old"], "of old"),
+        ([None, ["admin"]], "admin"),
+    ],
+)
+def test_a_role_is_told_as_everywhere(value: object, told: str) -> None:
+    assert str(deeds.difference("role", value).text) == told
+
+
+@pytest.mark.parametrize(
+    ("who", "source", "told"),
+    [
+        (Who("Maya", "manager"), "web", "Onboarding manager"),
+        (Who("Tomás", "support"), "bulk", "Support agent, in bulk"),
+        (Who("Anna"), "api", "API"),
+        (Who("host", "API"), "api", "API"),
+        (Who("Anna"), "web", ""),
+    ],
+)
+def test_who_did_it_has_the_role_and_the_way_it_came(who: Who, source: str, told: str) -> None:
+    entry = done(CHANGED, id=None, user_id="usr_1", step_id="a", source=source)
+    assert deeds.tell(entry, ActivityPage(names={entry.actor: who}), {}).by_detail == told
+
+
 def test_members_have_labels_in_the_order_of_the_form() -> None:
     entry = done(
         "draft.save", changes={"own": [1, 2], "weight": [1, 2], "description": ["a", "b"], "title": ["a", "b"]}

@@ -140,6 +140,19 @@ def test_what_breaks_a_rule_is_said_at_its_field_and_stays_typed(
     again = form_of(answer, "draft-form")
     assert (again["weight"], again["description"], again["row_version"]) == ("ten", "Kept.", "2")
     assert draft(database) == before
+    assert re.findall(r'<(?:input|textarea)(?=[^>]* autofocus)[^>]* id="([^"]+)"', answer.text) == ["title"]
+
+
+def test_it_says_that_it_was_not_saved(manager: FlaskClient, opened: Data) -> None:
+    """At the foot of the form, where else it says when it was."""
+    for wrong in ({"title": ""}, {"row_version": "one"}):
+        answer = manager.post(DRAFT, data=opened | wrong)
+        foot = answer.text.partition('data-testid="save-draft"')[2].partition("</form>")[0]
+        assert "Not saved. Last saved <time" in foot
+        assert "Not saved yet" in answer.text.partition("</h1>")[2].partition('class="sub"')[0]
+    as_opened = manager.get(DRAFT).text
+    assert "Not saved" not in as_opened
+    assert "autofocus" not in as_opened
 
 
 @pytest.mark.parametrize("row_version", ["", "one", "-1", "0", "1.0", "9" * 40])

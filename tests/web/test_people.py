@@ -230,8 +230,8 @@ def test_htmx_gets_the_count_and_the_file_too_and_a_short_address(viewer: FlaskC
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("status=done", "The status needs a step."),
-        ("step=nowhere&status=done", "The step is not a step that anybody has."),
+        ("step=nowhere&status=done", "The step does not exist."),
+        ("status=finished", "The status must be one of done, skipped, in_progress, todo."),
         (f"step={STEP}&status=finished", "The status must be one of done, skipped, in_progress, todo."),
         ("joined_from=2026-02-30", "The first day is not a day that exists, such as 2026-02-28."),
         ("joined_from=2026-03-01&joined_to=2026-02-01", "The last day is before the first day."),
@@ -250,6 +250,31 @@ def test_what_cannot_be_asked_for_is_said_in_the_lists_place(
     assert listed(answer.text) == []
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
+def test_a_status_waits_for_its_step(viewer: FlaskClient, three: Session, headers: dict[str, str]) -> None:
+    """The list stays, which the status does not narrow yet, and the field of the step says what is missing."""
+    everybody_far = listed(viewer.get("/people?progress=0").text)
+    answer = viewer.get("/people?status=done&progress=0", headers=headers)
+    assert answer.status_code == 422
+    assert listed(answer.text) == everybody_far != []
+    field = re.search(r'<select[^>]* id="step".*?</select>(.*?)</div>', answer.text, re.DOTALL)
+    assert field
+    assert 'aria-describedby="step-error" aria-invalid="true"' in field[0]
+    assert "Choose a step too" in words(field[1])
+    assert "status=done" not in part(answer.text, "people-csv").partition(">")[0]
+    if headers:
+        assert answer.headers["HX-Push-Url"] == "/people?progress=0&status=done"
+    else:
+        assert '<option value="done" selected>Done' in answer.text
+    assert viewer.get(f"/people?status=done&step={STEP}", headers=headers).text.count("Choose a step too") == 0
+
+
+def test_nothing_is_exported_by_a_status_without_a_step(viewer: FlaskClient, three: Session) -> None:
+    answer = viewer.get("/people.csv?status=done")
+    assert answer.status_code == 422
+    assert "The status needs a step." in answer.text
+
+
 def test_what_was_asked_for_stays_in_the_form(viewer: FlaskClient, three: Session) -> None:
     form = part(viewer.get("/people?status=done&joined_from=2026-02-30&idle=20").text, "people-search").partition(
         "</form>"
@@ -257,7 +282,7 @@ def test_what_was_asked_for_stays_in_the_form(viewer: FlaskClient, three: Sessio
     assert '<option value="done" selected>' in form
     assert 'value="2026-02-30"' in form
     assert '<option value="20" selected>20 days' in form
-    assert form.count('aria-invalid="true" aria-describedby="people-problem"') == 2
+    assert form.count('aria-invalid="true" aria-describedby="people-problem"') == 1
 
 
 def test_a_cursor_of_another_order_is_broken(viewer: FlaskClient, session: Session) -> None:

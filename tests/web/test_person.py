@@ -247,6 +247,28 @@ def test_saving_the_same_status_again_has_nothing_to_undo(agent: FlaskClient, an
     assert "unchanged" in part(response.text, f"history-{STEP}-2")
 
 
+@pytest.mark.parametrize("send", [save, save_live], ids=["plain", "htmx"])
+def test_a_row_in_which_nothing_was_changed_is_left_alone(agent: FlaskClient, anna: Session, send: Send) -> None:
+    response = send(agent, 1, "todo", seen="todo")
+    if response.status_code == 303:
+        page = agent.get("/people/anna")
+        assert "Nothing was changed, so nothing was saved." in page.text
+    else:
+        assert "Nothing changed" in words(row(response))
+        assert "Nothing changed. Set up payments is still To do." in response.text
+        assert "Saved" not in words(row(response))
+    assert row_version_of(anna) == 1
+    assert not anna.scalar(text("SELECT count(*) FROM user_step_events"))
+
+
+def test_nothing_changed_in_a_row_that_moved_is_a_conflict_all_the_same(agent: FlaskClient, anna: Session) -> None:
+    a_save(anna, "done")
+    anna.commit()
+    assert save_live(agent, 1, "todo", seen="todo").status_code == 409
+    assert save_live(agent, 1, "wrong", seen="wrong").status_code == 422
+    assert row_version_of(anna) == 2
+
+
 def test_what_is_written_is_kept_under_the_agents_name(agent: FlaskClient, anna: Session) -> None:
     save(agent, 1, "done", comment="Why not.")
     event = anna.execute(text("SELECT actor, source, comment FROM user_step_events")).one()

@@ -58,7 +58,7 @@ def test_opening_the_form_says_so(manager: FlaskClient, colleague: FlaskClient, 
     assert editors(database) == {ME: now, COLLEAGUE: now}
     card = page.partition('data-testid="editing-now"')[2].partition("</section>")[0]
     assert card.index("The manager (you)") < card.index("The admin")
-    assert f"Opened draft {now}" in card
+    assert f"Has draft {now} open" in card
 
 
 def test_the_card_asks_for_itself_again(manager: FlaskClient, database: Database) -> None:
@@ -75,7 +75,7 @@ def test_a_beat_keeps_what_was_opened(manager: FlaskClient, colleague: FlaskClie
     colleague.post(DRAFT, data=form_of(colleague.get(DRAFT), "draft-form") | {"title": "Theirs"})
     colleague.get(DRAFT)
     part = beat(manager, opened)
-    assert f"Opened draft {opened}" in part
+    assert f"Has draft {opened} open" in part
     assert f"Saved draft {opened + 1} at <time" in part
     assert 'data-testid="newer-draft"' in part
     assert f"Draft {opened + 1} is newer than the one you opened" in part

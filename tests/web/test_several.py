@@ -252,6 +252,8 @@ def test_nothing_changed_is_nothing_saved(agent: FlaskClient, anna: Session, ope
     response = by(agent, opened)
     page = agent.get("/people/anna") if by is save_all else response
     assert said(page) == "Nothing was changed, so nothing was saved."
+    if by is not save_all:
+        assert '<hx-partial hx-target="#changed-count" hx-swap="innerHTML">Nothing was changed' in page.text
     assert answered(response) == []
     anna.rollback()
     assert snapshot(anna)["user_step_events"] == before["user_step_events"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
@@ -104,12 +106,12 @@ def test_a_new_step_is_a_draft_that_nobody_sees(manager: FlaskClient, session: S
     [
         ("title", " ", "Title is needed."),
         ("title", "x" * 201, "Title must be at most 200 characters, not 201."),
-        ("weight", "ten", "Weight must be a whole number from 1 to 1000."),
-        ("weight", "0", "Weight must be a whole number from 1 to 1000."),
-        ("weight", "1001", "Weight must be a whole number from 1 to 1000."),
-        ("weight", "1.5", "Weight must be a whole number from 1 to 1000."),
-        ("weight", "9" * 5_000, "Weight must be a whole number from 1 to 1000."),
-        ("weight", "١٠", "Weight must be a whole number from 1 to 1000."),
+        ("weight", "ten", "Weight must be a whole number from 1 to 1,000."),
+        ("weight", "0", "Weight must be a whole number from 1 to 1,000."),
+        ("weight", "1001", "Weight must be a whole number from 1 to 1,000."),
+        ("weight", "1.5", "Weight must be a whole number from 1 to 1,000."),
+        ("weight", "9" * 5_000, "Weight must be a whole number from 1 to 1,000."),
+        ("weight", "١٠", "Weight must be a whole number from 1 to 1,000."),
         ("action_url", "javascript:alert(1)", "Opens must be an http or https address, or a path that starts with /."),
         ("action_url", "//elsewhere", "Opens must be an http or https address, or a path that starts with /."),
         ("description", "x" * 5001, "Description must be at most 5,000 characters, not 5,001."),
@@ -126,6 +128,16 @@ def test_what_breaks_a_rule_is_said_at_its_field(
     assert message in answer.text
     assert form_of(answer, "new-step-form")[field] == typed
     assert steps.checklist(session) == []
+    assert re.findall(r'<(?:input|textarea)(?=[^>]* autofocus)[^>]* id="([^"]+)"', answer.text) == [field]
+    assert "Not saved" in answer.text
+    assert "from 1 to 1,000. " in answer.text, "as the hint says it"
+
+
+def test_of_several_wrong_fields_the_first_has_the_focus(manager: FlaskClient) -> None:
+    for wrong, first in ((("weight", "action_url"), "weight"), (("weight", "step_id"), "step_id")):
+        answer = send(manager, "/steps/new", NEW | dict.fromkeys(wrong, "//"))
+        assert re.findall(r'<(?:input|textarea)(?=[^>]* autofocus)[^>]* id="([^"]+)"', answer.text) == [first]
+    assert "autofocus" not in manager.get("/steps/new").text
 
 
 def test_an_id_that_is_taken_is_refused_at_its_field(manager: FlaskClient, session: Session) -> None:
@@ -298,6 +310,17 @@ def test_without_a_choice_the_live_version_is_compared_with_the_draft(manager: F
     a_draft(session, weight=30)
     session.commit()
     assert "Version 2 and version 3" in manager.get(f"/steps/{STEP}/compare").text
+
+
+def test_without_a_draft_the_version_before_the_live_one_comes_first(manager: FlaskClient, session: Session) -> None:
+    a_step(session)
+    a_release(session)
+    a_release(session)
+    session.commit()
+    assert "Version 2 and version 3" in manager.get(f"/steps/{STEP}/compare").text
+    page = manager.get(f"/steps/{STEP}").text
+    picked = re.findall(r'<input type="radio" name="([ab])" value="(\d)"[^>]* checked', page)
+    assert sorted(picked) == [("a", "2"), ("b", "3")]
 
 
 def test_a_version_against_itself_says_the_same(manager: FlaskClient, session: Session) -> None:
