@@ -169,7 +169,10 @@ def why_unusable(error: Exception) -> str | None:
         case OperationalError() | InterfaceError():
             return f"The database {'gave this up' if took_too_long(error) else 'cannot be used'}: {reason_of(error)}"
         case DBAPIError(orig=psycopg.errors.InsufficientPrivilege()):
-            return f"The database does not let its role do this: {reason_of(error)}"
+            return f"The database does not let this role do that: {reason_of(error)}"
+        case DBAPIError(orig=psycopg.errors.FeatureNotSupported() | psycopg.errors.UndefinedFile()):
+            # an extension that is not installed beside the server
+            return f"The database cannot do this: {reason_of(error)}"
         case ProgrammingError(statement=None):
             # before there was a connection: what the address asks for
             return f"DATABASE_URL cannot be used: {reason_of(error)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url
@@ -150,6 +150,12 @@ def test_a_connection_to_which_the_server_told_something_is_kept(narrow: Databas
         other.execute("NOTIFY news")
     with narrow.statements() as session:
         assert session.scalar(WHO) == first
+
+
+def test_an_extension_that_the_server_does_not_have_is_told_in_one_line(database: Database) -> None:
+    with pytest.raises(DBAPIError) as refused, database.transaction() as session:
+        session.execute(text("CREATE EXTENSION no_such_extension"))
+    assert str(why_unusable(refused.value)).startswith("The database cannot do this: ")
 
 
 def test_of_the_refusals_only_a_conflict_is_of_record() -> None:
