@@ -100,9 +100,7 @@ def test_a_server_whose_connections_others_have_used_up_goes_on_being_ready(
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
-def test_a_look_whose_connection_was_cut_takes_another(
-    settings: Settings, server: psycopg.Connection[object]
-) -> None:
+def test_a_look_whose_connection_was_cut_takes_another(settings: Settings, server: psycopg.Connection[object]) -> None:
     now = 100.0
     readiness, name = Readiness(settings.database_url, clock=lambda: now), make_url(settings.database_url).database
     assert readiness.check().passed
