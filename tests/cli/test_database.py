@@ -129,6 +129,14 @@ def test_a_database_that_only_takes_reads_is_told_in_one_line(database_url: str,
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.on_the_demo
+def test_a_demo_that_cannot_be_reset_since_only_reads_are_taken_is_told_in_one_line(database_url: str) -> None:
+    url = with_option(database_url, "options", "-c default_transaction_read_only=on")
+    done = Program({"DATABASE_URL": url})("demo", "reset")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("The database only takes reads at present: cannot execute TRUNCATE")
+
+
 def test_migrating_a_database_that_only_takes_reads_is_told_in_one_line(database_url: str, session: Session) -> None:
     session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     session.commit()
