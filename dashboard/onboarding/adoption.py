@@ -62,8 +62,8 @@ CASTS = {
 }
 """What columns are read as, whatever they are there."""
 UNCASTABLE = (psycopg.DataError, psycopg.errors.CannotCoerce)
-IS_ACTIVE = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromkeys(
-    (None, "", "false", "f", "no", "n", "off", "0"), False
+TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromkeys(
+    ("", "false", "f", "no", "n", "off", "0"), False
 )
 NOTE = "Adopted from the database used before."
 HERE = (
@@ -189,10 +189,12 @@ def _versions(session: Session, source: psycopg.Connection[Any], columns: set[st
         try:
             if is_no_time:
                 raise Invalid({"created_at": "is not a time"})
-            versions.append(Version(step_id, number, steps.check(fields), _is_active(is_active), at))
+            if (active := _truth(is_active)) is None:
+                raise Invalid({"is_active": f"{is_active!r} is neither true nor false"})
+            versions.append(Version(step_id, number, steps.check(fields), active, at))
         except Invalid as invalid:
             problems[f"{step_id} version {number}"] = str(invalid)
-    problems |= _step_problems(session, [(row[0], row[1], IS_ACTIVE.get(row[4], False)) for row in found])
+    problems |= _step_problems(session, [(row[0], row[1], _truth(row[4]) is True) for row in found])
     if problems:
         raise Invalid(problems)
     order = {row[0]: (MAX_INTEGER if row[7] is None else row[7], row[8] or NO_TIME) for row in reversed(found)}
@@ -207,12 +209,9 @@ def _whole(weight: str | None) -> int | str | None:
         return weight
 
 
-def _is_active(told: str | None) -> bool:
-    """As PostgreSQL reads a text as a truth; none is false. Raises Invalid."""
-    try:
-        return IS_ACTIVE[told and told.strip().lower()]
-    except KeyError:
-        raise Invalid({"is_active": f"{told!r} is neither true nor false"}) from None
+def _truth(told: str | None) -> bool | None:
+    """As PostgreSQL reads a text as one, where nothing is false; None: it is neither."""
+    return TRUTHS.get((told or "").strip().lower())
 
 
 def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> dict[str, str]:

@@ -362,6 +362,7 @@ def test_a_weight_may_be_a_number_in_a_text(session: Session, original: Original
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        ("ALTER is_active TYPE text USING 'T'", "setup-payments: has more than one active version"),
         (
             "ALTER is_active TYPE text USING 'maybe'",
             "setup-payments version 1: is_active: 'maybe' is neither true nor false",
@@ -385,7 +386,7 @@ def test_a_weight_may_be_a_number_in_a_text(session: Session, original: Original
 def test_a_definition_that_cannot_be_read_is_named(
     session: Session, original: Original, change: str, told: str
 ) -> None:
-    original.define(PAY, 10)
+    original.define(PAY, 10, 10)
     original.connection.execute(f"ALTER TABLE onboarding_step_definitions {change}")
     with pytest.raises(Invalid) as refused:
         adopt(session, original)
