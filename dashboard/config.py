@@ -26,6 +26,10 @@ LONGEST_TIMEOUT_MS = 3_600_000
 LARGEST_PORT = 65_535
 LONGEST_HSTS_S = 63_072_000
 ORIGIN = re.compile(r"(https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+SEVERAL_HOSTS = re.compile(
+    r"(?P<before>[a-z+]+://(?:[^/?]*@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
+)
+HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -237,7 +241,7 @@ def database_url_from(environ: Mapping[str, str]) -> str:
 def sqlalchemy_url(given: str) -> str:
     """A postgresql:// or postgres:// address as SQLAlchemy with psycopg wants it. Raises SettingsError."""
     try:
-        url = make_url(given)
+        url = make_url(_with_hosts_apart(given))
         if url.drivername not in {"postgresql", "postgres", "postgresql+psycopg"}:
             raise SettingsError("DATABASE_URL must begin with postgresql:// or postgres://")
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
@@ -246,9 +250,28 @@ def sqlalchemy_url(given: str) -> str:
         raise SettingsError("DATABASE_URL is not an address such as postgresql://user:password@host/name") from error
 
 
+def _with_hosts_apart(given: str) -> str:
+    """With several hosts (h1:5432,h2:5432) as libpq takes them and SQLAlchemy does too: as options of the address."""
+    if (several := SEVERAL_HOSTS.fullmatch(given)) is None:
+        return given
+    hosts = [HOST.fullmatch(host) for host in several["hosts"].split(",")]
+    named = [(host[1].strip("[]"), host[2] or "") for host in hosts if host]
+    if len(named) < len(hosts):
+        raise SettingsError("DATABASE_URL has several hosts, and one of them is none: host:port,host:port")
+    options = [
+        f"{name}={','.join(each)}" for name, each in zip(("host", "port"), zip(*named, strict=True), strict=True)
+    ]
+    query = "&".join([*options, *filter(None, [several["query"]])])
+    return f"{several['before']}{several['path'] or '/'}?{query}"
+
+
 def libpq_url(url: str) -> str:
     """The same address as psql and other libpq programs want it, password included."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    address, mark, query = (
+        make_url(url).set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
+    )
+    # SQLAlchemy leaves blanks as they are, or makes a plus of them, which means itself to libpq
+    return address.replace(" ", "%20") + mark + query.replace("+", "%20")
 
 
 def data_dir_from(environ: Mapping[str, str]) -> Path:

@@ -8,17 +8,17 @@ from typing import cast
 
 import psycopg
 from flask import current_app
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session as Session  # doors name the type from here, for they import no sqlalchemy
 from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
 from dashboard.onboarding.errors import Recorded
-from dashboard.onboarding.straight import EACH_ALONE, failure, is_cut, is_each_alone
+from dashboard.onboarding.straight import EACH_ALONE, OnlyReads, as_only_reads, failure, is_cut, is_each_alone
 from dashboard.onboarding.straight import Alone as Alone  # this one, too
 from dashboard.onboarding.tally import Tally, take
 
@@ -149,14 +149,33 @@ def was_cut(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
+def only_reads(error: Exception) -> bool:
+    """Whether the database refused a write because it takes none at present: nothing was written."""
+    return isinstance(getattr(error, "orig", None), psycopg.errors.ReadOnlySqlTransaction)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what the driver says: those that follow may hold values, which are people's."""
+    return next(iter(str(getattr(error, "orig", None) or error).strip().splitlines()), "no reason given")
+
+
 def why_unusable(error: Exception) -> str | None:
-    """One plain line when the error means that the database cannot be used at present, else None."""
+    """One plain line when the error means that the database cannot be used at present or in this way, else None."""
     match error:
         case PoolTimeoutError():
             return "The database is busy: every connection is in use"
+        case DBAPIError() if only_reads(error):
+            return f"The database only takes reads at present: {reason_of(error)}"
         case OperationalError() | InterfaceError():
-            reason = next(iter(str(error.orig).strip().splitlines()), "no reason given")
-            return f"The database {'gave this up' if took_too_long(error) else 'cannot be used'}: {reason}"
+            return f"The database {'gave this up' if took_too_long(error) else 'cannot be used'}: {reason_of(error)}"
+        case DBAPIError(orig=psycopg.errors.InsufficientPrivilege()):
+            return f"The database does not let this role do that: {reason_of(error)}"
+        case DBAPIError(orig=psycopg.errors.FeatureNotSupported() | psycopg.errors.UndefinedFile()):
+            # an extension that is not installed beside the server
+            return f"The database cannot do this: {reason_of(error)}"
+        case ProgrammingError(statement=None):
+            # before there was a connection: what the address asks for
+            return f"DATABASE_URL cannot be used: {reason_of(error)}"
     return None
 
 
@@ -187,6 +206,7 @@ def _engine(settings: Settings) -> Engine:
         },
     )
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _tell_only_reads)
     _replace_dead_connections(engine)
     return engine
 
@@ -201,6 +221,14 @@ def _begin(connection: Connection) -> None:
         # SQLAlchemy lets what an event raises through as it is
         is_gone = is_cut(error, connection.engine, pooled, connection.invalidate)
         raise failure(error, "BEGIN", {}, connection.engine, is_gone=is_gone) from error
+
+
+def _tell_only_reads(context: ExceptionContext) -> OnlyReads | None:
+    """Has it told as what it is, and all connections replaced: by now the address may lead to a server that writes."""
+    told = as_only_reads(context.original_exception, context.statement, context.parameters, context.engine)
+    if told:
+        context.is_disconnect = True
+    return told
 
 
 def _replace_dead_connections(engine: Engine) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
 STOP_TIMEOUT_S = 5
+LOGGING = {"handlers": {name: {"class": "dashboard.web.requestlog.ToLog"} for name in ("console", "access")}}
+"""The web server's own lines go to the log; by themselves they would be plain text on stdout."""
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where the workers put together what they measure; prometheus-client wants to know it before it is imported."""
 
@@ -49,6 +51,7 @@ def _serve(settings: Settings) -> None:
         workers_kill_timeout=STOP_TIMEOUT_S,
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
+        log_dictconfig=LOGGING,
         websockets=False,
     ).serve()
 

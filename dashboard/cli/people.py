@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -27,13 +27,15 @@ def people() -> None:
 @people.command("import")
 @click.argument("file", type=click.File("rb"), required=False, metavar="FILE.csv")
 @click.option("--from-database", "url", metavar="URL", help="Adopt steps and progress from the original's schema.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 @with_database
-def import_(database: Database, file: BinaryIO | None, url: str | None, as_json: bool) -> None:
+def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run: bool, as_json: bool) -> None:
     """Import people from a CSV file ("-": standard input), or a whole database in the original's schema.
 
     \b
     Examples:
+      dashboard people import people.csv --dry-run
       dashboard people import people.csv
       gzip -dc people.csv.gz | dashboard people import - --json
       dashboard people import --from-database postgresql://me@old-host/onboarding
@@ -55,26 +57,22 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, as_json:
 
     try:
         with shown_progress() as progress:
-            done = _from_file(database, file, progress) if file else _from_database(database, url or "", progress)
+            done = _imported(database, file, url or "", dry_run, progress)
     except BadRows as bad:
         _refuse(bad, as_json)
     except Unreachable as error:
         fault(str(error))
-    show(asdict(done), as_json, lambda: _told(done))
+    show(asdict(done) | {"dry_run": dry_run}, as_json, lambda: _told(done, dry_run))
 
 
-def _from_file(database: Database, file: BinaryIO, progress: Progress) -> Imported:
-    from dashboard.onboarding import imports
+def _imported(database: Database, file: BinaryIO | None, url: str, dry_run: bool, progress: Progress) -> Imported:
+    """From the file, else from the database at `url`; a dry run is the import itself, taken back."""
+    from dashboard.onboarding import adoption, imports, releases
 
-    lines = _lines(file) if file.seekable() else None
-    with database.transaction() as session:
-        return imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
-
-
-def _from_database(database: Database, url: str, progress: Progress) -> Imported:
-    from dashboard.onboarding import adoption
-
-    with database.transaction() as session:
+    lines = _lines(file) if file and file.seekable() else None
+    with database.transaction() as session, releases.dry_run(session) if dry_run else nullcontext():
+        if file:
+            return imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
         return adoption.adopt(session, IMPORTER, url, progress=progress)
 
 
@@ -111,7 +109,7 @@ def _refuse(bad: BadRows, as_json: bool) -> NoReturn:
     bad_input(str(bad))
 
 
-def _told(done: Imported) -> str:
+def _told(done: Imported, dry_run: bool) -> str:
     parts: list[tuple[int, Callable[[int], str]]] = [
         (done.steps, lambda n: f"{n:,} {'step' if n == 1 else 'steps'} with {done.releases:,} releases"),
         (done.new_people, lambda n: f"{n:,} new {'person' if n == 1 else 'people'}"),
@@ -120,4 +118,8 @@ def _told(done: Imported) -> str:
         (done.unchanged, lambda n: f"{n:,} as before"),
     ]
     said = [tell(number) for number, tell in parts if number]
-    return f"Imported: {', '.join(said)}." if said else "There was nothing to import."
+    if not said:
+        return "There was nothing to import."
+    if dry_run:
+        return f"Would be imported: {', '.join(said)}.\nNothing was changed: this was a dry run."
+    return f"Imported: {', '.join(said)}."

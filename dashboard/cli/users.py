@@ -188,6 +188,9 @@ def role(database: Database, email: str, role: str, as_json: bool) -> None:
 def password(database: Database, email: str, password_stdin: bool, as_json: bool) -> None:
     """Replace the password and sign the account out everywhere.
 
+    An account that signs in with the provider does so no more: it has this password instead, and its role no longer
+    follows the groups there.
+
     \b
     Example:
       dashboard user password maya@example.com
@@ -196,8 +199,14 @@ def password(database: Database, email: str, password_stdin: bool, as_json: bool
 
     new = _from_stdin() if password_stdin else secrets.token_urlsafe(15)
     with database.transaction() as session:
+        before = accounts.find(session, email)
         account = accounts.set_password(session, COMMAND_LINE, email, new)
     text = f"The password of {account.email} was replaced."
+    if before and before.issuer:
+        text = (
+            f"{account.email} signs in with this password now, and no longer with the provider {before.issuer}; "
+            "the role stays what it is, whatever the groups there."
+        )
     shown = {} if password_stdin else {"password": new}
     show(_plain(account) | shown, as_json, text if password_stdin else f"{text}\nPassword: {new}")
 
@@ -247,5 +256,10 @@ def _table(found: list[Account]) -> str:
         return "There are no accounts yet. Make one with `dashboard user add`."
     width = max(len(account.email) for account in found)
     return "\n".join(
-        f"{account.email:{width}}  {account.role.value:7}  {account.state:8}  {account.name}" for account in found
+        f"{account.email:{width}}  {account.role.value:7}  {account.state:8}  {account.name}{_by_provider(account)}"
+        for account in found
     )
+
+
+def _by_provider(account: Account) -> str:
+    return f"  (signs in with {account.issuer})" if account.issuer else ""

@@ -20,6 +20,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Refused
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
+from dashboard.onboarding.straight import OnlyReads
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
 from dashboard.staff.demo_accounts import create_missing
 
@@ -98,6 +99,6 @@ def _empty(session: Session, attempts: int = 3) -> None:
             with session.begin_nested():
                 run(session, f"TRUNCATE {tables} RESTART IDENTITY")
             return
-        except OperationalError:
-            if attempt == attempts:
+        except OperationalError as error:
+            if attempt == attempts or isinstance(error, OnlyReads):
                 raise

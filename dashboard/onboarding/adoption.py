@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -54,7 +55,21 @@ NEEDED = {
 BLOCK_BYTES = 256 * 1024
 TELLABLE = "BETWEEN '0001-01-02+00' AND '9999-12-30+00'"
 """Moments that Python can tell in any time zone; PostgreSQL keeps others, and infinity."""
+CASTS = {
+    DEFINITIONS: {"version": "int", "position": "int", "created_at": "timestamptz"},
+    ROWS: dict.fromkeys(("version", "row_version"), "bigint")
+    | dict.fromkeys(("updated_at", "created_at"), "timestamptz"),
+}
+"""What columns are read as, whatever they are there."""
+UNCASTABLE = (psycopg.DataError, psycopg.errors.CannotCoerce)
+TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromkeys(
+    ("", "false", "f", "no", "n", "off", "0"), False
+)
 NOTE = "Adopted from the database used before."
+HERE = (
+    "is here already: a database is adopted once, into one that has none of its steps. What people did there since then "
+    "comes with `dashboard people import FILE.csv`"
+)
 NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -126,37 +141,77 @@ def _columns(source: psycopg.Connection[Any], table: str) -> set[str]:
     return columns
 
 
+@contextmanager
+def _castable(source: psycopg.Connection[Any], table: str, columns: set[str]) -> Iterator[None]:
+    """Reads the table inside. Raises Invalid naming the column with a value that is not what it has to be."""
+    try:
+        yield
+    except UNCASTABLE as error:
+        wrong, told = table, error
+        source.rollback()
+        for name in sorted(columns & CASTS[table].keys()):
+            query = sql.SQL("SELECT count({}::{}) FROM {}").format(
+                sql.Identifier(name), sql.SQL(CASTS[table][name]), sql.Identifier(table)
+            )
+            try:
+                source.execute(query)
+            except UNCASTABLE as found:
+                wrong, told = f"{table}.{name}", found
+                source.rollback()
+                break
+        raise Invalid({wrong: f"can't be taken over: {str(told).splitlines()[0]}"}) from error
+
+
 def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[Version]:
     """Every definition, by step in checklist order and by version. Raises Invalid naming each that breaks a rule."""
     optional = {"description": "text", "action_url": "text", "position": "int", "created_at": "timestamptz"}
     selected = sql.SQL(", ").join(
-        sql.SQL("{}::{}").format(sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind))
+        sql.SQL("{}::{} AS {}").format(
+            sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind), sql.Identifier(name)
+        )
         for name, kind in optional.items()
     )
+    # a weight and is_active are judged here, where the version can be named
     query = sql.SQL(
-        "SELECT step_id::text, version::int, title::text, weight, is_active, {} FROM {} ORDER BY step_id, version"
+        f"""SELECT step_id, version, title, weight, is_active, description, action_url, position,
+                   CASE WHEN created_at {TELLABLE} THEN created_at END, created_at NOT {TELLABLE}
+              FROM (SELECT step_id::text, version::int, title::text, weight::text, is_active::text, {{}} FROM {{}}) read
+             ORDER BY step_id, version"""
     ).format(selected, sql.Identifier(DEFINITIONS))
-    found = source.execute(query).fetchall()
+    with _castable(source, DEFINITIONS, columns):
+        found = source.execute(query).fetchall()
     if not found:
         raise Invalid({DEFINITIONS: "is empty"})
     problems: dict[str, str] = {}
     versions = []
-    for step_id, number, title, weight, is_active, description, action_url, _, at in found:
+    for step_id, number, title, weight, is_active, description, action_url, _, at, is_no_time in found:
         fields = {"title": title, "description": description, "weight": _whole(weight), "action_url": action_url}
         try:
-            versions.append(Version(step_id, number, steps.check(fields), bool(is_active), at))
+            if is_no_time:
+                raise Invalid({"created_at": "is not a time"})
+            if (active := _truth(is_active)) is None:
+                raise Invalid({"is_active": f"{is_active!r} is neither true nor false"})
+            versions.append(Version(step_id, number, steps.check(fields), active, at))
         except Invalid as invalid:
             problems[f"{step_id} version {number}"] = str(invalid)
-    problems |= _step_problems(session, [(row[0], row[1], row[4]) for row in found])
+    problems |= _step_problems(session, [(row[0], row[1], _truth(row[4]) is True) for row in found])
     if problems:
         raise Invalid(problems)
     order = {row[0]: (MAX_INTEGER if row[7] is None else row[7], row[8] or NO_TIME) for row in reversed(found)}
     return sorted(versions, key=lambda one: (*order[one.step_id], one.step_id, one.version))
 
 
-def _whole(weight: Any) -> Any:
-    """A numeric weight without a fraction as the whole number it is."""
-    return int(weight) if weight is not None and weight == weight // 1 else weight
+def _whole(weight: str | None) -> int | str | None:
+    """A weight without a fraction as the whole number it is; any other as it stands, for `steps.check` to refuse."""
+    try:
+        return int(number) if (number := Decimal(weight or "")) == number.to_integral_value() else weight
+    except ArithmeticError:
+        return weight
+
+
+def _truth(told: str | None) -> bool | None:
+    """As PostgreSQL reads a text as one, where nothing is false; None: it is neither."""
+    return TRUTHS.get((told or "").strip().lower())
 
 
 def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> dict[str, str]:
@@ -166,14 +221,14 @@ def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> 
         rows = list(of_step)
         numbers = [number for _, number, _ in rows]
         if step_id in here:
-            problems[step_id] = "is here already"
+            problems[step_id] = HERE
         elif not steps.is_step_id(step_id, capitals=True):
             problems[step_id] = "is not a step_id: 1 to 64 letters, digits and single hyphens"
         elif step_id in steps.RESERVED:
             problems[step_id] = steps.RESERVED[step_id]
         elif numbers[0] < 1 or len(set(numbers)) < len(numbers):
             problems[step_id] = "must have each version once, from 1"
-        elif sum(bool(is_active) for _, _, is_active in rows) > 1:
+        elif sum(is_active for _, _, is_active in rows) > 1:
             problems[step_id] = "has more than one active version"
     return problems
 
@@ -186,6 +241,11 @@ def _stage(session: Session, source: psycopg.Connection[Any], columns: set[str],
         "(user_id text, step_id text, version bigint, status text, row_version bigint, "
         "updated_at timestamptz, created_at timestamptz) ON COMMIT DROP",
     )
+    with _castable(source, ROWS, columns):
+        return _pipe(session, source, columns, progress)
+
+
+def _pipe(session: Session, source: psycopg.Connection[Any], columns: set[str], progress: Progress) -> int:
     count = source.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(ROWS))).fetchone()
     total = int(count[0]) if count else 0
     outward = sql.SQL(

@@ -43,6 +43,7 @@ LONGEST_LINE = 1_000_000
 LONGEST = {"user_id": 200, "name": 200, "email": 320}
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
 OLD_LINE_ENDS = "has line ends of a lone CR: save the file with those of Windows or Unix"
+NOT_UTF_8 = "has NUL characters, as UTF-16 (“Unicode text”) does: save the file as UTF-8"
 NOT_CSV = {
     "new-line character": OLD_LINE_ENDS,
     "field larger": f"has a cell of more than {csv.field_size_limit():,} characters, or a quote that is not closed",
@@ -123,7 +124,8 @@ class Lines:
                 pass
             return "\n"
         if b"\0" in raw:
-            self.broken = "has a NUL character"
+            # every second byte of UTF-16 is one, from the header on
+            self.broken = "has a NUL character" if self.read > 1 else NOT_UTF_8
             return "\n"
         try:
             return raw.decode()

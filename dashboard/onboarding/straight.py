@@ -13,13 +13,25 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, TextClause
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 
 EACH_ALONE = {"each_alone": True}
 """The execution option of connections on which each statement is a transaction of its own."""
+
+
+class OnlyReads(OperationalError):
+    """The database takes reads alone at present, a standby say. SQLAlchemy's own name for it is that of a defect."""
+
+
+def as_only_reads(error: BaseException, sql: str | None, values: Any, engine: Engine | None) -> OnlyReads | None:
+    """The error of a database that refused a write because it takes none, if that is what psycopg's error says."""
+    if not isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return None
+    # nothing was written: that its connection is not used again is no reason to doubt that
+    return OnlyReads(sql, values, error, hide_parameters=engine is None or engine.hide_parameters)
 
 
 class Alone:
@@ -86,6 +98,8 @@ def is_cut(
 ) -> bool:
     """Whether it means that the connection is gone, which is then not given back to the pool."""
     is_gone = engine.dialect.is_disconnect(cast("Any", error), pooled.dbapi_connection, None)
+    # a server that takes no writes: by now the address may lead to one that does
+    is_gone = is_gone or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
     if is_gone:
         invalidate(error)
     return is_gone
@@ -95,7 +109,7 @@ def failure(
     error: psycopg.Error, sql: str | None, values: Mapping[str, Any], engine: Engine, *, is_gone: bool = False
 ) -> BaseException:
     """SQLAlchemy's error for one of psycopg's."""
-    return DBAPIError.instance(
+    return as_only_reads(error, sql, dict(values), engine) or DBAPIError.instance(
         cast("str", sql),
         dict(values),
         error,

@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, RequestRedirect
 
-from dashboard.database import TooManyExports, took_too_long, was_cut
+from dashboard.database import TooManyExports, only_reads, reason_of, took_too_long, was_cut
 from dashboard.onboarding.errors import (
     BrokenInvariant,
     Conflict,
@@ -73,6 +73,9 @@ OLD_PAGE = Fault(
     400, OLD_FORM.title, "Nothing was saved, and what you typed is still here. Send it again.", kind="old-page"
 )
 TOO_LONG = Fault(503, "This took too long", "The database was too busy for it. Nothing was saved: try it again.")
+ONLY_READS = Fault(
+    503, "The database only takes reads at present", "Nothing was saved. This works again as soon as it takes changes."
+)
 CUT = Fault(503, "The database was lost in the middle", "It may have been saved or not: look before you send it again.")
 EXPORTS = Fault(429, "Others are exporting just now", "This server makes a few files at a time. Try again in a moment.")
 SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
@@ -146,9 +149,12 @@ def on_unreachable(error: Exception) -> ResponseReturnValue:
     fault, told = FAULTS[503], "database unreachable"
     if took_too_long(error):
         fault, told = TOO_LONG, "database took too long"
+    elif only_reads(error):
+        fault, told = ONLY_READS, "database only takes reads"
     elif was_cut(error) and request.method not in SAFE_METHODS:
         fault = CUT
-    log.error(told, path=request.path, error=type(getattr(error, "orig", None) or error).__name__)
+    kind = type(getattr(error, "orig", None) or error).__name__
+    log.error(told, path=request.path, error=kind, reason=reason_of(error))
     response = answer(fault, error)
     response.headers["Retry-After"] = "5"
     return response

@@ -1,10 +1,12 @@
 """One log line a request, and the id that ties it to what the person saw."""
 
+import io
 import logging
 import re
 import sys
 import time
 import uuid
+from typing import TextIO
 
 import structlog
 from flask import Flask, Response, g, request
@@ -37,9 +39,32 @@ def configure() -> None:
             *(for_terminal() if terminal else for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # a line and its end in one: print, unbuffered, writes them apart, and workers share one stderr
+        logger_factory=structlog.WriteLoggerFactory(_stderr()),
         cache_logger_on_first_use=True,
     )
+
+
+def _stderr() -> TextIO:
+    """Standard error, without the buffer that would write a long line, a traceback say, in several pieces."""
+    try:
+        raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        return sys.stderr
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="\n", write_through=True)
+
+
+class ToLog(logging.Handler):
+    """What the web server itself has to say, a worker that ended say, as lines of this log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        configure()
+        self.log = structlog.get_logger("dashboard.server")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line, at its level."""
+        self.log.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 
 def for_terminal() -> list[Processor]:

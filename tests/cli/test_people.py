@@ -61,8 +61,33 @@ def test_standard_input_and_json(dashboard: Program) -> None:
         "unchanged": 0,
         "steps": 0,
         "releases": 0,
+        "dry_run": False,
     }
     assert done.err == ""
+
+
+def test_a_dry_run_says_what_would_come_in_and_keeps_nothing(dashboard: Program, session: Session) -> None:
+    given = HEADER + f"{ANNA},Anna,,done\n"
+    done = dashboard("people", "import", "-", "--dry-run", given=given)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Would be imported: 1 new person, 1 status written.",
+        "Nothing was changed: this was a dry run.",
+    ]
+    told = dashboard("people", "import", "-", "--dry-run", "--json", given=given).json
+    assert (told["dry_run"], told["new_people"]) == (True, 1)
+    assert everybody(session) == 0
+    assert dashboard("people", "import", "-", "--dry-run", given=HEADER + ",,,\n").code == 2
+
+
+def test_a_dry_run_of_an_adoption_keeps_nothing(dashboard: Program, session: Session, original: str) -> None:
+    done = dashboard("people", "import", "--from-database", original, "--dry-run")
+    assert done.out.splitlines() == [
+        "Would be imported: 1 step with 1 releases, 9 new people, 9 statuses written.",
+        "Nothing was changed: this was a dry run.",
+    ]
+    assert everybody(session) == 0
+    assert dashboard("people", "import", "--from-database", original).code == 0
 
 
 def test_bad_lines_are_listed_and_nothing_comes_in(dashboard: Program, session: Session) -> None:
@@ -140,7 +165,10 @@ def test_a_database_is_adopted(dashboard: Program, session: Session, original: s
     assert done.out == "Imported: 1 step with 1 releases, 9 new people, 9 statuses written."
     rows = session.execute(text("SELECT user_id, row_version FROM user_onboarding WHERE step_id = 'verify'")).all()
     assert {(row.user_id, row.row_version) for row in rows} == {(f"u{n}", n) for n in range(1, 10)}
-    assert dashboard("people", "import", "--from-database", original).code == 2
+    again = dashboard("people", "import", "--from-database", original)
+    assert again.code == 2
+    assert "verify: is here already: a database is adopted once" in again.err
+    assert "people import FILE.csv" in again.err
 
 
 def test_a_terminal_sees_a_bar(database_url: str, tmp_path: Path) -> None:

@@ -335,6 +335,75 @@ def test_a_step_that_is_here_already_is_refused(session: Session, original: Orig
         adopt(session, original)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("text", "is_active::text"),
+        ("text", "CASE WHEN is_active THEN 'T' ELSE 'F' END"),
+        ("smallint", "is_active::int"),
+    ],
+)
+def test_what_is_active_may_be_said_as_a_text_or_a_number(
+    session: Session, original: Original, kind: str, told: str
+) -> None:
+    original.define(PAY, 10, 20, active=1)
+    original.connection.execute(f"ALTER TABLE onboarding_step_definitions ALTER is_active TYPE {kind} USING {told}")
+    adopt(session, original)
+    assert [one.live and one.live.version for one in steps.checklist(session)] == [1]
+
+
+def test_a_weight_may_be_a_number_in_a_text(session: Session, original: Original) -> None:
+    original.define(PAY, 10)
+    original.connection.execute("ALTER TABLE onboarding_step_definitions ALTER weight TYPE text USING weight || '.0'")
+    adopt(session, original)
+    assert [one.live and one.live.fields.weight for one in steps.checklist(session)] == [10]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("ALTER is_active TYPE text USING 'T'", "setup-payments: has more than one active version"),
+        (
+            "ALTER is_active TYPE text USING 'maybe'",
+            "setup-payments version 1: is_active: 'maybe' is neither true nor false",
+        ),
+        (
+            "ALTER weight TYPE text USING 'ten'",
+            "setup-payments version 1: weight: must be a whole number from 1 to 1000",
+        ),
+        ("ALTER weight TYPE text USING 'Infinity'", "setup-payments version 1: weight: must be a whole number"),
+        ("ALTER created_at TYPE timestamptz USING 'infinity'", "setup-payments version 1: created_at: is not a time"),
+        (
+            "DROP CONSTRAINT onboarding_step_definitions_pkey, ALTER version TYPE text USING 'one'",
+            'onboarding_step_definitions.version: can\'t be taken over: invalid input syntax for type integer: "one"',
+        ),
+        (
+            "ALTER created_at TYPE boolean USING true",
+            "onboarding_step_definitions.created_at: can't be taken over: cannot cast type boolean to timestamp",
+        ),
+    ],
+)
+def test_a_definition_that_cannot_be_read_is_named(
+    session: Session, original: Original, change: str, told: str
+) -> None:
+    original.define(PAY, 10, 10)
+    original.connection.execute(f"ALTER TABLE onboarding_step_definitions {change}")
+    with pytest.raises(Invalid) as refused:
+        adopt(session, original)
+    assert str(refused.value).startswith(told)
+
+
+def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, original: Original) -> None:
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 2)
+    original.connection.execute("ALTER TABLE user_onboarding ALTER row_version TYPE text USING 'two'")
+    with pytest.raises(Invalid) as refused:
+        adopt(session, original)
+    assert str(refused.value) == (
+        'user_onboarding.row_version: can\'t be taken over: invalid input syntax for type bigint: "two"'
+    )
+
+
 @pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "not an address"])
 def test_a_database_that_cannot_be_reached_says_why(session: Session, url: str) -> None:
     with pytest.raises(adoption.Unreachable, match="can't be read"):

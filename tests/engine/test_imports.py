@@ -382,6 +382,12 @@ def test_a_bad_line_is_named_with_its_reason_and_nothing_comes_in(
     assert problems_of(session, content) == [Problem("line 3", reason)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_told_what_to_be_instead(session: Session, encoding: str) -> None:
+    with pytest.raises(Invalid, match=r"^header: has NUL characters, as UTF-16 .* does: save the file as UTF-8$"):
+        imports.import_csv(session, IMPORTER, io.BytesIO(f"{HEADER}anna,Anna,,done,\n".encode(encoding)))
+
+
 def test_a_repeated_person_is_named_with_the_line_that_was_first(session: Session) -> None:
     content = HEADER + f"{ANNA},,,done,\n{BEN},,,done,\n{ANNA},,,todo,\n{ANNA},,,todo,\n"
     reason = f"user_id '{ANNA}' is on line 2 already"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.engine import make_url
 
 from dashboard.config import Settings, SettingsError, libpq_url
 from dashboard.staff.permissions import Role
@@ -26,6 +28,35 @@ def test_every_usual_scheme_becomes_psycopgs(tmp_path: Path, scheme: str) -> Non
     found = settings(tmp_path, DATABASE_URL=f"{scheme}://me:p%40ss@db:5433/name?sslmode=require", SECRET_KEY=SECRET)
     assert found.database_url == "postgresql+psycopg://me:p%40ss@db:5433/name?sslmode=require"
     assert libpq_url(found.database_url) == "postgresql://me:p%40ss@db:5433/name?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://me:a%20b+c%25@db/a%20name",
+        "postgresql://me@db/name?options=-c%20search_path%3Dmine%20-c%20a%3Db",
+    ],
+)
+def test_an_address_for_psql_has_no_blanks_and_means_the_same(tmp_path: Path, given: str) -> None:
+    made = libpq_url(settings(tmp_path, DATABASE_URL=given, SECRET_KEY=SECRET).database_url)
+    assert " " not in made
+    assert conninfo_to_dict(made) == conninfo_to_dict(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://me:p%40s,s@h1:5432,h2:5433/db?target_session_attrs=read-write",
+        "postgres://h1,h2:5433/db",
+        "postgresql://me@[::1]:5432,db.example/db",
+    ],
+)
+def test_an_address_may_name_several_hosts_as_libpq_takes_them(tmp_path: Path, given: str) -> None:
+    url = settings(tmp_path, DATABASE_URL=given, SECRET_KEY=SECRET).database_url
+    _, asked = make_url(url).get_dialect()().create_connect_args(make_url(url))
+    meant = conninfo_to_dict(given)
+    assert {name: asked.get(name) for name in meant} == meant
+    assert conninfo_to_dict(libpq_url(url)) == meant
 
 
 def test_without_a_database_address_it_is_a_demo_with_the_embedded_one(tmp_path: Path) -> None:
@@ -106,6 +137,8 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("DATABASE_URL", "mysql://me@db/name"),
         ("DATABASE_URL", "not an address"),
         ("DATABASE_URL", "postgresql://me@db:port/name"),
+        ("DATABASE_URL", "postgresql://me@h1:5432,/name"),
+        ("DATABASE_URL", "postgresql://me@h1:5432,h2:port/name"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_variables_name(tmp_path: Path, name: str, value: str) -> None:

@@ -11,13 +11,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url
-from dashboard.database import Database
+from dashboard.database import Database, only_reads, was_cut, why_unusable
 from dashboard.embedded import running
 from dashboard.onboarding import errors
 from dashboard.onboarding.errors import OnboardingError, Recorded
+from dashboard.onboarding.straight import Alone, Straight
 from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate, schema_is_current
 
 
@@ -107,6 +109,37 @@ def test_a_connection_that_was_cut_is_replaced_before_its_first_statement(
         assert session.scalar(WHO) != first
 
 
+A_WRITE = Straight(text("INSERT INTO onboarding_users (user_id) VALUES (:user_id) RETURNING user_id"))
+
+
+def write(asked: Session | Alone, how: str) -> None:
+    if how == "straight":
+        A_WRITE.rows(asked, {"user_id": "anna"})
+    else:
+        assert isinstance(asked, Session)
+        asked.execute(text("INSERT INTO onboarding_users (user_id) VALUES ('anna')"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("transaction", "usual"), ("statements", "usual"), *((one, "straight") for one in ("transaction", "alone"))],
+)
+@pytest.mark.one_server("each node of a cluster has settings of its own")
+def test_where_only_reads_are_taken_that_is_told_and_a_connection_made_after_it_writes_again(
+    narrow: Database, server: psycopg.Connection[object], kind: str, how: str
+) -> None:
+    name = narrow.engine.url.database
+    server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(OperationalError) as refused, getattr(narrow, kind)() as asked:
+        write(asked, how)
+    assert only_reads(refused.value)
+    assert not was_cut(refused.value)
+    assert str(why_unusable(refused.value)).startswith("The database only takes reads at present: cannot execute")
+    server.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    with getattr(narrow, kind)() as asked:
+        write(asked, how)
+
+
 def test_a_connection_to_which_the_server_told_something_is_kept(narrow: Database, settings: Settings) -> None:
     with narrow.statements() as session:
         first = session.scalar(WHO)
@@ -117,6 +150,12 @@ def test_a_connection_to_which_the_server_told_something_is_kept(narrow: Databas
         other.execute("NOTIFY news")
     with narrow.statements() as session:
         assert session.scalar(WHO) == first
+
+
+def test_an_extension_that_the_server_does_not_have_is_told_in_one_line(database: Database) -> None:
+    with pytest.raises(DBAPIError) as refused, database.transaction() as session:
+        session.execute(text("CREATE EXTENSION no_such_extension"))
+    assert str(why_unusable(refused.value)).startswith("The database cannot do this: ")
 
 
 def test_of_the_refusals_only_a_conflict_is_of_record() -> None:

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
@@ -56,13 +57,15 @@ def command(folder: Path, *arguments: str, port: int = 0, **more: str) -> subpro
 
 
 @contextmanager
-def served(folder: Path, port: int, **more: str) -> Iterator[subprocess.Popen[str]]:
+def served(
+    folder: Path, port: int, *, stderr: int | IO[str] = subprocess.STDOUT, **more: str
+) -> Iterator[subprocess.Popen[str]]:
     """A running `dashboard run` that answers."""
     process = subprocess.Popen(
         [*COMMAND, "run"],
         env=environment(folder, port, **more),
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     )

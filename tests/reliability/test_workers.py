@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.reliability.test_run import PATIENCE_S, folder, free_port, served  # noqa: F401 - folder is a fixture
 
@@ -85,3 +91,39 @@ def test_nothing_is_left_behind_when_it_is_killed(folder: Path) -> None:  # noqa
         assert shared(folder)
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not shared(folder))
+
+
+# What they write into one log ----------------------------------------------------------------------------------------
+
+SAYS = """
+import structlog
+from dashboard.web import requestlog
+requestlog.configure()
+for length in (10, 20_000):
+    structlog.get_logger().info("long", text="x" * length)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_line_of_the_log_is_written_at_once(unbuffered: str) -> None:
+    """What several processes write is not torn then: here each write is a message of its own."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with ours, subprocess.Popen([sys.executable, "-c", SAYS], env=environ, stderr=theirs.fileno()) as process:
+        theirs.close()
+        written = list(iter(lambda: ours.recv(100_000), b""))
+    assert process.returncode == 0
+    assert [len(json.loads(one)["text"]) for one in written] == [10, 20_000]
+    assert all(one.endswith(b"}\n") for one in written)
+
+
+def test_what_the_web_server_itself_says_is_in_the_log_too(folder: Path) -> None:  # noqa: F811
+    port, path = free_port(), folder / "log"
+    with path.open("w") as log, served(folder, port, stderr=log, WORKERS=str(WORKERS), TMPDIR=str(folder)):
+        wait_for(lambda: len(workers(port)) == WORKERS)
+        os.kill(min(workers(port)), signal.SIGKILL)
+        wait_for(lambda: "Unexpected exit" in path.read_text())
+        wait_for(lambda: len(workers(port)) == WORKERS)
+        told = path.read_text()
+    said = [json.loads(line) for line in told.splitlines()]
+    assert [line["level"] for line in said if "Unexpected exit from worker" in line["event"]] == ["error"]

@@ -75,6 +75,25 @@ def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: S
     assert dashboard("user", "password", "vic@example.com").out.splitlines()[1].startswith("Password: ")
 
 
+def test_a_password_that_takes_the_providers_place_says_so(dashboard: Program, session: Session) -> None:
+    account = make_account(session, Role.ADMIN, "ada@example.com")
+    make_account(session, Role.ADMIN, "vic@example.com")
+    account.password_hash, account.oidc_issuer, account.oidc_subject = None, "https://id.example.com", "subject-1"
+    session.commit()
+    first, second = dashboard("user", "list").out.splitlines()
+    assert first.endswith("(signs in with https://id.example.com)")
+    assert "signs in with" not in second
+    done = dashboard("user", "password", "Ada@example.com")
+    assert done.out.splitlines()[0] == (
+        "ada@example.com signs in with this password now, and no longer with the provider https://id.example.com; "
+        "the role stays what it is, whatever the groups there."
+    )
+    assert "signs in with" not in dashboard("user", "list").out
+    assert dashboard("user", "password", "ada@example.com").out.startswith(
+        "The password of ada@example.com was replaced."
+    )
+
+
 BASE = "https://onboarding.example.com"
 
 

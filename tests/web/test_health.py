@@ -7,17 +7,20 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from structlog.testing import capture_logs
 
 from dashboard import create_app
-from dashboard.config import Settings
+from dashboard.config import Settings, libpq_url
 from dashboard.database import Database
 from dashboard.readiness import FRESH_S, PATIENCE_S, Readiness
 from tests.conftest import test_settings as settings_for
+from tests.databases import end_others
 
 AWAY = "postgresql+psycopg://secret-user:secret-word@127.0.0.1:1/none"
 READY = {"status": "ready", "checks": {"database": "ok", "schema": "ok"}}
@@ -60,6 +63,50 @@ def test_a_pool_that_is_used_up_is_not_a_database_that_is_away(app: Flask, clien
     assert client.get("/readyz").status_code == 200
     for connection in held:
         connection.close()
+
+
+@pytest.mark.one_server("each node of a cluster has settings of its own")
+def test_a_database_that_only_takes_reads_is_not_ready_until_it_takes_changes_again(
+    settings: Settings, server: psycopg.Connection[object]
+) -> None:
+    now = 100.0
+    readiness, name = Readiness(settings.database_url, clock=lambda: now), make_url(settings.database_url).database
+    server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with capture_logs() as log:
+        seen = readiness.check()
+    assert (seen.passed, seen.database, seen.schema) == (False, "read-only", "ok")
+    assert [(line["event"], line["database"]) for line in log] == [("not ready", "read-only")]
+    server.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    now += FRESH_S + 0.1
+    assert readiness.check().passed
+
+
+@pytest.mark.one_server("it is about one server's connections")
+def test_a_server_whose_connections_others_have_used_up_goes_on_being_ready(
+    settings: Settings, database: Database, server: psycopg.Connection[object]
+) -> None:
+    """Requests are answered over connections that are there; so is the look."""
+    now = 100.0
+    readiness, name = Readiness(settings.database_url, clock=lambda: now), make_url(settings.database_url).database
+    assert readiness.check().passed
+    # to superusers there is no limit: that of the database refuses them alone when it takes no connections at all
+    server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(libpq_url(settings.database_url))
+        now += FRESH_S + 0.1
+        assert readiness.check().passed
+    finally:
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def test_a_look_whose_connection_was_cut_takes_another(settings: Settings, server: psycopg.Connection[object]) -> None:
+    now = 100.0
+    readiness, name = Readiness(settings.database_url, clock=lambda: now), make_url(settings.database_url).database
+    assert readiness.check().passed
+    end_others(server, str(name))
+    now += FRESH_S + 0.1
+    assert readiness.check().passed
 
 
 def test_who_asks_often_costs_no_connection_each_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

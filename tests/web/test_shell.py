@@ -244,6 +244,39 @@ def test_what_takes_too_long_is_not_told_as_an_unreachable_database(
     assert "Nothing was saved: try it again." in told
 
 
+@pytest.mark.parametrize("path", ["/raise/standby", "/api/raise/standby"])
+def test_a_database_that_only_takes_reads_is_told_as_that(app: Flask, client: FlaskClient, path: str) -> None:
+    def refused(name: str) -> None:
+        with transaction() as session:
+            session.execute(text("SET TRANSACTION READ ONLY"))
+            session.execute(text("INSERT INTO onboarding_users (user_id) VALUES (:name)"), {"name": name})
+
+    for view in ("fail", "fail_api"):
+        app.view_functions[view] = access.public("for tests")(refused)
+    app.config["WTF_CSRF_ENABLED"] = False
+    with capture_logs() as lines:
+        response = client.post(path) if path.startswith("/raise") else client.get(path)
+    told = response.get_data(as_text=True)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert "The database only takes reads at present" in told
+    assert "Nothing was saved." in told
+    assert [(line["event"], line.get("reason")) for line in lines] == [
+        ("database only takes reads", "cannot execute INSERT in a read-only transaction"),
+        ("request", None),
+    ]
+
+
+def test_the_log_says_why_a_database_cannot_be_used(dead: Flask) -> None:
+    client = dead.test_client()
+    client.set_cookie("staff_session", "anything")
+    with capture_logs() as lines:
+        client.get("/people")
+    told = next(line for line in lines if line["event"] == "database unreachable")
+    assert told["error"] == "OperationalError"
+    assert "connection refused" in told["reason"].lower()
+    assert "\n" not in told["reason"]
+
+
 @pytest.mark.parametrize(("method", "said"), [("GET", "Nothing was saved"), ("POST", "look before you send it again")])
 def test_a_connection_that_was_lost_in_the_middle_may_have_saved_it(
     app: Flask, client: FlaskClient, method: str, said: str
