@@ -369,7 +369,7 @@ def test_a_weight_may_be_a_number_in_a_text(session: Session, original: Original
         ),
         (
             "ALTER weight TYPE text USING 'ten'",
-            "setup-payments version 1: weight: must be a whole number from 1 to 1000",
+            "setup-payments version 1: weight: must be a whole number from 1 to 1,000",
         ),
         ("ALTER weight TYPE text USING 'Infinity'", "setup-payments version 1: weight: must be a whole number"),
         ("ALTER created_at TYPE timestamptz USING 'infinity'", "setup-payments version 1: created_at: is not a time"),
