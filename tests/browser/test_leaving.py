@@ -124,6 +124,19 @@ def test_a_form_that_was_stopped_can_be_sent_again(enter: Enter) -> None:
     expect(maya.get_by_test_id("flash")).to_contain_text("Saved.")
 
 
+def test_copied_is_said_only_of_what_was_copied(enter: Enter) -> None:
+    ada = enter("admin")
+    ada.goto("/settings/tokens/new")
+    ada.get_by_label("Name").fill("nightly-import")
+    ada.get_by_role("checkbox").first.check()
+    ada.get_by_test_id("create-token").click()
+    ada.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false;")
+    copy = ada.get_by_role("button", name="Copy")
+    copy.click()
+    expect(ada.get_by_text("Select it and copy it by hand.")).to_be_visible()
+    expect(copy).to_have_text("Copy")
+
+
 # Leaving -------------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from dashboard.web.crowd import PAGE
 from tests.browser.conftest import Enter, both_ways, scriptless
@@ -286,6 +286,24 @@ def test_the_arrow_keys_move_a_step_by_its_handle(enter: Enter) -> None:
     expect(maya.get_by_test_id("order-said")).to_contain_text(f"step {len(rest) + 2} of {len(rest) + 2}")
     expect(handle).to_be_focused()
     assert open_order(enter("admin")) == [second, *rest, first]
+
+
+def test_what_is_pressed_while_an_order_is_saved_moves_that_row_on_and_no_other(enter: Enter) -> None:
+    maya = enter("manager")
+    first, second, third, fourth, *rest = open_order(maya)
+    held: list[Route] = []
+    maya.route("**/steps/order", held.append)
+    maya.locator(f"#up-{fourth}").click()
+    maya.locator(f"#up-{fourth}").click()
+    maya.locator(f"#handle-{first}").press("ArrowDown")
+    maya.locator(f"#down-{first}").click()
+    maya.unroute("**/steps/order")
+    held[0].continue_()
+    see_order(maya, [first, fourth, second, third, *rest])
+    expect(maya.get_by_test_id("order-said")).to_contain_text("step 2 of")
+    expect(maya.get_by_test_id("steps-list").get_by_role("alert")).to_have_count(0)
+    assert len(held) == 1
+    assert open_order(enter("admin")) == [first, fourth, second, third, *rest]
 
 
 @both_ways
