@@ -108,12 +108,12 @@ document.addEventListener("click", (event) => {
 });
 
 const GIVEN_UP_MS = 10_000; // by then a form that was stopped, or answered with a file, can be sent again
-let sent = null; // the form whose answer is waited for: a second press would lose the first one's answer
+let awaited = null; // the form whose answer is waited for: a second press would lose the first one's answer
 let leaving = null; // the form that is sent or left on purpose: what it holds is not asked about
 let givenUp = 0;
 
 function forget() {
-  sent = leaving = null;
+  awaited = leaving = null;
 }
 
 document.addEventListener("submit", (event) => {
@@ -122,10 +122,10 @@ document.addEventListener("submit", (event) => {
   if (form.matches(".theme")) {
     event.preventDefault();
     switchTheme(form, event.submitter);
-  } else if (form === sent) {
+  } else if (form === awaited) {
     event.preventDefault();
   } else {
-    sent = leaving = form;
+    awaited = leaving = form;
     clearTimeout(givenUp);
     givenUp = setTimeout(forget, GIVEN_UP_MS);
   }
@@ -135,7 +135,7 @@ window.addEventListener("beforeunload", (event) => {
   const onPurpose = leaving;
   leaving = null;
   if (onPurpose?.matches("form[data-leaves]") || !hasUnsaved(onPurpose)) return;
-  sent = null; // whoever stays has sent nothing
+  awaited = null; // whoever stays has sent nothing
   event.preventDefault();
 });
 window.addEventListener("pageshow", forget);

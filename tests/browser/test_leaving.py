@@ -57,6 +57,17 @@ def press_twice(page: Page, button: Locator) -> None:
     posts[0].fulfill(response=answers[0])
 
 
+def stop_a_save(page: Page) -> None:
+    """Saves the draft, and stops the browser before there is an answer."""
+    held: list[Route] = []
+    page.route("**/draft", lambda route: held.append(route))
+    with page.expect_request("**/draft"):
+        page.get_by_test_id("save-draft").click(no_wait_after=True)
+    page.wait_for_timeout(100)
+    held[0].abort("aborted")
+    page.unroute("**/draft")
+
+
 @contextmanager
 def asked(page: Page, problems: list[str]) -> Iterator[None]:
     """What is done meanwhile has the browser ask, and the answer is to stay."""
@@ -113,12 +124,8 @@ def test_a_form_that_was_stopped_can_be_sent_again(enter: Enter) -> None:
     maya = enter("manager")
     maya.clock.install()
     open_draft(maya)
-    maya.route("**/draft", lambda _route: None)
     maya.get_by_label("Title").fill("Get paid")
-    with maya.expect_request("**/draft"):
-        maya.get_by_test_id("save-draft").click(no_wait_after=True)
-    maya.evaluate("window.stop()")
-    maya.unroute("**/draft")
+    stop_a_save(maya)
     maya.clock.fast_forward(11_000)
     maya.get_by_test_id("save-draft").click()
     expect(maya.get_by_test_id("flash")).to_contain_text("Saved.")
@@ -236,11 +243,8 @@ def test_a_row_that_was_refused_is_asked_for_until_it_is_put_back(enter: Enter, 
 def test_a_save_that_was_stopped_is_asked_for_again(enter: Enter, problems: list[str]) -> None:
     maya = enter("manager")
     open_draft(maya)
-    maya.route("**/draft", lambda _route: None)
     maya.get_by_label("Title").fill("Get paid")
-    with maya.expect_request("**/draft"):
-        maya.get_by_test_id("save-draft").click(no_wait_after=True)
-    maya.evaluate("window.stop()")
+    stop_a_save(maya)
     with asked(maya, problems):
         maya.get_by_role("link", name="Back to the step").click(no_wait_after=True)
 

@@ -131,7 +131,7 @@ def test_another_choice_than_the_report_showed_is_shown_before_it_is_released(en
     open_preview(maya)
     if javascript:
         # the report of the choice never comes
-        maya.route("**/release?*", lambda _route: None)
+        maya.route("**/release?*", lambda route: route.abort())
     choose(maya, "In progress", "Keep")
     press_confirm(maya, "Payouts are part of it now.")
     see_stale_plan(maya, "You chose something else than this report showed.")
