@@ -106,6 +106,7 @@ def test_a_choice_renders_the_report_again_and_is_in_the_address(enter: Enter) -
     expect(maya).to_have_url(re.compile(r"/release\?.*in_progress=keep"))
     expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
 
+    maya.get_by_label("Reason").fill("")  # the browser would ask
     maya.reload()
     assert figures(maya, "reset") == {"reset": 0}
     confirm(maya)
