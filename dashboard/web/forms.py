@@ -169,6 +169,13 @@ def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") 
     return Choice(Policy(**keeps), reopen == "1")
 
 
+def choice_beside(values: Values, previewed: Choice) -> Choice:
+    """What the policy's own controls say, where a preview had any (`asked`), else as it was previewed. Raises Invalid."""
+    if "asked" not in values:
+        return previewed
+    return choice_from(values, previewed.policy)
+
+
 def _keep(said: str | None, status: str, preset: Policy | None) -> bool:
     if said is None and preset is not None:
         return bool(getattr(preset, status))

@@ -53,6 +53,8 @@ def _without_choice(engine: Callable[..., Outcome]) -> Run:
     return run
 
 
+CHOSE_OTHERWISE = "You chose something else than this report showed. Look at what it would do, then confirm."
+
 RELEASE = Deed("release", _release, of_draft=True)
 ROLLBACK = Deed("rollback", _without_choice(releases.roll_back))
 WITHDRAW = Deed("withdraw", _without_choice(releases.withdraw))
@@ -148,6 +150,8 @@ def _preset(step: Step) -> Policy:
 def _carry_out(deed: Deed, step_id: str) -> ResponseReturnValue:
     settings, reason = access.settings(), ReasonForm(request.form)
     choice = forms.choice_from(request.form, prefix="previewed_") if deed.of_draft else Choice(KEEP_ALL)
+    if deed.of_draft and (chosen := forms.choice_beside(request.form, choice)) != choice:
+        return _asked_again(deed, step_id, chosen, reason, [CHOSE_OTHERWISE], 409)
     planned = forms.plan_from(request.form, settings.drift_percent, settings.drift_people, draft=deed.of_draft)
     try:
         note = releases.reason(reason.note.data or "", required=settings.reason_required)

@@ -59,9 +59,18 @@ def shell() -> dict[str, object]:
         "theme": chosen(),
         "demo": current_app.config["DEMO"],
         "here": request.full_path.rstrip("?"),
+        "way_back": _way_back(),
         "account": g.get("account"),
         "draft_count": 0,
     }
+
+
+def _way_back() -> str:
+    """This page's address, or that of the page before, where this one answers a form and cannot be asked for again."""
+    adapter = current_app.create_url_adapter(request)
+    if request.method == "POST" and adapter and not adapter.test(method="GET"):
+        return back_address()
+    return request.full_path.rstrip("?")
 
 
 def drafts_waiting() -> int:

@@ -28,18 +28,27 @@ function closeDrawer() {
 /** True for what asks by itself every few seconds: nobody has done anything, so nothing is to be told or closed. */
 const isQuiet = (event) => Boolean(event.detail?.ctx?.sourceElement?.matches?.("[data-quiet]"));
 
-/** True for a control of a form that is posted, and that somebody has typed into or chosen. */
-function isTyped(control) {
-  if (control.form?.method !== "post" || control.type === "hidden") return false;
-  if (control.options) {
-    const options = [...control.options];
-    return control.value !== (options.find((option) => option.defaultSelected) ?? options[0])?.value;
-  }
-  return control.checked !== control.defaultChecked || control.value !== control.defaultValue;
+/** What a control holds while nothing is typed into it: what counts as saved where the page says so, or how it came. */
+function untouched(control) {
+  const base = control.form.elements[`base_${control.name}`];
+  if (base) return base.value.replaceAll("\r\n", "\n");
+  if (!control.options) return control.dataset.saved ?? control.defaultValue;
+  const options = [...control.options];
+  return control.dataset.saved ?? (options.find((option) => option.defaultSelected) ?? options[0])?.value;
 }
 
-/** True while leaving the page would lose what somebody has typed. */
-const hasUnsaved = () => [...document.querySelectorAll("input, select, textarea")].some(isTyped);
+/** True for a control of a form that is posted, and that somebody has typed into or chosen. Browsers fill in passwords. */
+function isTyped(control) {
+  const { form } = control;
+  if (form?.method !== "post" || control.type === "hidden" || form.querySelector("[type=password]")) return false;
+  return control.checked !== control.defaultChecked || control.value !== untouched(control);
+}
+
+/** True while leaving the page would lose what somebody has typed, or what it has in [data-unsaved]; `besides`: of that. */
+const hasUnsaved = (besides = null) =>
+  [...document.querySelectorAll("input, select, textarea, [data-unsaved]")].some(
+    (one) => (one.form ?? one) !== besides && ("unsaved" in one.dataset || isTyped(one)),
+  );
 
 let underWay = 0; // requests that somebody has made: what asks by itself would come between them and their answer
 
@@ -93,6 +102,51 @@ document.addEventListener("htmx:error", (event) => {
 
 document.addEventListener("click", (event) => {
   event.target.closest?.("[data-dismiss]")?.closest(".notice-bar")?.remove();
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+  const link = !elsewhere && event.target.closest?.("a[data-leaves]");
+  if (link) leaving = link.closest("[data-unsaved], form");
 });
+
+const GIVEN_UP_MS = 10_000; // by then a form that was stopped, or answered with a file, can be sent again
+let awaited = null; // the form whose answer is waited for: a second press would lose the first one's answer
+let leaving = null; // the form that is sent or left on purpose: what it holds is not asked about
+let givenUp = 0;
+
+function forget() {
+  awaited = leaving = null;
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.matches(".theme")) {
+    event.preventDefault();
+    switchTheme(form, event.submitter);
+  } else if (form === awaited) {
+    event.preventDefault();
+  } else {
+    awaited = leaving = form;
+    clearTimeout(givenUp);
+    givenUp = setTimeout(forget, GIVEN_UP_MS);
+  }
+});
+
+window.addEventListener("beforeunload", (event) => {
+  const onPurpose = leaving;
+  leaving = null;
+  if (onPurpose?.matches("form[data-leaves]") || !hasUnsaved(onPurpose)) return;
+  awaited = null; // whoever stays has sent nothing
+  event.preventDefault();
+});
+window.addEventListener("pageshow", forget);
+
+/** The page stays as it is, with what is typed on it and the list that it shows; the server is told for the next ones. */
+function switchTheme(form, button) {
+  const body = new URLSearchParams(new FormData(form, button));
+  fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(tellOfNoAnswer);
+  if (button.value === "system") delete document.documentElement.dataset.bsTheme;
+  else document.documentElement.dataset.bsTheme = button.value;
+  for (const one of document.querySelectorAll(".theme button")) one.ariaPressed = String(one.value === button.value);
+}
 
 focusPanel();

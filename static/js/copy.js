@@ -3,21 +3,25 @@
 
 const showButtons = () => document.querySelectorAll("[data-copy][hidden]").forEach((button) => (button.hidden = false));
 
+/** True when it was copied; else it is marked, to be copied by hand. */
 async function copy(field) {
   field.select();
   try {
     await navigator.clipboard.writeText(field.value);
+    return true;
   } catch {
-    document.execCommand("copy"); // where the page did not come over https
+    return document.execCommand("copy"); // where the page did not come over https
   }
 }
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest?.("[data-copy]");
   if (!button) return;
-  await copy(document.getElementById(button.dataset.copy));
-  button.textContent = "Copied";
-  button.closest("section").querySelector("[data-copied]").textContent = "Copied";
+  const isCopied = await copy(document.getElementById(button.dataset.copy));
+  const said = button.closest("section").querySelector("[data-copied]");
+  button.textContent = isCopied ? "Copied" : "Copy";
+  said.textContent = isCopied ? "Copied" : "It could not be copied. Select it and copy it by hand.";
+  said.className = isCopied ? "sr" : "hint";
 });
 document.addEventListener("htmx:after:swap", showButtons);
 

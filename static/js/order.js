@@ -5,10 +5,11 @@ const FAR = 1_000;
 const KEYS = { ArrowUp: -1, ArrowDown: 1, Home: -FAR, End: FAR };
 let held = null; // the row that is being dragged
 let sent = null; // the ids of the row and the control that are being saved
-let waiting = 0; // places to move on once that is done
+let waiting = 0; // places to move that row on once that is done
 
 const orderForm = () => document.querySelector("form[data-order]");
 const rowsBeside = (row) => [...row.parentElement.children];
+const isRefused = () => Boolean(document.querySelector("#steps [role=alert]"));
 const values = (name) => new FormData(orderForm()).getAll(name);
 const middle = (row) => row.getBoundingClientRect().top + row.offsetHeight / 2;
 
@@ -53,17 +54,29 @@ function release() {
   return row;
 }
 
+/** While a row is being saved it can be moved on, and no other: its answer would be that of an order of before. */
+function wait(row, by) {
+  if (row.id === sent.row) waiting += by;
+}
+
 document.addEventListener("keydown", (event) => {
   const row = event.target.closest?.("[data-handle]")?.closest("tr");
   if (event.key === "Escape" && release()) restore();
   if (!row || held || !KEYS[event.key]) return;
   event.preventDefault();
   if (sent) {
-    waiting += KEYS[event.key];
+    wait(row, KEYS[event.key]);
     return;
   }
   shift(row, KEYS[event.key]);
   save(row);
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("form[data-order] :is([name=up], [name=down])");
+  if (!button || !sent) return;
+  event.preventDefault();
+  wait(button.closest("tr"), button.name === "up" ? -1 : 1);
 });
 
 document.addEventListener("pointerdown", (event) => {
@@ -103,7 +116,7 @@ document.addEventListener("htmx:after:swap", () => {
   if (!sent) return;
   const row = document.getElementById(sent.row);
   document.getElementById(sent.control)?.focus();
-  if (row && !document.querySelector("#steps [role=alert]")) say(row);
+  if (row && !isRefused()) say(row);
 });
 
 document.addEventListener("htmx:finally:request", () => {
@@ -115,7 +128,7 @@ document.addEventListener("htmx:finally:request", () => {
   if (!orderForm()) return;
   // after a refusal the rows stand as they were sent
   if (values("order").join() !== values("seen").join()) restore();
-  else if (row && by) {
+  else if (row && by && !isRefused()) {
     shift(row, by);
     save(row);
   }

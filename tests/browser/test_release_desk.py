@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from dashboard.web.crowd import PAGE
 from tests.browser.conftest import Enter, both_ways, scriptless
@@ -119,6 +119,7 @@ def test_the_tabs_filter_the_people(enter: Enter, javascript: bool) -> None:
     # with scripts the rest of the page stays as it is; without, another page has come
     expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence" if javascript else "")
 
+    maya.get_by_label("Reason").fill("")  # the browser would ask
     maya.reload()
     expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
     open_tab(maya, "Affected", "all")
@@ -286,6 +287,29 @@ def test_the_arrow_keys_move_a_step_by_its_handle(enter: Enter) -> None:
     expect(maya.get_by_test_id("order-said")).to_contain_text(f"step {len(rest) + 2} of {len(rest) + 2}")
     expect(handle).to_be_focused()
     assert open_order(enter("admin")) == [second, *rest, first]
+
+
+def test_what_is_pressed_while_an_order_is_saved_moves_that_row_on_and_no_other(enter: Enter) -> None:
+    maya = enter("manager")
+    first, second, third, fourth, *rest = open_order(maya)
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    maya.route("**/steps/order", hold_the_first)
+    maya.locator(f"#up-{fourth}").click()
+    maya.locator(f"#up-{fourth}").click()
+    maya.locator(f"#handle-{first}").press("ArrowDown")
+    maya.locator(f"#down-{first}").click()
+    held[0].continue_()
+    see_order(maya, [first, fourth, second, third, *rest])
+    expect(maya.get_by_test_id("order-said")).to_contain_text("step 2 of")
+    expect(maya.get_by_test_id("steps-list").get_by_role("alert")).to_have_count(0)
+    assert len(held) == 2
+    assert open_order(enter("admin")) == [first, fourth, second, third, *rest]
 
 
 @both_ways

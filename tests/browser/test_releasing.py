@@ -106,6 +106,7 @@ def test_a_choice_renders_the_report_again_and_is_in_the_address(enter: Enter) -
     expect(maya).to_have_url(re.compile(r"/release\?.*in_progress=keep"))
     expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
 
+    maya.get_by_label("Reason").fill("")  # the browser would ask
     maya.reload()
     assert figures(maya, "reset") == {"reset": 0}
     confirm(maya)
@@ -123,6 +124,22 @@ def test_the_choice_on_the_form_is_what_is_released(enter: Enter) -> None:
     confirm(maya)
     assert figures(maya, *COUNTS) == seen
     expect(maya.get_by_test_id("receipt-facts")).to_contain_text("Skipped reset")
+
+
+@both_ways
+def test_another_choice_than_the_report_showed_is_shown_before_it_is_released(enter: Enter, javascript: bool) -> None:
+    maya = enter("manager")
+    open_preview(maya)
+    if javascript:
+        # the report of the choice never comes
+        maya.route("**/release?*", lambda route: route.abort())
+    choose(maya, "In progress", "Keep")
+    press_confirm(maya, "Payouts are part of it now.")
+    see_stale_plan(maya, "You chose something else than this report showed.")
+    assert figures(maya, "reset") == {"reset": 0}
+    expect(maya.get_by_label("Reason")).to_have_value("Payouts are part of it now.")
+    confirm(maya)
+    expect(maya.get_by_test_id("receipt-facts")).to_contain_text("In progress kept")
 
 
 def test_a_double_click_on_confirm_makes_one_release(enter: Enter) -> None:

@@ -351,3 +351,11 @@ def test_the_file_tells_what_came_of_each(agent: FlaskClient, three: Session) ->
         "ben,Ben,ben@example.com,todo,done,changed",
         "nobody,,,,,gone",
     ]
+
+
+def test_a_refused_change_has_an_address_to_come_back_to_from_another_theme(agent: FlaskClient) -> None:
+    """Its own takes a form alone."""
+    sent = {"csrf_token": token_of(agent)}
+    refused = agent.post("/bulk-changes", data=sent, headers={"Referer": "http://localhost/people?q=a"})
+    assert refused.status_code == 422
+    assert '<input type="hidden" name="next" value="/people?q=a">' in refused.text

@@ -179,6 +179,7 @@ def test_a_new_weight_alone_resets_nobody_and_moves_everybody_between_0_and_100(
     assert "1 person falls from 100\u202f%." in reset
 
 
+POLICY = {"asked": "1", "done": "keep", "skipped": "keep", "in_progress": "reset"}
 UPDATE = {"update": "1", "done": "reset", "skipped": "keep", "in_progress": "keep", "who": "reset"}
 
 
@@ -187,7 +188,7 @@ def test_without_a_script_another_choice_leaves_the_reason_typed(
 ) -> None:
     page = manager.get(f"{URL}/release")
     owned = re.findall(r'<(?:input|button)[^>]* name="(\w+)"[^>]* form="release-form"', page.text)
-    assert set(owned) == {"done", "skipped", "in_progress", "reopen", "who"}
+    assert set(owned) == {"done", "skipped", "in_progress", "reopen", "asked", "who"}
     assert 'form="release-form" name="update"' in page.text
     typed = form_of(page, "confirm-release") | {"note": "Half of a <b>sentence"}
     again = manager.post(f"{URL}/release", data=typed | UPDATE)
@@ -198,9 +199,43 @@ def test_without_a_script_another_choice_leaves_the_reason_typed(
     fields = form_of(again, "confirm-release")
     assert (fields["note"], fields["previewed_done"]) == ("Half of a <b>sentence", "reset")
     assert newest(database).number == 1
-    # what the report in front of them says goes live, whatever was clicked since
-    assert manager.post(f"{URL}/release", data=fields | {"done": "keep"}).status_code == 303
+    assert (
+        manager.post(f"{URL}/release", data=fields | POLICY | {"done": "reset", "in_progress": "keep"}).status_code
+        == 303
+    )
     assert (newest(database).policy.done, newest(database).note) == (False, "Half of a <b>sentence")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [({"in_progress": "keep"}, ("keep", "")), ({"reopen": "1"}, ("reset", "1"))],
+    ids=["policy", "reopening"],
+)
+def test_another_choice_than_the_report_showed_is_shown_first(
+    manager: FlaskClient, drafted: list[str], database: Database, chosen: Data, shown: tuple[str, str]
+) -> None:
+    typed = form_of(manager.get(f"{URL}/release"), "confirm-release") | {"note": "My <b>reason</b>"}
+    answer = manager.post(f"{URL}/release", data=typed | POLICY | chosen)
+    assert answer.status_code == 409
+    assert "You chose something else than this report showed." in answer.text
+    assert 'data-testid="stale-plan-panel"' in answer.text
+    assert newest(database).number == 1
+    again = form_of(answer, "confirm-release")
+    assert again["note"] == "My <b>reason</b>"
+    assert (again["previewed_in_progress"], again["previewed_reopen"]) == shown
+    assert manager.post(f"{URL}/release", data=again | POLICY | chosen).status_code == 303
+    assert newest(database).number == 2
+
+
+def test_a_box_that_is_no_longer_ticked_is_another_choice(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    typed = confirm(manager, query="?reopen=1")
+    assert manager.post(f"{URL}/release", data=typed | POLICY).status_code == 409
+    assert newest(database).number == 1
+    # where there was none to tick, nothing was chosen
+    assert manager.post(f"{URL}/release", data=typed).status_code == 303
+    assert newest(database).reopens_finished
 
 
 def test_another_choice_of_a_draft_that_is_gone_leaves_the_reason_typed_too(
