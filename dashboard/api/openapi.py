@@ -42,7 +42,7 @@ SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
         scheme="bearer",
         bearerFormat="obd_...",
         description="An API token of the host product's backend, which begins with `obd_`. It has scopes, and names the "
-        "user with `user_id`. Administrators make one in the settings, or with `dashboard token create`.",
+        "user with `user_id`. The settings make one, or `dashboard token create`.",
     ),
     USER_TOKEN: SecurityScheme(
         type="http",
@@ -78,8 +78,8 @@ MEANS: Mapping[int, str] = {
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
     429: "The requests of this minute are used up.",
     500: "Our fault. Nothing was half done, and `request_id` finds it in the log.",
-    503: "The database cannot be reached, takes only reads, was too busy for it, or was lost in the middle. A save is "
-    "safe to send again, whether it was written or not; look before a release or a rollback is sent again.",
+    503: "The database cannot be reached, takes only reads, was too busy, or was lost in the middle. A save is safe to "
+    "send again; look before a release or a rollback is.",
 }
 """What the refusals mean, by status."""
 

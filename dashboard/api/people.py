@@ -113,7 +113,7 @@ def delete_user(session: Session, caller: Caller, path: ErasedPath) -> Response:
     """Erase a person and their progress; what was counted stays, without telling whose it was.
 
     A save at the same time is erased with them, or finds nobody. The same id can be created anew, as a new person: by
-    themselves too, while their token holds.
+    their own token too.
     """
     stored = erasure.erase(session, caller.actor, path.user_id, typed=path.user_id).stored
     anonymised = Anonymised(events=stored.events, conflicts=stored.conflicts, log_entries=stored.audit)

@@ -182,7 +182,7 @@ def tell_missing(error: errors.NotFound) -> Problem:
 def tell_nobody(error: errors.NotFound) -> Problem:
     """A person who is not there, and how to make them."""
     told = tell_missing(error)
-    return told.model_copy(update={"detail": f"{told.detail} A save with ?create=true makes them, and so does PUT."})
+    return told.model_copy(update={"detail": f"{told.detail} PUT makes them, or a save with ?create=true."})
 
 
 @tell.register

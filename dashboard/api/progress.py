@@ -40,7 +40,7 @@ class OfUser(Query):
     user_id: Id | None = Field(None, description="Whose steps; a user token need not say so.")
 
 
-MAKES = "Make the person when they are not known yet; their row_version is the number of the step's newest release."
+MAKES = "Make whoever is not known yet; their row_version is the number of the step's newest release."
 
 
 class Saving(Query):

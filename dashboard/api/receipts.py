@@ -29,7 +29,7 @@ class KeptChange(Changed):
 
 
 class Counts(CamelAnswer):
-    """People, as `impact` and its `moves` have them: affected = copied + reset + restored, and up + down + same are all."""
+    """People, as `impact` and its `moves` have them: affected = copied + reset + restored."""
 
     affected: int
     copied: int
@@ -37,7 +37,7 @@ class Counts(CamelAnswer):
     restored: int
     kept_later: int
     untouched: int
-    up: int = optional("How many go up. Older receipts leave it out, and the three below.")
+    up: int = optional("How many go up; older receipts do not say, nor the next three.")
     down: int = optional("How many go down.")
     same: int = optional("How many stay.")
     fall_from_100: int = optional("How many are at 100 percent no more.")

@@ -44,7 +44,7 @@ REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410
 
 
 class NewStepData(ExactBody):
-    """What changes in the new version. What is left out stays; `{}` is the same task, to be done anew as `policy` says."""
+    """What changes in the new version. What is left out stays; `{}`: the same task, done anew as `policy` says."""
 
     title: str = optional("What the task is called.", minLength=1, maxLength=200)
     description: str = optional("What to do.", maxLength=5_000)
@@ -87,7 +87,7 @@ class Expectation(ExactBody):
 NOTE = Field("", max_length=2_000, description="Why, for the history. Some installations require it.")
 
 
-DISCARDS = "Throw away a draft that somebody else has open; what it said is then in the log of activity alone."
+DISCARDS = "Throw away somebody else's draft; the log of activity alone keeps what it said."
 
 
 class Migration(ExactBody):

@@ -236,6 +236,7 @@ def test_a_row_that_was_refused_is_asked_for_until_it_is_put_back(enter: Enter, 
     with asked(tomas, problems):
         tomas.get_by_test_id("sign-out").click(no_wait_after=True)
     comment_field(tomas, PAYMENTS).press("Escape")
+    tomas.keyboard.press("Escape")
     tomas.get_by_test_id("sign-out").click()
     see_heading(tomas, "Sign in")
 
@@ -256,6 +257,7 @@ def test_a_form_beside_what_was_typed_asks_and_can_be_sent_once_it_is_gone(enter
         with asked(tomas, problems):
             tomas.get_by_test_id("sign-out").click(no_wait_after=True)
     comment_field(tomas, MOBILE).press("Escape")
+    tomas.keyboard.press("Escape")
     tomas.get_by_test_id("sign-out").click()
     see_heading(tomas, "Sign in")
 

@@ -117,6 +117,8 @@ def test_escape_puts_back_what_was_there(enter: Enter) -> None:
     comment.fill("Half of a sentence")
     tomas.keyboard.press("Escape")
     expect(comment).to_be_hidden()
+    expect(comment).to_have_value("Half of a sentence")
+    tomas.keyboard.press("Escape")
     expect(tomas.get_by_test_id(f"status-{PAYMENTS}")).to_have_value("in_progress")
     expect(comment_field(tomas, PAYMENTS)).to_have_value("")
 
