@@ -129,6 +129,8 @@ def database(site: Flask, database_url: str) -> Iterator[Database]:
         parameters["dbname"] = make_url(database_url).database
 
     event.listen(opened.engine, "do_connect", lead)
+    # what a request that outlived its test has connected leads elsewhere
+    opened.dispose()
     yield opened
     event.remove(opened.engine, "do_connect", lead)
     opened.dispose()
