@@ -91,8 +91,6 @@ def made_once(server: Server, name: str, template: str, fill: Callable[[str], No
 def own_copy(server: Server, template: str) -> Iterator[str]:
     """The name of a copy of the database, which is dropped afterwards."""
     name = f"{template}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    # a server that tests share may keep a connection to it, and what is in use is not copied
-    end_others(server, template)
     server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield name
     remove(server, name)

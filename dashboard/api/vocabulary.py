@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from dashboard.onboarding.plans import counts
+
 Json = Any
 
 USER, STEP, NEWEST = "usr_7f3k2q", "setup-payments", 6
@@ -52,15 +54,6 @@ ROLLED_BACK = {
     "after": SPREAD,
     "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
 }
-COUNTS = ("affected", "copied", "reset", "restored", "keptLater", "untouched")
-
-
-def _counts(impact: Mapping[str, Any]) -> dict[str, Json]:
-    moves = impact["moves"]
-    of_moves = {name: moves[name] for name in ("up", "down", "same")} | {"fallFrom100": moves["fall_from_100"]}
-    return {name: impact[name] for name in COUNTS} | of_moves
-
-
 RECEIPT: dict[str, Json] = {
     "kind": "migrate",
     "version": 3,
@@ -69,7 +62,7 @@ RECEIPT: dict[str, Json] = {
     "reopensFinished": False,
     "changes": [{"member": "weight", "before": 15, "after": 20}],
     "predicted": {"reset": 5},
-    "actual": _counts(IMPACT),
+    "actual": counts(IMPACT),
     "drift": {"reset": 0},
     "impact": IMPACT,
     "invariants": ["affected = copied + reset + restored"],
@@ -218,7 +211,7 @@ MEMBERS: Mapping[str, Member] = {
             "policy": {"done": True, "skipped": True, "in_progress": True},
             "changes": [{"member": "action_url", "before": "/data/connectors", "after": "/data/connect"}],
             "predicted": None,
-            "actual": _counts(ROLLED_BACK),
+            "actual": counts(ROLLED_BACK),
             "drift": None,
             "impact": ROLLED_BACK,
             "milliseconds": 16.8,

@@ -164,7 +164,8 @@ def _castable(source: psycopg.Connection[Any], table: str, columns: set[str]) ->
 
 def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[Version]:
     """Every definition, by step in checklist order and by version. Raises Invalid naming each that breaks a rule."""
-    optional = {"description": "text", "action_url": "text", "position": "int", "created_at": "timestamptz"}
+    optional = {"description": "text", "action_url": "text"}
+    optional |= {name: CASTS[DEFINITIONS][name] for name in ("position", "created_at")}
     selected = sql.SQL(", ").join(
         sql.SQL("{}::{} AS {}").format(
             sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind), sql.Identifier(name)

@@ -21,7 +21,7 @@ from dashboard.onboarding.carryover import WORKED, Kind, Policy, Release
 from dashboard.onboarding.errors import BrokenInvariant
 from dashboard.onboarding.history import record, release_from
 from dashboard.onboarding.impact import Counted, Impact
-from dashboard.onboarding.plans import PREDICTED, Planned
+from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Definition, FieldChange, Step
 
 
@@ -69,6 +69,7 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
     drifts = plans.drift(planned, report) if planned else []
     plans.check_drift(drifts, planned.tolerance if planned else 0)
     checked = _check_invariants(report, released, now, terms)
+    kept = report.as_json()
     changes = steps.compare(step.live.fields if step.live else None, now.live.fields) if now.live else []
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
     receipt = {
@@ -79,9 +80,9 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         "reopensFinished": terms.reopens_finished,
         "changes": [asdict(change) for change in changes],
         "predicted": {one.member: one.predicted for one in drifts} or None,
-        "actual": {PREDICTED[name]: people for name, people in plans.foretold(report).items()},
+        "actual": plans.counts(kept),
         "drift": {one.member: one.difference for one in drifts} or None,
-        "impact": report.as_json(),
+        "impact": kept,
         "invariants": checked,
         "milliseconds": milliseconds,
     }

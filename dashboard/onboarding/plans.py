@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dashboard.onboarding.errors import StalePlan
 from dashboard.onboarding.impact import Impact
@@ -68,6 +69,11 @@ class Drift:
 def foretold(report: Impact) -> dict[str, int]:
     """What a preview with this report predicts, by the names of PREDICTED."""
     return {name: getattr(report.moves if name in MOVES else report, name) for name in PREDICTED}
+
+
+def counts(kept: Mapping[str, Any]) -> dict[str, int]:
+    """The same counts of a report as a receipt keeps it, by the receipt's names."""
+    return {member: kept["moves"][name] if name in MOVES else kept[member] for name, member in PREDICTED.items()}
 
 
 def drift(planned: Planned, report: Impact) -> list[Drift]:

@@ -9,7 +9,7 @@ from htmx_flask.extension import Htmx
 from jinja2 import StrictUndefined
 
 from dashboard.database import statements
-from dashboard.onboarding import steps
+from dashboard.onboarding import plans, steps
 from dashboard.web import formats, marks, told
 
 FILTERS: tuple[Callable[..., object], ...] = (
@@ -41,7 +41,7 @@ def install(app: Flask) -> None:
         wants_partial=wants_partial,
         marked=marks.marked,
         counted=told.counted,
-        happened=told.happened,
+        counts=plans.counts,
         checked=told.checked,
         sizes=formats.sizes,
         column_size=formats.column_size,

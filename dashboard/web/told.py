@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from dashboard.onboarding.carryover import Kind, Release
@@ -116,12 +115,6 @@ def counted(kind: Kind, *, done: bool = False) -> dict[str, str]:
         return of_status | {"keptLater": later, "untouched": "Untouched"}
     moves = {"up": up, "down": down, "same": same, "fallFrom100": fall}
     return moves if kind == "publish" else moves | {"affected": copied}
-
-
-def happened(member: str, report: Mapping[str, Any]) -> int:
-    """One of these counts as the report has it."""
-    of_moves = {"up": "up", "down": "down", "same": "same", "fallFrom100": "fall_from_100"}
-    return int(report["moves"][of_moves[member]] if member in of_moves else report[member])
 
 
 CHECKED = {"affected = copied + reset + restored": "Affected = copied + reset + given back"}

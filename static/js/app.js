@@ -100,10 +100,13 @@ document.addEventListener("htmx:error", (event) => {
   if (!event.detail?.ctx?.response && !isQuiet(event)) tellOfNoAnswer();
 });
 
+/** The link by which the page is left on purpose; nothing where it opens elsewhere. */
+const wayOut = (event) =>
+  !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) && event.target.closest?.("a[data-leaves]");
+
 document.addEventListener("click", (event) => {
   event.target.closest?.("[data-dismiss]")?.closest(".notice-bar")?.remove();
-  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
-  const link = !elsewhere && event.target.closest?.("a[data-leaves]");
+  const link = wayOut(event);
   if (link) leaving = link.closest("[data-unsaved], form");
 });
 

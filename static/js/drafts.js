@@ -9,8 +9,7 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button !== 0;
-  saved ||= !elsewhere && Boolean(event.target.closest?.("a[data-leaves]"));
+  saved ||= Boolean(wayOut(event));
 });
 
 window.addEventListener("pagehide", () => {

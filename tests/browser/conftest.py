@@ -113,11 +113,17 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def site(signed_in_template: str, tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """The application of this worker; `database` leads it to each test's."""
+def site(
+    server: psycopg.Connection[Any], signed_in_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """The application of this worker; `database` leads it to each test's.
+
+    By itself it has a copy of its own: what is connected to the template, between two tests say, keeps it from being copied.
+    """
     from dashboard import create_app
 
-    return create_app(demo_settings(url_of(signed_in_template), tmp_path_factory.getbasetemp()))
+    with own_copy(server, signed_in_template) as name:
+        yield create_app(demo_settings(url_of(name), tmp_path_factory.getbasetemp()))
 
 
 @pytest.fixture

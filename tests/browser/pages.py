@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -141,6 +143,17 @@ def see_saved(page: Page, step_id: str, status: str) -> None:
     see_status(page, step_id, status)
 
 
+@contextmanager
+def asked_and_staying(page: Page, problems: list[str]) -> Iterator[None]:
+    """What is done meanwhile has the browser ask before it leaves, and it stays. `problems` is emptied of that dialog."""
+    address = page.url
+    with page.expect_event("dialog") as dialog:
+        yield
+    assert dialog.value.type == "beforeunload"
+    assert problems.pop() == f"dialog: {dialog.value.message}"
+    assert page.url == address
+
+
 def tab_to(page: Page, target: Locator, most: int = 80) -> None:
     """Presses Tab until the target has the focus."""
     for _ in range(most):
@@ -172,6 +185,13 @@ def invite(ada: Page, role: str = "Support agent") -> str:
     form.get_by_role("button", name="Invite and show the link").click()
     expect(ada.get_by_test_id("shown-link")).to_be_focused()
     return ada.get_by_test_id("shown-link-value").input_value()
+
+
+def fill_in_token(ada: Page, name: str) -> None:
+    """Opens the form of a new token and fills it in, without sending it."""
+    ada.goto("/settings/tokens/new")
+    ada.get_by_label("Name").fill(name)
+    ada.get_by_role("checkbox").first.check()
 
 
 def choose_role(ada: Page, role: str) -> None:

@@ -30,6 +30,7 @@ from tests.browser.pages import (
     choose_status,
     comment_field,
     confirm,
+    fill_in_token,
     invite,
     look_again,
     open_draft,
@@ -524,9 +525,7 @@ def refused_token(ada: Page, _tomas: Page) -> None:
 
 
 def shown_token(ada: Page, _tomas: Page, name: str = "shop") -> None:
-    ada.goto("/settings/tokens/new")
-    ada.get_by_label("Name").fill(name)
-    ada.get_by_role("checkbox").first.check()
+    fill_in_token(ada, name)
     ada.get_by_test_id("create-token").click()
     expect(ada.get_by_test_id("shown-token")).to_be_focused()
 

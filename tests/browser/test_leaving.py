@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import APIResponse, Locator, Page, Route, expect
@@ -13,9 +12,11 @@ from tests.browser.conftest import Enter
 from tests.browser.pages import (
     MOBILE,
     PAYMENTS,
+    asked_and_staying,
     at,
     choose_status,
     comment_field,
+    fill_in_token,
     open_draft,
     open_person,
     open_preview,
@@ -68,25 +69,12 @@ def stop_a_save(page: Page) -> None:
     page.unroute("**/draft")
 
 
-@contextmanager
-def asked(page: Page, problems: list[str]) -> Iterator[None]:
-    """What is done meanwhile has the browser ask, and the answer is to stay."""
-    address = page.url
-    with page.expect_event("dialog") as dialog:
-        yield
-    assert dialog.value.type == "beforeunload"
-    assert problems.pop() == f"dialog: {dialog.value.message}"
-    assert page.url == address
-
-
 # A second press ------------------------------------------------------------------------------------------------------
 
 
 def test_a_token_is_made_once_and_shown(enter: Enter) -> None:
     ada = enter("admin")
-    ada.goto("/settings/tokens/new")
-    ada.get_by_label("Name").fill("nightly-import")
-    ada.get_by_role("checkbox").first.check()
+    fill_in_token(ada, "nightly-import")
     press_twice(ada, ada.get_by_test_id("create-token"))
     expect(ada.get_by_test_id("shown-token-value")).to_have_value(re.compile("."))
 
@@ -133,9 +121,7 @@ def test_a_form_that_was_stopped_can_be_sent_again(enter: Enter) -> None:
 
 def test_copied_is_said_only_of_what_was_copied(enter: Enter) -> None:
     ada = enter("admin")
-    ada.goto("/settings/tokens/new")
-    ada.get_by_label("Name").fill("nightly-import")
-    ada.get_by_role("checkbox").first.check()
+    fill_in_token(ada, "nightly-import")
     ada.get_by_test_id("create-token").click()
     ada.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false;")
     copy = ada.get_by_role("button", name="Copy")
@@ -187,9 +173,9 @@ EVERY = [choose_and_comment, give_a_reason, invite, invite_without_an_email, typ
 def test_what_was_typed_is_asked_for(enter: Enter, problems: list[str], typing: Typing) -> None:
     ada = enter("admin")
     typing(ada)
-    with asked(ada, problems):
+    with asked_and_staying(ada, problems):
         ada.get_by_role("navigation", name="Main").get_by_role("link", name="Activity").click(no_wait_after=True)
-    with asked(ada, problems):
+    with asked_and_staying(ada, problems):
         ada.get_by_test_id("sign-out").click(no_wait_after=True)
 
 
@@ -201,7 +187,7 @@ def test_a_conflict_that_is_open_is_asked_for(enter: Enter, problems: list[str])
     see_saved(ada, PAYMENTS, "Skipped")
     save(tomas, PAYMENTS, "Done")
     expect(panel(tomas, PAYMENTS)).to_be_visible()
-    with asked(tomas, problems):
+    with asked_and_staying(tomas, problems):
         tomas.get_by_role("navigation", name="Main").get_by_role("link", name="Activity").click(no_wait_after=True)
     panel(tomas, PAYMENTS).get_by_test_id("conflict-keep").click()
     expect(panel(tomas, PAYMENTS)).to_have_count(0)
@@ -233,7 +219,7 @@ def test_a_row_that_was_refused_is_asked_for_until_it_is_put_back(enter: Enter, 
     comment_field(tomas, PAYMENTS).evaluate("field => { field.maxLength = 9000; }")
     save(tomas, PAYMENTS, "Done", "a" * 2_001)
     expect(tomas.get_by_test_id(f"problem-{PAYMENTS}")).to_be_visible()
-    with asked(tomas, problems):
+    with asked_and_staying(tomas, problems):
         tomas.get_by_test_id("sign-out").click(no_wait_after=True)
     comment_field(tomas, PAYMENTS).press("Escape")
     tomas.keyboard.press("Escape")
@@ -246,7 +232,7 @@ def test_a_save_that_was_stopped_is_asked_for_again(enter: Enter, problems: list
     open_draft(maya)
     maya.get_by_label("Title").fill("Get paid")
     stop_a_save(maya)
-    with asked(maya, problems):
+    with asked_and_staying(maya, problems):
         maya.get_by_role("link", name="Back to the step").click(no_wait_after=True)
 
 
@@ -254,7 +240,7 @@ def test_a_form_beside_what_was_typed_asks_and_can_be_sent_once_it_is_gone(enter
     tomas = enter("support")
     choose_and_comment(tomas)
     for _ in range(2):
-        with asked(tomas, problems):
+        with asked_and_staying(tomas, problems):
             tomas.get_by_test_id("sign-out").click(no_wait_after=True)
     comment_field(tomas, MOBILE).press("Escape")
     tomas.keyboard.press("Escape")

@@ -15,6 +15,7 @@ from tests.browser.pages import (
     DATA_SOURCE,
     MOBILE,
     PAYMENTS,
+    asked_and_staying,
     at,
     choose,
     confirm,
@@ -425,11 +426,9 @@ def type_title(page: Page, text: str) -> None:
 
 
 def asked(page: Page, problems: list[str], link: str = "Back to the step") -> None:
-    """Follows the link, is asked, and stays. The dialog is wanted here: `problems` is emptied of it alone."""
-    with page.expect_event("dialog") as dialog:
+    """Follows the link, is asked, and stays."""
+    with asked_and_staying(page, problems):
         page.get_by_role("link", name=link).click(no_wait_after=True)
-    assert dialog.value.type == "beforeunload"
-    assert problems.pop() == f"dialog: {dialog.value.message}"
 
 
 def test_leaving_what_was_typed_asks_until_it_is_saved(enter: Enter, problems: list[str]) -> None:

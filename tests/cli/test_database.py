@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.schema import head_revision
 from tests.conftest import url_of
+from tests.databases import remove
 from tests.program import Program
 
 COMMANDS = [
@@ -108,7 +109,7 @@ def test_a_role_that_may_make_no_tables_is_told_in_one_line(server: psycopg.Conn
             inside.execute("REVOKE CREATE ON SCHEMA public FROM public")
         done = Program({"DATABASE_URL": with_option(url_of(name), "options", f"-c role={role}")})("db", "migrate")
     finally:
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        remove(server, name)
     assert (done.code, done.out) == (3, "")
     assert done.err == "The database does not let this role do that: permission denied for schema public"
 

@@ -55,7 +55,7 @@ def test_a_database_without_the_extension_is_told_what_to_run(server: Server) ->
     name = f"{os.environ[PREFIX]}_without"
     server.execute(f"CREATE DATABASE {name}")
     told = Program({"DATABASE_URL": url_of(name)}, "distribute")()
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    remove(server, name)
     assert told.code == 1
     assert told.err == "Citus is not in this database yet. Run `CREATE EXTENSION citus` in it, on every node."
 

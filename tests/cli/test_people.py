@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from dashboard.config import libpq_url
 from dashboard.onboarding import people
 from tests.conftest import url_of
+from tests.databases import remove
 from tests.factories import ANNA, STEP, a_person, a_save, a_step
 from tests.program import Program
 
@@ -156,7 +157,7 @@ def original(server: psycopg.Connection[Any]) -> Iterator[str]:
             SELECT 'u' || n AS user_id, 'verify'::text AS step_id, 1 AS version, 'done'::text AS status,
                    n AS row_version, now() AS updated_at FROM generate_series(1, 9) n""")
     yield url
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    remove(server, name)
 
 
 def test_a_database_is_adopted(dashboard: Program, session: Session, original: str) -> None:

@@ -20,6 +20,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Conflict, Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from tests.conftest import url_of
+from tests.databases import remove
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
 
 IMPORTER = Actor("system:import", "import")
@@ -70,7 +71,7 @@ def original(server: psycopg.Connection[Any]) -> Iterator[Original]:
         connection.execute(DEFINITIONS)
         connection.execute(ROWS)
         yield Original(connection, url)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    remove(server, name)
 
 
 def adopt(session: Session, original: Original) -> Imported:

@@ -21,6 +21,7 @@ from dashboard.onboarding import errors
 from dashboard.onboarding.errors import OnboardingError, Recorded
 from dashboard.onboarding.straight import Alone, Straight
 from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate, schema_is_current
+from tests.databases import remove
 
 
 def test_a_transaction_commits_once_at_the_end(database: Database) -> None:
@@ -217,7 +218,7 @@ def test_an_empty_database_is_not_current(server: psycopg.Connection[object], se
     with empty.transaction() as session:
         assert not schema_is_current(session)
     empty.dispose()
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    remove(server, name)
 
 
 def test_many_starters_migrate_once(server: psycopg.Connection[object], settings: Settings) -> None:
@@ -237,7 +238,7 @@ def test_many_starters_migrate_once(server: psycopg.Connection[object], settings
         thread.start()
     for thread in threads:
         thread.join(60)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    remove(server, name)
     assert failures == []
 
 
