@@ -19,6 +19,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = Settings.from_environment()
         settings.refuse_unsafe()
     app = Flask("dashboard", template_folder=str(paths.TEMPLATES), static_folder=None)
+    # an address with one slash too many is not known, like any other: a redirect would be a page, also under /api
+    app.url_map.merge_slashes = False
     configure(app, settings)
     app.extensions["settings"] = settings
     app.extensions["database"] = Database(settings)

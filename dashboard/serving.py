@@ -11,6 +11,8 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dashboard.config import Settings
@@ -76,27 +78,49 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def port_problem(host: str, port: int, *, patience_s: float = 2.0) -> str | None:
-    """Why the address cannot be listened on, or None; waits a little for the workers of a run that was just killed."""
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+@contextmanager
+def reserved(host: str, port: int, *, patience_s: float = 2.0) -> Iterator[None]:
+    """Keeps the address from another start until the block ends: the web server shares it with whoever asks.
+
+    Waits a little for the workers of a run that was just killed. Raises PortTaken with what to do.
+    """
     deadline = time.monotonic() + patience_s
     while problem := _bind_error(host, port):
         if problem.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-            return f"Port {port} on {host} cannot be used ({problem.strerror}): set PORT (or HOST) to another one."
+            raise PortTaken(
+                f"Port {port} on {host} cannot be used ({problem.strerror}): set PORT (or HOST) to another one."
+            )
         time.sleep(0.1)
-    return None
+    with _bound(host, port) as kept:
+        # nobody else may listen now; and as this one does not, whoever asks already is told that nothing is there
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        yield
 
 
 def _bind_error(host: str, port: int) -> OSError | None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
+    try:
+        with _bound(host, port) as trial:
             # a bound socket alone does not collide with a listening one that allows sharing
             trial.listen(1)
-        except OSError as error:
-            return error
+    except OSError as error:
+        return error
     return None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # connections that were closed a moment ago are no obstacle
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _end_with_parent() -> None:

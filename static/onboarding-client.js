@@ -1,28 +1,30 @@
-// The API for a page: docs/browser-client.md.
+// See docs/browser-client.md.
 
 /** @typedef {"todo" | "in_progress" | "done" | "skipped"} Status */
 /** @typedef {{row_version: number, kind: string, by: string, at: string, from: Status, to: Status}} Change */
 /** @typedef {{currentState: {status: Status, row_version: number}, changes: Change[]}} Conflict */
 
 /** Has status, answer, unsure, conflict. */
-export class OnboardingError extends Error {}
+export class OnboardingError extends Error {
+  name = "OnboardingError";
+}
 
 const stillWanted = ({ changes }) => !changes.some(({ from, to }) => from !== to && /done|skipped/.test(to));
 
 async function send(url, token, wanted, seen, intent) {
-  for (let tries = 0, left = 15_000, unsure, conflict; ; tries++) {
+  for (let tries = 0, left = 15e3, unsure, conflict; ; tries++) {
     const key = token.call ? await token() : token;
     if (!/^[!-~]+\s*$/.test(key ?? "")) throw new TypeError("This token cannot be sent");
-    let answer, now, status = 0, began = Date.now(), wait = Math.random() * Math.min(200 * 2 ** tries, 2_000);
+    let answer, now, status = 0, began = Date.now(), wait = Math.random() * Math.min(200 * 2 ** tries, 2e3);
     try {
       const reply = await fetch(url, {
         method: wanted ? "PATCH" : "GET",
         headers: { Authorization: "Bearer " + key, "Content-Type": "application/json", "X-Retry-Attempt": tries },
         body: wanted && JSON.stringify({ status: wanted, row_version: seen }),
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(1e4),
       });
       status = reply.status;
-      wait += 1_000 * reply.headers.get("Retry-After") || 0;
+      wait += 1e3 * reply.headers.get("Retry-After") || 0;
       answer = await reply.json();
       now = answer.currentState;
       if (reply.ok) return { ...answer, conflict };
@@ -31,8 +33,8 @@ async function send(url, token, wanted, seen, intent) {
     }
     if (now) {
       conflict = answer;
-      const isOurs = (one) => one.kind === "event" && one.to === wanted && one.row_version === seen + 1;
-      if (now.status === wanted || (unsure && answer.changes.some(isOurs))) return { step: now, conflict };
+      const ours = (one) => one.kind === "event" && one.to === wanted && one.row_version === seen + 1;
+      if (now.status === wanted || (unsure && answer.changes.some(ours))) return { step: now, conflict };
       seen = now.row_version;
     }
     unsure = !now && !!wanted && (unsure || !/^4/.test(status));

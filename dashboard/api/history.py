@@ -10,7 +10,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from dashboard.api.messages import CamelAnswer, Query, reply
+from dashboard.api.messages import CamelAnswer, Query, Written, reply
 from dashboard.api.problems import Problem
 from dashboard.api.progress import StepPath
 from dashboard.api.receipts import StoredReceipt
@@ -28,8 +28,8 @@ Item = TypeVar("Item")
 
 
 class Page(Query):
-    limit: int = Field(50, ge=1, le=200, description="How many at most.")
-    before: int | None = Field(None, ge=1, le=MAX_INTEGER, description="Where to go on: `next` of the page before.")
+    limit: Written = Field(50, ge=1, le=200, description="How many at most.")
+    before: Written | None = Field(None, ge=1, le=MAX_INTEGER, description="Where to go on: `next` of the page before.")
 
 
 class StepVersion(CamelAnswer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from flask import Response
-from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from dashboard.onboarding.carryover import STATUSES
@@ -33,6 +33,16 @@ def status(value: str) -> str:
 Wanted = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)}), AfterValidator(status)]
 Seen = Annotated[int, Field(ge=1, le=NEWEST_TO_SAVE_OVER)]
 Whole = Annotated[int, Field(ge=1)]
+
+
+def digits(value: object) -> object:
+    """What is an address's or a header's whole number; int() takes more for one, like 1_0. Raises ValueError."""
+    if isinstance(value, str) and not (value.isascii() and value.removeprefix("-").isdigit()):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Written = Annotated[int, BeforeValidator(digits)]
 
 
 def optional(description: str, **rules: Any) -> Any:

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from werkzeug.exceptions import BadRequest, PreconditionRequired
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Query, Seen, Wanted, optional, reply
+from dashboard.api.messages import Answer, Body, Id, Query, Seen, Wanted, Written, optional, reply
 from dashboard.api.problems import NobodyYet, Problem, StepConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
@@ -29,7 +29,7 @@ TAG = Tag(name="Progress", description="A person's steps: read them, and save th
 
 blueprint = APIBlueprint("api_progress", __name__, url_prefix="/api/onboarding", abp_tags=[TAG])
 
-ETAG = re.compile(r'"([0-9]{1,10})"')
+ETAG = re.compile(r'"([1-9][0-9]{0,9}|0)"')
 
 
 class StepPath(Query):
@@ -49,7 +49,7 @@ class Saving(Query):
 
 
 class Attempt(Query):
-    attempt: int = Field(0, alias="X-Retry-Attempt", ge=0, description="How often this was tried before.")
+    attempt: Written = Field(0, alias="X-Retry-Attempt", ge=0, description="How often this was tried before.")
 
 
 class Condition(Attempt):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
-from flask import request
+from flask import current_app, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -121,7 +121,7 @@ def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
         raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body of no type'}.")
     most: int = getattr(model, "max_bytes", MAX_BODY_BYTES)
     # also where forms may be larger; and werkzeug cuts a body that comes in chunks off at its limit, without a word
-    limit = min(most, request.max_content_length or most)
+    limit = min(most, current_app.config["MAX_CONTENT_LENGTH"] or most)
     request.max_content_length = limit + 1
     with suppress(RequestEntityTooLarge):
         raw = request.get_data()

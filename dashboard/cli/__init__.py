@@ -86,11 +86,12 @@ def _explained(error: Exception) -> CommandError | None:
     from dashboard.embedded import AlreadyRunningError, EmbeddedError
     from dashboard.onboarding.errors import Invalid, NotFound, OnboardingError
     from dashboard.schema import SchemaError
+    from dashboard.serving import PortTaken
 
     match error:
         case SettingsError() | Invalid() | NotFound():
             return BadInput(str(error))
-        case OnboardingError() | AlreadyRunningError():
+        case OnboardingError() | AlreadyRunningError() | PortTaken():
             return Refusal(str(error))
         case EmbeddedError() | SchemaError():
             return Fault(str(error))

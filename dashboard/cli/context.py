@@ -103,18 +103,24 @@ def open_server() -> Iterator[Settings]:
 @contextmanager
 def open_database() -> Iterator[Database]:
     """The database of this environment. Raises SchemaError when its schema is not of this version: see `db migrate`."""
+    with open_server() as settings, connected(settings) as database:
+        yield database
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Database]:
+    """The database of the settings, for long statements. Raises SchemaError when its schema is not of this version."""
     from dashboard.database import Database
     from dashboard.schema import require_current
 
-    with open_server() as settings:
-        # commands may run long statements (imports, distribution): the web server's time-out is not theirs
-        database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
-        try:
-            with database.transaction() as session:
-                require_current(session)
-            yield database
-        finally:
-            database.dispose()
+    # imports, distribution: the web server's time-out is not theirs
+    database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
+    try:
+        with database.transaction() as session:
+            require_current(session)
+        yield database
+    finally:
+        database.dispose()
 
 
 def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P, R]:

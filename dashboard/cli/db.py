@@ -6,7 +6,7 @@ import os
 
 import click
 
-from dashboard.cli.context import json_option, open_server, show
+from dashboard.cli.context import connected, json_option, open_server, show
 
 
 @click.group()
@@ -39,17 +39,25 @@ def url(as_json: bool) -> None:
 @db.command()
 @json_option
 def migrate(as_json: bool) -> None:
-    """Bring the schema to the newest version; safe to run at any time, by several at once.
+    """Bring the database to the newest version; safe to run at any time, by several at once.
 
     \b
     Example:
       DATABASE_URL=postgresql://me@localhost/onboarding dashboard db migrate
 
-    `dashboard run` does the same before it serves. No other command does: they refuse a schema of another version.
+    `dashboard run` brings up the schema, too, before it serves. No other command does: they refuse one of another version.
+    This one also looks whether everybody is found by their name: who was made or renamed by a process of an older version
+    that went on beside the newer schema may not be.
     """
+    from dashboard.onboarding import people
     from dashboard.schema import head_revision
     from dashboard.schema import migrate as bring_up
 
     with open_server() as settings:
         bring_up(settings.database_url)
-        show({"revision": head_revision()}, as_json, f"The schema is at {head_revision()}.")
+        with connected(settings) as database, database.transaction() as session:
+            mended = people.index_anew(session)
+        told = f"The schema is at {head_revision()}."
+        if mended:
+            told += f" Found by what they are called, and were not: {mended:,}."
+        show({"revision": head_revision(), "found_again": mended}, as_json, told)

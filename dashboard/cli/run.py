@@ -24,17 +24,16 @@ def run() -> None:
       DATABASE_URL=postgresql://me@db/onboarding SECRET_KEY=... dashboard run
     """
     from dashboard.schema import migrate
-    from dashboard.serving import port_problem, serve
+    from dashboard.serving import reserved, serve
 
     settings = Settings.from_environment(os.environ)
     settings.refuse_unsafe()
     _check_assets()
     with _database_of(settings) as running:
         # after the data folder: for two starts in one folder, that is the clearer thing to say
-        if problem := port_problem(running.host, running.port):
-            refuse(problem)
-        migrate(running.database_url)
-        _say_where(running, with_accounts=running.demo and _prepare_demo(running))
+        with reserved(running.host, running.port):
+            migrate(running.database_url)
+            _say_where(running, with_accounts=running.demo and _prepare_demo(running))
         serve(running)
 
 

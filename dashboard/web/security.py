@@ -68,13 +68,14 @@ def refuse_other_names() -> Response | None:
 
 def refuse_unusable() -> None:
     """413 for a body over the limit, 415 for a body that is no form, 400 for NUL bytes and broken UTF-8."""
-    limit = request.max_content_length
-    if limit is not None and (request.content_length or 0) > limit:
-        raise RequestEntityTooLarge(f"The body may have at most {limit:,} bytes.")
     _require_text(request.environ.get("PATH_INFO", "").encode("latin-1"))
     _require_text(unquote_to_bytes(request.query_string))
     if request.path.startswith(API_PREFIX) or request.method in {"GET", "HEAD", "OPTIONS"}:
+        # an endpoint of the API has a limit of its own
         return
+    limit = request.max_content_length
+    if limit is not None and (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge(f"The body may have at most {limit:,} bytes.")
     if request.mimetype not in FORM_TYPES:
         raise UnsupportedMediaType(f"This address takes a form, not {request.mimetype}.")
     if request.mimetype == "application/x-www-form-urlencoded":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -91,6 +92,15 @@ def test_a_large_body_is_413(endpoint: Endpoint, api: Caller, world: Session) ->
 
 
 @with_a_body
+def test_a_body_over_every_limit_is_told_its_own(endpoint: Endpoint, app: Flask, api: Caller, world: Session) -> None:
+    answer = send(api, endpoint, b" " * (app.config["MAX_CONTENT_LENGTH"] + 1))
+    assert (answer.status_code, answer.json["detail"]) == (
+        413,
+        f"The body may have at most {endpoint.max_bytes:,} bytes.",
+    )
+
+
+@with_a_body
 def test_a_large_body_is_413_also_where_forms_may_be_larger(
     endpoint: Endpoint, app: Flask, api: Caller, world: Session
 ) -> None:
@@ -136,3 +146,25 @@ def test_a_broken_address_is_400(api: Caller, world: Session, path: str) -> None
     answer = api("GET", path)
     assert answer.status_code == 400
     assert answer.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("number", ["1_0", "+1", "1.0", " 1", "٣", ""])
+def test_a_whole_number_of_an_address_or_a_header_is_digits(api: Caller, world: Session, number: str) -> None:
+    of_address = api("GET", f"/api/admin/onboarding/steps/{STEP}/releases", query_string={"limit": number})
+    of_header = api(
+        "PATCH",
+        f"/api/onboarding/steps/{STEP}",
+        json={"user_id": ANNA, "status": "done", "row_version": 1},
+        headers={"X-Retry-Attempt": quote(number, safe=" +")},
+    )
+    for answer, member in ((of_address, "limit"), (of_header, "X-Retry-Attempt")):
+        assert (answer.status_code, answer.json["errors"]) == (
+            422,
+            [{"member": member, "reason": "must be a whole number"}],
+        )
+
+
+@pytest.mark.parametrize("path", ["/api//onboarding/steps", "/api/onboarding//steps", "/api/onboarding/steps/"])
+def test_an_address_with_a_slash_too_many_is_not_known(api: Caller, world: Session, path: str) -> None:
+    answer = api("GET", path, query_string={"user_id": ANNA})
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")

@@ -138,12 +138,10 @@ def test_that_unknown_members_of_a_save_are_passed_over_is_said(document: Docume
     assert "Members of the body that are not named here are passed over" in save["description"]
 
 
-def test_headers_that_are_not_always_there_are_not_promised(document: Document, app: Flask, api: Caller) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = 2_000
-    too_large = api("PATCH", f"{PROGRESS}/steps", {"step_id": "x" * 2_000})
+def test_headers_that_are_not_always_there_are_not_promised(document: Document, api: Caller) -> None:
     broken = api("GET", f"{PROGRESS}/steps?user_id=%00")
-    assert (too_large.status_code, broken.status_code) == (413, 400)
-    assert not [one for answer in (too_large, broken) for one in answer.headers if one[0].startswith("RateLimit")]
+    assert broken.status_code == 400
+    assert not [name for name, _ in broken.headers if name.startswith("RateLimit")]
     told = document["components"]["headers"]["RateLimit-Limit"]
     assert not told["required"]
     assert "refused before its token is looked at" in told["description"]

@@ -202,7 +202,7 @@ def test_both_must_say_the_same(patch: Patch, world: Session) -> None:
     assert patch("done", 1, headers={"If-Match": '"1"'}).status_code == 200
 
 
-@pytest.mark.parametrize("tag", ["*", "1", 'W/"1"', '"1", "2"', '"one"', '""', '"-1"', '"' + "1" * 400 + '"'])
+@pytest.mark.parametrize("tag", ["*", "1", 'W/"1"', '"1", "2"', '"one"', '""', '"-1"', '"01"', '"' + "1" * 400 + '"'])
 def test_an_etag_that_is_none_of_ours_is_refused_by_name(patch: Patch, world: Session, tag: str) -> None:
     answer = patch("done", None, headers={"If-Match": tag})
     assert (answer.status_code, answer.json["errors"][0]["member"]) == (422, "If-Match")

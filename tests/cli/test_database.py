@@ -12,7 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding import finding
+from dashboard.onboarding.filters import Filter
 from dashboard.schema import head_revision
+from tests import factories
 from tests.conftest import url_of
 from tests.databases import remove
 from tests.program import Program
@@ -72,6 +75,18 @@ def test_a_newer_schema_is_not_migrated_either(database_url: str, session: Sessi
     done = Program({"DATABASE_URL": database_url})("db", "migrate")
     assert (done.code, done.out) == (3, "")
     assert done.err.startswith("The database is newer than this program")
+
+
+def test_people_left_by_an_older_version_are_found_again(database_url: str, session: Session) -> None:
+    factories.a_person(session, "usr_1", "Quirinus Three")
+    session.execute(text("DELETE FROM user_search"))
+    session.commit()
+    migrate = Program({"DATABASE_URL": database_url})
+    assert migrate("db", "migrate").out == (
+        f"The schema is at {head_revision()}. Found by what they are called, and were not: 1."
+    )
+    assert [one.person.user_id for one in finding.page(session, Filter(q="quirinus")).people] == ["usr_1"]
+    assert migrate("db", "migrate").out == f"The schema is at {head_revision()}."
 
 
 # A database that does not let it be used -----------------------------------------------------------------------------

@@ -26,6 +26,8 @@ def test_its_examples_do_what_it_says(
     for status in ("in_progress", "todo"):
         factories.a_save(session, status, AMARA, PAYMENTS, SAM)
     factories.a_release(session, PAYMENTS)
+    factories.a_step(session, "verify-email")
+    factories.a_person(session, "usr_2m9x4d")
     session.commit()
     examples = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
     with served(app) as address:
@@ -34,7 +36,11 @@ def test_its_examples_do_what_it_says(
     names["client"].close()
     assert capsys.readouterr().out.splitlines() == [
         "In words of version 2 todo 4",
+        "Verify email todo 1",
         "5 0 False",
         "token:host todo in_progress",
+        "usr_7f3k2q 2",
+        "usr_2m9x4d 2",
+        "2 of 2 begin it again",
         "2 2 migrate staff:maya@example.com",
     ]

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import invariants, releases
+from dashboard.onboarding import invariants, people, releases
 from tests.factories import ANNA, BEN, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step
 
 LISTS = "A person's lists of releases are what their rows say"
@@ -109,6 +109,13 @@ def test_damage_is_found_under_its_name(session: Session, damage: str, promises:
     found = broken(session)
     assert promises <= set(found), found
     assert all(found.values())
+
+
+def test_what_people_are_found_by_is_put_right(session: Session) -> None:
+    session.execute(text("UPDATE onboarding_users SET name = 'Bernd' WHERE user_id = 'ben'"))
+    session.execute(text("DELETE FROM user_search WHERE user_id = 'anna'"))
+    assert (broken(session), people.index_anew(session)) == ({FOUND: 2}, 2)
+    assert (broken(session), people.index_anew(session)) == ({}, 0)
 
 
 def test_a_few_are_named_and_all_are_counted(session: Session) -> None:

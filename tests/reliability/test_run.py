@@ -19,6 +19,8 @@ from typing import IO
 import psycopg
 import pytest
 
+from dashboard.serving import reserved
+
 COMMAND = [sys.executable, "-c", "from dashboard.cli import main; main()"]
 PATIENCE_S = 60
 
@@ -147,6 +149,17 @@ def test_a_port_in_use_is_named_and_no_database_is_left_running(folder: Path) ->
     assert f"Port {port}" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     assert servers_of(folder) == []
+
+
+def test_a_port_that_another_start_has_chosen_is_taken_before_it_listens(folder: Path) -> None:
+    port = free_port()
+    with reserved("127.0.0.1", port):
+        assert not answers(port)
+        refused = command(folder, "run", port=port)
+    assert (refused.returncode, servers_of(folder)) == (1, [])
+    assert refused.stderr.startswith(f"Port {port} on 127.0.0.1 cannot be used (Address already in use)")
+    with reserved("127.0.0.1", port):
+        pass
 
 
 def test_after_a_kill_everything_ends_and_the_next_start_works(folder: Path) -> None:
