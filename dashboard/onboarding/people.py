@@ -56,7 +56,7 @@ def details(source: str = "onboarding_users", more: str = "") -> str:
     It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
     """
     return f"""
-SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(progress="now.progress")} AS finished,
+SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished,
        u.finished_at, u.last_activity_at,{NEXT_STEP} AS next_step{more}
   FROM {source} u CROSS JOIN LATERAL {PERCENT} AS now (progress)
 """
