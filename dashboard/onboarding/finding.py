@@ -23,7 +23,7 @@ from dashboard.onboarding.choosing import (
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BY_NAME, Order, Rows
 from dashboard.onboarding.people import NEXT_STEP, Person, details
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT
+from dashboard.onboarding.progress import PERCENT, REMEMBERED, finished_of
 
 MOMENT = "CAST(:start AS text)::timestamptz"
 EVERYBODY = Filter()
@@ -166,7 +166,7 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
 # What a person's standing tells is worked out once for all who have it.
 STREAMED = f"""
 SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_at, u.standing,
-       u.finished_at > {REOPENED_AT} AS is_since
+       {REMEMBERED} AS is_since
   FROM {{source}} u {{filtered}} ORDER BY {{order}}
 """
 TOLD = f"""
@@ -208,7 +208,7 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
         of_standing = told.get(standing) or next(iter(_told(session, wanted, row.user_id).values()), None)
         if of_standing:
             progress, next_step, status = of_standing
-            is_finished = row.finished_at is not None and (progress == 100 or is_since)
+            is_finished = finished_of(progress, row.finished_at is not None, bool(is_since))
             yield Found(Person(**members, progress=progress, finished=is_finished, next_step=next_step), status)
 
 
