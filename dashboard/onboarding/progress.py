@@ -129,7 +129,8 @@ REMEMBERED = f"finished_at > {REOPENED_AT}"
 FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
 # What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
 TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
-# A transaction's moment is that of its beginning: a reopening release that it sees may have the later one.
+# A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
+# one statement too may see one that was committed while it was planned.
 REMEMBERED_FROM = f"greatest({{moment}}, {REOPENED_AT} + interval '1 microsecond')"
 
 
@@ -156,12 +157,22 @@ def _moved(column: str) -> str:
         ELSE p.{column} END AS {column}"""
 
 
+def _once(asked: str) -> str:
+    """For a statement with `reopened`: the newest reopening is said once, and looked up once at most.
+
+    That keeps WRITE below the length up to which psycopg keeps it, taken apart (straight.py).
+    """
+    return asked.replace(REOPENED_AT, "(TABLE reopened)")
+
+
 # The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
 # the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
 # The person is locked before the row, always, so that two who save several steps of one person cannot deadlock.
 WRITE = Straight(
     text(f"""
-WITH person AS MATERIALIZED (
+WITH reopened AS (
+    SELECT {REOPENED_AT} AS at
+), person AS MATERIALIZED (
     SELECT user_id, done_releases, skipped_releases, in_progress_releases
       FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
 ), before AS MATERIALIZED (
@@ -197,11 +208,11 @@ WITH person AS MATERIALIZED (
            skipped_releases = n.skipped_releases,
            in_progress_releases = n.in_progress_releases,
            last_activity_at = greatest(u.last_activity_at, n.updated_at),
-           finished_at = CASE WHEN n.progress = 100 AND {TO_REMEMBER}
-                              THEN {REMEMBERED_FROM.format(moment="n.updated_at")} ELSE u.finished_at END
+           finished_at = CASE WHEN n.progress = 100 AND {_once(TO_REMEMBER)}
+                              THEN {_once(REMEMBERED_FROM.format(moment="n.updated_at"))} ELSE u.finished_at END
       FROM reached n
      WHERE u.user_id = :user_id
- RETURNING n.progress, {FINISHED.format(at_100="n.progress = 100")} AS finished
+ RETURNING n.progress, {_once(FINISHED.format(at_100="n.progress = 100"))} AS finished
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
