@@ -45,8 +45,8 @@ NEXT_STEP = """
           JOIN step_releases c ON c.id = s.current_release_id
           JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version
          WHERE NOT EXISTS (SELECT FROM step_releases r WHERE r.step_id = s.step_id
-                              AND (r.id = ANY(u.done_releases) AND r.done_points > 0
-                                OR r.id = ANY(u.skipped_releases) AND r.skipped_points > 0))
+                              AND (r.id = ANY(u.done_releases) AND r.done_reset_by IS NULL
+                                OR r.id = ANY(u.skipped_releases) AND r.skipped_reset_by IS NULL))
          ORDER BY s.position, s.step_id LIMIT 1)"""
 
 
