@@ -20,10 +20,10 @@ from dashboard.onboarding import paging, standings
 from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.progress import FINISHED, PERCENT, REOPENED_AT
+from dashboard.onboarding.progress import FINISHED, PERCENT
 from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
-ACTIVE_AT = "coalesce(u.last_activity_at, u.created_at)"
+ACTIVE_AT = "coalesce(last_activity_at, created_at)"
 
 LOOK = 0.15
 """What it costs to work out one person's percent, in the planner's units."""
@@ -81,7 +81,7 @@ SHARE = f"""
 SELECT avg(({{conditions}})::int)::float8
   FROM {BY_PERCENT.format(source=SAMPLE)} u
 """
-FINISHED_NOW = FINISHED.format(progress="u.percent")
+FINISHED_NOW = FINISHED.format(at_100="u.percent = 100")
 IN_STANDINGS = "u.standing = ANY(:standings)"
 AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
@@ -264,8 +264,7 @@ def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> Chose
         chosen.where.append(IN_STANDINGS)
         chosen.values["standings"] = [standing for _, standing in found]
     if wanted.finished is not None:
-        # docs/model.md, rule 8, with those who still are at 100 looked up by their standing
-        finished = f"(u.finished_at IS NOT NULL AND ({AT_100} OR u.finished_at > {REOPENED_AT}))"
+        finished = FINISHED.format(at_100=AT_100)
         chosen.where.append(finished if wanted.finished else f"NOT {finished}")
         chosen.values["full"] = [standing for percent, standing in found if percent == 100]
     return replace(chosen, standings=found)

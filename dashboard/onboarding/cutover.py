@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,7 @@ from dashboard.onboarding.carryover import WORKED, Kind, Policy, Release
 from dashboard.onboarding.errors import BrokenInvariant
 from dashboard.onboarding.history import record, release_from
 from dashboard.onboarding.impact import Counted, Impact
-from dashboard.onboarding.plans import Planned
+from dashboard.onboarding.plans import Drift, Planned
 from dashboard.onboarding.steps import Definition, FieldChange, Step
 
 
@@ -69,23 +70,9 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
     drifts = plans.drift(planned, report) if planned else []
     plans.check_drift(drifts, planned.tolerance if planned else 0)
     checked = _check_invariants(report, released, now, terms)
-    kept = report.as_json()
     changes = steps.compare(step.live.fields if step.live else None, now.live.fields) if now.live else []
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
-    receipt = {
-        "kind": terms.kind,
-        "version": terms.version,
-        "fromVersion": step.live.version if step.live else None,
-        "policy": asdict(terms.policy),
-        "reopensFinished": terms.reopens_finished,
-        "changes": [asdict(change) for change in changes],
-        "predicted": {one.member: one.predicted for one in drifts} or None,
-        "actual": plans.counts(kept),
-        "drift": {one.member: one.difference for one in drifts} or None,
-        "impact": kept,
-        "invariants": checked,
-        "milliseconds": milliseconds,
-    }
+    outcome = Outcome(released, step.live, now.live, changes, report, counted, milliseconds)
     record(
         session,
         actor,
@@ -96,19 +83,37 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         note=terms.note,
     )
     tally.note(session, "release", terms.kind)
-    released = _sealed(session, released, terms, receipt)
-    return Outcome(released, step.live, now.live, changes, report, counted, milliseconds)
+    return _sealed(session, outcome, terms, _receipt(outcome, terms, drifts, checked))
 
 
-def _sealed(session: Session, released: Release, terms: Terms, receipt: dict[str, Any]) -> Release:
-    """The release with its receipt, and its moment: now, just before the commit.
+def _receipt(outcome: Outcome, terms: Terms, drifts: Sequence[Drift], checked: Sequence[str]) -> dict[str, Any]:
+    """What is kept with the release; `checked` are the invariants that it was held to."""
+    impact = outcome.impact.as_json()
+    return {
+        "kind": terms.kind,
+        "version": terms.version,
+        "fromVersion": outcome.before.version if outcome.before else None,
+        "policy": asdict(terms.policy),
+        "reopensFinished": terms.reopens_finished,
+        "changes": [asdict(change) for change in outcome.changes],
+        "predicted": {one.member: one.predicted for one in drifts} or None,
+        "actual": plans.counts(impact),
+        "drift": {one.member: one.difference for one in drifts} or None,
+        "impact": impact,
+        "invariants": checked,
+        "milliseconds": outcome.milliseconds,
+    }
+
+
+def _sealed(session: Session, outcome: Outcome, terms: Terms, receipt: dict[str, Any]) -> Outcome:
+    """The outcome, with the receipt of its release and its moment: now, just before the commit.
 
     Whoever finished while people were counted was saved under the release before, and a reopening one came after that.
     """
     r = models.Release
     at = _moment(session, terms)
-    session.execute(update(r).where(r.id == released.id).values(receipt=receipt, released_at=at))
-    return replace(released, receipt=receipt, released_at=at)
+    session.execute(update(r).where(r.id == outcome.release.id).values(receipt=receipt, released_at=at))
+    return replace(outcome, release=replace(outcome.release, receipt=receipt, released_at=at))
 
 
 def _moment(session: Session, terms: Terms) -> datetime:

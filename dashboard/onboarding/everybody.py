@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import WORKED
+from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
-from dashboard.onboarding.progress import REOPENED_AT
+from dashboard.onboarding.progress import REMEMBERED, finished_of, percent_of
 
 LONGEST = 3
 """How many of those who wait at a step are named."""
@@ -60,20 +61,19 @@ class Overview:
         return self.spread.people.total()
 
 
-ACTIVITY = "coalesce(last_activity_at, created_at)"
 # Reckoned once, not for each person: a day of the calendar takes longer than all else that is asked of a row.
 FORTNIGHT_AGO, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (14, 30))
-IDLE = f"{ACTIVITY} < {FORTNIGHT_AGO}"
+IDLE = f"{ACTIVE_AT} < {FORTNIGHT_AGO}"
 
 OF_PEOPLE = {
     "people": "true",
     "finished_once": "finished_at IS NOT NULL",
-    "finished": f"finished_at > {REOPENED_AT}",
+    "finished": REMEMBERED,
     "new": f"created_at > {MONTH_AGO}",
     "newly_finished": f"finished_at > {MONTH_AGO}",
     "idle": IDLE,
     "idle_finished_once": f"{IDLE} AND finished_at IS NOT NULL",
-    "idle_finished": f"{IDLE} AND finished_at > {REOPENED_AT}",
+    "idle_finished": f"{IDLE} AND {REMEMBERED}",
 }
 
 # By points, and by step and status where the status counts: all at one moment.
@@ -107,11 +107,11 @@ def overview(session: Session) -> Overview:
         if row.step_id is not None:
             funnel.setdefault(row.step_id, no_counts())[row.status] = row.people
             continue
-        percent = 100 * row.points // row.total if row.total else 0
+        percent = percent_of(row.points, row.total or 0)
         spread.people[percent] += row.people
-        spread.finished += row.finished_once if percent == 100 else row.finished
+        spread.finished += finished_of(percent, row.finished_once, row.finished)
         open_again += row.finished if percent < 100 else 0
-        idle += row.idle - (row.idle_finished_once if percent == 100 else row.idle_finished)
+        idle += row.idle - finished_of(percent, row.idle_finished_once, row.idle_finished)
     for of_step in funnel.values():
         of_step["todo"] = spread.people.total() - sum(of_step.values())
     return Overview(
@@ -139,7 +139,7 @@ def names_only_those_there(session: Session, seen: Overview) -> bool:
 
 
 def _census(session: Session) -> str:
-    how = standings.counting(session, OF_PEOPLE, {"oldest": ACTIVITY})
+    how = standings.counting(session, OF_PEOPLE, {"oldest": ACTIVE_AT})
     parts = {"source": how.source, "of_step": how.columns(*OF_STEP), "of_points": how.columns(*OF_POINTS)}
     by_step = [BY_STEP.format(status=status, **parts) for status in WORKED]
     return how.begins + " UNION ALL ".join([BY_POINTS.format(**parts), *by_step])
@@ -156,10 +156,10 @@ def _stuck(session: Session, in_progress: Sequence[Row[Any]], known: Rules) -> d
 # They turn up soon on a walk by activity from the oldest of them on, unless they are very few.
 LONGEST_AT = f"""
 (SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, coalesce(nullif(name, ''), nullif(email, ''), user_id) AS label,
-        {ACTIVITY} AS since
+        {ACTIVE_AT} AS since
    FROM onboarding_users
-  WHERE in_progress_releases && CAST(:releases_{{n}} AS int[]) AND {ACTIVITY} >= :since_{{n}}
-  ORDER BY {ACTIVITY}, user_id LIMIT {LONGEST})
+  WHERE in_progress_releases && CAST(:releases_{{n}} AS int[]) AND {ACTIVE_AT} >= :since_{{n}}
+  ORDER BY {ACTIVE_AT}, user_id LIMIT {LONGEST})
 """
 
 

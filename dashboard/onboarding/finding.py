@@ -23,7 +23,7 @@ from dashboard.onboarding.choosing import (
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BY_NAME, Order, Rows
 from dashboard.onboarding.people import NEXT_STEP, Person, details
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT
+from dashboard.onboarding.progress import PERCENT, REMEMBERED, finished_of
 
 MOMENT = "CAST(:start AS text)::timestamptz"
 EVERYBODY = Filter()
@@ -63,20 +63,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of people. `previous` and `next` are opaque cursors, None at either end."""
-
-    people: Sequence[Found]
-    previous: str | None
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Count:
     """How many people there are; an estimate where it is not `exact`."""
 
     people: int
     exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of people, and how many there are in all. `previous` and `next` are opaque cursors, None at either end."""
+
+    people: Sequence[Found]
+    previous: str | None
+    next: str | None
+    count: Count
 
 
 def _details(source: str, wanted: Filter) -> str:
@@ -87,16 +88,12 @@ def _details(source: str, wanted: Filter) -> str:
 
 def page(session: Session, wanted: Filter = EVERYBODY, *, cursor: str | None = None, limit: int = 50) -> Page:
     """One page of the people who match. Raises Invalid: a broken cursor, or one of another order."""
-    return _page(session, wanted, choose(session, wanted), cursor, limit)
-
-
-def page_and_count(
-    session: Session, wanted: Filter, *, cursor: str | None = None, limit: int = 50
-) -> tuple[Page, Count]:
-    """One page, and how many match in all, with the filter worked out once. Raises as `page` does."""
     chosen = choose(session, wanted)
-    found, counted = _page(session, wanted, chosen, cursor, limit), _count(session, chosen)
-    return found, replace(counted, people=max(counted.people, len(found.people)))
+    rows, previous, following = _rows(session, wanted, chosen, cursor, limit)
+    counted = _count(session, chosen)
+    return Page(
+        [_found(row) for row in rows], previous, following, replace(counted, people=max(counted.people, len(rows)))
+    )
 
 
 SEARCHED_PAGE = """, searched AS MATERIALIZED (
@@ -104,20 +101,18 @@ SEARCHED_PAGE = """, searched AS MATERIALIZED (
 ) """
 
 
-def _page(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Page:
+def _rows(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, limit: int) -> Rows:
     telling = _details("page", wanted)
     if wanted.is_by_progress:
-        rows, previous, following = by_progress.page(session, wanted, chosen, telling, cursor, limit)
-    elif wanted.q and wanted.sort == "name":
+        return by_progress.page(session, wanted, chosen, telling, cursor, limit)
+    if wanted.q and wanted.sort == "name":
         telling = SEARCHED_PAGE + _details("searched", wanted)
-        rows, previous, following = _page_by_words(session, chosen.lean, telling, cursor, limit)
-    elif wanted.status and chosen.standings is None and not wanted.q:
+        return _page_by_words(session, chosen.lean, telling, cursor, limit)
+    order = ORDERS[wanted.sort]
+    if wanted.status and chosen.standings is None and not wanted.q:
         # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
-        order = ORDERS[wanted.sort]
-        rows, previous, following = _walked_first(session, chosen, order, telling, cursor, limit, LOOKED_AT)
-    else:
-        rows, previous, following = _in_order(session, chosen, ORDERS[wanted.sort], telling, cursor, limit)
-    return Page([_found(row) for row in rows], previous, following)
+        return _walked_first(session, chosen, order, telling, cursor, limit, LOOKED_AT)
+    return _in_order(session, chosen, order, telling, cursor, limit)
 
 
 def _in_order(
@@ -166,7 +161,7 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
 # What a person's standing tells is worked out once for all who have it.
 STREAMED = f"""
 SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_at, u.standing,
-       u.finished_at > {REOPENED_AT} AS is_since
+       {REMEMBERED} AS is_since
   FROM {{source}} u {{filtered}} ORDER BY {{order}}
 """
 TOLD = f"""
@@ -208,7 +203,7 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
         of_standing = told.get(standing) or next(iter(_told(session, wanted, row.user_id).values()), None)
         if of_standing:
             progress, next_step, status = of_standing
-            is_finished = row.finished_at is not None and (progress == 100 or is_since)
+            is_finished = finished_of(progress, row.finished_at is not None, bool(is_since))
             yield Found(Person(**members, progress=progress, finished=is_finished, next_step=next_step), status)
 
 
@@ -222,12 +217,8 @@ def _told(
     return {row.standing: (row.progress, row.next_step, row.status) for row in rows}
 
 
-def count(session: Session, wanted: Filter) -> Count:
-    """How many match: counted where they are few and soon found, else as the planner estimates it."""
-    return _count(session, choose(session, replace(wanted, sort="name")))
-
-
 def _count(session: Session, chosen: Chosen) -> Count:
+    """How many match: counted where they are few and soon found, else as the planner estimates it."""
     chosen = chosen.lean
     estimate, cost, _ = chosen.estimate(session)
     if estimate > COUNTED or cost > CHEAP:

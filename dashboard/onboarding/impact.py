@@ -19,7 +19,7 @@ from sqlalchemy.types import DateTime
 
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import STATUSES, WORKED, Release, Status
-from dashboard.onboarding.progress import REOPENED_AT
+from dashboard.onboarding.progress import REMEMBERED, finished_of, percent_of
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -50,8 +50,8 @@ class Group:
     finished: tuple[int, int]
 
     def count_finished(self, percent: int, *, after: bool = False) -> int:
-        """How many count as finished when the group is at `percent` (docs/model.md, rule 8)."""
-        return self.finished_once if percent == 100 else self.finished[after]
+        """How many count as finished when the group is at `percent`."""
+        return finished_of(percent, self.finished_once, self.finished[after])
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ OF_PEOPLE = {
     "people": "true",
     "finished_once": "finished_at IS NOT NULL",
     "finished_before": "finished_at > :reopened_before",
-    "finished_after": f"finished_at > {REOPENED_AT}",
+    "finished_after": REMEMBERED,
 }
 # The weight of all other steps is from the same moment as their points.
 CENSUS = f"""
@@ -278,7 +278,7 @@ class Counted:
     def _percent(self, group: Group, known: Rules) -> int:
         weight = known.weights.get(self.step_id, 0)
         points = group.points + (weight if known.status_of(group) in ("done", "skipped") else 0)
-        return 100 * points // (self.total + weight) if self.total + weight else 0
+        return percent_of(points, self.total + weight)
 
 
 def impact(counted: Counted) -> Impact:

@@ -18,7 +18,7 @@ from dashboard.onboarding.bounds import PASSED
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import PERCENT, TO_REMEMBER
+from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 
 ARRAYS = ("done", "skipped", "in_progress")
 PEOPLE = bindparam("people", type_=ARRAY(Text))
@@ -118,7 +118,7 @@ SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR N
 """).bindparams(PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is soon told.
 FINISH = text(f"""
-UPDATE onboarding_users u SET finished_at = now()
+UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
    AND {PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100

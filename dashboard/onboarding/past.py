@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import accumulate
+from datetime import datetime, timedelta
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,8 +16,9 @@ from dashboard.onboarding import people
 from dashboard.onboarding.carryover import Release, Status, reset_by
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Event, events_of, releases_of
+from dashboard.onboarding.impact import NEVER
 from dashboard.onboarding.people import Person
-from dashboard.onboarding.progress import UserStep
+from dashboard.onboarding.progress import UserStep, finished_of, percent_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ def stood(session: Session, person: Person, moment: datetime) -> Past:
     definitions = _definitions(session, moment)
     steps = _steps(diaries, definitions, moment)
     progress = _percent(steps)
-    finished_at = _finished_at(person, diaries, definitions, moment)
+    reopenings = _reopenings(diaries)
+    finished_at = _finished_at(person, diaries, definitions, reopenings, moment)
+    is_remembered = finished_at is not None and finished_at > _reopened_at(reopenings, moment)
     told = [line.event.at for diary in diaries.values() for line in diary.until(moment) if line.event]
     is_newest = person.last_activity_at is not None and person.last_activity_at <= moment
     return Past(
@@ -55,7 +59,7 @@ def stood(session: Session, person: Person, moment: datetime) -> Past:
         replace(
             person,
             progress=progress,
-            finished=finished_at is not None and (progress == 100 or not _reopened_since(diaries, moment, finished_at)),
+            finished=finished_of(progress, finished_at is not None, is_remembered),
             finished_at=finished_at,
             last_activity_at=person.last_activity_at if is_newest else max(told, default=None),
             next_step=next((step.title for step in steps if step.version is not None and not _counts(step)), None),
@@ -146,18 +150,16 @@ def _places(session: Session, moment: datetime) -> dict[str, int]:
 
 
 def _steps(diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime) -> list[UserStep]:
-    steps = [
-        _step(step_id, diary, lines, definitions)
-        for step_id, diary in diaries.items()
-        if (lines := diary.until(moment))
-    ]
+    steps = []
+    for step_id, diary in diaries.items():
+        if lines := diary.until(moment):
+            recorded = next((line for line in reversed(lines) if line.event), lines[0])
+            steps.append(_step(step_id, diary, recorded, lines[-1].release, definitions))
     return sorted(steps, key=lambda step: (step.position, step.step_id))
 
 
-def _step(step_id: str, diary: Diary, lines: Sequence[Line], definitions: Definitions) -> UserStep:
-    """The step after the last of `lines` (docs/model.md, rules 1 to 3, with that release as the current one)."""
-    current = lines[-1].release
-    line = next((line for line in reversed(lines) if line.event), lines[0])
+def _step(step_id: str, diary: Diary, line: Line, current: Release, definitions: Definitions) -> UserStep:
+    """The step as recorded by `line`, the first where no event is, under `current` (docs/model.md, rules 1 to 3)."""
     event = line.event
     status: Status = event.to_status if event else "todo"
     reset = reset_by(status, line.release.number, current.number, diary.releases)
@@ -186,32 +188,66 @@ def _counts(step: UserStep) -> bool:
     return step.status in ("done", "skipped")
 
 
-def _percent(steps: Sequence[UserStep]) -> int:
-    """Rule 7."""
+def _percent(steps: Iterable[UserStep]) -> int:
     live = [step for step in steps if step.version is not None]
-    total = sum(step.weight for step in live)
-    return 100 * sum(step.weight for step in live if _counts(step)) // total if total else 0
+    return percent_of(sum(step.weight for step in live if _counts(step)), sum(step.weight for step in live))
+
+
+def _percents(
+    diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime
+) -> Iterator[tuple[datetime, int]]:
+    """How far they were after each of their events until then: one walk, on which a line changes the step that it is of."""
+    lines = [(line.at, step_id, line) for step_id, diary in diaries.items() for line in diary.until(moment)]
+    recorded: dict[str, Line] = {}
+    steps: dict[str, UserStep] = {}
+    # those of a step stay in their order
+    for at, together in groupby(sorted(lines, key=itemgetter(0)), key=itemgetter(0)):
+        wrote = False
+        for _, step_id, line in together:
+            if line.event or step_id not in recorded:
+                recorded[step_id] = line
+            wrote = wrote or line.event is not None
+            steps[step_id] = _step(step_id, diaries[step_id], recorded[step_id], line.release, definitions)
+        if wrote:
+            yield at, _percent(steps.values())
 
 
 def _finished_at(
-    person: Person, diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime
+    person: Person,
+    diaries: Mapping[str, Diary],
+    definitions: Definitions,
+    reopenings: Sequence[Reopening],
+    moment: datetime,
 ) -> datetime | None:
     """When they last came to 100 % by then (rule 8). Only the newest time is kept; an earlier one is found again."""
     if person.finished_at is None or person.finished_at <= moment:
         return person.finished_at
     found = None
-    for at in sorted({line.at for diary in diaries.values() for line in diary.until(moment) if line.event}):
-        is_new = found is None or _reopened_since(diaries, at, found)
-        if is_new and _percent(_steps(diaries, definitions, at)) == 100:
-            found = at
+    for at, percent in _percents(diaries, definitions, moment):
+        if percent == 100:
+            reopened_at = _reopened_at(reopenings, at)
+            if found is None or found <= reopened_at:
+                # as it is remembered, see REMEMBERED_FROM
+                found = max(at, reopened_at + timedelta(microseconds=1))
     return found
 
 
-def _reopened_since(diaries: Mapping[str, Diary], moment: datetime, finished_at: datetime) -> bool:
-    """Whether a release that asks everybody to finish again, not undone by then, came at or after `finished_at`."""
-    for diary in diaries.values():
-        passed = [line.release for line in diary.until(moment) if line.event is None]
-        ids = {release.id for release in passed}
-        if any(one.reopens_finished and one.undone_by not in ids and one.released_at >= finished_at for one in passed):
-            return True
-    return False
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """A release that asks everybody to finish again, from `at` on; not undone before `undone_at`."""
+
+    release: Release
+    at: datetime
+    undone_at: datetime | None
+
+
+def _reopenings(diaries: Mapping[str, Diary]) -> list[Reopening]:
+    at = {line.release.id: line.at for diary in diaries.values() for line in diary.lines if line.event is None}
+    releases = (release for diary in diaries.values() for release in diary.releases if release.reopens_finished)
+    return [Reopening(one, at[one.id], at.get(one.undone_by) if one.undone_by else None) for one in releases]
+
+
+def _reopened_at(reopenings: Sequence[Reopening], moment: datetime) -> datetime:
+    """When finished was reopened last, as it was seen at that moment."""
+    in_force = (one for one in reopenings if one.at <= moment and not (one.undone_at and one.undone_at <= moment))
+    return max((one.release.released_at for one in in_force), default=NEVER)

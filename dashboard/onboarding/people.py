@@ -46,8 +46,8 @@ NEXT_STEP = """
           JOIN step_releases c ON c.id = s.current_release_id
           JOIN onboarding_step_definitions d ON d.step_id = c.step_id AND d.version = c.version
          WHERE NOT EXISTS (SELECT FROM step_releases r WHERE r.step_id = s.step_id
-                              AND (r.id = ANY(u.done_releases) AND r.done_points > 0
-                                OR r.id = ANY(u.skipped_releases) AND r.skipped_points > 0))
+                              AND (r.id = ANY(u.done_releases) AND r.done_reset_by IS NULL
+                                OR r.id = ANY(u.skipped_releases) AND r.skipped_reset_by IS NULL))
          ORDER BY s.position, s.step_id LIMIT 1)"""
 
 
@@ -57,7 +57,7 @@ def details(source: str = "onboarding_users", more: str = "") -> str:
     It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
     """
     return f"""
-SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(progress="now.progress")} AS finished,
+SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished,
        u.finished_at, u.last_activity_at,{NEXT_STEP} AS next_step{more}
   FROM {source} u CROSS JOIN LATERAL {PERCENT} AS now (progress)
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import ARRAY, bindparam, select, text
@@ -113,19 +114,38 @@ class Version:
 SUM_OF_POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
 RECORDED = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
 
-# The same out of the weight of all live steps, rounded down. It stands for itself or, after LATERAL, for a row; a node of a
-# cluster works it out for its own people.
+# Points out of the weight of all live steps, rounded down.
+PERCENT_OF = "coalesce(100 * {points} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int"
+# Those of `u`. It stands for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
 PERCENT = f"""
-    (SELECT coalesce(100 * {SUM_OF_POINTS} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int FROM {RECORDED})
+    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED})
 """
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
 REOPENED_AT = """
     coalesce((SELECT max(released_at) FROM step_releases WHERE reopens_finished AND undone_by IS NULL), '-infinity')
 """
-FINISHED = "(u.finished_at IS NOT NULL AND ({progress} = 100 OR u.finished_at > " + REOPENED_AT + "))"
+REMEMBERED = f"finished_at > {REOPENED_AT}"
+FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
 # What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
-TO_REMEMBER = f"coalesce(u.finished_at <= {REOPENED_AT}, true)"
+TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
+# A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
+# one statement too may see one that was committed while it was planned.
+REMEMBERED_FROM = f"greatest({{moment}}, {REOPENED_AT} + interval '1 microsecond')"
+
+
+Told = TypeVar("Told", bound=int)
+"""Whether somebody did something, or how many people did."""
+
+
+def percent_of(points: int, whole: int) -> int:
+    """What PERCENT_OF says in SQL."""
+    return 100 * points // whole if whole else 0
+
+
+def finished_of(percent: int, ever: Told, since: Told) -> Told:
+    """What FINISHED says in SQL, of who finished `ever`, and `since` the newest release that reopened."""
+    return ever if percent == 100 else since
 
 
 def _moved(column: str) -> str:
@@ -137,12 +157,22 @@ def _moved(column: str) -> str:
         ELSE p.{column} END AS {column}"""
 
 
+def _once(asked: str) -> str:
+    """For a statement with `reopened`: the newest reopening is said once, and looked up once at most.
+
+    That keeps WRITE below the length up to which psycopg keeps it, taken apart (straight.py).
+    """
+    return asked.replace(REOPENED_AT, "(TABLE reopened)")
+
+
 # The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
 # the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
 # The person is locked before the row, always, so that two who save several steps of one person cannot deadlock.
 WRITE = Straight(
     text(f"""
-WITH person AS MATERIALIZED (
+WITH reopened AS (
+    SELECT {REOPENED_AT} AS at
+), person AS MATERIALIZED (
     SELECT user_id, done_releases, skipped_releases, in_progress_releases
       FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
 ), before AS MATERIALIZED (
@@ -178,11 +208,11 @@ WITH person AS MATERIALIZED (
            skipped_releases = n.skipped_releases,
            in_progress_releases = n.in_progress_releases,
            last_activity_at = greatest(u.last_activity_at, n.updated_at),
-           finished_at = CASE WHEN n.progress = 100 AND {TO_REMEMBER}
-                              THEN n.updated_at ELSE u.finished_at END
+           finished_at = CASE WHEN n.progress = 100 AND {_once(TO_REMEMBER)}
+                              THEN {_once(REMEMBERED_FROM.format(moment="n.updated_at"))} ELSE u.finished_at END
       FROM reached n
      WHERE u.user_id = :user_id
- RETURNING n.progress, {FINISHED.format(progress="n.progress")} AS finished
+ RETURNING n.progress, {_once(FINISHED.format(at_100="n.progress = 100"))} AS finished
 ), event AS (
     INSERT INTO user_step_events
            (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
@@ -401,7 +431,7 @@ OF_PEOPLE = text(
 ).bindparams(bindparam("people", type_=ARRAY(Text)))
 CHECKLIST = Straight(
     text(f"""
-SELECT now.progress, {FINISHED.format(progress="now.progress")} AS finished, of_person.*
+SELECT now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished, of_person.*
   FROM onboarding_users u
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
   LEFT JOIN LATERAL ({OF_PERSON} AND v.step_version IS NOT NULL) of_person ON true

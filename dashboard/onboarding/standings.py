@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding.progress import PERCENT_OF
+
 FEW_TO_COUNT = 50_000
 """Up to so many standings people are counted by standing."""
 
@@ -30,9 +32,7 @@ POINTS_OF_ARRAYS = "".join(
                        FROM step_releases r WHERE r.id = ANY(u.{status}_releases)) {status}"""
     for status in ("done", "skipped")
 )
-PERCENT_OF_POINTS = """
-    coalesce(100 * (done.points + skipped.points) / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int
-"""
+PERCENT_OF_POINTS = PERCENT_OF.format(points="(done.points + skipped.points)")
 
 # The view goes by the index; on a cluster it is another one.
 EACH = "WITH found AS MATERIALIZED (SELECT * FROM standings)"

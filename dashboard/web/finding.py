@@ -25,8 +25,7 @@ from dashboard.web.rendering import render, wants_partial
 blueprint = Blueprint("finding", __name__)
 
 PAGE = 25
-NOBODY = Page([], None, None)
-NONE = Count(0, exact=True)
+NOBODY = Page([], None, None, Count(0, exact=True))
 HEADER = (
     *("user_id", "name", "email", "joined_at", "progress", "finished", "finished_at", "last_activity_at"),
     *("next_step", "step", "status"),
@@ -203,7 +202,7 @@ def index() -> ResponseReturnValue:
     A browser sends a form's empty fields too: it is sent on to the address without them.
     """
     cursor = request.args.get("cursor") or None
-    found, count, broken = NOBODY, NONE, False
+    found, broken = NOBODY, False
     with transaction() as session:
         asked = _ask_page(session)
         here = asked.address(status=asked.value("status"))
@@ -211,7 +210,7 @@ def index() -> ResponseReturnValue:
             return redirect(here, 303)
         if asked.wanted:
             try:
-                found, count = finding.page_and_count(session, asked.wanted, cursor=cursor, limit=PAGE)
+                found = finding.page(session, asked.wanted, cursor=cursor, limit=PAGE)
             except Invalid:
                 broken = True
     answer = render(
@@ -220,8 +219,7 @@ def index() -> ResponseReturnValue:
         status=422 if asked.problems or asked.waiting or broken else 200,
         asked=asked,
         found=found,
-        count=count,
-        how_many=how_many(count),
+        how_many=how_many(found.count),
         cursor=cursor,
         broken=broken,
         sorts=list(SORTED.items()),

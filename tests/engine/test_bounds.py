@@ -85,5 +85,5 @@ def test_the_sample_tells_how_many_are_at_a_percent(session: Session, monkeypatc
     for step_id, first in ((STEP, True), (OTHER, False)):
         session.execute(text(passed), {"step": step_id, "first": first})
     session.execute(text("ANALYZE onboarding_users"))
-    assert finding.count(session, Filter(progress=(60, 60))) == finding.Count(15, exact=False)
-    assert finding.count(session, Filter(progress=(30, 50))) == finding.Count(45, exact=False)
+    assert finding.page(session, Filter(progress=(60, 60))).count == finding.Count(15, exact=False)
+    assert finding.page(session, Filter(progress=(30, 50))).count == finding.Count(45, exact=False)

@@ -189,13 +189,13 @@ def busy_crowd(session: Session, seed: int) -> list[str]:
 def test_each_figure_counts_those_whom_the_list_behind_its_link_has(session: Session, seed: int) -> None:
     busy_crowd(session, seed)
     told = everybody.overview(session)
-    assert told.idle == finding.count(session, Filter(idle_days=14, finished=False)).people > 0
+    assert told.idle == finding.page(session, Filter(idle_days=14, finished=False)).count.people > 0
     bands = [(start, start + 9) for start in range(0, 100, 10)]
-    counted = [finding.count(session, Filter(progress=band)).people for band in (*bands, (100, 100))]
+    counted = [finding.page(session, Filter(progress=band)).count.people for band in (*bands, (100, 100))]
     assert told.spread.bands == counted
     for step_id in (STEP, OTHER):
         there = Filter(step_id=step_id, status="in_progress", sort="inactive")
-        assert finding.count(session, there).people == told.funnel[step_id]["in_progress"]
+        assert finding.page(session, there).count.people == told.funnel[step_id]["in_progress"]
         first = [found.person.user_id for found in finding.page(session, there, limit=3).people]
         assert [waiting.user_id for waiting in told.stuck.get(step_id, Stuck()).longest] == first
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding import choosing, erasure, filters, finding, people
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import Filter
-from dashboard.onboarding.finding import Found, Page
+from dashboard.onboarding.finding import Count, Found, Page
 from tests import factories
 from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, SAM, STEP, a_person, a_save, a_step
 
@@ -149,7 +149,7 @@ def test_pages_lead_forward_and_back_over_equal_names(session: Session) -> None:
 
 
 def test_the_only_page_leads_nowhere(session: Session) -> None:
-    assert search(session) == Page([], None, None)
+    assert search(session) == Page([], None, None, Count(0, exact=True))
     a_person(session)
     page = search(session)
     assert (page.previous, page.next) == (None, None)
@@ -341,14 +341,14 @@ def test_more_than_are_counted_are_estimated(session: Session, monkeypatch: pyte
     factories.people(session, 60)
     monkeypatch.setattr(finding, "COUNTED", 50)
     session.execute(text("ANALYZE onboarding_users"))
-    assert finding.count(session, Filter()) == finding.Count(60, exact=False)
-    assert finding.count(session, Filter(q="user-000")) == finding.Count(10, exact=True)
+    assert finding.page(session, Filter()).count == finding.Count(60, exact=False)
+    assert finding.page(session, Filter(q="user-000")).count == finding.Count(10, exact=True)
 
 
 def test_what_would_cost_much_to_count_is_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     factories.people(session, 60)
     monkeypatch.setattr(finding, "CHEAP", 0)
-    assert not finding.count(session, Filter(q="user-000")).exact
+    assert not finding.page(session, Filter(q="user-000")).count.exact
 
 
 def test_a_plan_of_one_shard_is_reckoned_up_for_all() -> None:

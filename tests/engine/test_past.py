@@ -140,6 +140,19 @@ def test_a_release_that_reopened_and_was_undone_asks_nobody_again(session: Sessi
     assert [one.finished_at for one in told] == [day(2)] * 5 + [day(7)]
 
 
+def test_who_finished_in_a_transaction_that_began_before_a_release_that_reopens_had_finished(session: Session) -> None:
+    a_save(session, "done", step_id=OTHER, at=day(2))
+    released(session, day(4), reopens=True)
+    assert a_save(session, "done", at=day(3)).finished
+    a_save(session, "todo", at=day(5))
+    assert past.as_of(session, ANNA, day(5)).person.finished
+    released(session, day(6), reopens=True)
+    a_save(session, "done", at=day(7))
+    told = [past.as_of(session, ANNA, day(number)).person for number in (4, 5, 6, 7)]
+    assert [one.finished for one in told] == [True, True, False, True]
+    assert [one.finished_at for one in told] == [day(4) + timedelta(microseconds=1)] * 3 + [day(7)]
+
+
 def test_a_write_that_a_release_overtook_stays_before_it(session: Session) -> None:
     """It began later, and was there before: what it says was never seen under the old version after the release."""
     a_save(session, "in_progress", at=day(4))

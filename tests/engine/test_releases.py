@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import plans, progress, releases, steps
+from dashboard.onboarding import batch, bulk_changes, imports, plans, progress, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan, Withdrawn
+from dashboard.onboarding.people import find
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields
 from tests.factories import (
@@ -21,6 +24,7 @@ from tests.factories import (
     MAYA,
     NOOR,
     OTHER,
+    SAM,
     STEP,
     a_draft,
     a_person,
@@ -405,6 +409,38 @@ def test_who_still_is_at_100_stays_finished_when_a_release_reopens(session: Sess
     a_save(session, "done")
     a_draft(session)
     assert releases.release(session, MAYA, STEP, reopens_finished=True).impact.after.finished == 1
+
+
+def by_a_save(session: Session) -> None:
+    a_save(session, "done")
+
+
+def by_a_batch(session: Session) -> None:
+    batch.save(session, HOST, STEP, "done", [batch.Update(ANNA, row_version_of(session))])
+
+
+def by_a_bulk_change(session: Session) -> None:
+    bulk_changes.carry_on(session, SAM, bulk_changes.create(session, SAM, [ANNA], STEP, "done"))
+
+
+def by_an_import(session: Session) -> None:
+    imports.import_csv(session, SAM, BytesIO(f"user_id,{STEP}\n{ANNA},done\n".encode()))
+
+
+@pytest.mark.parametrize("finish", [by_a_save, by_a_batch, by_a_bulk_change, by_an_import])
+def test_who_comes_to_100_after_a_release_that_reopens_has_finished_whenever_the_transaction_began(
+    session: Session, finish: Callable[[Session], None]
+) -> None:
+    """The transaction's moment is before that of the release, as where somebody else's was committed in between."""
+    a_step(session)
+    a_person(session)
+    a_draft(session)
+    reopened_at = releases.release(session, MAYA, STEP, reopens_finished=True).release.released_at
+    assert session.scalar(text("SELECT now()")) < reopened_at
+    finish(session)
+    a_step(session, OTHER)
+    person = find(session, ANNA)
+    assert (person.progress, person.finished) == (50, True)
 
 
 # The original's one call ----------------------------------------------------------------------------------------------
