@@ -96,6 +96,10 @@ class Member:
 CREATE = text("""
 INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id, :status, :comment, :actor) RETURNING id
 """)
+# Until the change with them is there to be found: somebody who is erased meanwhile would be named by it for good.
+HOLD = text("""
+SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR KEY SHARE
+""").bindparams(many.PEOPLE)
 CHOOSE = text(f"""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
@@ -115,6 +119,7 @@ def create(
     """
     wanted = check_status(status, 1, comment)
     steps.get_live(session, step_id)
+    # The people before what is forgotten, as an erasure locks them: the other way round the two would deadlock.
     people = _chosen(session, chosen)
     run(session, FORGET)
     values = {"step_id": step_id, "status": wanted, "comment": comment.strip(), "actor": actor.key}
@@ -124,6 +129,7 @@ def create(
 
 
 def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
+    """Their ids, with those who are there held: nobody of them is erased before the transaction ends."""
     people = finding.ids(session, chosen, MOST + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
     if not people:
         raise Invalid({"people": "are needed: choose at least one"})
@@ -131,7 +137,9 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
         raise Invalid({"people": f"can be {MOST:,} at once at most; choose a narrower filter"})
     if any(text_problem(user_id, 200) for user_id in people):
         raise Invalid({"people": "include an id that can't be one"})
-    return people
+    there = [one for group in many.groups(session, people) for one in session.scalars(HOLD, {"people": group})]
+    # Whoever was erased since a filter found them was named by nobody.
+    return there if isinstance(chosen, Filter) else people
 
 
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
