@@ -20,6 +20,8 @@ from dashboard.onboarding.history import record
 
 MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+# else letters of other alphabets count as some of these, for instance the sign of the kelvin
+WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
 RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
 """Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
@@ -84,7 +86,7 @@ class FieldChange:
 
 def is_step_id(text: str, *, capitals: bool = False) -> bool:
     """Whether it has the form of a step's id; `capitals` are allowed in one that comes from the original's database."""
-    return len(text) <= 64 and STEP_ID.fullmatch(text.lower() if capitals else text) is not None
+    return len(text) <= 64 and (WITH_CAPITALS if capitals else STEP_ID).fullmatch(text) is not None
 
 
 def check(fields: Mapping[str, Any]) -> Fields:
