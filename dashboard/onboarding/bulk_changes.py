@@ -152,11 +152,17 @@ def again(session: Session, actor: Actor, bulk_id: int) -> int:
     return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)
 
 
+# By name: a newer version of the program may have added a column while this one still runs.
+ONE = text("""
+SELECT id, step_id, status, comment, created_at, created_by, started_at, finished_at FROM bulk_changes WHERE id = :id
+""")
+
+
 def get(session: Session, bulk_id: int) -> BulkChange:
     """One bulk change as it stands. Raises NotFound."""
     row = None
     if 0 < bulk_id <= MAX_INTEGER:
-        row = session.execute(text("SELECT * FROM bulk_changes WHERE id = :id"), {"id": bulk_id}).one_or_none()
+        row = session.execute(ONE, {"id": bulk_id}).one_or_none()
     if row is None:
         raise NotFound("bulk change", bulk_id)
     counts = text(

@@ -262,6 +262,12 @@ def test_people_are_paged_by_id(three: Session) -> None:
     assert seen == ids
 
 
+def test_a_column_that_a_newer_program_added_is_passed_over(three: Session) -> None:
+    bulk_id = prepared(three)
+    three.execute(text("ALTER TABLE bulk_changes ADD COLUMN later text"))
+    assert bulk_changes.get(three, bulk_id).people == 3
+
+
 def test_a_preview_that_nobody_confirmed_is_forgotten_after_a_day(three: Session) -> None:
     old, run = prepared(three), prepared(three)
     carried_out(three, run)
