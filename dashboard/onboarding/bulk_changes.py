@@ -229,9 +229,7 @@ SELECT user_id FROM bulk_change_people p
 """
 
 
-def before(
-    session: Session, bulk_id: int, outcome: Outcome | None = None, *, after: str = "", limit: int = 50
-) -> str | None:
+def before(session: Session, bulk_id: int, outcome: Outcome | None, *, after: str, limit: int) -> str | None:
     """What the page before this one comes after; None: this is the first."""
     if not after:
         return None
@@ -263,7 +261,7 @@ RETURNING p.user_id, p.row_version, p.outcome
 """).bindparams(many.PEOPLE)
 
 
-def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -> BulkChange:
+def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
     """Carry out the next batch of a change, in few statements however many people it has, and tell how far it is.
 
     Two at once take turns and do nothing twice. Raises NotFound, and Withdrawn: the step was since the preview.
@@ -274,7 +272,7 @@ def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -
     steps.get_live(session, bulk.step_id)
     # and who comes at the same time waits here
     run(session, "UPDATE bulk_changes SET started_at = least(started_at, now()) WHERE id = :id", {"id": bulk_id})
-    people = list(session.scalars(TURN, {"id": bulk_id, "batch": batch}))
+    people = list(session.scalars(TURN, {"id": bulk_id, "batch": BATCH}))
     for group in many.groups(session, people):
         _carry_out(session, actor, bulk, group)
     bulk = get(session, bulk_id)

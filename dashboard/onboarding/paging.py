@@ -64,12 +64,12 @@ def page(
     cursor: str | None,
     limit: int,
     *types: Any,
-    details: str = "SELECT u.* FROM page u",
+    details: str,
     within: int | None = None,
 ) -> Rows:
     """One page of the people `u` of `source`, with the cursors of the previous and the next page.
 
-    `source` is what goes after FROM; `details` says more of the people of the page only. `types` are bind parameters
+    `source` is what goes after FROM; `details` says what is told of the people of the page. `types` are bind parameters
     with their types, where PostgreSQL can't tell. `within`: only so many people are looked at, in their order. Raises
     Invalid for a broken cursor, and Beyond: those were not enough to fill the page.
     """

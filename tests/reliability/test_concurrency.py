@@ -221,13 +221,16 @@ def test_batches_over_the_same_people_in_any_order_do_not_deadlock_and_write_eac
         assert factories.people_with_wrong_arrays(session) == []
 
 
-def test_two_who_carry_on_with_one_bulk_change_take_turns_and_write_everybody_once(wide: Database) -> None:
+def test_two_who_carry_on_with_one_bulk_change_take_turns_and_write_everybody_once(
+    wide: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "BATCH", 10)
     with wide.transaction() as session:
         a_step(session)
         crowd = factories.people(session, 40)
         made = bulk_changes.create(session, SAM, crowd, STEP, "done")
     for _ in range(4):
-        at_once(wide, *[lambda session: bulk_changes.carry_on(session, SAM, made, 10)] * 3)
+        at_once(wide, *[lambda session: bulk_changes.carry_on(session, SAM, made)] * 3)
     with wide.transaction() as session:
         bulk = bulk_changes.get(session, made)
         assert (bulk.outcomes, bulk.waiting) == ({"changed": 40}, 0)
