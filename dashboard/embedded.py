@@ -84,7 +84,7 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 
 @contextmanager
-def own(data_dir: Path, *, durable: bool = True, site: str = "") -> Iterator[str]:
+def own(data_dir: Path, *, site: str = "") -> Iterator[str]:
     """Like running, but refuses with EmbeddedError while another `dashboard run` has this data folder.
 
     `site` is where this one is reached. It ends as by SIGTERM when its server ends, for nobody else starts that again:
@@ -94,7 +94,7 @@ def own(data_dir: Path, *, durable: bool = True, site: str = "") -> Iterator[str
     while True:
         with _lock(data_dir / "postgres.lock", fcntl.LOCK_EX) as owner:
             if owner is not None:
-                with _served(data_dir, owner, "server", durable, site) as url:
+                with _served(data_dir, owner, "server", durable=True, site=site) as url:
                     yield url
                 return
         holder = _holder(data_dir)

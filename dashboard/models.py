@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from sqlalchemy import (
     ARRAY,
@@ -26,11 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-STATUSES = ("done", "skipped", "in_progress", "todo")
-"""The four statuses in the order in which every page shows them."""
-
-RELEASE_KINDS = ("publish", "migrate", "rollback", "withdraw", "restore")
-
+from dashboard.onboarding.actor import Source
+from dashboard.onboarding.carryover import STATUSES, Kind
 
 # A seed for each array, so that a release counts differently in each.
 STANDING = (
@@ -162,7 +159,7 @@ class Release(Base):
         ForeignKeyConstraint(
             ["step_id", "version"], ["onboarding_step_definitions.step_id", "onboarding_step_definitions.version"]
         ),
-        CheckConstraint(one_of("kind", RELEASE_KINDS), name="kind"),
+        CheckConstraint(one_of("kind", get_args(Kind)), name="kind"),
         CheckConstraint("(version IS NULL) = (kind = 'withdraw')", name="withdrawn"),
         Index("ix_step_releases_released_at", "released_at"),
         # Receipts are kept out of line: the rows that every read of progress joins stay small.
@@ -266,7 +263,7 @@ class UserStepEvent(Base):
         # With the person, for an import writes a million events at one moment, and pages of the activity end inside.
         Index("ix_user_step_events_at", "at", "user_id"),
         Index("ix_user_step_events_actor", "actor", "at", "user_id"),
-        CheckConstraint(one_of("source", ("web", "api", "bulk", "import", "cli")), name="source"),
+        CheckConstraint(one_of("source", get_args(Source)), name="source"),
     )
 
 

@@ -96,6 +96,10 @@ class Member:
 CREATE = text("""
 INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id, :status, :comment, :actor) RETURNING id
 """)
+# Until the change with them is there to be found: somebody who is erased meanwhile would be named by it for good.
+HOLD = text("""
+SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR KEY SHARE
+""").bindparams(many.PEOPLE)
 CHOOSE = text(f"""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
@@ -115,6 +119,7 @@ def create(
     """
     wanted = check_status(status, 1, comment)
     steps.get_live(session, step_id)
+    # The people before what is forgotten, as an erasure locks them: the other way round the two would deadlock.
     people = _chosen(session, chosen)
     run(session, FORGET)
     values = {"step_id": step_id, "status": wanted, "comment": comment.strip(), "actor": actor.key}
@@ -124,6 +129,7 @@ def create(
 
 
 def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
+    """Their ids, with those who are there held: nobody of them is erased before the transaction ends."""
     people = finding.ids(session, chosen, MOST + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
     if not people:
         raise Invalid({"people": "are needed: choose at least one"})
@@ -131,7 +137,9 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
         raise Invalid({"people": f"can be {MOST:,} at once at most; choose a narrower filter"})
     if any(text_problem(user_id, 200) for user_id in people):
         raise Invalid({"people": "include an id that can't be one"})
-    return people
+    there = [one for group in many.groups(session, people) for one in session.scalars(HOLD, {"people": group})]
+    # Whoever was erased since a filter found them was named by nobody.
+    return there if isinstance(chosen, Filter) else people
 
 
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
@@ -144,11 +152,17 @@ def again(session: Session, actor: Actor, bulk_id: int) -> int:
     return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)
 
 
+# By name: a newer version of the program may have added a column while this one still runs.
+ONE = text("""
+SELECT id, step_id, status, comment, created_at, created_by, started_at, finished_at FROM bulk_changes WHERE id = :id
+""")
+
+
 def get(session: Session, bulk_id: int) -> BulkChange:
     """One bulk change as it stands. Raises NotFound."""
     row = None
     if 0 < bulk_id <= MAX_INTEGER:
-        row = session.execute(text("SELECT * FROM bulk_changes WHERE id = :id"), {"id": bulk_id}).one_or_none()
+        row = session.execute(ONE, {"id": bulk_id}).one_or_none()
     if row is None:
         raise NotFound("bulk change", bulk_id)
     counts = text(
@@ -215,9 +229,7 @@ SELECT user_id FROM bulk_change_people p
 """
 
 
-def before(
-    session: Session, bulk_id: int, outcome: Outcome | None = None, *, after: str = "", limit: int = 50
-) -> str | None:
+def before(session: Session, bulk_id: int, outcome: Outcome | None, *, after: str, limit: int) -> str | None:
     """What the page before this one comes after; None: this is the first."""
     if not after:
         return None
@@ -249,7 +261,7 @@ RETURNING p.user_id, p.row_version, p.outcome
 """).bindparams(many.PEOPLE)
 
 
-def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -> BulkChange:
+def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
     """Carry out the next batch of a change, in few statements however many people it has, and tell how far it is.
 
     Two at once take turns and do nothing twice. Raises NotFound, and Withdrawn: the step was since the preview.
@@ -260,7 +272,7 @@ def carry_on(session: Session, actor: Actor, bulk_id: int, batch: int = BATCH) -
     steps.get_live(session, bulk.step_id)
     # and who comes at the same time waits here
     run(session, "UPDATE bulk_changes SET started_at = least(started_at, now()) WHERE id = :id", {"id": bulk_id})
-    people = list(session.scalars(TURN, {"id": bulk_id, "batch": batch}))
+    people = list(session.scalars(TURN, {"id": bulk_id, "batch": BATCH}))
     for group in many.groups(session, people):
         _carry_out(session, actor, bulk, group)
     bulk = get(session, bulk_id)

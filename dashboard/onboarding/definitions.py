@@ -62,8 +62,8 @@ def _entry(position: int, says: Fields) -> dict[str, Any]:
     }
 
 
-def live(session: Session, step_ids: Sequence[str] = ()) -> list[Step]:
-    """The live steps in checklist order, all or the named ones. Raises NotFound, Refused (one that is not live)."""
+def live(session: Session, step_ids: Sequence[str]) -> list[Step]:
+    """The live steps in checklist order: all where none is named. Raises NotFound, Refused (one that is not live)."""
     for step_id in step_ids:
         if steps.get(session, step_id).live is None:
             raise Refused(f"“{step_id}” is not live.")
@@ -125,13 +125,13 @@ def same_order(wanted: Iterable[Wanted], checklist: Iterable[Step]) -> bool:
 # Drafts from a document ----------------------------------------------------------------------------------------------
 
 
-def bring_in(
-    session: Session, actor: Actor, wanted: Sequence[Wanted], *, discard_drafts: bool = False
-) -> list[Brought]:
+def bring_in(session: Session, actor: Actor, wanted: Sequence[Wanted], *, discard_drafts: bool) -> list[Brought]:
     """Make drafts of what differs from what is live, and never a release. All or nothing is the caller's transaction.
 
     Raises Refused (a withdrawn step), DraftsOpen unless `discard_drafts`, Invalid (a new step_id), StaleDraft.
     """
+    # All of them, for a document may have new ones too: of two documents the second begins when the first is in.
+    steps.lock(session)
     here = {step.step_id: step for step in steps.checklist(session)}
     touched = [(one, step) for one in wanted if (step := here.get(one.step_id)) and _differs(one, step)]
     _check_withdrawn(step for _, step in touched)

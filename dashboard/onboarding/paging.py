@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Row, text
@@ -64,12 +64,12 @@ def page(
     cursor: str | None,
     limit: int,
     *types: Any,
-    details: str = "SELECT u.* FROM page u",
+    details: str,
     within: int | None = None,
 ) -> Rows:
     """One page of the people `u` of `source`, with the cursors of the previous and the next page.
 
-    `source` is what goes after FROM; `details` says more of the people of the page only. `types` are bind parameters
+    `source` is what goes after FROM; `details` says what is told of the people of the page. `types` are bind parameters
     with their types, where PostgreSQL can't tell. `within`: only so many people are looked at, in their order. Raises
     Invalid for a broken cursor, and Beyond: those were not enough to fill the page.
     """
@@ -79,10 +79,8 @@ def page(
     backwards = direction == "before"
     down = order.descending != backwards
     if start is not None:
-        if order.is_of_time and not _is_time(start[0]):
-            raise broken()
         starting.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
-        bound |= {"start": start[0], "start_id": start[1]}
+        bound |= {"start": _moment(start[0]) if order.is_of_time else start[0], "start_id": start[1]}
 
     def ordered(by: str = order.by) -> str:
         return f"ORDER BY {by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
@@ -160,8 +158,12 @@ def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
     return direction, (value, user_id)
 
 
-def _is_time(value: str) -> bool:
+def _moment(value: str) -> str:
+    """The moment in the one form that PostgreSQL takes as well as Python does. Raises Invalid: it is none."""
     try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    raise broken()

@@ -153,7 +153,11 @@ def _check(user_id: str, name: str = "", email: str = "") -> None:
         for member, value, most in (("user_id", user_id, 200), ("name", name, 200), ("email", email, 320))
         if (reason := text_problem(value, most))
     }
-    if not user_id.strip():
+    trimmed = user_id.strip()
+    if not trimmed:
         problems["user_id"] = "is needed"
+    elif trimmed != user_id:
+        # by an import, too: an id is not trimmed, for another one would be somebody else
+        problems["user_id"] = "has a blank at its beginning or end"
     if problems:
         raise Invalid(problems)

@@ -164,7 +164,7 @@ def withdraw(
 ) -> Outcome:
     """Take the step off everybody's checklist; what they did is kept for a restore.
 
-    Raises NotFound, Withdrawn, Refused (never released), StalePlan, Invalid.
+    Raises NotFound, Withdrawn, Refused (never released), StalePlan, Invalid, BrokenInvariant.
     """
     step = _locked(session, step_id, planned, Repeat(actor.key, ("withdraw",)))
     if step.withdrawn:
@@ -183,7 +183,10 @@ def restore(
     planned: Planned | None = None,
     at: datetime | None = None,
 ) -> Outcome:
-    """Put a withdrawn step back as it was. Raises NotFound, Refused (not withdrawn), StalePlan, Invalid."""
+    """Put a withdrawn step back as it was.
+
+    Raises NotFound, Refused (not withdrawn), StalePlan, Invalid, BrokenInvariant.
+    """
     step = _locked(session, step_id, planned, Repeat(actor.key, ("restore",)))
     if not step.withdrawn:
         raise Refused("The step is not withdrawn.")
@@ -242,14 +245,8 @@ class Repeat:
 
 
 def _locked(session: Session, step_id: str, planned: Planned | None, repeat: Repeat | None) -> Step:
-    """The step, with every other release of it waiting. Raises NotFound, StalePlan, AlreadyReleased.
-
-    NO KEY UPDATE, because it does not wait for, or hold up, a save of somebody's status.
-    """
-    steps.check_key("step", step_id)
-    lock = select(models.Step.step_id).where(models.Step.step_id == step_id).with_for_update(key_share=True)
-    if session.scalar(lock) is None:
-        raise NotFound("step", step_id)
+    """The step, with every other release of it waiting. Raises NotFound, StalePlan, AlreadyReleased."""
+    steps.lock(session, step_id)
     # The draft too: saved after the plan was checked, it would go live without having been previewed.
     d = models.Definition
     session.execute(select(d.version).where(d.step_id == step_id, d.state == "draft").with_for_update(key_share=True))

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from sqlalchemy import Row, Select, delete, func, select, text, update
+from sqlalchemy import Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
@@ -20,6 +20,8 @@ from dashboard.onboarding.history import record
 
 MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+# else letters of other alphabets count as some of these, for instance the sign of the kelvin
+WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
 RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
 """Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
@@ -84,7 +86,7 @@ class FieldChange:
 
 def is_step_id(text: str, *, capitals: bool = False) -> bool:
     """Whether it has the form of a step's id; `capitals` are allowed in one that comes from the original's database."""
-    return len(text) <= 64 and STEP_ID.fullmatch(text.lower() if capitals else text) is not None
+    return len(text) <= 64 and (WITH_CAPITALS if capitals else STEP_ID).fullmatch(text) is not None
 
 
 def check(fields: Mapping[str, Any]) -> Fields:
@@ -147,6 +149,20 @@ def _opens(url: str) -> bool:
     if parts.scheme:
         return parts.scheme in ("http", "https") and bool(host)
     return url.startswith("/") and not url.startswith("//")
+
+
+def lock(session: Session, step_id: str | None = None) -> None:
+    """Whoever else releases the step (None: any), orders it, or starts or discards its draft waits. Raises NotFound.
+
+    It is read after this: a statement that waited for a lock still tells what was so before the wait. NO KEY UPDATE,
+    because it does not wait for, or hold up, a save of somebody's status; all in one order, so that nobody deadlocks.
+    """
+    s = models.Step
+    locked = select(s.step_id).order_by(s.step_id).with_for_update(key_share=True)
+    if step_id is not None:
+        check_key("step", step_id)
+        locked = locked.where(s.step_id == step_id)
+    session.execute(locked)
 
 
 def _definitions(step_id: str) -> Select[Any]:
@@ -291,18 +307,16 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
         raise Invalid(problems | invalid.problems) from None
     if problems:
         raise Invalid(problems)
-    last = session.scalar(select(func.max(models.Step.position)))
-    # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
-    # so nothing that was opened then fits this one.
-    earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
-    made = (
-        upsert(models.Step)
-        .values(step_id=step_id, position=(last or 0) + 1, draft_row_version=earlier)
-        .on_conflict_do_nothing()
-    )
-    if session.scalar(made.returning(models.Step.step_id)) is None:
+    s = models.Step
+    last = session.scalar(select(func.max(s.position)))
+    made = upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing()
+    if session.scalar(made.returning(s.step_id)) is None:
         raise Invalid({"step_id": "is taken by another step"})
-    draft = _insert_draft(session, actor, step_id, 1, checked, None)
+    # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
+    # so nothing that was opened then fits this one. Counted when nobody else can make and discard one any more.
+    earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
+    session.execute(update(s).where(s.step_id == step_id).values(draft_row_version=earlier))
+    draft = _insert_draft(session, actor, step_id, checked, None)
     record(session, actor, "step.create", step_id=step_id, changes=_diff(None, checked))
     return draft
 
@@ -319,8 +333,7 @@ def reorder(session: Session, actor: Actor, order: Sequence[str], seen: Sequence
     Raises StalePlan when the order is another by now, Invalid when `order` does not name each step once.
     """
     s = models.Step
-    # Locked first, read then: a statement that waited for a lock still tells the order from before the wait.
-    session.execute(select(s.step_id).order_by(s.step_id).with_for_update(key_share=True))
+    lock(session)
     current = list(session.scalars(select(s.step_id).order_by(s.position, s.step_id)))
     if list(seen) != current:
         raise StalePlan(["The order or the steps themselves were changed since you opened this page."])
@@ -346,40 +359,32 @@ def start_draft(session: Session, actor: Actor, step_id: str, from_version: int 
 
     Raises NotFound; Refused when the step has a draft already.
     """
+    lock(session, step_id)
     step = get(session, step_id)
     source = step.latest if from_version is None else version(session, step_id, from_version)
     if step.draft:
         raise Refused("The step already has a draft. Edit or discard that one first.")
-    draft = _insert_draft(session, actor, step_id, step.latest.version + 1, source.fields, source.version)
+    draft = _insert_draft(session, actor, step_id, source.fields, source.version)
     record(session, actor, "draft.start", step_id=step_id, subject=f"version {draft.version}")
     return draft
 
 
-def _insert_draft(
-    session: Session, actor: Actor, step_id: str, number: int, fields: Fields, based_on: int | None
-) -> Definition:
+def _insert_draft(session: Session, actor: Actor, step_id: str, fields: Fields, based_on: int | None) -> Definition:
+    """The draft of a step that is locked, or new, and has none."""
+    d, s = models.Definition, models.Step
     # Above every version there was, also where the live one is older after a rollback.
-    newest = select(func.coalesce(func.max(models.Definition.version), number - 1)).where(
-        models.Definition.step_id == step_id
-    )
-    before = select(newest.scalar_subquery(), models.Step.draft_row_version).where(models.Step.step_id == step_id)
+    newest = select(func.coalesce(func.max(d.version), 0)).where(d.step_id == step_id)
+    before = select(newest.scalar_subquery(), s.draft_row_version).where(s.step_id == step_id)
     version, row_version = session.execute(before).one()
-    row = session.execute(
-        upsert(models.Definition)
-        .values(
-            step_id=step_id,
-            version=version + 1,
-            based_on=based_on,
-            row_version=row_version + 1,
-            edited_by=actor.key,
-            **asdict(fields),
-        )
-        .on_conflict_do_nothing()
-        .returning(models.Definition.__table__)
-    ).one_or_none()
-    if row is None:
-        raise Refused("The step already has a draft. Edit or discard that one first.")
-    return definition_from(row)
+    made = insert(d).values(
+        step_id=step_id,
+        version=version + 1,
+        based_on=based_on,
+        row_version=row_version + 1,
+        edited_by=actor.key,
+        **asdict(fields),
+    )
+    return definition_from(session.execute(made.returning(d.__table__)).one())
 
 
 def save_draft(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
@@ -412,7 +417,7 @@ def save_draft(session: Session, actor: Actor, step_id: str, fields: Mapping[str
 
 
 def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int) -> None:
-    """Throw away the draft that the caller opened at `row_version`. Raises StaleDraft, NotFound, Refused.
+    """Throw away the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
 
     The first draft of a step that was never released goes with its step.
     """

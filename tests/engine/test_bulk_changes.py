@@ -51,9 +51,9 @@ def prepared(session: Session, *chosen: str, status: str = "done", comment: str 
     return bulk_changes.create(session, SAM, chosen or (ANNA, BEN, CLEO), STEP, status, comment)
 
 
-def carried_out(session: Session, bulk_id: int, batch: int = 1000) -> bulk_changes.BulkChange:
+def carried_out(session: Session, bulk_id: int) -> bulk_changes.BulkChange:
     for _ in range(50):
-        if (bulk := bulk_changes.carry_on(session, SAM, bulk_id, batch)).finished_at:
+        if (bulk := bulk_changes.carry_on(session, SAM, bulk_id)).finished_at:
             return bulk
     raise AssertionError("it never ends")
 
@@ -90,8 +90,11 @@ def test_the_effect_leaves_out_who_moved_on_since_the_preview(three: Session) ->
 
 
 @pytest.mark.parametrize("batch", [1, 2, 1000])
-def test_everybody_gets_the_status_by_a_write_of_their_own(three: Session, batch: int) -> None:
-    bulk = carried_out(three, prepared(three, comment="By phone"), batch)
+def test_everybody_gets_the_status_by_a_write_of_their_own(
+    three: Session, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "BATCH", batch)
+    bulk = carried_out(three, prepared(three, comment="By phone"))
     assert bulk.outcomes == {"changed": 2, "same": 1}
     for user_id, before, row_version in ((BEN, "in_progress", 3), (CLEO, "todo", 2)):
         event = history.events_of(three, user_id, STEP)[-1]
@@ -173,7 +176,7 @@ def test_ids_of_nobody_are_gone(three: Session) -> None:
 
 def test_ten_thousand_ids_are_taken_and_one_more_is_refused(three: Session) -> None:
     ids = [f"nobody-{number}" for number in range(9_999)]
-    bulk = carried_out(three, bulk_changes.create(three, SAM, [BEN, *ids], STEP, "done"), 5_000)
+    bulk = carried_out(three, bulk_changes.create(three, SAM, [BEN, *ids], STEP, "done"))
     assert bulk.outcomes == {"changed": 1, "gone": 9_999}
     with pytest.raises(Invalid, match="10,000"):
         bulk_changes.create(three, SAM, [BEN, CLEO, *ids], STEP, "done")
@@ -200,9 +203,12 @@ def test_a_withdrawn_step_is_not_needed_to_have_finished(three: Session) -> None
     assert people.find(three, CLEO).finished
 
 
-def test_it_is_in_the_log_once_and_carrying_on_after_the_end_does_nothing(three: Session) -> None:
+def test_it_is_in_the_log_once_and_carrying_on_after_the_end_does_nothing(
+    three: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "BATCH", 1)
     bulk_id = prepared(three, comment="By phone")
-    carried_out(three, bulk_id, 1)
+    carried_out(three, bulk_id)
     before = snapshot(three)
     bulk_changes.carry_on(three, SAM, bulk_id)
     assert snapshot(three) == before
@@ -260,6 +266,12 @@ def test_people_are_paged_by_id(three: Session) -> None:
         page, after = bulk_changes.members(three, bulk_id, after=after, limit=2)
         seen += [member.user_id for member in page]
     assert seen == ids
+
+
+def test_a_column_that_a_newer_program_added_is_passed_over(three: Session) -> None:
+    bulk_id = prepared(three)
+    three.execute(text("ALTER TABLE bulk_changes ADD COLUMN later text"))
+    assert bulk_changes.get(three, bulk_id).people == 3
 
 
 def test_a_preview_that_nobody_confirmed_is_forgotten_after_a_day(three: Session) -> None:

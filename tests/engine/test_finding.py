@@ -199,11 +199,19 @@ def test_a_broken_cursor_is_refused(session: Session, cursor: str) -> None:
     assert list(refused.value.problems) == ["cursor"]
 
 
+@pytest.mark.parametrize("start", ["2999-W01-1T00:00:00+00:00", "2999-01-01T00:00:00+23:59"])
+def test_a_cursor_may_tell_its_moment_in_any_form_that_is_one(session: Session, start: str) -> None:
+    a_person(session)
+    page = finding.page(session, Filter(sort="newest"), cursor=packed(["after", "newest", start, ANNA]))
+    assert [found.person.user_id for found in page.people] == [ANNA]
+
+
 @pytest.mark.usefixtures("few_and_many")
 @pytest.mark.parametrize(
     ("sort", "value"),
     [
         *(("newest", bad) for bad in ("", "now", "2026-13-01", "2026-01-01", "2026-01-01T00:00:00")),
+        ("newest", "0001-01-01T00:00:00+10:00"),
         *(("furthest", bad) for bad in ("", "5", "5 x", "x 5", "5 99999999999999999999", "5 9223372036854775808")),
     ],
 )

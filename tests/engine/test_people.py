@@ -30,7 +30,7 @@ def test_a_person_is_created_once_and_updated_after_that(session: Session) -> No
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        *(("user_id", bad) for bad in ("", "   ", "x" * 201, "a\0b", "\ud800")),
+        *(("user_id", bad) for bad in ("", "   ", "x" * 201, "a\0b", "\ud800", " anna", "anna\t", "\u00a0anna")),
         *(("name", bad) for bad in ("x" * 201, "a\0b", "\udfff", None, 5)),
         *(("email", bad) for bad in ("x" * 321, "a\0b", "\ud800", None)),
     ],

@@ -150,6 +150,11 @@ def test_anything_else_is_not_a_step_id(session: Session, step_id: str) -> None:
     assert steps.checklist(session) == []
 
 
+def test_capitals_of_an_adopted_step_are_letters_of_the_same_alphabet() -> None:
+    ids = ("SetUp-2", "a", "\N{KELVIN SIGN}ey", "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}d", "Set Up", "X" * 65)
+    assert [steps.is_step_id(one, capitals=True) for one in ids] == [True, True, False, False, False, False]
+
+
 def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
     with pytest.raises(Invalid) as refused:
         steps.create(session, MAYA, "new", GOOD)

@@ -9,19 +9,32 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from threading import Barrier, Thread
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import TypeVar
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
-from dashboard.onboarding import batch, bulk_changes, everybody, history, people, progress, releases, steps
+from dashboard.onboarding import (
+    batch,
+    bulk_changes,
+    definitions,
+    everybody,
+    history,
+    people,
+    progress,
+    releases,
+    steps,
+)
+from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.cutover import Outcome
+from dashboard.onboarding.definitions import Brought
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
 from dashboard.onboarding.plans import Planned
 from tests import factories
@@ -208,13 +221,16 @@ def test_batches_over_the_same_people_in_any_order_do_not_deadlock_and_write_eac
         assert factories.people_with_wrong_arrays(session) == []
 
 
-def test_two_who_carry_on_with_one_bulk_change_take_turns_and_write_everybody_once(wide: Database) -> None:
+def test_two_who_carry_on_with_one_bulk_change_take_turns_and_write_everybody_once(
+    wide: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "BATCH", 10)
     with wide.transaction() as session:
         a_step(session)
         crowd = factories.people(session, 40)
         made = bulk_changes.create(session, SAM, crowd, STEP, "done")
     for _ in range(4):
-        at_once(wide, *[lambda session: bulk_changes.carry_on(session, SAM, made, 10)] * 3)
+        at_once(wide, *[lambda session: bulk_changes.carry_on(session, SAM, made)] * 3)
     with wide.transaction() as session:
         bulk = bulk_changes.get(session, made)
         assert (bulk.outcomes, bulk.waiting) == ({"changed": 40}, 0)
@@ -450,6 +466,135 @@ def test_a_draft_is_discarded_in_the_order_in_which_a_release_locks(wide: Databa
         assert any("FROM steps" in one and "FOR NO KEY UPDATE" in one for one in locked[:written])
 
 
+def a_discarded_draft(database: Database, step_id: str) -> int:
+    """The row_version at which somebody has a form open of a draft that is discarded again; 0: it could not be made."""
+    return meanwhile(database, lambda session: _of_a_discarded(session, steps.start_draft(session, NOOR, step_id)))
+
+
+def a_discarded_step(database: Database, step_id: str) -> int:
+    title = {"title": "Noor's"}
+    return meanwhile(database, lambda session: _of_a_discarded(session, steps.create(session, NOOR, step_id, title)))
+
+
+def _of_a_discarded(session: Session, draft: steps.Definition) -> int:
+    steps.discard_draft(session, NOOR, draft.step_id, draft.row_version)
+    return draft.row_version
+
+
+def a_second_release(database: Database, step_id: str) -> int:
+    return meanwhile(database, lambda session: a_release(session, step_id).release.number)
+
+
+def meanwhile(database: Database, work: Callable[[Session], int]) -> int:
+    """What the work comes to, unless it would have to wait or is refused: 0."""
+    try:
+        with database.transaction() as session:
+            session.execute(text("SET LOCAL lock_timeout = '20ms'"))
+            return work(session)
+    except Refused:
+        return 0
+    except OperationalError as error:
+        assert "lock timeout" in str(error)
+        return 0
+
+
+def before_each_statement(
+    database: Database, work: Callable[[Session, str], T], act: Callable[[str], int]
+) -> Iterator[tuple[str, T, int]]:
+    """The step, what the work with it came to, and what was done just before its first statement, its second one ..."""
+    for n in range(20):
+        step_id, came = f"step-{n}", [0]
+
+        def do(step_id: str = step_id, came: list[int] = came) -> None:
+            came[0] = act(step_id)
+
+        with Session(database.engine, expire_on_commit=False) as session, session.begin():
+            reached = at_statement(session, n, do)
+            done = work(session, step_id)
+        yield step_id, done, came[0]
+        if not reached:
+            return
+    pytest.fail("it has more statements than were tried")
+
+
+@ONE_AT_A_TIME
+def test_no_form_of_a_draft_that_was_discarded_meanwhile_fits_the_one_that_is_started(wide: Database) -> None:
+    with wide.transaction() as session:
+        for n in range(20):
+            a_step(session, f"step-{n}")
+    for step_id, draft, theirs in before_each_statement(
+        wide,
+        lambda session, step_id: steps.start_draft(session, MAYA, step_id),
+        lambda step_id: a_discarded_draft(wide, step_id),
+    ):
+        assert draft.row_version > theirs, step_id
+
+
+@ONE_AT_A_TIME
+def test_no_form_of_a_step_that_was_discarded_meanwhile_fits_the_one_that_is_made(wide: Database) -> None:
+    for step_id, draft, theirs in before_each_statement(
+        wide,
+        lambda session, step_id: steps.create(session, MAYA, step_id, {"title": "X"}),
+        lambda step_id: a_discarded_step(wide, step_id),
+    ):
+        assert draft.row_version > theirs, step_id
+
+
+@ONE_AT_A_TIME
+def test_a_draft_says_what_is_live_whatever_goes_live_meanwhile(wide: Database) -> None:
+    with wide.transaction() as session:
+        for n in range(20):
+            a_step(session, f"step-{n}")
+    for step_id, draft, theirs in before_each_statement(
+        wide,
+        lambda session, step_id: steps.start_draft(session, MAYA, step_id),
+        lambda step_id: a_second_release(wide, step_id),
+    ):
+        assert (draft.version, draft.based_on) == ((3, 2) if theirs else (2, 1)), step_id
+        with wide.transaction() as session:
+            live = steps.get(session, step_id).live
+            assert live
+            assert draft.fields == live.fields
+
+
+@ONE_AT_A_TIME
+@pytest.mark.parametrize("are_new", [False, True])
+def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_other(
+    wide: Database, monkeypatch: pytest.MonkeyPatch, *, are_new: bool
+) -> None:
+    order = ["one", "two"]
+    with wide.transaction() as session:
+        a_step(session)
+        for step_id in [] if are_new else order:
+            a_step(session, step_id)
+            a_draft(session, step_id)
+    both = Barrier(2)
+    for name in ("create", "save_draft"):
+        write = getattr(steps, name)
+
+        def and_wait(*given: object, write: Callable[..., object] = write) -> object:
+            written = write(*given)
+            with suppress(BrokenBarrierError):
+                both.wait(0.3)
+            return written
+
+        monkeypatch.setattr(steps, name, and_wait)
+
+    def bring_in(session: Session, actor: Actor, step_ids: list[str]) -> list[Brought]:
+        said = [definitions.Wanted(step_id, steps.Fields(f"In the words of {actor.key}")) for step_id in step_ids]
+        return definitions.bring_in(session, actor, said, discard_drafts=True)
+
+    results = at_once(
+        wide,
+        lambda session: bring_in(session, MAYA, order),
+        lambda session: bring_in(session, NOOR, order[::-1]),
+    )
+    assert [len(brought) for brought in of_kind(list, results)] == [2, 2]
+    with wide.transaction() as session:
+        drafts = [steps.get(session, step_id).draft for step_id in order]
+        assert len({draft.edited_by for draft in drafts if draft}) == 1
+
+
 # Releases among writers -----------------------------------------------------------------------------------------------
 
 
@@ -493,14 +638,16 @@ def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Datab
 
 
 @ONE_AT_A_TIME
-def test_a_draft_can_be_started_while_a_withdrawal_is_open(wide: Database, impatient: Database) -> None:
+def test_a_draft_is_started_after_a_withdrawal_that_is_open(wide: Database) -> None:
     with wide.transaction() as session:
         a_step(session)
     with Session(wide.engine) as withdrawing:
         releases.withdraw(withdrawing, MAYA, STEP)
-        with impatient.transaction() as session:
-            assert steps.start_draft(session, NOOR, STEP).version == 2
-        withdrawing.commit()
+        assert waits(wide, lambda session: steps.start_draft(session, NOOR, STEP), withdrawing) is None
+    with wide.transaction() as session:
+        draft = steps.get(session, STEP).draft
+        assert draft
+        assert draft.version == 2
 
 
 @ONE_AT_A_TIME

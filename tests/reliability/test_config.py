@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,12 @@ def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) 
     assert len(first.secret_key) >= 32
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_what_a_start_that_was_cut_short_left_behind_is_in_no_later_ones_way(tmp_path: Path) -> None:
+    # in a container every start has the same number
+    (tmp_path / f"secret_key.{os.getpid()}").write_text("")
+    assert len(settings(tmp_path).secret_key) >= 32
 
 
 def test_two_data_folders_have_two_secrets(tmp_path: Path) -> None:

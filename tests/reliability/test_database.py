@@ -176,6 +176,16 @@ def test_every_connection_has_the_time_outs_of_the_settings(settings: Settings) 
     assert shown == ["1234ms", "567ms", "8901ms", "onboarding-dashboard"]
 
 
+@pytest.mark.parametrize("kind", ["transaction", "statements", "alone"])
+@pytest.mark.one_server("each node of a cluster has settings of its own")
+def test_whatever_a_database_begins_transactions_with_ours_read_what_was_committed(
+    narrow: Database, server: psycopg.Connection[object], kind: str
+) -> None:
+    server.execute(f"ALTER DATABASE {narrow.engine.url.database} SET default_transaction_isolation = 'repeatable read'")
+    with getattr(narrow, kind)() as asked:
+        assert Straight(text("SHOW transaction_isolation")).rows(asked, {}) == [("read committed",)]
+
+
 @pytest.mark.parametrize("are_wanted", [True, False])
 def test_statements_are_prepared_unless_a_pooler_forbids_it(settings: Settings, *, are_wanted: bool) -> None:
     database = Database(replace(settings, pool_size=1, prepared_statements=are_wanted))
@@ -221,9 +231,11 @@ def test_an_empty_database_is_not_current(server: psycopg.Connection[object], se
     remove(server, name)
 
 
-def test_many_starters_migrate_once(server: psycopg.Connection[object], settings: Settings) -> None:
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_many_starters_migrate_once(server: psycopg.Connection[object], settings: Settings, isolation: str) -> None:
     name = settings.database_url.partition("?")[0].rpartition("/")[2] + "_many"
     server.execute(f"CREATE DATABASE {name}")
+    server.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
     url = settings.database_url.replace(name[:-5], name)
     failures: list[BaseException] = []
 

@@ -28,11 +28,11 @@ from dashboard.embedded import AlreadyRunningError, EmbeddedError, own, running
 OWNER = """
 import signal, sys, time
 from pathlib import Path
-from dashboard.embedded import {how}
+from dashboard.embedded import own, running
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 # whoever starts the tests in the background has it ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with {how}(Path(sys.argv[1]), durable={durable}) as url:
+with {how} as url:
     print(url, flush=True)
     {then}
 """
@@ -46,11 +46,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def process(
-    folder: Path, how: str = "own", then: str = "time.sleep(60)", durable: bool = False
-) -> subprocess.Popen[str]:
+OWNS, VISITS = "own(Path(sys.argv[1]))", "running(Path(sys.argv[1]), durable=False)"
+
+
+def process(folder: Path, how: str = OWNS, then: str = "time.sleep(60)") -> subprocess.Popen[str]:
     """A Python process that has the folder's server, says its address and then does `then`."""
-    program = OWNER.format(how=how, then=then, durable=durable)
+    program = OWNER.format(how=how, then=then)
     return subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
@@ -100,9 +101,9 @@ def test_only_the_system_user_can_reach_it(folder: Path) -> None:
 
 
 def test_a_second_process_uses_the_running_server_and_leaves_it_alone(folder: Path) -> None:
-    with own(folder, durable=False) as url:
+    with own(folder) as url:
         pid = server_pid(folder)
-        guest = process(folder, "running", "pass")
+        guest = process(folder, VISITS, "pass")
         assert address_from(guest) == url
         assert guest.wait(10) == 0
         assert server_pid(folder) == pid
@@ -110,7 +111,7 @@ def test_a_second_process_uses_the_running_server_and_leaves_it_alone(folder: Pa
 
 
 def test_a_second_owner_is_refused_with_a_clear_sentence(folder: Path) -> None:
-    with own(folder, durable=False) as url:
+    with own(folder) as url:
         with pytest.raises(AlreadyRunningError, match=rf"process {os.getpid()}.*{folder}.*Stop it first"), own(folder):
             pass
         assert query(url, "SELECT 1") == 1
@@ -158,7 +159,7 @@ def test_nobody_comes_in_while_a_commands_server_is_taken_away(folder: Path, mon
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_command_also_while_another_uses_its_server(folder: Path, how: signal.Signals) -> None:
-    owner = process(folder, "running")
+    owner = process(folder, VISITS)
     address_from(owner)
     with running(folder):
         owner.send_signal(how)
@@ -189,7 +190,7 @@ def test_after_a_kill_the_next_start_has_every_committed_row(folder: Path) -> No
 
 
 def test_after_a_kill_of_the_server_too_the_next_start_recovers(folder: Path) -> None:
-    owner = process(folder, durable=True)
+    owner = process(folder)
     query(address_from(owner), "CREATE TABLE kept AS SELECT 7 AS number")
     pid = server_pid(folder)
     os.kill(pid, signal.SIGKILL)

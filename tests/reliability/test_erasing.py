@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.onboarding import bulk_changes, erasure, invariants, loading, people, progress
 from dashboard.onboarding.erasure import Erased
-from dashboard.onboarding.errors import Conflict, NotFound
+from dashboard.onboarding.errors import Conflict, Invalid, NotFound
+from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.progress import Saved, Wanted
 from tests.factories import ANNA, SAM, a_person, a_step, row_version_of, snapshot
-from tests.reliability.test_concurrency import at_once, of_kind, waits
+from tests.reliability.test_concurrency import at_once, at_statement, of_kind, waits
 
 STEPS = [f"step-{number}" for number in range(6)]
 
@@ -136,6 +139,49 @@ def test_a_bulk_change_that_is_being_forgotten_does_not_hold_it_up(wide: Databas
         choosing.execute(text(bulk_changes.FORGET))
         assert waits(wide, erase, choosing) is None
     assert left_of_anna(wide) == []
+
+
+@pytest.mark.parametrize("chosen", [[ANNA, "nobody"], Filter(q=ANNA)])
+def test_it_waits_for_a_bulk_change_that_is_being_previewed(wide: Database, chosen: Filter | list[str]) -> None:
+    with Session(wide.engine) as choosing:
+        bulk_changes.create(choosing, SAM, chosen, STEPS[0], "done")
+        assert waits(wide, erase, choosing) is None
+    assert left_of_anna(wide) == []
+
+
+def test_a_bulk_change_that_waits_for_it_has_not_begun_to_forget_others(wide: Database) -> None:
+    with wide.transaction() as session:
+        bulk_changes.create(session, SAM, [ANNA], STEPS[0], "done")
+        session.execute(text("UPDATE bulk_changes SET created_at = now() - interval '25 hours'"))
+    with Session(wide.engine) as erasing:
+        erasing.execute(erasure.LOCK, {"user_id": ANNA})
+        event.listen(erasing, "before_commit", erase, once=True)
+        everybody = Filter(step_id=STEPS[0], status="todo")
+        assert (
+            waits(wide, lambda session: bulk_changes.create(session, SAM, everybody, STEPS[0], "done"), erasing) is None
+        )
+    assert left_of_anna(wide) == []
+
+
+def test_whoever_is_erased_while_a_filter_is_looked_up_is_not_named(wide: Database) -> None:
+    def at_once_if_possible() -> None:
+        with suppress(OperationalError), wide.transaction() as session:
+            session.execute(text("SET LOCAL lock_timeout = '20ms'"))
+            erase(session)
+
+    for n in range(20):
+        with Session(wide.engine) as choosing, choosing.begin():
+            reached = at_statement(choosing, n, at_once_if_possible)
+            with suppress(Invalid):
+                bulk_changes.create(choosing, SAM, Filter(q=ANNA), STEPS[0], "done")
+        with suppress(NotFound), wide.transaction() as session:
+            erase(session)
+        assert left_of_anna(wide) == [], n
+        if not reached:
+            return
+        with wide.transaction() as session:
+            a_person(session)
+    pytest.fail("a bulk change has more statements than were tried")
 
 
 def test_a_first_large_import_waits_for_whoever_is_being_added(wide: Database, monkeypatch: pytest.MonkeyPatch) -> None:

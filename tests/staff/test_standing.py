@@ -273,11 +273,12 @@ def test_a_bulk_change_that_goes_on_by_itself_stops_with_the_role(
     carry_on = bulk_changes.carry_on
 
     def then_lowered(running: Session, actor: Actor, bulk_id: int) -> BulkChange:
-        came = carry_on(running, actor, bulk_id, 2)
+        came = carry_on(running, actor, bulk_id)
         with database.transaction() as other:
             accounts.change_role(other, by(ADA), SAM, Role.VIEWER)
         return came
 
+    monkeypatch.setattr(bulk_changes, "BATCH", 2)
     monkeypatch.setattr(bulk_changes, "carry_on", then_lowered)
     token = csrf_token(sam.get("/settings/account").text)
     stopped = sam.post(f"/bulk-changes/{made}/run", data={"csrf_token": token})

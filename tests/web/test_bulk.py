@@ -227,8 +227,9 @@ def test_without_htmx_a_batch_that_fails_leads_to_how_far_it_is(
         if next(turns) == 1:
             session.execute(text("SET LOCAL statement_timeout = 1"))
             session.execute(text("SELECT pg_sleep(1)"))
-        return carry_on(session, actor, bulk_id, 1)
+        return carry_on(session, actor, bulk_id)
 
+    monkeypatch.setattr(bulk_changes, "BATCH", 1)
     monkeypatch.setattr(bulk_changes, "carry_on", fails_the_second_time)
     stopped = send(agent, f"{address}/run", {})
     assert (stopped.status_code, stopped.location) == (303, address)
@@ -246,7 +247,7 @@ def test_without_htmx_a_batch_that_fails_leads_to_how_far_it_is(
 def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
     agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_changes.carry_on, "__defaults__", (2,))
+    monkeypatch.setattr(bulk_changes, "BATCH", 2)
     address = prepare(agent, ANNA, BEN, CLEO).location
     headers = HTMX | {"X-CSRFToken": token_of(agent)}
     first = agent.post(f"{address}/run", headers=headers).text
