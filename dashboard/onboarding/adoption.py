@@ -94,7 +94,7 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
     Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows, Refused (a race
     with someone). All or nothing.
     """
-    prepare(session)
+    prepare(session, progress)
     with _source(url) as source:
         columns = {table: _columns(source, table) for table in NEEDED}
         versions = _versions(session, source, columns[DEFINITIONS])

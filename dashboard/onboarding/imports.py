@@ -87,7 +87,7 @@ def import_csv(
 
     Raises Invalid (the header), BadRows naming each bad line, Refused (a race with someone). All or nothing.
     """
-    prepare(session)
+    prepare(session, progress)
     lines = Lines(file)
     reader = csv.reader(lines, strict=True)
     columns = _columns(session, _header(reader, lines))
