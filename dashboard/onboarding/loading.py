@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.errors import Invalid, Refused
 
 LISTED = 20
 """How many problems a refused import lists; the rest are counted."""
@@ -27,6 +27,7 @@ ATTEMPTS, SHORT, PAUSE_S = 40, "150ms", 0.1
 # any number will do as long as nothing else takes it
 ADVISORY_LOCK = 3_904_771_652_018_446_127
 
+KNOWN = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
 IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
 """Whether the person `p` of a load was here before it."""
 
@@ -189,6 +190,17 @@ def _alone(session: Session) -> bool:
                 raise
         time.sleep(PAUSE_S)
     return False
+
+
+def add_people(session: Session, new_people: str, people: int) -> int:
+    """Adds those of the `people` of a load who are not known yet, by the statement `new_people`; how many are known.
+
+    Inside `loading`, for where keys are off nobody comes in between. Raises Refused (a race with someone).
+    """
+    known = stage(session, "import_known", KNOWN)
+    if known + run(session, new_people) != people:
+        raise Refused("Somebody to be imported was added by someone else just now. Import it again.")
+    return known
 
 
 def add_statistics(session: Session, *tables: str) -> None:
