@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DataError, IntegrityError, InternalError
 from sqlalchemy.orm import Session
 
@@ -35,6 +36,7 @@ from dashboard.onboarding.loading import (
     Imported,
     Problem,
     Progress,
+    add_people,
     add_statistics,
     driver_connection,
     loading,
@@ -44,7 +46,7 @@ from dashboard.onboarding.loading import (
     stage,
 )
 from dashboard.onboarding.people import index
-from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
+from dashboard.onboarding.progress import PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
 from dashboard.onboarding.steps import MAX_INTEGER, Fields
 
 DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
@@ -70,6 +72,8 @@ HERE = (
     "is here already: a database is adopted once, into one that has none of its steps. What people did there since then "
     "comes with `dashboard people import FILE.csv`"
 )
+MAX_ROW_VERSION = 2_000_000_000
+"""The greatest that comes in: releases and saves move it on, and the column ends at MAX_INTEGER."""
 NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -282,7 +286,9 @@ def _release_all(session: Session, actor: Actor, versions: Sequence[Version]) ->
     made = 0
     for step_id, grouped in groupby(versions, key=lambda one: one.step_id):
         position += 1
-        session.execute(insert(models.Step).values(step_id=step_id, position=position))
+        step = upsert(models.Step).values(step_id=step_id, position=position).on_conflict_do_nothing()
+        if session.scalar(step.returning(models.Step.step_id)) is None:  # made by someone since it was looked for
+            raise Invalid({step_id: HERE})
         _release_step(session, actor, list(grouped), first_seen)
         made += _note_releases(session, step_id)
     return made
@@ -300,10 +306,8 @@ def _release_step(
     session: Session, actor: Actor, versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime]
 ) -> None:
     """Releases every version in order, then goes back to the active one, or withdraws the step where none is."""
-    step_id, at = versions[0].step_id, None
-    for one in versions:
-        guess = one.released_at or first_seen.get((step_id, one.version))
-        at = max(filter(None, (at, guess)), default=None)
+    step_id, now = versions[0].step_id, session.execute(select(func.now())).scalar_one()
+    for one, at in zip(versions, _moments(versions, first_seen, now), strict=True):
         _insert_draft(session, actor, one, at)
         releases.release(session, actor, step_id, note=NOTE, at=at)
     active = next((index for index, one in enumerate(versions) if one.is_active), None)
@@ -314,8 +318,22 @@ def _release_step(
         releases.roll_back(session, actor, step_id, note=NOTE)
 
 
-def _insert_draft(session: Session, actor: Actor, one: Version, at: datetime | None) -> None:
-    values = asdict(one.fields) | ({"edited_at": at} if at else {})
+def _moments(
+    versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime], now: datetime
+) -> Iterator[datetime]:
+    """When each version of a step was released: not before the one before it, and none after `now`, when rollbacks come.
+
+    Guesses are made from the newest on: a version was out before anybody wrote under it or under a later one.
+    """
+    later, told = now, []
+    for one in reversed(versions):
+        later = one.released_at or min(later, first_seen.get((one.step_id, one.version), now))
+        told.append(min(later, now))
+    return accumulate(reversed(told), max)
+
+
+def _insert_draft(session: Session, actor: Actor, one: Version, at: datetime) -> None:
+    values = asdict(one.fields) | {"edited_at": at}
     session.execute(
         insert(models.Definition).values(step_id=one.step_id, version=one.version, edited_by=actor.key, **values)
     )
@@ -353,8 +371,9 @@ WITH judged AS (
                 WHEN m.release_id IS NULL THEN 'there is no such step'
                 WHEN coalesce(o.status, '') NOT IN ({STATUS_LIST})
                      THEN coalesce(quote_literal(left(o.status, 40)), 'null') || ' is not a status; use {STATUS_NAMES}'
-                WHEN coalesce(o.row_version, 0) NOT BETWEEN 1 AND {MAX_INTEGER - 1}
-                     THEN 'row_version is ' || coalesce(o.row_version::text, 'null') || ', not a whole number from 1'
+                WHEN coalesce(o.row_version, 0) NOT BETWEEN 1 AND {MAX_ROW_VERSION}
+                     THEN 'row_version is ' || coalesce(o.row_version::text, 'null')
+                          || ', not a whole number from 1 to {MAX_ROW_VERSION:,}'
                 WHEN coalesce(o.updated_at, now()) NOT {TELLABLE} THEN 'updated_at is not a time'
                 WHEN coalesce(o.created_at, now()) NOT {TELLABLE} THEN 'created_at is not a time'
            END AS reason
@@ -433,15 +452,15 @@ KNOWN_PEOPLE = f"""
        last_activity_at = greatest(u.last_activity_at, excluded.last_activity_at)
 """
 
-ALREADY_HERE = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
-
 INDEX = index(
     "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
 )
 
+# Since what they did last, unless everybody was asked here to finish again after that: then since now.
 FINISHED = text(f"""
-UPDATE onboarding_users u SET finished_at = u.last_activity_at
- WHERE u.user_id = ANY(:people) AND u.finished_at IS NULL AND {PERCENT} = 100
+UPDATE onboarding_users u
+   SET finished_at = CASE WHEN u.last_activity_at > {REOPENED_AT} THEN u.last_activity_at ELSE :now END
+ WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
 """).bindparams(many.PEOPLE)
 
 STEPS = """
@@ -467,24 +486,25 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
     try:
         with session.begin_nested(), loading(session, rows):
             progress("Adding people", 0, rows)
-            known = stage(session, "import_known", ALREADY_HERE)
-            if known + run(session, NEW_PEOPLE) != people:
-                raise Refused("Somebody in the other database was added here by someone else just now. Adopt it again.")
+            known = add_people(session, NEW_PEOPLE, people)
             run(session, INDEX)
             progress("Adding their steps", rows // 4, rows)
             run(session, STEPS, {"actor": actor.key})
             progress("Adding their history", rows // 2, rows)
             run(session, EVENTS)
             progress("Checking keys", rows * 3 // 4, rows)
-    except (IntegrityError, DataError, InternalError):  # the last from the nodes of a cluster
+    except (IntegrityError, DataError, InternalError) as error:  # the last from the nodes of a cluster
+        if isinstance(error.orig, psycopg.errors.ForeignKeyViolation):
+            raise Refused("Somebody to be imported was erased by someone else just now. Import it again.") from error
         # The primary key found a repeated row; looking for them beforehand would cost every import another sort.
         if repeated := session.execute(REPEATED, {"listed": LISTED}).all():
             _refuse(repeated)
         raise
     if known:
         run(session, KNOWN_PEOPLE)
+        now = session.execute(select(func.clock_timestamp())).scalar_one()
         for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
-            session.execute(FINISHED, {"people": group})
+            session.execute(FINISHED, {"people": group, "now": now})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known
