@@ -83,10 +83,10 @@ def test_a_first_large_import_leaves_the_keys_on_where_a_reader_never_ends(
 def test_a_second_import_waits_for_the_first_longer_than_for_any_other_lock(database: Database) -> None:
     told: list[str] = []
 
-    def wait() -> str | None:
+    def wait() -> str:
         with database.transaction() as session:
             loading.prepare(session, lambda stage, _done, _total: told.append(stage))
-            return session.scalar(text("SHOW lock_timeout"))
+            return str(session.scalar(text("SHOW lock_timeout")))
 
     with ThreadPoolExecutor(1) as pool:
         with database.transaction() as session:
