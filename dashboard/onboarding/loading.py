@@ -21,7 +21,7 @@ LISTED = 20
 MANY_ROWS = 50_000
 """From here on a load checks keys once for all rows, where most rows of the table come with it."""
 
-ATTEMPTS, SHORT, PAUSE_S = 40, "150ms", 0.1
+ATTEMPTS, SHORT, PAUSE_S = 20, "150ms", 0.1
 """How often a load tries to be alone, how long it waits for each of the five tables, and then lets others go first."""
 
 # any number will do as long as nothing else takes it
