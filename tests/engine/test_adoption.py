@@ -35,6 +35,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
+from dashboard.onboarding.original import Unreachable
 from tests.conftest import url_of
 from tests.databases import remove
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
@@ -314,7 +315,7 @@ def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     monkeypatch.setattr(loading, "MANY_ROWS", many)
-    monkeypatch.setattr(adoption, "BLOCK_BYTES", 100)
+    monkeypatch.setattr("dashboard.onboarding.original.BLOCK_BYTES", 100)
     original.define(PAY, 10)
     for number in range(50):
         original.row(f"user-{number}", PAY, 1, "done", 1 + number)
@@ -583,7 +584,7 @@ def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, origina
 
 @pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "not an address"])
 def test_a_database_that_cannot_be_reached_says_why(session: Session, url: str) -> None:
-    with pytest.raises(adoption.Unreachable, match="can't be read"):
+    with pytest.raises(Unreachable, match="can't be read"):
         adoption.adopt(session, IMPORTER, url)
 
 
