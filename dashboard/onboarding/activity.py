@@ -273,12 +273,13 @@ BROKEN_CURSOR = {"cursor": "is broken; start again from the newest"}
 def _is_key(key: Sequence[object]) -> bool:
     match key:
         case [number]:
-            return _is_whole(number, MAX_BIG_INTEGER)
+            return _is_whole(number, 1, MAX_BIG_INTEGER)
         case [user_id, step_id, row_version]:
             texts = not text_problem(user_id, 1000) and not text_problem(step_id, 1000)
-            return texts and _is_whole(row_version, MAX_INTEGER)
+            # one of an adopted row may be below 1, see adoption
+            return texts and _is_whole(row_version, -MAX_INTEGER, MAX_INTEGER)
     return False
 
 
-def _is_whole(number: object, most: int) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and 0 < number <= most
+def _is_whole(number: object, least: int, most: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and least <= number <= most

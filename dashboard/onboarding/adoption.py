@@ -9,24 +9,22 @@ lower, and the row_version that everybody sees is the original's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from itertools import groupby
+from dataclasses import asdict
+from datetime import datetime
+from itertools import accumulate, groupby
 from typing import Any
 
 import psycopg
-from psycopg import sql
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DataError, IntegrityError, InternalError
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import many, releases, steps
+from dashboard.onboarding import many, original, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid, OnboardingError, Refused
+from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.loading import (
     IS_KNOWN,
@@ -35,57 +33,21 @@ from dashboard.onboarding.loading import (
     Imported,
     Problem,
     Progress,
+    add_people,
     add_statistics,
-    driver_connection,
     loading,
     prepare,
     quiet,
     run,
     stage,
 )
+from dashboard.onboarding.original import HERE, TELLABLE, Version
 from dashboard.onboarding.people import index
-from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
-from dashboard.onboarding.steps import MAX_INTEGER, Fields
+from dashboard.onboarding.progress import PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
 
-DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
-NEEDED = {
-    DEFINITIONS: ("step_id", "version", "title", "weight", "is_active"),
-    ROWS: ("user_id", "step_id", "version", "status", "row_version", "updated_at"),
-}
-BLOCK_BYTES = 256 * 1024
-TELLABLE = "BETWEEN '0001-01-02+00' AND '9999-12-30+00'"
-"""Moments that Python can tell in any time zone; PostgreSQL keeps others, and infinity."""
-CASTS = {
-    DEFINITIONS: {"version": "int", "position": "int", "created_at": "timestamptz"},
-    ROWS: dict.fromkeys(("version", "row_version"), "bigint")
-    | dict.fromkeys(("updated_at", "created_at"), "timestamptz"),
-}
-"""What columns are read as, whatever they are there."""
-UNCASTABLE = (psycopg.DataError, psycopg.errors.CannotCoerce)
-TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromkeys(
-    ("", "false", "f", "no", "n", "off", "0"), False
-)
 NOTE = "Adopted from the database used before."
-HERE = (
-    "is here already: a database is adopted once, into one that has none of its steps. What people did there since then "
-    "comes with `dashboard people import FILE.csv`"
-)
-NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
-
-
-class Unreachable(OnboardingError):
-    """The other database can't be reached or read; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One definition of the other database. `released_at` is None where it does not say."""
-
-    step_id: str
-    version: int
-    fields: Fields
-    is_active: bool
-    released_at: datetime | None
+MAX_ROW_VERSION = 2_000_000_000
+"""The greatest that comes in: releases and saves move it on, and the column ends at 2,147,483,647."""
 
 
 def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quiet) -> Imported:
@@ -94,11 +56,8 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
     Raises Unreachable, Invalid (not the original's schema, or steps that are here already), BadRows, Refused (a race
     with someone). All or nothing.
     """
-    prepare(session)
-    with _source(url) as source:
-        columns = {table: _columns(source, table) for table in NEEDED}
-        versions = _versions(session, source, columns[DEFINITIONS])
-        rows = _stage(session, source, columns[ROWS], progress)
+    prepare(session, progress)
+    versions, rows = original.read(session, url, progress)
     made = _release_all(session, actor, versions)
     progress("Checking", 0, rows)
     _check_rows(session)
@@ -109,166 +68,6 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
     record(session, actor, "people.adopt", subject=f"{people:,} people", changes=counts)
     progress("Done", rows, rows)
     return done
-
-
-# The other database --------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _source(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A read-only connection in one snapshot, with UTF-8 text and UTC times. Raises Unreachable."""
-    address = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    try:
-        with psycopg.connect(address, connect_timeout=10, client_encoding="UTF8") as source:
-            source.read_only = True
-            source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            source.execute("SET LOCAL TimeZone = 'UTC'")
-            yield source
-    except psycopg.Error as error:
-        reason = next(iter(str(error).strip().splitlines()), "no reason given")
-        raise Unreachable(f"The other database can't be read: {reason}") from error
-
-
-def _columns(source: psycopg.Connection[Any], table: str) -> set[str]:
-    found = source.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped", [table]
-    )
-    columns = {name for (name,) in found}
-    if not columns:
-        raise Invalid({table: "is not in that database"})
-    if missing := [name for name in NEEDED[table] if name not in columns]:
-        raise Invalid({table: f"has no column {', '.join(missing)}"})
-    return columns
-
-
-@contextmanager
-def _castable(source: psycopg.Connection[Any], table: str, columns: set[str]) -> Iterator[None]:
-    """Reads the table inside. Raises Invalid naming the column with a value that is not what it has to be."""
-    try:
-        yield
-    except UNCASTABLE as error:
-        wrong, told = table, error
-        source.rollback()
-        for name in sorted(columns & CASTS[table].keys()):
-            query = sql.SQL("SELECT count({}::{}) FROM {}").format(
-                sql.Identifier(name), sql.SQL(CASTS[table][name]), sql.Identifier(table)
-            )
-            try:
-                source.execute(query)
-            except UNCASTABLE as found:
-                wrong, told = f"{table}.{name}", found
-                source.rollback()
-                break
-        raise Invalid({wrong: f"can't be taken over: {str(told).splitlines()[0]}"}) from error
-
-
-def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[Version]:
-    """Every definition, by step in checklist order and by version. Raises Invalid naming each that breaks a rule."""
-    optional = {"description": "text", "action_url": "text"}
-    optional |= {name: CASTS[DEFINITIONS][name] for name in ("position", "created_at")}
-    selected = sql.SQL(", ").join(
-        sql.SQL("{}::{} AS {}").format(
-            sql.Identifier(name) if name in columns else sql.NULL, sql.SQL(kind), sql.Identifier(name)
-        )
-        for name, kind in optional.items()
-    )
-    # a weight and is_active are judged here, where the version can be named
-    query = sql.SQL(
-        f"""SELECT step_id, version, title, weight, is_active, description, action_url, position,
-                   CASE WHEN created_at {TELLABLE} THEN created_at END, created_at NOT {TELLABLE}
-              FROM (SELECT step_id::text, version::int, title::text, weight::text, is_active::text, {{}} FROM {{}}) read
-             ORDER BY step_id, version"""
-    ).format(selected, sql.Identifier(DEFINITIONS))
-    with _castable(source, DEFINITIONS, columns):
-        found = source.execute(query).fetchall()
-    if not found:
-        raise Invalid({DEFINITIONS: "is empty"})
-    problems: dict[str, str] = {}
-    versions = []
-    for step_id, number, title, weight, is_active, description, action_url, _, at, is_no_time in found:
-        fields = {"title": title, "description": description, "weight": _whole(weight), "action_url": action_url}
-        try:
-            if is_no_time:
-                raise Invalid({"created_at": "is not a time"})
-            if (active := _truth(is_active)) is None:
-                raise Invalid({"is_active": f"{is_active!r} is neither true nor false"})
-            versions.append(Version(step_id, number, steps.check(fields), active, at))
-        except Invalid as invalid:
-            problems[f"{step_id} version {number}"] = str(invalid)
-    problems |= _step_problems(session, [(row[0], row[1], _truth(row[4]) is True) for row in found])
-    if problems:
-        raise Invalid(problems)
-    order = {row[0]: (MAX_INTEGER if row[7] is None else row[7], row[8] or NO_TIME) for row in reversed(found)}
-    return sorted(versions, key=lambda one: (*order[one.step_id], one.step_id, one.version))
-
-
-def _whole(weight: str | None) -> int | str | None:
-    """A weight without a fraction as the whole number it is; any other as it stands, for `steps.check` to refuse."""
-    try:
-        return int(number) if (number := Decimal(weight or "")) == number.to_integral_value() else weight
-    except ArithmeticError:
-        return weight
-
-
-def _truth(told: str | None) -> bool | None:
-    """As PostgreSQL reads a text as one, where nothing is false; None: it is neither."""
-    return TRUTHS.get((told or "").strip().lower())
-
-
-def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> dict[str, str]:
-    here = set(session.scalars(select(models.Step.step_id)))
-    problems: dict[str, str] = {}
-    for step_id, of_step in groupby(found, key=lambda row: row[0]):
-        rows = list(of_step)
-        numbers = [number for _, number, _ in rows]
-        if step_id in here:
-            problems[step_id] = HERE
-        elif not steps.is_step_id(step_id, capitals=True):
-            problems[step_id] = "is not a step_id: 1 to 64 letters, digits and single hyphens"
-        elif step_id in steps.RESERVED:
-            problems[step_id] = steps.RESERVED[step_id]
-        elif numbers[0] < 1 or len(set(numbers)) < len(numbers):
-            problems[step_id] = "must have each version once, from 1"
-        elif sum(is_active for _, _, is_active in rows) > 1:
-            problems[step_id] = "has more than one active version"
-    return problems
-
-
-def _stage(session: Session, source: psycopg.Connection[Any], columns: set[str], progress: Progress) -> int:
-    """Pipes the rows from there into a table of this transaction, block by block; how many."""
-    stage(
-        session,
-        "import_rows",
-        "(user_id text, step_id text, version bigint, status text, row_version bigint, "
-        "updated_at timestamptz, created_at timestamptz) ON COMMIT DROP",
-    )
-    with _castable(source, ROWS, columns):
-        return _pipe(session, source, columns, progress)
-
-
-def _pipe(session: Session, source: psycopg.Connection[Any], columns: set[str], progress: Progress) -> int:
-    count = source.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(ROWS))).fetchone()
-    total = int(count[0]) if count else 0
-    outward = sql.SQL(
-        "COPY (SELECT user_id::text, step_id::text, version::bigint, status::text, row_version::bigint, "
-        "updated_at::timestamptz, {}::timestamptz FROM {}) TO STDOUT"
-    ).format(sql.Identifier("created_at") if "created_at" in columns else sql.NULL, sql.Identifier(ROWS))
-    rows = 0
-    with (
-        driver_connection(session).cursor() as inward,
-        source.cursor().copy(outward) as read,
-        inward.copy("COPY import_rows FROM STDIN") as write,
-    ):
-        block = bytearray()
-        for line in read:
-            block += line
-            rows += 1
-            if len(block) >= BLOCK_BYTES:
-                write.write(bytes(block))
-                block.clear()
-                progress("Reading", rows, total)
-        write.write(bytes(block))
-    return rows
 
 
 # Its definitions, as releases ----------------------------------------------------------------------------------------
@@ -282,7 +81,9 @@ def _release_all(session: Session, actor: Actor, versions: Sequence[Version]) ->
     made = 0
     for step_id, grouped in groupby(versions, key=lambda one: one.step_id):
         position += 1
-        session.execute(insert(models.Step).values(step_id=step_id, position=position))
+        step = upsert(models.Step).values(step_id=step_id, position=position).on_conflict_do_nothing()
+        if session.scalar(step.returning(models.Step.step_id)) is None:  # made by someone since it was looked for
+            raise Invalid({step_id: HERE})
         _release_step(session, actor, list(grouped), first_seen)
         made += _note_releases(session, step_id)
     return made
@@ -300,10 +101,8 @@ def _release_step(
     session: Session, actor: Actor, versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime]
 ) -> None:
     """Releases every version in order, then goes back to the active one, or withdraws the step where none is."""
-    step_id, at = versions[0].step_id, None
-    for one in versions:
-        guess = one.released_at or first_seen.get((step_id, one.version))
-        at = max(filter(None, (at, guess)), default=None)
+    step_id, now = versions[0].step_id, session.execute(select(func.now())).scalar_one()
+    for one, at in zip(versions, _moments(versions, first_seen, now), strict=True):
         _insert_draft(session, actor, one, at)
         releases.release(session, actor, step_id, note=NOTE, at=at)
     active = next((index for index, one in enumerate(versions) if one.is_active), None)
@@ -314,8 +113,22 @@ def _release_step(
         releases.roll_back(session, actor, step_id, note=NOTE)
 
 
-def _insert_draft(session: Session, actor: Actor, one: Version, at: datetime | None) -> None:
-    values = asdict(one.fields) | ({"edited_at": at} if at else {})
+def _moments(
+    versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime], now: datetime
+) -> Iterator[datetime]:
+    """When each version of a step was released: not before the one before it, and none after `now`, when rollbacks come.
+
+    Guesses are made from the newest on: a version was out before anybody wrote under it or under a later one.
+    """
+    later, told = now, []
+    for one in reversed(versions):
+        later = one.released_at or min(later, first_seen.get((one.step_id, one.version), now))
+        told.append(min(later, now))
+    return accumulate(reversed(told), max)
+
+
+def _insert_draft(session: Session, actor: Actor, one: Version, at: datetime) -> None:
+    values = asdict(one.fields) | {"edited_at": at}
     session.execute(
         insert(models.Definition).values(step_id=one.step_id, version=one.version, edited_by=actor.key, **values)
     )
@@ -353,8 +166,9 @@ WITH judged AS (
                 WHEN m.release_id IS NULL THEN 'there is no such step'
                 WHEN coalesce(o.status, '') NOT IN ({STATUS_LIST})
                      THEN coalesce(quote_literal(left(o.status, 40)), 'null') || ' is not a status; use {STATUS_NAMES}'
-                WHEN coalesce(o.row_version, 0) NOT BETWEEN 1 AND {MAX_INTEGER - 1}
-                     THEN 'row_version is ' || coalesce(o.row_version::text, 'null') || ', not a whole number from 1'
+                WHEN coalesce(o.row_version, 0) NOT BETWEEN 1 AND {MAX_ROW_VERSION}
+                     THEN 'row_version is ' || coalesce(o.row_version::text, 'null')
+                          || ', not a whole number from 1 to {MAX_ROW_VERSION:,}'
                 WHEN coalesce(o.updated_at, now()) NOT {TELLABLE} THEN 'updated_at is not a time'
                 WHEN coalesce(o.created_at, now()) NOT {TELLABLE} THEN 'created_at is not a time'
            END AS reason
@@ -433,15 +247,15 @@ KNOWN_PEOPLE = f"""
        last_activity_at = greatest(u.last_activity_at, excluded.last_activity_at)
 """
 
-ALREADY_HERE = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
-
 INDEX = index(
     "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
 )
 
+# Since what they did last, unless everybody was asked here to finish again after that: then since now.
 FINISHED = text(f"""
-UPDATE onboarding_users u SET finished_at = u.last_activity_at
- WHERE u.user_id = ANY(:people) AND u.finished_at IS NULL AND {PERCENT} = 100
+UPDATE onboarding_users u
+   SET finished_at = CASE WHEN u.last_activity_at > {REOPENED_AT} THEN u.last_activity_at ELSE :now END
+ WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
 """).bindparams(many.PEOPLE)
 
 STEPS = """
@@ -467,24 +281,25 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
     try:
         with session.begin_nested(), loading(session, rows):
             progress("Adding people", 0, rows)
-            known = stage(session, "import_known", ALREADY_HERE)
-            if known + run(session, NEW_PEOPLE) != people:
-                raise Refused("Somebody in the other database was added here by someone else just now. Adopt it again.")
+            known = add_people(session, NEW_PEOPLE, people)
             run(session, INDEX)
             progress("Adding their steps", rows // 4, rows)
             run(session, STEPS, {"actor": actor.key})
             progress("Adding their history", rows // 2, rows)
             run(session, EVENTS)
             progress("Checking keys", rows * 3 // 4, rows)
-    except (IntegrityError, DataError, InternalError):  # the last from the nodes of a cluster
+    except (IntegrityError, DataError, InternalError) as error:  # the last from the nodes of a cluster
+        if isinstance(error.orig, psycopg.errors.ForeignKeyViolation):
+            raise Refused("Somebody to be imported was erased by someone else just now. Import it again.") from error
         # The primary key found a repeated row; looking for them beforehand would cost every import another sort.
         if repeated := session.execute(REPEATED, {"listed": LISTED}).all():
             _refuse(repeated)
         raise
     if known:
         run(session, KNOWN_PEOPLE)
+        now = session.execute(select(func.clock_timestamp())).scalar_one()
         for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
-            session.execute(FINISHED, {"people": group})
+            session.execute(FINISHED, {"people": group, "now": now})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known

@@ -18,15 +18,17 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import many
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid, Refused
+from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import (
     IS_KNOWN,
+    KNOWN,
     LISTED,
     BadRows,
     Imported,
     Problem,
     Progress,
+    add_people,
     add_statistics,
     driver_connection,
     loading,
@@ -87,7 +89,7 @@ def import_csv(
 
     Raises Invalid (the header), BadRows naming each bad line, Refused (a race with someone). All or nothing.
     """
-    prepare(session)
+    prepare(session, progress)
     lines = Lines(file)
     reader = csv.reader(lines, strict=True)
     columns = _columns(session, _header(reader, lines))
@@ -280,8 +282,6 @@ def _find_repeated(session: Session, problems: Problems) -> None:
 # Writing -------------------------------------------------------------------------------------------------------------
 
 
-KNOWN = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
-
 # What a line of statuses means is worked out once for each that occurs, not once for each person.
 NEW_PEOPLE = f"""
 WITH meant AS MATERIALIZED (
@@ -360,38 +360,42 @@ def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progr
     run(session, "ANALYZE import_people, import_known")
     with loading(session, (people - known) * len(steps)):
         progress("Adding people", 0, people)
-        # again, for where keys are off nobody comes in between now
-        known = stage(session, "import_known", KNOWN)
-        new = run(session, NEW_PEOPLE)
-        if known + new != people:
-            raise Refused("Somebody in the file was added by someone else just now. Import it again.")
+        known = add_people(session, NEW_PEOPLE, people)
+        new = people - known
         run(session, INDEX_NEW)
         progress("Adding their steps", new, people)
         statuses = run(session, NEW_STEPS, values)
         run(session, NEW_EVENTS, values)
-    progress("Updating people", people - known, people)
-    renamed, changed, wanted = _update_known(session, values | {"steps": steps}) if known else (0, 0, 0)
+    progress("Updating people", new, people)
+    known, renamed, changed, wanted = _update_known(session, values | {"steps": steps}) if known else (0, 0, 0, 0)
     if new > people // 2:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     done = Imported(new, renamed, statuses + changed, wanted - changed)
     counts = {"new": [None, new], "known": [None, known], "statuses": [None, done.statuses]}
-    record(session, actor, "people.import", subject=f"{people:,} people", changes=counts)
+    record(session, actor, "people.import", subject=f"{new + known:,} people", changes=counts)
     progress("Done", people, people)
     return done
 
 
-def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int]:
-    """Renames and writes on top of what people already had: people renamed, statuses written, statuses asked for."""
-    renamed = changed = wanted = 0
+def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Renames and writes on top of what people already had: people, people renamed, statuses written, and asked for.
+
+    Whoever was erased since they were found to be known is none of them.
+    """
+    known = renamed = changed = wanted = 0
     lines = session.execute(KNOWN_LINES, execution_options={"yield_per": AT_ONCE})
     for part in lines.partitions():
         for _, of_shard in groupby(part, key=lambda line: line.shard):
-            _, people, names, emails, codes = (list(column) for column in zip(*of_shard, strict=True))
-            many.lock(session, people)
-            of_group = {"people": people, "names": names, "emails": emails}
-            if found := session.scalars(RENAMED, of_group).all():
-                session.execute(INDEX, {"people": found})
-            renamed += len(found)
+            of_group = list(of_shard)
+            there = set(many.lock(session, [line.user_id for line in of_group]))
+            if not there:
+                continue
+            found = [line for line in of_group if line.user_id in there]
+            _, people, names, emails, codes = (list(column) for column in zip(*found, strict=True))
+            if changed_names := session.scalars(RENAMED, {"people": people, "names": names, "emails": emails}).all():
+                session.execute(INDEX, {"people": changed_names})
+            known += len(people)
+            renamed += len(changed_names)
             changed += len(many.save(session, CHANGED, people, "done", values | {"codes": codes}))
             wanted += sum(len(code) - code.count(".") for code in codes)
-    return renamed, changed, wanted
+    return known, renamed, changed, wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.errors import Invalid, Refused
 
 LISTED = 20
 """How many problems a refused import lists; the rest are counted."""
@@ -19,6 +21,13 @@ LISTED = 20
 MANY_ROWS = 50_000
 """From here on a load checks keys once for all rows, where most rows of the table come with it."""
 
+ATTEMPTS, SHORT, PAUSE_S = 20, "150ms", 0.1
+"""How often a load tries to be alone, how long it waits for each of the five tables, and then lets others go first."""
+
+# any number will do as long as nothing else takes it
+ADVISORY_LOCK = 3_904_771_652_018_446_127
+
+KNOWN = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
 IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
 """Whether the person `p` of a load was here before it."""
 
@@ -89,11 +98,29 @@ def stage(session: Session, table: str, definition: str) -> int:
     return run(session, f"CREATE TEMP TABLE {table} {definition}")
 
 
-def prepare(session: Session) -> None:
-    """Memory for the few large sorts of this transaction; compiling queries costs more than it gives here."""
+def prepare(session: Session, progress: Progress = quiet) -> None:
+    """Waits for another import to end, however long that takes, and gives this transaction memory for a few large sorts.
+
+    Before anything is read: what the other one brings in is seen, and nobody waits for this one but a third.
+    """
+    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}):
+        progress("Waiting for another import", 0, None)
+        with _lock_timeout(session, "0"):
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
     run(session, "SET LOCAL work_mem = '64MB'")
     run(session, "SET LOCAL maintenance_work_mem = '256MB'")
+    # compiling queries costs more than it gives here
     run(session, "SET LOCAL jit = off")
+
+
+@contextmanager
+def _lock_timeout(session: Session, longest: str) -> Iterator[None]:
+    """What is done inside waits that long for a lock, "0": for ever. After an error the setting goes with the rollback."""
+    setting = text("SELECT set_config('lock_timeout', :longest, true)")
+    usual = session.scalar(text("SELECT current_setting('lock_timeout')"))
+    session.execute(setting, {"longest": longest})
+    yield
+    session.execute(setting, {"longest": usual})
 
 
 # In the order in which they come off: a foreign key before the primary key that it points at.
@@ -118,6 +145,8 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM user_steps LIMIT :rows) there) < :ro
          WHERE oid IN ('onboarding_users'::regclass, 'user_search'::regclass, 'user_steps'::regclass,
                        'user_step_events'::regclass, 'step_releases'::regclass))
 """)
+# the last one too: whoever takes off a key that points at it takes it from everybody
+TABLES = "onboarding_users, user_search, user_steps, user_step_events, step_releases"
 
 
 @contextmanager
@@ -126,13 +155,12 @@ def loading(session: Session, rows: int) -> Iterator[None]:
 
     Where that is most of the table, keys and indexes of these tables are taken off and put back in the same transaction:
     all rows are checked at once, where row by row it takes five times as long. Nobody else reads or writes these tables
-    meanwhile, an ON CONFLICT finds none, and a row that breaks a key fails the import at the end of the block.
+    or reads releases meanwhile, an ON CONFLICT finds none, and a row that breaks a key fails the import at the end of the
+    block. Where others keep them busy, the keys stay on.
     """
-    if rows < MANY_ROWS or not session.scalar(IS_MOST, {"rows": rows}):
+    if rows < MANY_ROWS or not session.scalar(IS_MOST, {"rows": rows}) or not _alone(session):
         yield
         return
-    # in the order in which everybody else comes to them
-    run(session, "LOCK TABLE onboarding_users, user_search, user_steps, user_step_events IN ACCESS EXCLUSIVE MODE")
     keys, indexes = session.execute(KEYS).all(), session.execute(INDEXES).all()
     for key in keys:
         run(session, f"ALTER TABLE {key.on_table} DROP CONSTRAINT {key.name}")
@@ -143,6 +171,36 @@ def loading(session: Session, rows: int) -> Iterator[None]:
         run(session, f"ALTER TABLE {key.on_table} ADD CONSTRAINT {key.name} {key.definition}")
     for index in indexes:
         run(session, index.definition)
+
+
+def _alone(session: Session) -> bool:
+    """Shuts everybody else out of the tables; False: somebody kept them busy all the time.
+
+    Others come to them in any order, and this transaction has read releases before: whoever waits for one table and holds
+    another waits in a circle with some of them. So it waits too short for PostgreSQL to look for circles (deadlock_timeout,
+    a second), and whoever waited meanwhile goes first.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with session.begin_nested(), _lock_timeout(session, SHORT):
+                run(session, f"LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE")
+            return True
+        except OperationalError as error:
+            if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                raise
+        time.sleep(PAUSE_S)
+    return False
+
+
+def add_people(session: Session, new_people: str, people: int) -> int:
+    """Adds those of the `people` of a load who are not known yet, by the statement `new_people`; how many are known.
+
+    Inside `loading`, for where keys are off nobody comes in between. Raises Refused (a race with someone).
+    """
+    known = stage(session, "import_known", KNOWN)
+    if known + run(session, new_people) != people:
+        raise Refused("Somebody to be imported was added by someone else just now. Import it again.")
+    return known
 
 
 def add_statistics(session: Session, *tables: str) -> None:

@@ -114,7 +114,7 @@ SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
  GROUP BY shard_of(user_id) ORDER BY shard_of(user_id)
 """).bindparams(PEOPLE)
 LOCK = text("""
-SELECT FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
+SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
 """).bindparams(PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is soon told.
 FINISH = text(f"""
@@ -130,9 +130,12 @@ def groups(session: Session, people: Sequence[str]) -> list[list[str]]:
     return list(session.scalars(GROUPS, {"people": people}))
 
 
-def lock(session: Session, group: Sequence[str]) -> None:
-    """Nobody else writes these people until the transaction ends; they are locked as a save locks its person."""
-    session.execute(LOCK, {"people": group})
+def lock(session: Session, group: Sequence[str]) -> list[str]:
+    """Nobody else writes these people until the transaction ends; they are locked as a save locks its person.
+
+    The answer is who is there.
+    """
+    return list(session.scalars(LOCK, {"people": group}))
 
 
 def save(

@@ -15,10 +15,27 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
-from dashboard.onboarding import adoption, everybody, history, invariants, loading, people, progress, releases, steps
+from dashboard.database import Database
+from dashboard.onboarding import (
+    activity,
+    adoption,
+    erasure,
+    everybody,
+    history,
+    invariants,
+    loading,
+    past,
+    people,
+    progress,
+    releases,
+    steps,
+)
+from dashboard.onboarding.activity_filter import Filter
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
+from dashboard.onboarding.original import Unreachable
 from tests.conftest import url_of
 from tests.databases import remove
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
@@ -172,6 +189,98 @@ def test_whoever_did_everything_is_finished_since_then(session: Session, origina
     assert people.find(session, ANNA).finished_at == WHEN
 
 
+@pytest.mark.parametrize(
+    ("made", "seen", "released"),
+    [
+        ((None, None), (None, 50), (50, 50)),
+        ((None, None), (60, 50), (50, 50)),
+        ((None, None), (40, 50), (40, 50)),
+        ((None, None), (50, None), (50, 100)),
+        ((None, 30), (50, 50), (30, 30)),
+        ((40, None), (50, 30), (40, 40)),
+        ((40, 30), (None, None), (40, 40)),
+        ((40, 900), (None, None), (40, 100)),
+    ],
+)
+def test_no_release_comes_before_the_one_before_it_whatever_is_known_of_their_times(
+    session: Session,
+    original: Original,
+    made: tuple[int | None, ...],
+    seen: tuple[int | None, ...],
+    released: tuple[int, ...],
+) -> None:
+    """In days, of which today is the 100th: when its two versions were made there, and the one row of each was written."""
+    today = session.execute(text("SELECT now()")).scalar_one()
+
+    def day(number: int | None) -> datetime | None:
+        return None if number is None else today + timedelta(days=number - 100)
+
+    original.define(PAY, 10, 10, active=2)
+    for version, (made_on, seen_on) in enumerate(zip(made, seen, strict=True), 1):
+        change = "UPDATE onboarding_step_definitions SET created_at = %s WHERE version = %s"
+        original.connection.execute(change, [day(made_on), version])
+        if seen_on:
+            original.row(f"user-{version}", PAY, version, "done", 3, day(seen_on))
+    adopt(session, original)
+    assert [one.released_at for one in history.releases_of(session)[PAY]] == [day(one) for one in released]
+    assert broken(session) == []
+
+
+def test_the_past_of_somebody_adopted_is_told_where_no_definition_has_a_time(
+    session: Session, original: Original
+) -> None:
+    original.define(PAY, 10, 10, active=2)
+    original.connection.execute("UPDATE onboarding_step_definitions SET created_at = NULL")
+    original.row(ANNA, PAY, 2, "done", 3)
+    adopt(session, original)
+    then = past.as_of(session, ANNA, WHEN + timedelta(hours=1))
+    assert (then.person.progress, [(one.status, one.row_version) for one in then.steps]) == (100, [("done", 3)])
+
+
+def test_the_activity_of_an_adopted_database_is_paged_through(session: Session, original: Original) -> None:
+    original.define(PAY, 10, 10, 10, active=3)
+    for number in range(7):
+        original.row(f"user-{number}", PAY, 1 + number % 3, "done", 1)
+    adopt(session, original)
+    assert session.scalar(text("SELECT min(row_version) FROM user_step_events")) == -1
+    statuses = Filter(what="statuses")
+    page = activity.page(session, statuses, None, 2)
+    told, back = list(page.entries), list(page.entries)
+    while page.older:
+        page = activity.page(session, statuses, page.older, 2)
+        told += page.entries
+    assert told == list(activity.stream(session, statuses))
+    assert len(told) == 7
+    back = list(page.entries)
+    while page.newer:
+        page = activity.page(session, statuses, page.newer, 2)
+        back = [*page.entries, *back]
+    assert back == told
+
+
+def test_whoever_was_to_finish_again_and_does_by_the_adoption_stays_finished(
+    session: Session, original: Original
+) -> None:
+    a_step(session, "of-ours")
+    for user_id in (ANNA, BEN):
+        a_person(session, user_id)
+    a_save(session, step_id="of-ours")
+    a_draft(session, "of-ours")
+    releases.release(session, MAYA, "of-ours", Policy(done=False), reopens_finished=True)
+    a_step(session, "later")
+    releases.withdraw(session, MAYA, "of-ours")
+    releases.withdraw(session, MAYA, "later")
+    original.define(PAY, 10)
+    for user_id in (ANNA, BEN):
+        original.row(user_id, PAY, 1, "done", 3)
+    assert not people.find(session, ANNA).finished
+    adopt(session, original)
+    a_step(session, "newer")
+    found = [people.find(session, user_id) for user_id in (ANNA, BEN)]
+    assert [(one.progress, one.finished) for one in found] == [(50, True), (50, True)]
+    assert broken(session) == []
+
+
 def test_extra_columns_are_used_or_passed_over(session: Session, original: Original) -> None:
     alter = "ALTER TABLE onboarding_step_definitions"
     original.connection.execute(f"{alter} ADD action_url text DEFAULT '/pay', ADD position int, ADD icon bytea")
@@ -206,7 +315,7 @@ def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     monkeypatch.setattr(loading, "MANY_ROWS", many)
-    monkeypatch.setattr(adoption, "BLOCK_BYTES", 100)
+    monkeypatch.setattr("dashboard.onboarding.original.BLOCK_BYTES", 100)
     original.define(PAY, 10)
     for number in range(50):
         original.row(f"user-{number}", PAY, 1, "done", 1 + number)
@@ -240,13 +349,31 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
         assert not adopting.done(), "the adoption must wait for whoever is being added"
         other.commit()
         if new is None:
-            with pytest.raises(Refused, match="was added here by someone else just now"):
+            with pytest.raises(Refused, match="was added by someone else just now"):
                 adopting.result(10)
             return
         assert adopting.result(10).new_people == new
     anna = people.find(session, ANNA)
     assert (anna.name, anna.progress, anna.finished) == ("Anna", 100, True)
     assert broken(session) == []
+
+
+@pytest.mark.one_server("a node of a cluster tells another error")
+def test_somebody_who_is_erased_meanwhile_stops_an_adoption(
+    session: Session, database: Database, original: Original
+) -> None:
+    a_person(session)
+    session.commit()
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 4)
+
+    def tell(stage: str, _done: int, _total: int | None) -> None:
+        if stage == "Adding their steps":
+            with database.transaction() as other:
+                erasure.erase(other, SAM, ANNA, ANNA)
+
+    with pytest.raises(Refused, match="was erased by someone else just now"):
+        adoption.adopt(session, IMPORTER, original.url, progress=tell)
 
 
 # What is refused -----------------------------------------------------------------------------------------------------
@@ -264,9 +391,26 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
             "'finished' is not a status; use todo, in_progress, skipped, done",
         ),
         ((BEN, PAY, 1, None, 1), "ben / setup-payments", "null is not a status; use todo, in_progress, skipped, done"),
-        ((BEN, PAY, 1, "done", 0), "ben / setup-payments", "row_version is 0, not a whole number from 1"),
-        ((BEN, PAY, 1, "done", -3), "ben / setup-payments", "row_version is -3, not a whole number from 1"),
-        ((BEN, PAY, 1, "done", None), "ben / setup-payments", "row_version is null, not a whole number from 1"),
+        (
+            (BEN, PAY, 1, "done", 0),
+            "ben / setup-payments",
+            "row_version is 0, not a whole number from 1 to 2,000,000,000",
+        ),
+        (
+            (BEN, PAY, 1, "done", -3),
+            "ben / setup-payments",
+            "row_version is -3, not a whole number from 1 to 2,000,000,000",
+        ),
+        (
+            (BEN, PAY, 1, "done", None),
+            "ben / setup-payments",
+            "row_version is null, not a whole number from 1 to 2,000,000,000",
+        ),
+        (
+            (BEN, PAY, 1, "done", 2_000_000_001),
+            "ben / setup-payments",
+            "row_version is 2000000001, not a whole number from 1 to 2,000,000,000",
+        ),
         (("", PAY, 1, "done", 1), " / setup-payments", "user_id is empty"),
         ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is empty"),
         (("x" * 201, PAY, 1, "done", 1), f"{'x' * 201} / setup-payments", "user_id has more than 200 characters"),
@@ -332,6 +476,39 @@ def test_a_database_that_cannot_be_adopted_is_refused(
 def test_a_step_that_is_here_already_is_refused(session: Session, original: Original) -> None:
     a_step(session, PAY)
     original.define(PAY, 10)
+    with pytest.raises(Invalid, match="setup-payments: is here already"):
+        adopt(session, original)
+
+
+def test_of_two_adoptions_at_once_the_second_finds_the_steps_here(
+    session: Session, database: Database, original: Original
+) -> None:
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 4)
+    with ThreadPoolExecutor(1) as pool:
+        adopt(session, original)
+        with database.transaction() as other:
+            second = pool.submit(adopt, other, original)
+            wait([second], 0.5)
+            assert not second.done(), "the second must wait for the first"
+            session.commit()
+            with pytest.raises(Invalid, match="setup-payments: is here already"):
+                second.result(10)
+            other.rollback()
+
+
+def test_a_step_that_is_made_here_meanwhile_is_refused(
+    session: Session, database: Database, original: Original, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original.define(PAY, 10)
+
+    def first_seen(_session: Session) -> dict[tuple[str, int], datetime]:
+        with database.transaction() as other:
+            steps.create(other, MAYA, PAY, {"title": "Do it"})
+        return {}
+
+    monkeypatch.setattr(adoption, "_first_seen", first_seen)
+    original.connection.execute("UPDATE onboarding_step_definitions SET created_at = NULL")
     with pytest.raises(Invalid, match="setup-payments: is here already"):
         adopt(session, original)
 
@@ -407,7 +584,7 @@ def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, origina
 
 @pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "not an address"])
 def test_a_database_that_cannot_be_reached_says_why(session: Session, url: str) -> None:
-    with pytest.raises(adoption.Unreachable, match="can't be read"):
+    with pytest.raises(Unreachable, match="can't be read"):
         adoption.adopt(session, IMPORTER, url)
 
 

@@ -13,13 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import batch, history, imports, invariants, loading, many, people, progress, releases
+from dashboard.onboarding import batch, erasure, history, imports, invariants, loading, many, people, progress, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
-from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, STEP, a_person, a_release, a_step
+from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_step
 
 IMPORTER = Actor("system:import", "import")
 HEADER = f"user_id,name,email,{STEP},{OTHER}\n"
@@ -263,6 +263,47 @@ def test_imports_and_saves_of_the_same_people_wait_for_each_other_in_no_circle(
     with database.transaction() as session:
         assert broken(session) == []
         assert {step(session, user_id, OTHER).status for user_id in everybody} == {"skipped"}
+
+
+def test_whoever_is_erased_meanwhile_is_counted_nowhere(
+    session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user_id in (ANNA, BEN):
+        a_person(session, user_id)
+    progress.save(session, HOST, ANNA, STEP, "done", 1)
+    session.commit()
+    lock = many.lock
+
+    def late(session: Session, group: list[str]) -> list[str]:
+        with database.transaction() as other:
+            if other.scalar(text("SELECT count(*) FROM onboarding_users")) == 2:
+                erasure.erase(other, SAM, ANNA, ANNA)
+        return lock(session, group)
+
+    monkeypatch.setattr(many, "lock", late)
+    done = load(session, HEADER + f"{ANNA},Anna B,,done,skipped\n{BEN},Ben B,,done,\n")
+    assert done == Imported(updated_people=1, statuses=1)
+    kept = session.execute(
+        text("SELECT subject, changes -> 'known' -> 1 FROM audit_log WHERE action = 'people.import'")
+    )
+    assert kept.all() == [("1 people", 1)]
+    assert broken(session) == []
+
+
+def test_a_file_of_people_who_are_all_erased_meanwhile_imports_nobody(
+    session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_person(session)
+    session.commit()
+    lock = many.lock
+
+    def late(session: Session, group: list[str]) -> list[str]:
+        with database.transaction() as other:
+            erasure.erase(other, SAM, ANNA, ANNA)
+        return lock(session, group)
+
+    monkeypatch.setattr(many, "lock", late)
+    assert load(session, HEADER + f"{ANNA},Anna B,,done,skipped\n") == Imported()
 
 
 # Many rows at once ---------------------------------------------------------------------------------------------------
