@@ -38,7 +38,7 @@ from dashboard.onboarding.loading import (
     stage,
 )
 from dashboard.onboarding.people import INDEX, index
-from dashboard.onboarding.progress import PERCENT, STATUS_NAMES
+from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
 LONGEST_LINE = 1_000_000
@@ -297,7 +297,7 @@ WITH meant AS MATERIALIZED (
 INSERT INTO onboarding_users
        (user_id, name, email, done_releases, skipped_releases, in_progress_releases, finished_at, last_activity_at)
 SELECT p.user_id, p.name, p.email, c.done_releases, c.skipped_releases, c.in_progress_releases,
-       CASE WHEN c.progress = 100 THEN now() END, CASE WHEN c.started THEN now() END
+       CASE WHEN c.progress = 100 THEN {REMEMBERED_FROM.format(moment="now()")} END, CASE WHEN c.started THEN now() END
   FROM import_people p JOIN counted c USING (codes)
  WHERE NOT {IS_KNOWN}
  ORDER BY p.user_id
