@@ -71,6 +71,8 @@ def check(page: Page) -> None:
         with theme(page):
             found.append(faults(page, f"dark at {width}", COLOURS))
     found += [too_wide(page, width) for width in (WIDE, TABLET, PHONE, NARROW)]
+    with text_of_twice_the_size(page):
+        found += [too_wide(page, width) for width in (WIDE, TABLET)]
     assert not any(found), "\n\n".join(filter(None, found))
 
 
@@ -101,6 +103,17 @@ def dark_as_the_system(page: Page) -> Iterator[None]:
     page.emulate_media(color_scheme="dark")
     yield
     page.emulate_media(color_scheme="light")
+
+
+@contextmanager
+def text_of_twice_the_size(page: Page) -> Iterator[None]:
+    """As it is for those who have set so in their browser."""
+    chromium = page.context.new_cdp_session(page)
+    for size in (32, 16):
+        chromium.send("Page.setFontSizes", {"fontSizes": {"standard": size, "fixed": size * 13 // 16}})
+        if size == 32:
+            yield
+    chromium.detach()
 
 
 # Pages as they are at first ------------------------------------------------------------------------------------------
