@@ -668,7 +668,7 @@ def test_it_gives_up_in_the_end(module: Page, update: Update) -> None:
     answer = update(options="{ rowVersion: 1 }")
     assert answer["status"] == 503
     assert met.attempts == [str(number) for number in range(len(met.attempts))]
-    assert met.times[-1] - met.times[0] < 2
+    assert met.times[-1] - met.times[0] < 10
 
 
 def test_pauses_grow_and_are_random(module: Page, update: Update) -> None:
