@@ -49,6 +49,10 @@ WITNESS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`content security policy: ${event.violatedDirective} refused ${event.sample || event.blockedURI}`));
 """
+# what htmx would ask every few seconds comes to nothing: on a slow machine it would come between two looks
+ONLY_WHEN_TOLD = """
+addEventListener("every", (event) => event.stopImmediatePropagation(), true);
+"""
 
 
 # The server and its data ---------------------------------------------------------------------------------------------
@@ -187,19 +191,24 @@ scriptless = pytest.mark.parametrize("javascript", [False], ids=["no-script"])
 
 
 class Enter(Protocol):
-    """Opens a browser of its own, signed in as a demo account of the role, or as nobody; its one empty page."""
+    """Opens a browser of its own, signed in as a demo account of the role, or as nobody; its one empty page.
 
-    def __call__(self, role: str = "", **options: Any) -> Page: ...
+    Pages ask by themselves what has moved only where `asks_by_itself`; elsewhere it is `look_again` that has them ask.
+    """
+
+    def __call__(self, role: str = "", *, asks_by_itself: bool = False, **options: Any) -> Page: ...
 
 
 @pytest.fixture
 def enter(live_server: str, problems: list[str], javascript: bool, new_context: CreateContextCallback) -> Enter:
     """`enter("manager")` is Maya's browser, `enter("admin")` Ada's: cookies and all are apart. See Enter."""
 
-    def opened(role: str = "", **options: Any) -> Page:
+    def opened(role: str = "", *, asks_by_itself: bool = False, **options: Any) -> Page:
         given = {"java_script_enabled": javascript, "storage_state": signed_in(role, live_server)}
         # colours that fade in would be measured on the way
         context = new_context(**{"base_url": live_server, "reduced_motion": "reduce", **given, **options})
+        if not asks_by_itself:
+            context.add_init_script(ONLY_WHEN_TOLD)
         return watched(context, problems).new_page()
 
     return opened

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 AMARA = "usr_7f3k2q"
 NOOR = "noor@example.com"
 PAYMENTS, DATA_SOURCE, MOBILE = "setup-payments", "connect-data-source", "install-mobile-app"
+LONGEST_S = 15
+
+# asks once nothing else is under way, and ends when the answer has been put in its place
+LOOK_AGAIN = f"""async () => {{
+  const ended = () => new Promise((settle, fail) => {{
+    document.addEventListener("htmx:finally:request", settle, {{ once: true }});
+    setTimeout(fail, {LONGEST_S}_000, new Error("nothing was asked or answered"));
+  }});
+  while (underWay || document.querySelector("[data-quiet].htmx-request")) await ended();
+  const answered = ended();
+  document.dispatchEvent(new Event("visibilitychange"));
+  await answered;
+}}"""
 
 
 def see_heading(page: Page, text: str) -> None:
-    """Waits until the page is the one with this heading."""
+    """Waits until the page is the one with this heading, and all of it is there."""
     expect(page.get_by_role("heading", level=1, name=text, exact=True)).to_be_visible()
+    page.wait_for_load_state()
 
 
 def see_flash(page: Page, text: str) -> None:
-    """Waits for the message that follows a redirect."""
+    """Waits for the message that follows a redirect, and for all of its page."""
     expect(page.get_by_test_id("flash")).to_contain_text(text)
+    page.wait_for_load_state()
+
+
+def until(page: Page, is_so: Callable[[], object]) -> None:
+    """Waits for what no page shows."""
+    end = time.monotonic() + LONGEST_S
+    while not is_so():
+        assert time.monotonic() < end, "it did not come to be so"
+        page.wait_for_timeout(20)
 
 
 def at(path: str) -> re.Pattern[str]:
@@ -126,10 +150,11 @@ def choose_status(page: Page, step_id: str, status: str) -> None:
     page.get_by_test_id(f"status-{step_id}").select_option(label=status)
 
 
-def look_again(page: Page) -> None:
-    """Has the open page ask what has moved, as it does by itself every few seconds, or when one comes back to it."""
-    with page.expect_response(lambda response: "/moved?" in response.url):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+def look_again(page: Page, address: str = "/moved?") -> Response:
+    """Has the open page ask what has moved, as it does when one comes back to it; the answer, which is on the page then."""
+    with page.expect_response(lambda response: address in response.url) as told:
+        page.evaluate(LOOK_AGAIN)
+    return told.value
 
 
 def see_status(page: Page, step_id: str, status: str) -> None:
@@ -156,6 +181,7 @@ def asked_and_staying(page: Page, problems: list[str]) -> Iterator[None]:
 
 def tab_to(page: Page, target: Locator, most: int = 80) -> None:
     """Presses Tab until the target has the focus."""
+    page.wait_for_load_state()
     for _ in range(most):
         if target.evaluate("element => element === document.activeElement"):
             return

@@ -77,6 +77,7 @@ def test_filters_add_up_and_can_be_taken_away(enter: Enter) -> None:
     maya.get_by_label("Person", exact=True).fill(AMARA)
     press(maya)
     expect(maya.get_by_test_id("filter-chips")).to_contain_text("Amara Okafor")
+    maya.wait_for_load_state()
     everything = rows(maya).count()
     choose(maya, "Step", "Install the mobile app")
     expect(maya).to_have_url(re.compile(f"step={MOBILE}"))

@@ -520,7 +520,8 @@ def test_an_answer_that_does_not_come_is_not_waited_for(module: Page, update: Up
     module.evaluate(
         """() => {
           const inTime = AbortSignal.timeout.bind(AbortSignal);
-          AbortSignal.timeout = (ms) => inTime(ms / 20);
+          // the first one alone: the next is for a real answer
+          AbortSignal.timeout = (ms) => { AbortSignal.timeout = inTime; return inTime(ms / 20); };
         }"""
     )
     met = Faults(module, PATCHES, [lambda route: None])
@@ -667,7 +668,7 @@ def test_it_gives_up_in_the_end(module: Page, update: Update) -> None:
     answer = update(options="{ rowVersion: 1 }")
     assert answer["status"] == 503
     assert met.attempts == [str(number) for number in range(len(met.attempts))]
-    assert met.times[-1] - met.times[0] < 2
+    assert met.times[-1] - met.times[0] < 10
 
 
 def test_pauses_grow_and_are_random(module: Page, update: Update) -> None:

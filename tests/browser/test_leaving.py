@@ -24,6 +24,7 @@ from tests.browser.pages import (
     save,
     see_heading,
     see_saved,
+    until,
 )
 
 LONG = "four words of hers"
@@ -47,25 +48,20 @@ def press_twice(page: Page, button: Locator) -> None:
     box = button.bounding_box()
     assert box
     # by its place: a locator would wait for the answer
-    for _ in range(2):
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.wait_for_timeout(200)
-    for _ in range(100):
-        if posts and len(answers) == len(posts):
-            break
-        page.wait_for_timeout(100)
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(*middle)
+    until(page, lambda: answers)
+    page.mouse.click(*middle)
+    page.wait_for_timeout(200)  # for what is not to come
     assert len(posts) == 1
     posts[0].fulfill(response=answers[0])
 
 
 def stop_a_save(page: Page) -> None:
     """Saves the draft, and stops the browser before there is an answer."""
-    held: list[Route] = []
-    page.route("**/draft", lambda route: held.append(route))
-    with page.expect_request("**/draft"):
+    page.route("**/draft", lambda route: route.abort("aborted"))
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/draft")):
         page.get_by_test_id("save-draft").click(no_wait_after=True)
-    page.wait_for_timeout(100)
-    held[0].abort("aborted")
     page.unroute("**/draft")
 
 
@@ -123,6 +119,7 @@ def test_copied_is_said_only_of_what_was_copied(enter: Enter) -> None:
     ada = enter("admin")
     fill_in_token(ada, "nightly-import")
     ada.get_by_test_id("create-token").click()
+    expect(ada.get_by_test_id("shown-token")).to_be_focused()
     ada.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false;")
     copy = ada.get_by_role("button", name="Copy")
     copy.click()

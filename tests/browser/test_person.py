@@ -251,10 +251,12 @@ def a_colleague_saves(enter: Enter, status: str = "Done") -> Page:
 
 
 def test_an_open_page_learns_by_itself_that_a_row_moved(enter: Enter) -> None:
-    tomas = enter("support")
+    tomas = enter("support", asks_by_itself=True)
+    tomas.clock.install()
     open_person(tomas)
     choose_status(tomas, MOBILE, "Done")
     a_colleague_saves(enter)
+    tomas.clock.fast_forward(8_000)
     expect(tomas.get_by_test_id(f"moved-{PAYMENTS}")).to_contain_text("Changed by Ada Whitfield")
     expect(tomas.locator("#said")).to_contain_text("Set up payments: Changed by Ada Whitfield.")
     # what is being edited and what is there are as they were
@@ -322,9 +324,7 @@ def test_what_one_saves_oneself_is_no_news(enter: Enter) -> None:
     choose_status(tomas, DATA_SOURCE, "Done")
     tomas.get_by_test_id("save-all").click()
     see_saved(tomas, MOBILE, "Done")
-    with tomas.expect_response(lambda response: "/moved?" in response.url) as told:
-        tomas.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    assert told.value.status == 204
+    assert look_again(tomas).status == 204
 
 
 def asked(page: Page) -> list[Request]:

@@ -20,6 +20,7 @@ from tests.browser.pages import (
     choose,
     confirm,
     figures,
+    look_again,
     open_draft,
     open_person,
     open_preview,
@@ -29,6 +30,7 @@ from tests.browser.pages import (
     see_heading,
     see_saved,
     tab_to,
+    until,
 )
 
 # the rows of a receipt
@@ -152,9 +154,10 @@ def test_what_a_choice_changes_is_heard(enter: Enter) -> None:
     expect(said).to_be_empty()
     said.evaluate("element => window.said = element")
     for choice in ("Ask again", "Keep"):
-        before = said.inner_text()
+        before, figure = said.inner_text(), maya.get_by_test_id("reset").inner_text()
         choose(maya, "Skipped", choice)
         expect(said).not_to_have_text(before)
+        expect(maya.get_by_test_id("reset")).not_to_have_text(figure)
         expect(said).to_contain_text(f" {figures(maya, 'reset')['reset']} reset. Up: ")
     assert said.evaluate("element => element === window.said"), "a region that is put in anew is not read"
 
@@ -208,6 +211,7 @@ def test_the_people_come_page_by_page(enter: Enter) -> None:
     maya.locator("#people-affected-previous").click()
     expect(maya.get_by_test_id(first[0])).to_be_visible()
     expect(maya.locator("#people-affected-previous")).to_have_count(0)
+    expect(rows(maya)).to_have_count(PAGE)
     assert shown(maya) == first
 
 
@@ -305,6 +309,7 @@ def test_what_is_pressed_while_an_order_is_saved_moves_that_row_on_and_no_other(
     maya.locator(f"#up-{fourth}").click()
     maya.locator(f"#handle-{first}").press("ArrowDown")
     maya.locator(f"#down-{first}").click()
+    until(maya, lambda: held)
     held[0].continue_()
     see_order(maya, [first, fourth, second, third, *rest])
     expect(maya.get_by_test_id("order-said")).to_contain_text("step 2 of")
@@ -356,17 +361,17 @@ def editing(page: Page) -> Locator:
 
 def beat(page: Page) -> None:
     """The page asks at once who else is here, as it does when its tab comes to the front."""
-    with page.expect_response(lambda answer: answer.url.endswith("/draft/presence")):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    look_again(page, "/draft/presence")
 
 
 def see_gone(page: Page, name: str) -> None:
     """Asks until the card does not name them any more: what a closing page sends comes when it comes."""
-    for _ in range(40):
+
+    def is_gone() -> bool:
         beat(page)
-        if name not in editing(page).inner_text():
-            return
-    raise AssertionError(f"{name} still has the draft open")
+        return name not in editing(page).inner_text()
+
+    until(page, is_gone)
 
 
 def test_two_managers_see_each_other_come_and_go(enter: Enter) -> None:

@@ -11,7 +11,8 @@ PHONE = {"width": 360, "height": 740}
 
 
 def scheme(page: Page) -> str:
-    """Light or dark, by the colour behind the page."""
+    """Light or dark, by the colour behind the page, once its style sheet is there."""
+    page.wait_for_load_state()
     channels = page.evaluate("getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).map(Number)")
     return "light" if sum(channels[:3]) / 3 > 128 else "dark"
 
