@@ -275,9 +275,15 @@ def _tolerance(outcome: Outcome) -> dict[str, Any]:
 
 
 def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") -> ResponseReturnValue:
-    """409: there is nothing to release, roll back, withdraw or restore; what was typed as the reason is still there."""
+    """409: there is nothing to release, roll back, withdraw or restore; what was typed as the reason is still there.
+
+    Whoever only looks, as on the way back from a receipt, has had nothing refused: the newest release is named to them.
+    """
     if wants_partial():
         raise Refused(" ".join(reasons))
+    with transaction() as session:
+        newest = next(iter(releases.of_step(session, place.step.step_id, limit=1)), None)
+        names = history.who(session, [newest.released_by] if newest else [])
     return render(
         "releases/refused.html",
         status=409,
@@ -286,6 +292,8 @@ def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") 
         step=place.step,
         reasons=reasons,
         note=note,
+        newest=newest,
+        names=names,
         draft_count=place.drafts,
     )
 
