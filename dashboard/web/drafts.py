@@ -18,7 +18,7 @@ from dashboard.web import checklist
 from dashboard.web import presence as presence_card
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import Place, draft_changes, names_of
-from dashboard.web.forms import DraftForm, NewStepForm, StepForm, chosen, put_problems, shown_merge, whole
+from dashboard.web.forms import DraftForm, NewStepForm, StepForm, choices_of, chosen, put_problems, shown_merge, whole
 from dashboard.web.rendering import render
 from dashboard.web.steps import new_page
 
@@ -123,6 +123,8 @@ def _merge_page(
 ) -> ResponseReturnValue:
     """Both edits field by field, and beside them the step as people see it when it says what is `said`."""
     theirs = place.step.draft
+    # a panel that came about just now asks anew
+    choices = choices_of(request.form) if status == 422 else {}
     return render(
         "steps/merge.html",
         status=status,
@@ -131,8 +133,8 @@ def _merge_page(
         draft=theirs,
         form=form,
         problems=list(problems),
-        # a panel that came about just now asks anew
-        chosen=request.form if status == 422 else {},
+        chosen=choices,
+        unchosen=[field.member for field in fields if field.origin == "conflict" and field.member not in choices],
         editing=_editing(place.step, form),
         fields={field.member: field for field in fields},
         by=_by(theirs.edited_by, names) if theirs else "",
