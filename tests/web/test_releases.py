@@ -569,6 +569,7 @@ def test_a_reason_is_asked_for_where_one_is_required(
         refused = manager.post(URL + path, data=confirm(manager, path))
         assert refused.status_code == 422
         assert "Reason is needed." in refused.text
+        assert re.search('<textarea[^>]* autofocus[^>]* name="note"', refused.text)
         assert newest(database).number == number
         assert manager.post(URL + path, data=confirm(manager, path) | {"note": "Because."}).status_code == 303
 

@@ -176,6 +176,19 @@ def test_all_that_is_wrong_is_said_at_once_and_what_was_typed_stays(ada: FlaskCl
     assert len(accounts.everyone(session)) == 1
 
 
+@pytest.mark.parametrize(
+    ("wrong", "first"),
+    [(("name", "role"), 'name="name"'), (("email", "role"), 'name="email"'), (("role",), 'name="role"[^>]* value="viewer"')],
+)
+def test_the_first_field_that_is_wrong_has_the_focus(ada: FlaskClient, wrong: tuple[str, ...], first: str) -> None:
+    given = {"name": "Iris", "email": "iris@example.com", "role": "viewer"} | dict.fromkeys(wrong, "")
+    answer = post(ada, "/settings/staff/invite", **given)
+    focused = [tag for tag in re.findall(r"<[^>]+>", answer.text) if " autofocus" in tag]
+    assert len(focused) == 1
+    assert re.search(first, focused[0])
+    assert 'aria-invalid="true"' in focused[0] or 'aria-describedby="role-error"' in focused[0]
+
+
 def test_the_role_that_was_chosen_stays(ada: FlaskClient) -> None:
     answer = post(ada, "/settings/staff/invite", name="", email="iris@example.com", role="manager")
     assert form_of(answer, "invite-form")["role"] == "manager"
