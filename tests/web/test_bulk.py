@@ -316,7 +316,10 @@ def test_everybody_comes_along_when_what_is_set_is_changed(agent: FlaskClient, t
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"comment": "x" * 2001}, "The comment must be at most 2,000 characters"), ({"status": "perhaps"}, "The status must")],
+    [
+        ({"comment": "x" * 2001}, "The comment must be at most 2,000 characters"),
+        ({"status": "perhaps"}, "The status must"),
+    ],
 )
 def test_what_cannot_be_set_is_said_and_stays_typed(
     agent: FlaskClient, three: Session, wrong: dict[str, str], said: str

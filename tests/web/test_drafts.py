@@ -324,7 +324,9 @@ def test_ones_own_second_window_is_not_a_colleague(manager: FlaskClient, opened:
     assert "You saved this draft in another window" in manager.post(DRAFT, data=opened).text
 
 
-@pytest.mark.parametrize("choice", [{"choice_title": "ours"}, {"choice_title": ""}, {}], ids=["unknown", "empty", "none"])
+@pytest.mark.parametrize(
+    "choice", [{"choice_title": "ours"}, {"choice_title": ""}, {}], ids=["unknown", "empty", "none"]
+)
 def test_without_a_choice_nothing_is_saved(
     manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database, choice: Data
 ) -> None:

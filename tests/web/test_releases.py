@@ -461,8 +461,8 @@ def test_the_way_back_from_a_receipt_names_what_was_released(manager: FlaskClien
     assert "There is nothing to release" in back.text
     assert "Nothing was" not in back.text, "nothing was asked for"
     assert "not possible" not in back.text
-    newest = rf'<a href="{receipt}"[^>]*>The newest release is 2</a>, by The manager, <time[^>]*>just now</time>: version 2 released.'
-    assert re.search(newest, back.text)
+    assert re.search(rf'<a href="{receipt}"[^>]*>The newest release is 2</a>, by The manager, <time', back.text)
+    assert "just now</time>: version 2 released." in back.text
 
 
 def test_what_is_refused_is_said_in_the_words_of_what_was_confirmed(
