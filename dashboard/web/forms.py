@@ -90,13 +90,19 @@ def choices_of(values: Values) -> dict[str, str]:
 
 
 def chosen(values: Values) -> Values:
-    """A merge panel's form with each choice put in its field's place. Raises Invalid: one is missing."""
+    """A merge panel's form with each choice put in its field's place; what was typed stands for one that is missing."""
     result, choices = values.copy(), choices_of(values)
-    if missing := [name for name in MEMBERS if f"mine_{name}" in values and name not in choices]:
-        raise Invalid(dict.fromkeys(missing, "is not chosen yet: choose one of the two"))
-    for name, choice in choices.items():
-        result[name] = values.get(f"base_{name}" if choice == "theirs" else f"mine_{name}", "")
+    for name in MEMBERS:
+        if f"mine_{name}" in values:
+            result[name] = values.get(f"base_{name}" if choices.get(name) == "theirs" else f"mine_{name}", "")
     return result
+
+
+def not_chosen(values: Values) -> dict[str, str]:
+    """What a merge panel asked about and nobody decided, as problems of its fields."""
+    choices = choices_of(values)
+    missing = [name for name in MEMBERS if f"mine_{name}" in values and name not in choices]
+    return dict.fromkeys(missing, "is not chosen yet: choose one of the two")
 
 
 def shown_merge(values: Values) -> list[MergedField]:

@@ -346,6 +346,21 @@ def test_without_a_choice_nothing_is_saved(
     assert draft(database) == before
 
 
+def test_a_missing_choice_is_said_with_all_else_that_is_wrong(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, title="Theirs")
+    fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel") | {"weight": "ten"}
+    answer = manager.post(DRAFT, data=fields)
+    assert answer.status_code == 422
+    assert "Title is not chosen yet" in answer.text
+    assert "Weight must be a whole number" in answer.text
+    assert (
+        "One field breaks a rule: it says which. One was changed by both of you and needs your choice." in answer.text
+    )
+    assert says(database).title == "Theirs"
+
+
 def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
     manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
 ) -> None:
