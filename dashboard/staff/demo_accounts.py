@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dashboard.models import StaffAccount
 from dashboard.onboarding.actor import Actor
+from dashboard.staff import passwords
 from dashboard.staff.permissions import Role
 
 
@@ -38,6 +42,20 @@ def is_demo_account(email: str) -> bool:
 def may_sign_in(email: str, *, demo: bool) -> bool:
     """False for a demo account outside demo mode, where a database may still hold one."""
     return demo or not is_demo_account(email)
+
+
+def as_shown(session: Session) -> list[DemoAccount]:
+    """Those that still sign in with the password that the sign-in page shows."""
+    a = StaffAccount
+    query = select(a.email, a.password_hash).where(a.email.in_(EMAILS), a.disabled_at.is_(None))
+    hashes = {row.email: row.password_hash for row in session.execute(query)}
+    return [one for one in DEMO_ACCOUNTS if (kept := hashes.get(one.email)) and _is_kept(kept, one.password)]
+
+
+@lru_cache(maxsize=64)
+def _is_kept(password_hash: str, password: str) -> bool:
+    # slow on purpose, and always the same of one hash
+    return passwords.matches(password_hash, password)
 
 
 def create_missing(session: Session) -> None:

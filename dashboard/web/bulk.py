@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -36,7 +36,7 @@ class BulkPage:
     """A bulk change with what its page says: the step's title, the effect while it is only previewed, a page of people.
 
     `withdrawn`: the step was, since the preview, so that it can't go on. `back`: the filter of the list that the people
-    were chosen on, as the end of an address.
+    were chosen on, as the end of an address. `typed` and `problems`: something else to set that was refused, and why.
     """
 
     bulk: BulkChange
@@ -50,6 +50,8 @@ class BulkPage:
     names: Mapping[str, Who]
     back: str
     withdrawn: bool = False
+    typed: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tabs(self) -> list[tuple[str, int | None, str, bool]]:
@@ -140,9 +142,13 @@ def _refused(session: Session, asked: Asked, problems: Mapping[str, str]) -> Res
         people=len(set(request.form.getlist("user_id"))),
         live=live,
         form=request.form,
-        problems={name: f"{LABELS.get(name, finding.LABELS.get(name, name))} {why}." for name, why in problems.items()},
+        problems=_sentences(problems),
         draft_count=asked.drafts,
     )
+
+
+def _sentences(problems: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{LABELS.get(name, finding.LABELS.get(name, name))} {why}." for name, why in problems.items()}
 
 
 def _is_kept(name: str) -> bool:
@@ -196,6 +202,23 @@ def again(bulk_id: int) -> ResponseReturnValue:
     return redirect(url_for("bulk.show", bulk_id=made, back=_back() or None), 303)
 
 
+@blueprint.post("/<int:bulk_id>/instead")
+@require(Permission.EDIT_PEOPLE)
+def instead(bulk_id: int) -> ResponseReturnValue:
+    """Prepares another status or comment for the same people, so that nobody has to choose them once more."""
+    status, comment = request.form.get("status", ""), request.form.get("comment", "")
+    try:
+        with transaction() as session:
+            step_id = bulk_changes.get(session, bulk_id).step_id
+            people = [one.user_id for one in _everybody(session, bulk_id)]
+            made = bulk_changes.create(session, current_actor(), people, step_id, status, comment)
+    except Invalid as invalid:
+        typed = {"status": status, "comment": comment}
+        shown = replace(_load(bulk_id), typed=typed, problems=_sentences(invalid.problems))
+        return render("bulk/show.html", status=422, shown=shown)
+    return redirect(url_for("bulk.show", bulk_id=made, back=_back() or None), 303)
+
+
 @blueprint.get("/<int:bulk_id>/people.csv")
 @require(Permission.EDIT_PEOPLE)
 def people_csv(bulk_id: int) -> ResponseReturnValue:
@@ -207,11 +230,15 @@ def _rows(bulk_id: int) -> Rows:
     with exporting() as session:
         bulk_changes.get(session, bulk_id)
         yield ("user_id", "name", "email", "previewed", "now", "outcome")
-        after: str | None = ""
-        while after is not None:
-            found, after = bulk_changes.members(session, bulk_id, after=after, limit=1000)
-            for one in found:
-                yield (one.user_id, one.name, one.email, one.from_status or "", one.status or "", one.outcome or "")
+        for one in _everybody(session, bulk_id):
+            yield (one.user_id, one.name, one.email, one.from_status or "", one.status or "", one.outcome or "")
+
+
+def _everybody(session: Session, bulk_id: int) -> Iterator[Member]:
+    after: str | None = ""
+    while after is not None:
+        found, after = bulk_changes.members(session, bulk_id, after=after, limit=1000)
+        yield from found
 
 
 def _back() -> str:

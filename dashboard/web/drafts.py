@@ -18,7 +18,17 @@ from dashboard.web import checklist
 from dashboard.web import presence as presence_card
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import Place, draft_changes, names_of
-from dashboard.web.forms import DraftForm, NewStepForm, StepForm, chosen, put_problems, shown_merge, whole
+from dashboard.web.forms import (
+    DraftForm,
+    NewStepForm,
+    StepForm,
+    choices_of,
+    chosen,
+    not_chosen,
+    put_problems,
+    shown_merge,
+    whole,
+)
 from dashboard.web.rendering import render
 from dashboard.web.steps import new_page
 
@@ -44,6 +54,7 @@ def save(step_id: str) -> ResponseReturnValue:
     form = DraftForm(request.form)
     try:
         form = DraftForm(chosen(request.form))
+        _all_chosen(form)
         with transaction() as session:
             _still_open(session, step_id, form)
             steps.save_draft(session, current_actor(), step_id, form.typed(), form.opened_at())
@@ -56,6 +67,18 @@ def save(step_id: str) -> ResponseReturnValue:
         return _overtaken(step_id, form)
     flash("Saved.")
     return redirect(url_for("drafts.show", step_id=step_id), 303)
+
+
+def _all_chosen(form: DraftForm) -> None:
+    """Raises Invalid where a merge still needs a choice, with whatever else is wrong, so that all is said at once."""
+    missing = not_chosen(request.form)
+    if not missing:
+        return
+    try:
+        steps.check(form.typed())
+    except Invalid as error:
+        raise Invalid(error.problems | missing) from None
+    raise Invalid(missing)
 
 
 def _still_open(session: Session, step_id: str, form: DraftForm) -> None:
@@ -123,6 +146,8 @@ def _merge_page(
 ) -> ResponseReturnValue:
     """Both edits field by field, and beside them the step as people see it when it says what is `said`."""
     theirs = place.step.draft
+    # a panel that came about just now asks anew
+    choices = choices_of(request.form) if status == 422 else {}
     return render(
         "steps/merge.html",
         status=status,
@@ -131,8 +156,8 @@ def _merge_page(
         draft=theirs,
         form=form,
         problems=list(problems),
-        # a panel that came about just now asks anew
-        chosen=request.form if status == 422 else {},
+        chosen=choices,
+        unchosen=[field.member for field in fields if field.origin == "conflict" and field.member not in choices],
         editing=_editing(place.step, form),
         fields={field.member: field for field in fields},
         by=_by(theirs.edited_by, names) if theirs else "",

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import structlog
 from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf.csrf import CSRFError
+from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, RequestRedirect
 
@@ -69,9 +69,6 @@ FAULTS = {
     )
 }
 OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload the page and send the form again.")
-OLD_PAGE = Fault(
-    400, OLD_FORM.title, "Nothing was saved, and what you typed is still here. Send it again.", kind="old-page"
-)
 TOO_LONG = Fault(503, "This took too long", "The database was too busy for it. Nothing was saved: try it again.")
 ONLY_READS = Fault(
     503, "The database only takes reads at present", "Nothing was saved. This works again as soon as it takes changes."
@@ -121,12 +118,13 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
 def on_old_form(error: CSRFError) -> ResponseReturnValue:
     """What was typed is in a form that can be sent again; htmx leaves it on the page, which gets another token.
 
+    The page sends it once more by itself then, unless somebody else has signed in since (static/js/app.js).
     Only where a page of this site sent it: filled in by another one, a press of the button would do what that one wants.
     """
     if not is_from_here():
         return answer(OLD_FORM, error)
     if wants_partial():
-        return answer(OLD_PAGE, error)
+        return _with_token(answer(_old_page(), error))
     page = render_template(
         "errors/old_form.html",
         fields=kept.fields(),
@@ -135,6 +133,22 @@ def on_old_form(error: CSRFError) -> ResponseReturnValue:
         back=back_address(),
     )
     return make_response(page, OLD_FORM.status)
+
+
+def _old_page() -> Fault:
+    """What is said where the page does not send it once more by itself: somebody else has signed in, for one."""
+    account = g.get("account")
+    who = f" as {account.name}" if account else ""
+    text = f"Nothing was saved, and what you typed is still here. Send it once more{who}: now it works."
+    return Fault(OLD_FORM.status, OLD_FORM.title, text)
+
+
+def _with_token(response: Response) -> Response:
+    """Adds what the page's forms need from now on, and whose it is."""
+    account = g.get("account")
+    response.headers["X-CSRFToken"] = generate_csrf()
+    response.headers["X-Account"] = str(account.id) if account else ""
+    return response
 
 
 def on_onboarding(error: OnboardingError) -> ResponseReturnValue:

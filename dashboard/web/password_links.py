@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask import session as browser
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import TooManyRequests
 
@@ -13,6 +14,7 @@ from dashboard.staff.sign_in import Throttled
 from dashboard.web import access
 from dashboard.web.rendering import render
 from dashboard.web.security import csrf, require_token
+from dashboard.web.session import NEXT_EMAIL
 from dashboard.web.settings_forms import NewPasswordForm
 
 blueprint = Blueprint("password_links", __name__)
@@ -42,6 +44,7 @@ def choose() -> ResponseReturnValue:
     if account is None:
         return _page(secret, None, form)
     flash(f"Your password is set. Sign in as {account.email}.")
+    browser[NEXT_EMAIL] = account.email
     return redirect(url_for("session.sign_in"), 303)
 
 

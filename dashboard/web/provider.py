@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from flask import Blueprint, Response, redirect, request, session, url_for
+from flask import Blueprint, Response, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 from wtforms import Form, PasswordField
@@ -43,6 +43,7 @@ AT_ONCE = 3
 LONGEST_NEXT = 500
 
 WRONG = "This is not the password of that account."
+CONNECTED = "You sign in with {called} from now on. Your password no longer works."
 NOT_HERE = "This sign-in was not begun in this browser, or too long ago. Begin again."
 NOT_PROVEN = "The answer of {called} does not hold. Begin again; if it stays so, the log says why."
 DOWN = "{called} cannot be reached just now. Try again in a moment, or sign in with a password if you have one."
@@ -150,7 +151,11 @@ def connect_post() -> ResponseReturnValue:
         form.password.errors = [WRONG]
         return _connect_page(client, kept, form, 422)
     session.pop(CONNECTING)
-    return go_on(outcome, kept["next"]) if isinstance(outcome, SignedIn) else _refused(client, outcome)
+    if not isinstance(outcome, SignedIn):
+        return _refused(client, outcome)
+    response = go_on(outcome, kept["next"])
+    flash(_said(CONNECTED, client))
+    return response
 
 
 def _signed_in(client: OpenIdClient, identity: Identity, wanted: str) -> ResponseReturnValue:

@@ -13,10 +13,10 @@ from wtforms.validators import InputRequired
 
 from dashboard.config import Settings
 from dashboard.database import transaction
-from dashboard.staff import sessions
+from dashboard.staff import demo_accounts, sessions
 from dashboard.staff import sign_in as signing_in
 from dashboard.staff.accounts import email_problem, normalise_email
-from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
+from dashboard.staff.demo_accounts import DemoAccount
 from dashboard.staff.passwords import MAX_PASSWORD, dummy_hash
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import SignedIn
@@ -31,6 +31,8 @@ blueprint = Blueprint("session", __name__)
 
 WRONG = "This email and password do not go together."
 OIDC = "oidc"
+NEXT_EMAIL = "next_email"
+"""Where the browser's session keeps, once, who is about to sign in: an address would be in the log."""
 
 
 @blueprint.record_once
@@ -61,9 +63,10 @@ class SignInForm(Form):
 @access.public("one signs in here")
 def sign_in() -> ResponseReturnValue:
     """The form; whoever is signed in goes on to where they wanted."""
+    email = session.pop(NEXT_EMAIL, "")
     if access.staff_or_none():
         return redirect(next_address(), 303)
-    return page()
+    return page(SignInForm(data={"email": email}))
 
 
 @blueprint.post("/sign-in")
@@ -150,8 +153,15 @@ def page(
         next=next_address() if wanted is None else wanted,
         provider=client.provider if client else None,
         problem=problem,
-        demo_accounts=DEMO_ACCOUNTS if access.settings().demo else (),
+        demo_accounts=_demo_accounts(),
     )
+
+
+def _demo_accounts() -> Sequence[DemoAccount]:
+    if not access.settings().demo:
+        return ()
+    with transaction() as database:
+        return demo_accounts.as_shown(database)
 
 
 def throttled(response: Response, error: signing_in.Throttled) -> Response:

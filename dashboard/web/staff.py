@@ -13,7 +13,7 @@ from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.history import who
 from dashboard.staff import accounts, links, roster, sessions, tokens
 from dashboard.staff.accounts import AccountChange, StaleAccount, actor_key
-from dashboard.staff.demo_accounts import is_demo_account
+from dashboard.staff.demo_accounts import as_shown, is_demo_account
 from dashboard.staff.links import Link
 from dashboard.staff.permissions import Permission, Role
 from dashboard.web import access
@@ -226,6 +226,7 @@ def _page(
         opened = sessions.sessions_of(session, email, access.session_secret())
         made = tokens.working_of(session, actor_key(email))
         names = who(session, {member.link_by} - {""})
+        is_open = is_demo_account(email) and any(one.email == email for one in as_shown(session))
     return render(
         "settings/staff_account.html",
         "settings/_staff_account.html",
@@ -234,6 +235,7 @@ def _page(
         staff=member.account,
         is_own=email == current_staff().email,
         is_demo=is_demo_account(email),
+        is_open=is_open,
         link_by=name_of(member.link_by, names[member.link_by]) if member.link_by else "",
         sessions=opened,
         session_count=member.sessions,

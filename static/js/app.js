@@ -3,21 +3,33 @@
 
 const notices = () => document.getElementById("notices");
 
-/** Moves focus to a panel that asks for it, once, so that it is seen and read. */
+/** Moves focus to a panel that asks for it, once, so that it is seen and read; what asks last gives way to all else. */
 function focusPanel() {
-  const panel = document.querySelector("[data-focus]");
+  const asking = [...document.querySelectorAll("[data-focus]")];
+  const elsewhere = document.querySelector("[autofocus], :target");
+  const panel = asking.find((one) => one.dataset.focus !== "last") ?? (elsewhere ? null : asking[0]);
+  for (const one of asking) one.removeAttribute("data-focus");
   if (!panel) return;
-  panel.removeAttribute("data-focus");
   panel.focus();
   panel.scrollIntoView({ block: "nearest" });
 }
 
-/** Gives every form of a page that was open too long the token that came with the notice. */
-function renewToken() {
-  const token = document.querySelector("#notice[data-token]")?.dataset.token;
-  if (!token) return;
+/** Gives every form of a page that was open too long the token that came with the refusal. */
+function renewToken(token) {
   for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = token;
   document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
+}
+
+/** Asks, and where only the token was too old, once more with the new one; not as somebody else than the page was for. */
+async function askTwice(address, request) {
+  const response = await fetch(address, request);
+  const token = response.headers.get("X-CSRFToken");
+  if (!token) return response;
+  renewToken(token);
+  if (response.headers.get("X-Account") !== document.body.dataset.account) return response;
+  request.headers["X-CSRFToken"] = token;
+  if (request.body?.has("csrf_token")) request.body.set("csrf_token", token);
+  return fetch(address, request);
 }
 
 function closeDrawer() {
@@ -75,6 +87,7 @@ document.addEventListener("htmx:before:response", (event) => {
   }
 });
 document.addEventListener("htmx:before:request", (event) => {
+  event.detail.ctx.fetch = askTwice;
   if (isQuiet(event)) return;
   underWay += 1;
   notices()?.replaceChildren();
@@ -87,7 +100,6 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (isQuiet(event)) return;
   closeDrawer();
   focusPanel();
-  renewToken();
 });
 
 function tellOfNoAnswer() {

@@ -107,8 +107,16 @@ def test_mine_can_be_edited_first(tomas: Page) -> None:
     take(tomas, EDIT)
     expect(tomas.get_by_test_id(f"status-{PAYMENTS}")).to_have_value("done")
     expect(comment_field(tomas, PAYMENTS)).to_have_value("The bank has confirmed it.")
+    expect(comment_field(tomas, PAYMENTS)).to_be_focused()
     save(tomas, PAYMENTS, "In progress", "The bank is still asking.")
     see_saved(tomas, PAYMENTS, "In progress")
+
+
+@both_ways
+def test_without_a_comment_the_status_is_edited_at_once(tomas: Page) -> None:
+    save(tomas, PAYMENTS, "Done")
+    take(tomas, EDIT)
+    expect(tomas.get_by_test_id(f"status-{PAYMENTS}")).to_be_focused()
 
 
 @both_ways

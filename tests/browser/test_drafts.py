@@ -44,6 +44,40 @@ def test_a_stale_draft_is_merged(enter: Enter) -> None:
     expect(ada.get_by_label("Weight")).to_have_value("40")
 
 
+def test_a_save_by_keyboard_goes_on_from_what_is_said_of_it(enter: Enter) -> None:
+    maya = enter("manager")
+    open_draft(maya)
+    maya.get_by_label("Title").fill("Get paid")
+    maya.keyboard.press("Enter")
+    see_flash(maya, "Saved.")
+    expect(maya.locator(":focus")).to_contain_text("Saved.")
+    maya.keyboard.press("Tab")
+    expect(maya.get_by_role("button", name="Close this notice")).to_be_focused()
+    maya.keyboard.press("Tab")
+    expect(maya.get_by_role("navigation", name="Breadcrumb").get_by_role("link").first).to_be_focused()
+
+
+@both_ways
+def test_neither_side_of_a_merge_is_chosen_for_them(enter: Enter) -> None:
+    maya, ada = enter("manager"), enter("admin")
+    open_draft(maya)
+    open_draft(ada)
+    save_draft(ada, Title="Get paid")
+    see_flash(ada, "Saved.")
+    save_draft(maya, Title="Be paid", Weight="40")
+    panel(maya).get_by_label("Weight").fill("45")
+    maya.get_by_role("button", name="Save merged").click()
+
+    expect(maya.get_by_test_id("title-error")).to_have_text("Title is not chosen yet: choose one of the two.")
+    expect(panel(maya).get_by_label("Weight")).to_have_value("45")
+    expect(choice(maya, "title", "Ada Whitfield")).to_be_focused()
+    maya.keyboard.press("ArrowDown")
+    expect(choice(maya, "title", "Yours")).to_be_checked()
+    maya.get_by_role("button", name="Save merged").click()
+    see_flash(maya, "Saved.")
+    expect(maya.get_by_label("Title")).to_have_value("Be paid")
+
+
 def test_a_merge_can_itself_be_overtaken(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)

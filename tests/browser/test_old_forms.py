@@ -5,7 +5,17 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Enter, both_ways
-from tests.browser.pages import PAYMENTS, comment_field, open_draft, open_person, save, save_draft, see_flash, see_saved
+from tests.browser.pages import (
+    PAYMENTS,
+    comment_field,
+    open_draft,
+    open_person,
+    save,
+    save_draft,
+    see_flash,
+    see_saved,
+    see_status,
+)
 
 
 def forget_the_token(page: Page) -> None:
@@ -20,6 +30,7 @@ def test_a_draft_is_kept_and_sent_again(enter: Enter) -> None:
     forget_the_token(maya)
     save_draft(maya, Title="Get paid <b>soon</b>", Description="Connect a bank.\nThen wait.")
     kept = maya.get_by_test_id("old-form")
+    expect(kept).to_contain_text("You signed in again since then")
     expect(kept).to_contain_text("Nothing was saved yet")
     expect(kept).to_contain_text("Get paid <b>soon</b>")
     kept.get_by_role("button", name="Send it again").click()
@@ -38,26 +49,59 @@ def test_what_was_typed_can_be_left(enter: Enter) -> None:
     expect(maya.get_by_label("Title")).not_to_have_value("Get paid")
 
 
-def test_a_row_stays_and_is_sent_again_from_where_it_is(enter: Enter) -> None:
+def test_a_row_is_sent_once_more_by_itself(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)
     forget_the_token(tomas)
     save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
-    expect(tomas.get_by_test_id("notice")).to_contain_text("what you typed is still here")
-    expect(comment_field(tomas, PAYMENTS)).to_have_value("The bank has confirmed it.")
-    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
     see_saved(tomas, PAYMENTS, "Done")
+    expect(tomas.get_by_test_id("notice")).to_have_count(0)
+    expect(tomas.get_by_test_id("history")).to_contain_text("The bank has confirmed it.")
     # and whatever else is on the page
     tomas.get_by_test_id(f"undo-{PAYMENTS}").click()
     expect(tomas.get_by_test_id(f"now-{PAYMENTS}")).to_have_text("In progress")
 
 
-def test_an_order_is_sent_again(enter: Enter) -> None:
+def test_signed_in_again_in_another_tab_the_next_press_saves(enter: Enter) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    other = tomas.context.new_page()
+    other.goto("/")
+    other.get_by_test_id("sign-out").click()
+    save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
+    expect(tomas.get_by_test_id("notice")).to_contain_text("Sign in again in a new tab")
+    other.get_by_test_id("sign-in-as-support").click()
+    expect(other.get_by_test_id("account")).to_be_visible()
+    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
+    see_saved(tomas, PAYMENTS, "Done")
+
+
+def test_for_somebody_else_nothing_is_sent_by_itself(enter: Enter) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    other = tomas.context.new_page()
+    other.goto("/")
+    other.get_by_test_id("sign-out").click()
+    other.get_by_test_id("sign-in-as-admin").click()
+    expect(other.get_by_test_id("account")).to_be_visible()
+    save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
+    expect(tomas.get_by_test_id("notice")).to_contain_text("once more as Ada Whitfield")
+    expect(comment_field(tomas, PAYMENTS)).to_have_value("The bank has confirmed it.")
+    see_status(tomas, PAYMENTS, "In progress")
+    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
+    see_saved(tomas, PAYMENTS, "Done")
+
+
+def test_an_order_is_sent_once_more_by_itself(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/steps")
     forget_the_token(maya)
     handle = maya.get_by_test_id(f"step-row-{PAYMENTS}").locator("[data-handle]")
-    handle.press("ArrowUp")
-    expect(maya.get_by_test_id("notice")).to_contain_text("Send it again")
-    handle.press("ArrowUp")
+    before = maya.locator("[data-handle]").evaluate_all("all => all.map((one) => one.id)")
+    with maya.expect_response(lambda response: response.request.method == "POST" and response.status == 200):
+        handle.press("ArrowUp")
     expect(maya.get_by_test_id("notice")).to_have_count(0)
+    maya.reload()
+    after = maya.locator("[data-handle]").evaluate_all("all => all.map((one) => one.id)")
+    assert after != before
+    assert sorted(after) == sorted(before)

@@ -64,6 +64,20 @@ def test_the_search_of_every_page_leads_to_the_list(enter: Enter) -> None:
 
 
 @scriptless
+def test_the_first_result_is_a_few_keys_away(enter: Enter) -> None:
+    tomas = enter("viewer")
+    tomas.goto("/")
+    tomas.get_by_test_id("find-person").fill("amara")
+    tomas.keyboard.press("Enter")
+    expect(tomas).to_have_url(re.compile(r"/people\?q=amara"))
+    first = tomas.get_by_test_id("people-list").get_by_role("link", name="Amara").first
+    for key in ("Tab", "Tab", "Enter", "Tab", "Tab", "Tab"):
+        tomas.keyboard.press(key)
+        if first.evaluate("link => link === document.activeElement"):
+            break
+    expect(first).to_be_focused()
+
+
 def test_nobody_found_says_what_to_do(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people?q=zzz")

@@ -14,7 +14,7 @@ from dashboard.database import Database
 from dashboard.staff import accounts, sessions
 from dashboard.staff.permissions import Role
 from tests.browser.conftest import Enter, both_ways
-from tests.browser.pages import at, see_heading
+from tests.browser.pages import at, see_flash, see_heading
 from tests.browser.test_every_page import WIDE, check
 from tests.provider import LABEL, PASSWORD, Provider, with_provider
 from tests.serving import served
@@ -130,6 +130,7 @@ def test_an_account_with_a_password_is_connected_once(page: Page, provider: Prov
     page.get_by_test_id("connect").click()
 
     see_heading(page, "Steps")
+    see_flash(page, f"You sign in with {LABEL} from now on. Your password no longer works.")
     expect(page.get_by_test_id("account")).to_contain_text("Onboarding manager")
     with database.transaction() as session:
         account = accounts.find(session, "noor@example.com")

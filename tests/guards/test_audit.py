@@ -41,6 +41,7 @@ NOT_WRITTEN_DOWN = {
     "presence.left": "says that a form was closed",
     "bulk.create": "prepares a bulk change: nobody's step is touched before it is carried out",
     "bulk.again": "prepares one for those who had moved",
+    "bulk.instead": "prepares one that sets something else",
 }
 """The routes whose use leaves no entry, and why."""
 

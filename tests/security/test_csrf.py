@@ -113,7 +113,7 @@ def test_another_site_gets_no_form_filled_in(app: Flask, database: Database) -> 
         assert answer.status_code == 400
         assert "Reload the page" in answer.text
         assert "chosen by another site" not in answer.text
-        assert "data-token" not in answer.text
+        assert "X-CSRFToken" not in answer.headers
 
 
 def test_htmx_gets_another_token_and_leaves_what_was_typed(admin: FlaskClient, world: World) -> None:
@@ -122,6 +122,7 @@ def test_htmx_gets_another_token_and_leaves_what_was_typed(admin: FlaskClient, w
     assert answer.status_code == 400
     assert answer.headers["HX-Retarget"] == "#notices"
     assert "what you typed is still here" in answer.text
-    token = answer.text.partition('data-token="')[2].partition('"')[0]
+    assert answer.headers["X-Account"] in admin.get("/people").text.partition("data-account=")[2].partition(">")[0]
+    token = answer.headers["X-CSRFToken"]
     again = admin.post("/people/anna/steps/set-up-payments", data=data | {"csrf_token": token}, headers=HTMX)
     assert again.status_code in (200, 409)

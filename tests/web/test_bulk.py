@@ -19,7 +19,7 @@ from dashboard.onboarding.bulk_changes import BulkChange
 from dashboard.staff.permissions import Role
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, people, status_of
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, send
+from tests.web.desk import HTMX, form_of, send
 from tests.web.person import HOSTILE, part, words
 
 
@@ -286,6 +286,54 @@ def test_those_who_moved_are_previewed_again_as_they_are_now(agent: FlaskClient,
     assert send(agent, f"{again}/again", {}).status_code == 409
 
 
+def test_what_is_set_can_be_changed_for_the_same_people(agent: FlaskClient, three: Session) -> None:
+    address = prepare(agent, BEN, CLEO, "nobody", comment="By phone", filter_q="user").location
+    preview = agent.get(address)
+    sent = form_of(preview, "bulk-instead")
+    assert sent["comment"] == "By phone"
+    assert '<option value="done" selected>' in part(preview.text, "bulk-instead")
+    way, query = address.partition("?")[::2]
+    other = agent.post(f"{way}/instead?{query}", data=sent | {"status": "skipped", "comment": "By letter"})
+    assert other.status_code == 303
+    assert other.location != address
+    assert other.location.endswith("?back=q%3Duser"), "the way back to the list comes along"
+    page = agent.get(other.location).text
+    assert "to Skipped" in words(part(page, "bulk-confirm"))
+    assert "By letter" in page
+    assert figure(page, "bulk-would-change") == "Would change 2 of 3"
+    for user_id in (BEN, CLEO, "nobody"):
+        assert f'data-testid="member-{user_id}"' in page
+    assert status_of(three, BEN) == "todo", "nothing is changed yet"
+
+
+def test_everybody_comes_along_when_what_is_set_is_changed(agent: FlaskClient, three: Session) -> None:
+    people(three, 1_100)
+    three.commit()
+    way = prepare(agent, everybody="1", filter_q="user").location.partition("?")[0]
+    other = send(agent, f"{way}/instead", {"status": "skipped", "comment": ""}).location
+    of_all = [re.sub(r"<[^>]*>", "", figure(agent.get(one).text, "bulk-would-change")) for one in (way, other)]
+    assert of_all[0].partition(" of ")[2] == of_all[1].partition(" of ")[2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"comment": "x" * 2001}, "The comment must be at most 2,000 characters"),
+        ({"status": "perhaps"}, "The status must"),
+    ],
+)
+def test_what_cannot_be_set_is_said_and_stays_typed(
+    agent: FlaskClient, three: Session, wrong: dict[str, str], said: str
+) -> None:
+    address = prepare(agent, BEN).location
+    answer = send(agent, f"{address}/instead", {"status": "skipped", "comment": "By letter"} | wrong)
+    assert answer.status_code == 422
+    assert said in words(answer.text)
+    assert form_of(answer, "bulk-instead")["comment"] == wrong.get("comment", "By letter")
+    assert "data-unsaved" in part(answer.text, "bulk-instead")
+    assert len([tag for tag in re.findall(r"<[^>]+>", answer.text) if " autofocus" in tag]) == 1
+
+
 def test_all_who_match_a_filter_are_chosen_whatever_page_they_are_on(agent: FlaskClient, three: Session) -> None:
     people(three, 40)
     three.commit()
@@ -314,6 +362,25 @@ def test_what_cannot_be_done_is_said_with_everything_still_there(
     for user_id in chosen[:3]:
         assert f'name="user_id" value="{user_id}"' in answer.text
     assert fields.get("comment", "By phone") in answer.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "focused"),
+    [
+        ({"status": "perhaps"}, 'id="status"'),
+        ({"comment": "c" * 2001}, 'id="comment"'),
+        ({"status": "perhaps", "comment": "c" * 2001}, 'id="status"'),
+        ({}, 'id="bulk-problems"'),
+    ],
+)
+def test_the_first_thing_that_is_wrong_has_the_focus(
+    agent: FlaskClient, three: Session, wrong: dict[str, str], focused: str
+) -> None:
+    answer = prepare(agent, *([BEN] if wrong else []), **wrong)
+    assert answer.status_code == 422
+    tags = [tag for tag in re.findall(r"<[^>]+>", answer.text) if " autofocus" in tag]
+    assert len(tags) == 1
+    assert focused in tags[0]
 
 
 def test_a_step_withdrawn_meanwhile_is_said_and_nobody_is_changed(agent: FlaskClient, three: Session) -> None:

@@ -288,7 +288,7 @@ def test_a_field_that_both_changed_is_for_people_to_choose(
     assert panel.status_code == 409
     assert "One was changed by both of you and needs your choice." in panel.text
     fields = form_of(panel, "merge-panel")
-    assert fields["choice_description"] == "theirs", "what is saved stays, unless somebody decides otherwise"
+    assert "choice_description" not in fields, "neither is chosen for them"
     assert manager.post(DRAFT, data=fields | {"choice_description": choice}).status_code == 303
     assert says(database).description == words
 
@@ -304,7 +304,8 @@ def test_a_merge_can_be_overtaken_again(
     fields = form_of(second, "merge-panel")
     assert fields["row_version"] == "4"
     assert (fields["description"], fields["weight"]) == ("By me.", "40")
-    assert (fields["choice_title"], fields["base_title"], fields["mine_title"]) == ("theirs", "Theirs", "Mine")
+    assert (fields["base_title"], fields["mine_title"]) == ("Theirs", "Mine")
+    assert "choice_title" not in fields
     assert manager.post(DRAFT, data=fields | {"choice_title": "mine"}).status_code == 303
     assert says(database) == Fields("Mine", "By me.", 40, "/pay")
 
@@ -323,19 +324,41 @@ def test_ones_own_second_window_is_not_a_colleague(manager: FlaskClient, opened:
     assert "You saved this draft in another window" in manager.post(DRAFT, data=opened).text
 
 
-@pytest.mark.parametrize("choice", ["ours", ""])
-def test_an_unknown_choice_saves_nothing(
-    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database, choice: str
+@pytest.mark.parametrize(
+    "choice", [{"choice_title": "ours"}, {"choice_title": ""}, {}], ids=["unknown", "empty", "none"]
+)
+def test_without_a_choice_nothing_is_saved(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database, choice: Data
 ) -> None:
-    saved_by(colleague, title="Theirs")
-    fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel")
+    saved_by(colleague, title="Theirs", description="By them.")
+    panel = manager.post(DRAFT, data=opened | {"title": "Mine", "description": "By me.", "action_url": "/x"})
+    fields = form_of(panel, "merge-panel") | {"choice_description": "mine", "action_url": "/y"}
     before = draft(database)
-    answer = manager.post(DRAFT, data=fields | {"choice_title": choice})
+    answer = manager.post(DRAFT, data=fields | choice)
     assert answer.status_code == 422
-    assert "Title needs a choice: theirs or yours." in answer.text
+    assert "Title is not chosen yet: choose one of the two." in answer.text
+    assert "breaks a rule" not in answer.text
+    # the radio has the focus, and not the panel
+    assert answer.text.count(" autofocus") == 1
+    assert re.search(r'name="choice_title" value="theirs" aria-describedby="title-error" autofocus', answer.text)
     # a token is signed with the second it was made in
     assert form_of(answer, "merge-panel") | {"csrf_token": ""} == fields | {"csrf_token": ""}
     assert draft(database) == before
+
+
+def test_a_missing_choice_is_said_with_all_else_that_is_wrong(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
+) -> None:
+    saved_by(colleague, title="Theirs")
+    fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel") | {"weight": "ten"}
+    answer = manager.post(DRAFT, data=fields)
+    assert answer.status_code == 422
+    assert "Title is not chosen yet" in answer.text
+    assert "Weight must be a whole number" in answer.text
+    assert (
+        "One field breaks a rule: it says which. One was changed by both of you and needs your choice." in answer.text
+    )
+    assert says(database).title == "Theirs"
 
 
 def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
@@ -345,7 +368,8 @@ def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
     panel = manager.post(
         DRAFT, data=opened | {"title": "Mine", "description": "By me.\r\nTwo lines.", "action_url": "/x"}
     )
-    sent = form_of(panel, "merge-panel") | {"weight": "", "action_url": "nowhere", "choice_title": "mine"}
+    sent = form_of(panel, "merge-panel") | {"weight": "", "action_url": "nowhere"}
+    sent |= {"choice_title": "mine", "choice_description": "theirs"}
     before = draft(database)
     again = manager.post(DRAFT, data=sent)
     assert again.status_code == 422
@@ -400,7 +424,8 @@ def test_a_merge_that_breaks_a_rule_may_be_overtaken_too(
     assert newest.status_code == 409
     fields = form_of(newest, "merge-panel")
     assert (fields["base_description"], fields["mine_description"]) == ("By them again.", "By me.")
-    assert (fields["title"], fields["choice_description"]) == ("Kept", "theirs")
+    assert fields["title"] == "Kept"
+    assert "choice_description" not in fields, "between others it is chosen anew"
     assert says(database).title == "Set up payments"
 
 

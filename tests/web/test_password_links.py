@@ -62,7 +62,11 @@ def test_an_invitation_leads_to_a_password_and_to_the_sign_in_page(
     assert (answer.status_code, answer.location) == (303, "/sign-in")
     page = client.get("/sign-in")
     assert f"Your password is set. Sign in as {NOOR}." in words(page.text)
-    sent = form_of(page, "sign-in-form") | {"email": NOOR, "password": PASSWORD}
+    sent = form_of(page, "sign-in-form")
+    assert sent["email"] == NOOR, "it is filled in, and in no address"
+    assert re.search(r'<input[^>]* autofocus[^>]* name="password"', page.text)
+    assert form_of(client.get("/sign-in"), "sign-in-form")["email"] == "", "once"
+    sent |= {"email": NOOR, "password": PASSWORD}
     assert client.post("/sign-in", data=sent).status_code == 303
     assert "Noor" in words(part(client.get("/").text, "account"))
 

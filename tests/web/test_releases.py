@@ -454,6 +454,36 @@ def test_when_the_draft_was_released_meanwhile_there_is_nothing_left(
     assert newest(database).number == 2
 
 
+def test_the_way_back_from_a_receipt_names_what_was_released(manager: FlaskClient, drafted: list[str]) -> None:
+    receipt = manager.post(f"{URL}/release", data=confirm(manager)).location
+    back = manager.get(f"{URL}/release")
+    assert back.status_code == 409
+    assert "There is nothing to release" in back.text
+    assert "Nothing was" not in back.text, "nothing was asked for"
+    assert "not possible" not in back.text
+    assert re.search(rf'<a href="{receipt}"[^>]*>The newest release is 2</a>, by The manager, <time', back.text)
+    assert "just now</time>: version 2 released." in back.text
+
+
+def test_what_is_refused_is_said_in_the_words_of_what_was_confirmed(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    fields = confirm(manager, "/rollback")
+    with database.transaction() as session:
+        releases.roll_back(session, MAYA, STEP)
+    refused = manager.post(f"{URL}/rollback", data=fields)
+    assert refused.status_code == 409
+    assert "This is not possible now" in refused.text
+    assert "Nothing was rolled back." in refused.text
+    assert "Nothing was released" not in refused.text
+    assert "The newest release is 3" in refused.text
+    looked = manager.get(f"{URL}/rollback").text
+    assert "There is nothing to roll back" in looked
+    assert "Nothing was" not in looked
+
+
 def test_when_the_draft_was_discarded_meanwhile_it_says_so(
     manager: FlaskClient, drafted: list[str], database: Database
 ) -> None:
@@ -539,6 +569,7 @@ def test_a_reason_is_asked_for_where_one_is_required(
         refused = manager.post(URL + path, data=confirm(manager, path))
         assert refused.status_code == 422
         assert "Reason is needed." in refused.text
+        assert re.search('<textarea[^>]* autofocus[^>]* name="note"', refused.text)
         assert newest(database).number == number
         assert manager.post(URL + path, data=confirm(manager, path) | {"note": "Because."}).status_code == 303
 
@@ -627,6 +658,7 @@ def test_a_rollback_that_somebody_else_did_meanwhile_asks_again(
     answer = manager.post(f"{URL}/rollback", data=fields)
     assert answer.status_code == 409
     assert "Release 4 went live since you previewed this" in answer.text
+    assert "Nothing was rolled back. Below is the report as it is now" in answer.text
     assert "Roll back to version 1" in answer.text
     assert newest(database).number == 4
 
@@ -655,6 +687,8 @@ def test_a_step_that_was_never_released_has_nothing_to_take_back(
     answer = manager.get(URL + path)
     assert answer.status_code == 409
     assert 'data-testid="stale-plan-panel"' in answer.text
+    assert f"There is nothing to {path.strip('/').replace('rollback', 'roll back')}" in answer.text
+    assert "It was never released." in answer.text
     assert "See the step as it is now" in answer.text
     assert f"“{STEP}”" not in answer.text, "people know it by its title"
 

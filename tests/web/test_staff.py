@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from dashboard.database import Database
 from dashboard.models import StaffAccount, StaffLink, StaffSession
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, demo_accounts, links, sessions, tokens
+from dashboard.staff import accounts, demo_accounts, links, passwords, sessions, tokens
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import UNDER_WAY
 from tests.staff.signed_in import sign_in_as
@@ -142,6 +142,25 @@ def test_in_a_demo_it_says_how_to_get_everything_back(ada: FlaskClient, session:
     assert "dashboard demo reset" in part(ada.get("/settings/staff").text, "demo-staff")
 
 
+def test_a_demo_account_with_a_password_of_its_own_is_shown_as_one(ada: FlaskClient, session: Session) -> None:
+    demo_accounts.create_missing(session)
+    maya = session.scalars(select(StaffAccount).where(StaffAccount.email == "maya@demo.example")).one()
+    session.commit()
+    ada.application.config["DEMO"] = True
+    ada.application.extensions["settings"] = replace(ada.application.extensions["settings"], demo=True)
+    page = ada.application.test_client().get("/sign-in").text
+    assert page.count('data-testid="sign-in-as-') == 4
+    assert "anyone may sign in with it" in words(ada.get(at(maya)).text)
+
+    maya.password_hash = passwords.hashed("a password of her own")
+    session.commit()
+    page = ada.application.test_client().get("/sign-in").text
+    assert page.count('data-testid="sign-in-as-') == 3
+    assert "maya@demo.example" not in page
+    assert "has a password of its own" in words(ada.get(at(maya)).text)
+    assert "anyone may sign in" not in words(ada.get(at(maya)).text)
+
+
 # Inviting ------------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +193,23 @@ def test_all_that_is_wrong_is_said_at_once_and_what_was_typed_stays(ada: FlaskCl
     assert unescape(form_of(answer, "invite-form")["email"]) == HOSTILE
     assert "<script>alert" not in answer.text
     assert len(accounts.everyone(session)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "first"),
+    [
+        (("name", "role"), 'name="name"'),
+        (("email", "role"), 'name="email"'),
+        (("role",), 'name="role"[^>]* value="viewer"'),
+    ],
+)
+def test_the_first_field_that_is_wrong_has_the_focus(ada: FlaskClient, wrong: tuple[str, ...], first: str) -> None:
+    given = {"name": "Iris", "email": "iris@example.com", "role": "viewer"} | dict.fromkeys(wrong, "")
+    answer = post(ada, "/settings/staff/invite", **given)
+    focused = [tag for tag in re.findall(r"<[^>]+>", answer.text) if " autofocus" in tag]
+    assert len(focused) == 1
+    assert re.search(first, focused[0])
+    assert 'aria-invalid="true"' in focused[0] or 'aria-describedby="role-error"' in focused[0]
 
 
 def test_the_role_that_was_chosen_stays(ada: FlaskClient) -> None:

@@ -150,6 +150,8 @@ def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(
     assert answer.status_code == 422
     assert f'data-testid="{member}-error"' in answer.text
     assert "<script>alert" not in answer.text
+    focused = [tag for tag in re.findall(r"<[^>]+>", answer.text) if " autofocus" in tag]
+    assert [re.findall(r'name="(\w+)"', tag) for tag in focused] == [[member]]
     sent = form_of(answer, "token-form")
     assert sent["name"] == (value if member == "name" else "shop")
     assert ("scopes" in sent) is (member != "scopes")
