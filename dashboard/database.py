@@ -185,6 +185,8 @@ def _engine(settings: Settings) -> Engine:
         "lock_timeout": settings.lock_timeout_ms,
         "idle_in_transaction_session_timeout": settings.idle_transaction_timeout_ms,
         "timezone": "UTC",
+        # who waited for a row looks at it again and tells a conflict: the stricter ones give the whole transaction up
+        "default_transaction_isolation": r"read\ committed",
     }
     engine = create_engine(
         settings.database_url,

@@ -25,7 +25,10 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
 
     Raises SchemaError, and sqlalchemy.exc.OperationalError when a lock is not had in time; nothing is changed then.
     """
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    # whoever waited for their turn has to see what the one before did
+    engine = create_engine(
+        url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args={"connect_timeout": 5}
+    )
     try:
         with engine.begin() as connection:
             connection.execute(
