@@ -156,6 +156,14 @@ def test_the_wait_grows_and_ends(session: Session, maya: StaffAccount) -> None:
     get_in(session)
 
 
+def test_the_wait_begins_when_the_attempt_was_counted_however_long_its_locks_were_waited_for(
+    session: Session, maya: StaffAccount
+) -> None:
+    session.execute(select(func.now(), func.pg_sleep(0.5)))
+    sign_in.admit(session, MAYA, HOME)
+    assert session.scalars(select(SignInFailure.at - func.now())).one() >= timedelta(seconds=0.5)
+
+
 def test_it_is_forgotten_after_an_hour(session: Session, maya: StaffAccount) -> None:
     fail(session, 1000)
     # a busy machine takes a while to write them

@@ -64,7 +64,7 @@ def test_a_new_name_is_shown_at_once(ines: FlaskClient) -> None:
     assert "Inés Varga" in words(part(page, "account"))
 
 
-@pytest.mark.parametrize("name", ["", " ", "a" * 201, "a\tb"])
+@pytest.mark.parametrize("name", ["", " ", "a" * 201, "a\tb", "\u200b", "a\x85b"])
 def test_a_bad_name_stays_in_the_form(ines: FlaskClient, session: Session, account: StaffAccount, name: str) -> None:
     answer = post(ines, f"{HERE}/name", name=name)
     assert answer.status_code == 422
