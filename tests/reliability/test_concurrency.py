@@ -73,7 +73,7 @@ def at_once(database: Database, *work: Callable[[Session], T]) -> list[T | Onboa
         try:
             with database.transaction() as session:
                 session.execute(text("SELECT 1"))
-                start.wait(10)
+                start.wait(60)
                 return piece(session)
         except OnboardingError as refused:
             return refused

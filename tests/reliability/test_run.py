@@ -174,7 +174,7 @@ def test_after_a_kill_everything_ends_and_the_next_start_works(folder: Path) -> 
     port = free_port()
     with served(folder, port) as process:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
     with served(folder, port) as process:
         process.terminate()
         assert process.wait(PATIENCE_S) == 0

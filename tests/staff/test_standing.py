@@ -105,7 +105,7 @@ def test_of_two_admins_who_remove_each_other_at_the_same_moment_one_stays(
         def one(work: Callable[[Session], object], start: Barrier = start) -> object:
             def at_once(session: Session) -> object:
                 session.execute(text("SELECT 1"))
-                start.wait(10)
+                start.wait(60)
                 return work(session)
 
             return outcome(database, at_once)
