@@ -119,7 +119,7 @@ def url_of(name: str) -> str:
 
 
 def test_settings(url: str, folder: Path) -> Settings:
-    """Settings for tests: a small pool, short time-outs."""
+    """Settings for tests: a small pool, and statements that end; a slow machine may think long between two of them."""
     return Settings(
         database_url=url,
         secret_key="only-for-tests-" * 3,
@@ -127,6 +127,7 @@ def test_settings(url: str, folder: Path) -> Settings:
         data_dir=folder,
         pool_size=4,
         statement_timeout_ms=20_000,
+        idle_transaction_timeout_ms=120_000,
     )
 
 
