@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import hypothesis
 import psycopg
 import pytest
 from jinja2.bccache import Bucket, BytecodeCache
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from tests.provider import Provider
+
+# a slow machine is no fault of what it runs, and a run that failed can be had again
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 Connect = Callable[[], psycopg.Connection[Any]]
 
@@ -114,7 +119,7 @@ def url_of(name: str) -> str:
 
 
 def test_settings(url: str, folder: Path) -> Settings:
-    """Settings for tests: a small pool, short time-outs."""
+    """Settings for tests: a small pool, and statements that end; a slow machine may think long between two of them."""
     return Settings(
         database_url=url,
         secret_key="only-for-tests-" * 3,
@@ -122,6 +127,7 @@ def test_settings(url: str, folder: Path) -> Settings:
         data_dir=folder,
         pool_size=4,
         statement_timeout_ms=20_000,
+        idle_transaction_timeout_ms=120_000,
     )
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from dashboard import cluster
 from dashboard.config import Settings, libpq_url
@@ -37,7 +39,9 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), (SE
        (SELECT count(*) FROM pg_db_role_setting), (SELECT string_agg(version_num, ' ') FROM alembic_version)
 """
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 PATIENCE_S = 5
+BLOCKED_WITHIN_S = 15
 ONE_AT_A_TIME = 6_401_883
 _numbers = count(1)
 # the triggers that refuse to forget are for the program
@@ -114,6 +118,16 @@ def end_others(server: Server, name: str) -> None:
     until = time.monotonic() + PATIENCE_S
     while server.execute(OTHERS, (name,)).rowcount and time.monotonic() < until:
         time.sleep(0.001)
+
+
+def wait_until_blocked(session: Session) -> None:
+    """Until some transaction of this database waits for a lock: the workers of the run have databases of their own."""
+    until = time.monotonic() + BLOCKED_WITHIN_S
+    while not session.scalar(text(WAITING)):
+        assert time.monotonic() < until, "nobody waits"
+        time.sleep(0.01)
+        # what it was told of the others at first it would be told again in the same transaction
+        session.execute(text("SELECT pg_stat_clear_snapshot()"))
 
 
 def remove(server: Server, name: str) -> None:

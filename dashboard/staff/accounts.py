@@ -19,7 +19,7 @@ from dashboard.models import ApiToken, AuditEntry, StaffAccount, StaffLink, Staf
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
-from dashboard.staff import demo_accounts, passwords, standing
+from dashboard.staff import demo_accounts, names, passwords, standing
 from dashboard.staff.passwords import CONTROL
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role
 
@@ -31,7 +31,7 @@ CHANGES = (
 )
 """What moves the row_version of an account on."""
 
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def add(session: Session, *, email: str, name: str, role: Role, password_hash: s
 def find(session: Session, email: str) -> Account | None:
     """The account with this address, in any spelling; None when there is none."""
     email = normalise_email(email)
-    if email_problem(email):
+    if CONTROL.search(email):
         return None
     row = session.scalar(select(StaffAccount).where(StaffAccount.email == email))
     return account_from(row) if row else None
@@ -286,16 +286,15 @@ def _put_identity(session: Session, row: StaffAccount, issuer: str, subject: str
 
 def email_problem(email: str) -> str | None:
     """Why this cannot be the address of an account; None when it can."""
-    if len(email) > MAX_EMAIL or CONTROL.search(email) or not _EMAIL.fullmatch(email):
-        return "Enter an email address such as name@example.com."
-    return None
+    is_one = len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email) and names.is_steady(email)
+    if is_one and all(map(names.is_seen, email.split("@"))):
+        return None
+    return "Enter an email address such as name@example.com."
 
 
 def name_problem(name: str) -> str | None:
     """Why this cannot be what somebody is called; None when it can."""
-    if not 1 <= len(name) <= MAX_NAME:
-        return f"Enter a name of 1 to {MAX_NAME} characters."
-    return "Leave out control characters." if CONTROL.search(name) else None
+    return names.problem(name, MAX_NAME)
 
 
 def check(problems: Mapping[str, str | None]) -> None:
@@ -311,7 +310,7 @@ def locked(session: Session, email: str, by: Actor | None = None) -> StaffAccoun
     Raises NotFound, and NoLongerAllowed when the account that acts, `by`, may not manage staff any more.
     """
     email, acting = normalise_email(email), standing.email_of(by) if by else ""
-    if email_problem(email):
+    if CONTROL.search(email):
         raise NotFound("staff account", email)
     statement = (
         select(StaffAccount)

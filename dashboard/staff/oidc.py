@@ -23,6 +23,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 from joserfc.jws import JWSRegistry
 
+from dashboard.staff import names
 from dashboard.staff.accounts import MAX_NAME, email_problem, normalise_email
 from dashboard.staff.passwords import CONTROL
 from dashboard.staff.provider import Attempt, Identity, NotProven, Provider, Unreachable, is_safe
@@ -250,7 +251,7 @@ def _verified_email(claims: Mapping[str, Any]) -> str:
 
 
 def _name(given: object) -> str:
-    return CONTROL.sub("", given).strip()[:MAX_NAME].strip() if isinstance(given, str) else ""
+    return names.steadied(given, MAX_NAME) if isinstance(given, str) else ""
 
 
 def _key(published: object) -> Key | None:

@@ -75,7 +75,8 @@ def admit(session: Session, email: str, address: str) -> Attempt:
     )
     if wait > timedelta():
         raise Throttled(-(-wait // timedelta(seconds=1)))
-    row = SignInFailure(email=email, address=network)
+    # as the wait is measured: whoever comes next waits from now, not from when this transaction began
+    row = SignInFailure(at=func.clock_timestamp(), email=email, address=network)
     session.add(row)
     session.flush()
     return Attempt(row.id, email, address)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +19,8 @@ from dashboard.onboarding.actor import TOKEN_HOLDS, Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.steps import MAX_INTEGER
 from dashboard.onboarding.straight import Straight
-from dashboard.staff import standing
+from dashboard.staff import names, standing
+from dashboard.staff.passwords import CONTROL
 from dashboard.staff.permissions import Permission, Scope
 
 PREFIX = "obd_"
@@ -47,8 +47,6 @@ NOTE_USE = text("""
 UPDATE api_tokens SET last_used_at = now()
  WHERE id = (SELECT id FROM api_tokens WHERE id = :id FOR UPDATE SKIP LOCKED)
 """)
-
-_NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{MAX_NAME}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +151,8 @@ def authenticate(session: Session, bearer: str) -> Token | None:
 
 def revoke(session: Session, actor: Actor, name: str) -> TokenEntry:
     """Makes the token worthless at once; once revoked it stays so. Raises NotFound."""
-    row = (
-        session.scalar(select(ApiToken).where(ApiToken.name == name).with_for_update())
-        if _NAME.fullmatch(name)
-        else None
-    )
+    by_name = select(ApiToken).where(ApiToken.name == name).with_for_update()
+    row = None if CONTROL.search(name) else session.scalar(by_name)
     if row is None:
         raise NotFound("token", name)
     if row.revoked_at is None:
@@ -203,8 +198,8 @@ def digest(secret: str) -> str:
 
 def _problems(name: str, scopes: list[Scope], expires_at: datetime | None) -> dict[str, str]:
     problems = {}
-    if not _NAME.fullmatch(name):
-        problems["name"] = f"Enter a name of 1 to {MAX_NAME} characters."
+    if bad_name := names.problem(name, MAX_NAME):
+        problems["name"] = bad_name
     if not scopes:
         problems["scopes"] = f"Choose at least one of: {', '.join(Scope)}."
     if expires_at is not None and expires_at <= datetime.now(UTC):

@@ -30,7 +30,7 @@ from dashboard.web.errors import (
     sign_in_address,
 )
 from dashboard.web.rendering import asks_by_itself, wants_partial
-from dashboard.web.security import API_PREFIX, is_from_here
+from dashboard.web.security import API_PREFIX, FOR_MACHINES, is_from_here
 
 P = ParamSpec("P")
 
@@ -119,10 +119,10 @@ def init_app(app: Flask) -> None:
 
 
 def load_staff() -> None:
-    """Sets g.account. The API and files have no use for it: they are spared the query."""
+    """Sets g.account. Where that is of no use the database is not asked: what is for machines, and what anyone needs."""
     g.account = None
     secret = session_secret()
-    if not secret or request.endpoint == "static" or request.path.startswith(API_PREFIX):
+    if not secret or request.endpoint in PUBLIC_ENDPOINTS or request.path.startswith(FOR_MACHINES):
         return
     with statements() as session:
         # what a page asks by itself keeps no session open

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import starmap
 from urllib.parse import urlsplit
 
 import structlog
@@ -224,7 +225,7 @@ def fault_of(error: OnboardingError) -> Fault:
         return Fault(404, FAULTS[404].title, text, kind="not-found")
     if isinstance(error, Invalid):
         title = "This cannot be shown" if request.method in SAFE_METHODS else FAULTS[422].title
-        return Fault(422, title, " ".join(error.problems.values()), kind="invalid")
+        return Fault(422, title, " ".join(starmap(_sentence, error.problems.items())), kind="invalid")
     if isinstance(error, Conflict | StaleDraft | StalePlan):
         return Fault(409, FAULTS[409].title, f"{text.rstrip('.')}. Nothing was saved.", kind="stale")
     if isinstance(error, Refused):
@@ -232,6 +233,11 @@ def fault_of(error: OnboardingError) -> Fault:
     if isinstance(error, BrokenInvariant):
         return Fault(500, "The release was taken back", f"{text} Nothing was changed.", kind="broken-invariant")
     return FAULTS[500]
+
+
+def _sentence(member: str, reason: str) -> str:
+    """What is wrong, in a sentence; the engine's reasons begin with their verb."""
+    return f"“{member}” {reason.rstrip('.')}." if reason[:1].islower() else reason
 
 
 def answer(fault: Fault, error: Exception) -> Response:

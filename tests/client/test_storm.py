@@ -158,9 +158,7 @@ def new_world(app: Flask, api: Caller, session: Session) -> Callable[[st.DataObj
 
 
 NewWorld = Callable[[st.DataObject], World]
-stormy = settings(
-    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
+stormy = settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 # Saves ----------------------------------------------------------------------------------------------------------------

@@ -320,7 +320,7 @@ def test_pages_hold_everything_once_in_both_directions(month: Session, limit: in
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.sampled_from([ANNA, BEN, "Z", "é"])), max_size=14)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, limit=st.integers(1, 4))
 def test_what_happened_at_the_same_microsecond_is_neither_lost_nor_doubled(
     session: Session, rows: list[tuple[bool, int, str]], limit: int

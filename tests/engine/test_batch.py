@@ -70,7 +70,6 @@ moves = st.one_of(
 )
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     database=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -23,7 +23,6 @@ PEOPLE = ("anna", "ben", "cleo")
 
 quickly = settings(
     max_examples=12,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -319,7 +319,6 @@ def test_the_engine_equals_the_naive_eager_one_over_any_history(database: Databa
             settings=settings(
                 max_examples=EXAMPLES,
                 stateful_step_count=25,
-                deadline=None,
                 database=None,
                 print_blob=True,
                 suppress_health_check=list(HealthCheck),

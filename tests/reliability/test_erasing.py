@@ -20,6 +20,7 @@ from dashboard.onboarding.erasure import Erased
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.progress import Saved, Wanted
+from tests.databases import wait_until_blocked
 from tests.factories import ANNA, SAM, a_person, a_step, row_version_of, snapshot
 from tests.reliability.test_concurrency import at_once, at_statement, of_kind, waits
 
@@ -80,10 +81,9 @@ def test_a_save_that_waits_for_it_finds_nobody(wide: Database) -> None:
     with ThreadPoolExecutor(1) as pool, wide.transaction() as session:
         erase(session)
         waiting = pool.submit(save_all)
-        time.sleep(0.3)
-        assert not waiting.done()
+        wait_until_blocked(session)
         session.commit()
-        assert waiting.result(10) == "person"
+        assert waiting.result(60) == "person"
     assert events(wide) == 0
     assert left_of_anna(wide) == []
 
@@ -96,10 +96,9 @@ def test_it_waits_for_a_save_that_is_under_way_and_takes_that_with_it(wide: Data
     with ThreadPoolExecutor(1) as pool, wide.transaction() as session:
         progress.save(session, SAM, ANNA, STEPS[0], "done", 1, comment="Anna called.")
         waiting = pool.submit(erased)
-        time.sleep(0.3)
-        assert not waiting.done()
+        wait_until_blocked(session)
         session.commit()
-        assert waiting.result(10).stored.events == 1
+        assert waiting.result(60).stored.events == 1
     assert left_of_anna(wide) == []
 
 

@@ -148,7 +148,7 @@ def test_a_packed_body_is_not_unpacked(endpoint: Endpoint, api: Caller, faults: 
 
 
 @with_a_body
-@tries(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@tries(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_bytes_put_in_anywhere_are_no_fault(
     endpoint: Endpoint, api: Caller, faults: list[BaseException], data: st.DataObject

@@ -117,6 +117,6 @@ def test_everything_else_is_as_it_was(value: str | int) -> None:
 
 def test_no_text_takes_long() -> None:
     for value in ("\n" * 5_000 + "a", " ;" * 5_000, '"' * 10_000, "=" * 10_000, "\t;\r\n" * 2_500):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         cell(value)
-        assert time.perf_counter() - begun < 0.5
+        assert time.thread_time() - begun < 0.5

@@ -15,9 +15,12 @@ import os
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 
 from dashboard.database import Database
+from dashboard.onboarding import steps
 from dashboard.staff.permissions import Role
+from tests.factories import STEP
 from tests.security.conftest import signed_in, unsound
 from tests.security.world import Form, World, every_form
 from tests.web.desk import HTMX
@@ -170,3 +173,12 @@ def test_a_conflict_after_a_moment_that_cannot_be_is_still_one(admin: FlaskClien
     answer = admin.post("/people/anna/steps/set-up-payments", data=data)
     assert answer.status_code == 409
     assert "You opened it" not in answer.text
+
+
+def test_a_number_that_is_none_is_told_in_a_whole_sentence(admin: FlaskClient, session: Session) -> None:
+    admin.application.config["WTF_CSRF_ENABLED"] = False
+    draft = steps.get(session, STEP).draft
+    assert draft is not None
+    answer = admin.post(f"/steps/{STEP}/draft/discard", data={"row_version": "x", "version": str(draft.version)})
+    assert answer.status_code == 422
+    assert "“row_version” must be a whole number from 1." in answer.text

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from dashboard.models import SignInFailure, StaffLink, StaffSession
+from dashboard.models import RateLimit, SignInFailure, StaffLink, StaffSession
 from dashboard.staff import sign_in
+from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.sessions import SignedIn
 from tests.staff.signed_in import PASSWORD
 
 MAYA, HOME, ELSEWHERE = "maya@example.com", "192.0.2.1", "198.51.100.7"
+USED_UP_S = 300
 
 
 def attempt(
@@ -36,6 +38,13 @@ def fail(session: Session, times: int, email: str = MAYA, address: str = HOME) -
     """Refused sign-ins in a row, as if each had waited as long as it was told to."""
     for _ in range(times):
         session.add(SignInFailure(email=email, address=address))
+    session.commit()
+
+
+def use_up(session: Session, key: str) -> None:
+    """As after very many: the bucket of that key has no permit for USED_UP_S, however slow the machine is."""
+    full_at = session.scalar(select(func.clock_timestamp() + timedelta(seconds=WINDOW_S + USED_UP_S)))
+    session.merge(RateLimit(key=key, full_at=full_at, granted=0))
     session.commit()
 
 

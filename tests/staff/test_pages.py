@@ -159,12 +159,12 @@ def test_markup_in_the_address_comes_back_as_text(client: FlaskClient) -> None:
     assert "<script>alert" not in answer.text
 
 
-def test_guessing_gets_429_with_the_seconds_to_wait(client: FlaskClient, maya: StaffAccount) -> None:
+def test_guessing_gets_429_with_the_seconds_to_wait(client: FlaskClient, maya: StaffAccount, long_wait: int) -> None:
     for _ in range(5):
         assert submit(client, "wrong password").status_code == 422
     answer = submit(client)
     assert answer.status_code == 429
-    assert 1 <= int(answer.headers["Retry-After"]) <= 2
+    assert 1 <= int(answer.headers["Retry-After"]) <= long_wait
     assert "Try again in" in answer.text
     assert f'value="{MAYA}"' in answer.text
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from threading import Barrier, Event
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 from flask import Flask
@@ -25,9 +26,11 @@ from dashboard.onboarding.errors import OnboardingError
 from dashboard.staff import accounts, links, standing, tokens
 from dashboard.staff.accounts import actor_key
 from dashboard.staff.permissions import Permission, Role, Scope
+from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.standing import NoLongerAllowed
 from tests import factories
 from tests.conftest import csrf_token
+from tests.databases import wait_until_blocked
 from tests.factories import ANNA, STEP
 from tests.staff.signed_in import email_of, make_account, sign_in_as
 from tests.web.desk import HTMX
@@ -56,20 +59,6 @@ def admins(session: Session) -> Session:
     return session
 
 
-# of this database: the other workers of the run have theirs on the same server
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-def wait_until_blocked(database: Database) -> None:
-    """Until some other transaction waits for a lock."""
-    for _ in range(500):
-        with database.transaction() as looking:
-            if looking.scalar(text(WAITING)):
-                return
-        sleep(0.02)
-    pytest.fail("nobody waits")
-
-
 def outcome(database: Database, work: Callable[[Session], object]) -> object:
     """What the work comes to, in a transaction of its own."""
     try:
@@ -85,8 +74,8 @@ def beside(database: Database, first: Callable[[Session], object], second: Calla
         with database.transaction() as session:
             first(session)
             pending = pool.submit(outcome, database, second)
-            wait_until_blocked(database)
-        return pending.result(10)
+            wait_until_blocked(session)
+        return pending.result(60)
 
 
 # Two at once ---------------------------------------------------------------------------------------------------------
@@ -116,7 +105,7 @@ def test_of_two_admins_who_remove_each_other_at_the_same_moment_one_stays(
         def one(work: Callable[[Session], object], start: Barrier = start) -> object:
             def at_once(session: Session) -> object:
                 session.execute(text("SELECT 1"))
-                start.wait(10)
+                start.wait(60)
                 return work(session)
 
             return outcome(database, at_once)
@@ -196,10 +185,10 @@ def test_a_save_that_is_under_way_is_finished_and_the_next_one_is_refused(
         with database.transaction() as holding:
             holding.execute(text("SELECT 1 FROM onboarding_users FOR UPDATE"))
             pending = pool.submit(save, sam, 1, "done")
-            wait_until_blocked(database)
+            wait_until_blocked(holding)
             with database.transaction() as other:
                 accounts.change_role(other, by(ADA), SAM, Role.VIEWER)
-        assert pending.result(10).status_code == 200
+        assert pending.result(60).status_code == 200
     assert save(sam, 2, "skipped").status_code == 403
     told = history.timeline(session, ANNA, session.scalars(text("SELECT now()")).one(), 0, 10).changes
     assert [(change.by, change.to_status) for change in told if change.kind == "event"] == [(f"staff:{SAM}", "done")]
@@ -212,7 +201,9 @@ def test_saves_and_a_change_of_role_at_once(sam: FlaskClient, database: Database
 
     def saves() -> list[tuple[bool, int]]:
         answers = []
-        for number in range(1, 200):
+        until = monotonic() + 60
+        for number in count(1):
+            assert monotonic() < until
             was_lowered = lowered.is_set()
             answers.append((was_lowered, save(sam, number, "done" if number % 2 else "todo").status_code))
             began.set()
@@ -222,12 +213,12 @@ def test_saves_and_a_change_of_role_at_once(sam: FlaskClient, database: Database
 
     with ThreadPoolExecutor(1) as pool:
         pending: Future[list[tuple[bool, int]]] = pool.submit(saves)
-        began.wait(10)
+        assert began.wait(60)
         sleep(0.02 * turn)
         with database.transaction() as other:
             accounts.change_role(other, by(ADA), SAM, Role.VIEWER)
         lowered.set()
-        answers = pending.result(60)
+        answers = pending.result(90)
     statuses = [status for _, status in answers]
     assert statuses == sorted(statuses), "a save was let in after one was refused"
     assert {status for was_lowered, status in answers if was_lowered} == {403}
@@ -254,8 +245,8 @@ def test_an_admin_who_is_none_any_more_when_their_turn_comes_is_told_so(
         with database.transaction() as session:
             accounts.change_role(session, by(ADA), email_of(Role.ADMIN), Role.SUPPORT)
             pending = pool.submit(post)
-            wait_until_blocked(database)
-        answer = pending.result(10)
+            wait_until_blocked(session)
+        answer = pending.result(60)
     assert answer.status_code == 403
     assert "You are signed in as Support agent. Nothing was saved." in answer.text
     admins.rollback()
@@ -293,9 +284,11 @@ def test_a_bulk_change_that_goes_on_by_itself_stops_with_the_role(
 
 
 def test_of_very_many_refusals_some_are_written_down(sam: FlaskClient, session: Session) -> None:
+    began = monotonic()
     for _ in range(standing.NOTED_A_MINUTE + 10):
         assert sam.get("/steps/new").status_code == 403
     kept = session.execute(text("SELECT subject, changes FROM audit_log WHERE action = 'access.refused'")).all()
-    assert 0 <= len(kept) - standing.NOTED_A_MINUTE < 3
+    # those that came back meanwhile, one every two seconds
+    assert 0 <= len(kept) - standing.NOTED_A_MINUTE <= (monotonic() - began) * standing.NOTED_A_MINUTE / WINDOW_S
     assert set(map(str, kept)) == {str(("change steps and drafts", {"request": [None, "GET /steps/new"]}))}
     assert "Was not allowed to change steps and drafts" in sam.get("/activity?what=staff").text
