@@ -134,7 +134,7 @@ def test_all_who_match_are_changed_with_progress(enter: Enter) -> None:
 def test_progress_is_heard_and_the_focus_comes_to_the_result_once(
     enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_changes.carry_on, "__defaults__", (20,))
+    monkeypatch.setattr(bulk_changes, "BATCH", 20)
     tomas = enter("support")
     tomas.goto(IN_PROGRESS)
     choose(tomas, 1)

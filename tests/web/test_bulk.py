@@ -195,7 +195,7 @@ def test_the_way_back_leads_to_the_list_that_they_were_chosen_on(agent: FlaskCli
 def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
     agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_changes.carry_on, "__defaults__", (1,))
+    monkeypatch.setattr(bulk_changes, "BATCH", 1)
     address = prepare(agent, ANNA, BEN, CLEO).location
     a_save(three, "skipped", CLEO)
     three.commit()
