@@ -20,11 +20,11 @@ from dashboard.onboarding.steps import text_problem
 What = Literal["all", "statuses", "releases", "drafts", "people", "imports", "staff", "tokens"]
 WHAT: tuple[What, ...] = get_args(What)
 
-CHANGED = "status.change"
+STATUS_CHANGE = "status.change"
 """The action of an entry that is not from the audit log: a person's step was written."""
 
 ACTIONS: Mapping[What, tuple[str, ...]] = {
-    "statuses": (CHANGED,),
+    "statuses": (STATUS_CHANGE,),
     "releases": ("release.publish", "release.migrate", "release.rollback", "release.withdraw", "release.restore"),
     "drafts": ("step.create", "steps.reorder", "draft.start", "draft.save", "draft.discard"),
     "people": ("person.create", "person.update", "person.erase", "people.bulk"),
@@ -45,12 +45,12 @@ SYSTEM_ACTORS = ("system:command-line", "system:demo", "system:import", "system:
 ERASED = "erased-"
 """What the id of a person who was erased begins with, where they are still named."""
 
-MEMBERS = ("who", "what", "step", "person", "from", "to")
+ACTIVITY_FILTERS = ("who", "what", "step", "person", "from", "to")
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class ActivityFilter:
     """Which entries. `since` and `until` are days in UTC, both included; None and the empty text: it does not matter.
 
     `who` is an actor's key, PEOPLE (whoever goes through the checklist) or SYSTEM (whatever happened without a person).
@@ -84,12 +84,12 @@ def choices(session: Session) -> Choices:
     return Choices(actors, titles)
 
 
-def read(session: Session, values: Mapping[str, str], known: Choices) -> Filter:
-    """The filter that `values` spell, by the names in MEMBERS; an empty value does not matter.
+def read(session: Session, values: Mapping[str, str], known: Choices) -> ActivityFilter:
+    """The filter that `values` spell, by the names in ACTIVITY_FILTERS; an empty value does not matter.
 
     Raises Invalid, naming each member that is wrong.
     """
-    given = {name: values.get(name, "").strip() for name in MEMBERS}
+    given = {name: values.get(name, "").strip() for name in ACTIVITY_FILTERS}
     problems: dict[str, str] = {}
     if given["who"] and given["who"] not in {*known.actors, PEOPLE, SYSTEM}:
         problems["who"] = "is not known here"
@@ -107,7 +107,7 @@ def read(session: Session, values: Mapping[str, str], known: Choices) -> Filter:
     if problems:
         raise Invalid(problems)
     what = cast(What, given["what"] or "all")
-    return Filter(given["who"], what, given["step"], given["person"], since, until)
+    return ActivityFilter(given["who"], what, given["step"], given["person"], since, until)
 
 
 def _person_problem(session: Session, user_id: str) -> str | None:

@@ -21,7 +21,7 @@ from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.progress import FINISHED, PERCENT
-from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS_OF_ARRAYS
+from dashboard.onboarding.standings import IN_STANDINGS, PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 ACTIVE_AT = "coalesce(last_activity_at, created_at)"
 
@@ -58,7 +58,7 @@ STATUS = f"""
          WHEN {_under("in_progress")} THEN 'in_progress' ELSE 'todo' END
 """
 
-COUNTS = text(
+COUNTING_RELEASES = text(
     "SELECT "
     + ", ".join(f"array_agg(id) FILTER (WHERE {status}_reset_by IS NULL) AS {status}" for status in WORKED)
     + " FROM step_releases WHERE step_id = :step_id"
@@ -82,7 +82,6 @@ SELECT avg(({{conditions}})::int)::float8
   FROM {BY_PERCENT.format(source=SAMPLE)} u
 """
 FINISHED_NOW = FINISHED.format(at_100="u.percent = 100")
-IN_STANDINGS = "u.standing = ANY(:standings)"
 AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
@@ -229,7 +228,7 @@ def _counting(session: Session, wanted: Filter) -> dict[str, list[int]]:
     """The releases that the condition on the status names."""
     if not wanted.status:
         return {}
-    row = session.execute(COUNTS, {"step_id": wanted.step_id}).one()
+    row = session.execute(COUNTING_RELEASES, {"step_id": wanted.step_id}).one()
     return {status: getattr(row, status) or [] for status in WORKED if wanted.status in (status, "todo")}
 
 

@@ -59,16 +59,16 @@ class Filter:
         return self.sort in ("furthest", "least")
 
 
-MEMBERS = ("q", "step", "status", "finished", "progress", "joined_from", "joined_to", "idle", "sort")
+FILTERS = ("q", "step", "status", "finished", "progress", "joined_from", "joined_to", "idle", "sort")
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 BAND = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?", re.ASCII)
 WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def read(session: Session, values: Mapping[str, str]) -> Filter:
-    """The filter that `values` spell, by the names in MEMBERS; an empty value does not matter. Raises Invalid."""
-    problems = {name: "is not a filter of people" for name in values if name not in MEMBERS}
-    given = {name: value.strip() for name, value in values.items() if value.strip() and name in MEMBERS}
+    """The filter that `values` spell, by the names in FILTERS; an empty value does not matter. Raises Invalid."""
+    problems = {name: "is not a filter of people" for name in values if name not in FILTERS}
+    given = {name: value.strip() for name, value in values.items() if value.strip() and name in FILTERS}
     problems |= {name: reason for name, value in given.items() if (reason := text_problem(value, 200))}
     readable = {name: value for name, value in given.items() if name not in problems}
     found: dict[str, Any] = {}

@@ -37,7 +37,7 @@ ORDERS: dict[Sort, Order] = {
 BY_WORDS = Order("words", "u.first_words", ":start", "first_words")
 """By name too, of those who were searched for: the words that a person is found by begin with the name."""
 
-COUNTED = 10_000
+MOST_COUNTED = 10_000
 """Up to so many people are counted; more are estimated."""
 
 CHEAP = 25_000
@@ -164,7 +164,7 @@ SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_
        {REMEMBERED} AS is_since
   FROM {{source}} u {{filtered}} ORDER BY {{order}}
 """
-TOLD = f"""
+TOLD_OF_STANDINGS = f"""
 WITH found AS MATERIALIZED ({{found}})
 SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
   FROM found u CROSS JOIN LATERAL {PERCENT} AS now (progress)
@@ -212,7 +212,7 @@ def _told(
 ) -> dict[int, tuple[int, str | None, Status | None]]:
     """What each standing there is, or that of one person, tells: progress, the next step, the status asked for."""
     found = "SELECT * FROM onboarding_users WHERE user_id = :user_id" if user_id else "SELECT * FROM standings"
-    told = text(TOLD.format(found=found, status=STATUS if wanted.step_id else "NULL"))
+    told = text(TOLD_OF_STANDINGS.format(found=found, status=STATUS if wanted.step_id else "NULL"))
     rows = session.execute(told, {"user_id": user_id, "step_id": wanted.step_id})
     return {row.standing: (row.progress, row.next_step, row.status) for row in rows}
 
@@ -221,13 +221,13 @@ def _count(session: Session, chosen: Chosen) -> Count:
     """How many match: counted where they are few and soon found, else as the planner estimates it."""
     chosen = chosen.lean
     estimate, cost, _ = chosen.estimate(session)
-    if estimate > COUNTED or cost > CHEAP:
+    if estimate > MOST_COUNTED or cost > CHEAP:
         return Count(estimate, exact=False)
     counted = text(
-        f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"
+        f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {MOST_COUNTED + 1}) u"
     ).bindparams(*chosen.types)
     people = session.execute(counted, chosen.values).scalar_one()
-    return Count(people, exact=True) if people <= COUNTED else Count(max(people, estimate), exact=False)
+    return Count(people, exact=True) if people <= MOST_COUNTED else Count(max(people, estimate), exact=False)
 
 
 def ids(session: Session, wanted: Filter, limit: int) -> list[str]:

@@ -15,13 +15,12 @@ from sqlalchemy.types import Integer, Text
 from dashboard.onboarding import progress, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bounds import PASSED
-from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
 from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 
-ARRAYS = ("done", "skipped", "in_progress")
-PEOPLE = bindparam("people", type_=ARRAY(Text))
+BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
 
 Refusal = Conflict | Invalid | NotFound
 
@@ -61,11 +60,11 @@ WITH before AS MATERIALIZED (
     -- without a join to what was before: that is To do, recorded nowhere (docs/model.md, rule 3)
     SELECT user_id, step_id, 'todo', status, row_version - 1, release_id, NULL, NULL FROM inserted
 ), moved AS (
-    SELECT user_id, {", ".join(_moves(status) for status in ARRAYS)}
+    SELECT user_id, {", ".join(_moves(status) for status in WORKED)}
       FROM written GROUP BY user_id
 ), counted AS (
     UPDATE onboarding_users u
-       SET {", ".join(_array(status) for status in ARRAYS)},
+       SET {", ".join(_array(status) for status in WORKED)},
            last_activity_at = greatest(u.last_activity_at, now())
       FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
@@ -79,7 +78,7 @@ SELECT ARRAY(SELECT user_id FROM written)
 """).bindparams(
         *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")),
         bindparam("attempt", 0, Integer()),
-        PEOPLE,
+        BIND_PEOPLE,
     )
 
 
@@ -112,17 +111,17 @@ def _moves(status: str) -> str:
 GROUPS = text("""
 SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
  GROUP BY shard_of(user_id) ORDER BY shard_of(user_id)
-""").bindparams(PEOPLE)
-LOCK = text("""
+""").bindparams(BIND_PEOPLE)
+LOCK_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
-""").bindparams(PEOPLE)
+""").bindparams(BIND_PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is soon told.
 FINISH = text(f"""
 UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
    AND {PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100
-""").bindparams(PEOPLE)
+""").bindparams(BIND_PEOPLE)
 
 
 def groups(session: Session, people: Sequence[str]) -> list[list[str]]:
@@ -135,7 +134,7 @@ def lock(session: Session, group: Sequence[str]) -> list[str]:
 
     The answer is who is there.
     """
-    return list(session.scalars(LOCK, {"people": group}))
+    return list(session.scalars(LOCK_PEOPLE, {"people": group}))
 
 
 def save(

@@ -82,13 +82,13 @@ INDEX_ANEW = text(f"""
 {index(where=f"WHERE NOT EXISTS (SELECT FROM user_search s WHERE s.user_id = onboarding_users.user_id AND s.words = {WORDS})")}
     ON CONFLICT (user_id) DO UPDATE SET words = excluded.words
 """)
-ONE = text(details() + "WHERE u.user_id = :user_id")
+ONE_PERSON = text(details() + "WHERE u.user_id = :user_id")
 
 
 def find(session: Session, user_id: str) -> Person:
     """One person. Raises NotFound."""
     check_key("person", user_id)
-    row = session.execute(ONE, {"user_id": user_id}).one_or_none()
+    row = session.execute(ONE_PERSON, {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("person", user_id)
     return Person(**row._mapping)

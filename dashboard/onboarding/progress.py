@@ -76,7 +76,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSave:
     """A status chosen for one step, by somebody who saw the status `seen` at `row_version`."""
 
     step_id: str
@@ -93,7 +93,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SavedOrRefused:
     """What came of one of several saves: it was `saved`, or refused, or (neither) there was nothing to write."""
 
     step_id: str
@@ -102,7 +102,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class StepVersion:
     """How far a person's step has moved on, and whether it is live."""
 
     row_version: int
@@ -112,13 +112,13 @@ class Version:
 # The weight that counts for the person `u` (docs/model.md, rule 7): a sum over the releases `r` under which something is
 # recorded.
 SUM_OF_POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
-RECORDED = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
+RECORDED_RELEASES = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
 
 # Points out of the weight of all live steps, rounded down.
 PERCENT_OF = "coalesce(100 * {points} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int"
 # Those of `u`. It stands for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
 PERCENT = f"""
-    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED})
+    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED_RELEASES})
 """
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
@@ -231,7 +231,7 @@ SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
 
 
 # Until the refusal is kept: somebody who is erased meanwhile would be named by it.
-HOLD = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR KEY SHARE")
+HOLD_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR KEY SHARE")
 
 
 def save(
@@ -254,7 +254,7 @@ def save(
     saved = save_at_once(session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at)
     if saved is not None:
         return saved
-    session.execute(HOLD, {"user_id": user_id})
+    session.execute(HOLD_PERSON, {"user_id": user_id})
     step = step_of(session, user_id, step_id)
     if step.version is None:
         raise Withdrawn(step_id)
@@ -305,7 +305,7 @@ def save_at_once(
     return None
 
 
-def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wanted]) -> list[Outcome]:
+def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[WantedSave]) -> list[SavedOrRefused]:
     """Save several steps of one person, in checklist order: each a checked write, whatever came of the others.
 
     Raises NotFound (step or person): then nothing is to be kept.
@@ -318,9 +318,9 @@ def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wan
     return [_outcome(session, actor, user_id, one) for one in in_order]
 
 
-def _outcome(session: Session, actor: Actor, user_id: str, wanted: Wanted) -> Outcome:
+def _outcome(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
     if not wanted.says_something:
-        return Outcome(wanted.step_id)
+        return SavedOrRefused(wanted.step_id)
     try:
         saved = save(
             session,
@@ -333,8 +333,8 @@ def _outcome(session: Session, actor: Actor, user_id: str, wanted: Wanted) -> Ou
             attempt=wanted.attempt,
         )
     except (Conflict, Invalid, Withdrawn) as refusal:
-        return Outcome(wanted.step_id, refusal=refusal)
-    return Outcome(wanted.step_id, saved)
+        return SavedOrRefused(wanted.step_id, refusal=refusal)
+    return SavedOrRefused(wanted.step_id, saved)
 
 
 def check_status(status: object, row_version: object, comment: object = "") -> Status:
@@ -414,7 +414,7 @@ def put_on_record(
         log.warning("conflict not kept", error=str(error.orig))
 
 
-STEPS = """
+STEPS_OF = """
 SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.step_version AS version,
        v.status, v.row_version, v.updated_at, v.updated_by, v.reset_by_release_id{more}
   FROM effective_user_steps v
@@ -423,13 +423,13 @@ SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.
        SELECT r.version FROM step_releases r
         WHERE r.step_id = v.step_id AND r.version IS NOT NULL ORDER BY r.number DESC LIMIT 1))
 """
-OF_PERSON = STEPS.format(more="") + "WHERE v.user_id = :user_id"
+OF_PERSON = STEPS_OF.format(more="") + "WHERE v.user_id = :user_id"
 ALL_STEPS = text(f"{OF_PERSON} ORDER BY s.position, s.step_id")
 ONE_STEP = text(f"{OF_PERSON} AND v.step_id = :step_id")
-OF_PEOPLE = text(
-    STEPS.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
+STEP_OF_PEOPLE = text(
+    STEPS_OF.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
 ).bindparams(bindparam("people", type_=ARRAY(Text)))
-CHECKLIST = Straight(
+CHECKLIST_OF = Straight(
     text(f"""
 SELECT now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished, of_person.*
   FROM onboarding_users u
@@ -454,7 +454,7 @@ def checklist_of(asked: Session | Alone, user_id: str, *, token_id: int | None =
     `token_id`: whose API token has to hold, for else nobody is found.
     """
     check_key("person", user_id)
-    rows = CHECKLIST.rows(asked, {"user_id": user_id, "token_id": token_id})
+    rows = CHECKLIST_OF.rows(asked, {"user_id": user_id, "token_id": token_id})
     if not rows:
         raise NotFound("person", user_id)
     progress, finished, *_ = rows[0]
@@ -476,7 +476,7 @@ def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
 
 def step_of_people(session: Session, step_id: str, people: Sequence[str]) -> dict[str, UserStep]:
     """One step of each of these people; who is not there is left out."""
-    rows = session.execute(OF_PEOPLE, {"people": people, "step_id": step_id})
+    rows = session.execute(STEP_OF_PEOPLE, {"people": people, "step_id": step_id})
     return {row.user_id: UserStep(*row[:-1]) for row in rows}
 
 
@@ -488,10 +488,10 @@ SELECT v.step_id, v.row_version, v.step_version IS NOT NULL AS is_live
 """)
 
 
-def versions_of(session: Session, user_id: str) -> dict[str, Version]:
+def versions_of(session: Session, user_id: str) -> dict[str, StepVersion]:
     """How far each of the person's steps has moved on, in one query. Raises NotFound."""
     check_key("person", user_id)
     rows = session.execute(VERSIONS, {"user_id": user_id}).all()
     if not rows:
         raise NotFound("person", user_id)
-    return {row.step_id: Version(row.row_version, row.is_live) for row in rows if row.step_id is not None}
+    return {row.step_id: StepVersion(row.row_version, row.is_live) for row in rows if row.step_id is not None}

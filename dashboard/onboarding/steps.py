@@ -238,11 +238,11 @@ def _checklist() -> Select[Any]:
 
 
 # asked by most pages, and so put together once
-CHECKLIST = _checklist()
+WHOLE_CHECKLIST = _checklist()
 
 
 def _steps(session: Session, step_id: str | None) -> list[Step]:
-    rows = CHECKLIST if step_id is None else CHECKLIST.where(models.Step.step_id == step_id)
+    rows = WHOLE_CHECKLIST if step_id is None else WHOLE_CHECKLIST.where(models.Step.step_id == step_id)
     grouped: dict[str, list[Row[Any]]] = {}
     for row in session.execute(rows):
         grouped.setdefault(row.step_id, []).append(row)
