@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.filters import day_from
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.steps import text_problem
 
@@ -46,7 +46,6 @@ ERASED = "erased-"
 """What the id of a person who was erased begins with, where they are still named."""
 
 ACTIVITY_FILTERS = ("who", "what", "step", "person", "from", "to")
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +98,10 @@ def read(session: Session, values: Mapping[str, str], known: Choices) -> Activit
         problems["step"] = "is not on the checklist"
     if given["person"] and (reason := _person_problem(session, given["person"])):
         problems["person"] = reason
-    days = {name: _day(given[name]) for name in ("from", "to")}
-    problems |= {name: "must be a day that there is, such as 2026-11-24" for name in days if days[name] == "wrong"}
-    since, until = (day if isinstance(day, date) else None for day in days.values())
+    since, until = (day_from(given[name]) for name in ("from", "to"))
+    for name, day in (("from", since), ("to", until)):
+        if given[name] and day is None:
+            problems[name] = "must be a day that there is, such as 2026-11-24"
     if since and until and until < since:
         problems["to"] = "is before the first day"
     if problems:
@@ -115,12 +115,3 @@ def _person_problem(session: Session, user_id: str) -> str | None:
         return reason
     u = models.User
     return None if session.scalar(select(u.user_id).where(u.user_id == user_id)) else "is not known here"
-
-
-def _day(value: str) -> date | Literal["wrong"] | None:
-    if not value:
-        return None
-    try:
-        return date.fromisoformat(value) if DAY.fullmatch(value) else "wrong"
-    except ValueError:
-        return "wrong"

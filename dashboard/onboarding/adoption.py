@@ -43,7 +43,7 @@ from dashboard.onboarding.loading import (
 )
 from dashboard.onboarding.original import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.people import index
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
+from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
@@ -258,8 +258,8 @@ UPDATE onboarding_users u
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
 """).bindparams(many.BIND_PEOPLE)
 
-ADD_STEPS = """
-INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+ADD_STEPS = f"""
+{INSERT_STATUS}
 SELECT o.user_id, o.step_id, o.status, m.release_id, o.row_version - m.behind, coalesce(o.updated_at, now()), :actor
   FROM import_rows o JOIN import_releases m USING (step_id, version)
  ORDER BY o.user_id, o.step_id

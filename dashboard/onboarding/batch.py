@@ -16,7 +16,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.many import BIND_PEOPLE, Refusal
-from dashboard.onboarding.progress import FINISHED, PERCENT, Saved
+from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved
 from dashboard.onboarding.steps import check_key, text_problem
 
 MOST_UPDATES = 1_000
@@ -39,7 +39,7 @@ WRITE_UPDATES = many.write(
 ).bindparams(SEEN, bindparam("step_id", type_=Text()), bindparam("status", type_=Text()))
 # The event is the acknowledged write itself; only where the person stands is read after it.
 SAVED = text(f"""
-SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished
+SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED_NOW} AS finished
   FROM unnest(:people, :row_versions) AS seen (user_id, row_version)
   JOIN user_step_events e ON e.user_id = seen.user_id AND e.step_id = :step_id AND e.row_version = seen.row_version + 1
   JOIN onboarding_users u ON u.user_id = e.user_id

@@ -81,7 +81,7 @@ SHARE = f"""
 SELECT avg(({{conditions}})::int)::float8
   FROM {BY_PERCENT.format(source=SAMPLE)} u
 """
-FINISHED_NOW = FINISHED.format(at_100="u.percent = 100")
+FINISHED_BY_PERCENT = FINISHED.format(at_100="u.percent = 100")
 AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
@@ -241,7 +241,7 @@ def _choose_each(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
         chosen.by_percent.append(BETWEEN)
         chosen.values["least"], chosen.values["most"] = wanted.progress
     if wanted.finished is not None:
-        chosen.by_percent.append(FINISHED_NOW if wanted.finished else f"NOT {FINISHED_NOW}")
+        chosen.by_percent.append(FINISHED_BY_PERCENT if wanted.finished else f"NOT {FINISHED_BY_PERCENT}")
     return replace(chosen, asks_percent=wanted.asks_percent)
 
 

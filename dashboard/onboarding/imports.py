@@ -38,7 +38,7 @@ from dashboard.onboarding.loading import (
     stage,
 )
 from dashboard.onboarding.people import INDEX, index
-from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, STATUS_NAMES
+from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REMEMBERED_FROM, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
 LONGEST_LINE = 1_000_000
@@ -319,7 +319,7 @@ SELECT p.user_id, m.step_id, m.status, m.release_id, m.row_version
   JOIN meant m USING (codes)
 """
 NEW_STEPS = f"""
-INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+{INSERT_STATUS}
 SELECT user_id, step_id, status, release_id, row_version, now(), :actor FROM ({FIRST_STATUSES}) written
 """
 NEW_EVENTS = f"""

@@ -18,7 +18,7 @@ from dashboard.onboarding.bounds import PASSED
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, TO_REMEMBER
+from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS, PERCENT, REMEMBERED_FROM, TO_REMEMBER
 
 BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
 
@@ -49,7 +49,7 @@ WITH before AS MATERIALIZED (
  RETURNING us.user_id, us.step_id, b.status, b.wanted, b.row_version, b.current_release_id, b.recorded_status,
            b.recorded_release_id
 ), inserted AS (
-    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    {INSERT_STATUS}
     SELECT user_id, step_id, wanted, current_release_id, row_version + 1, now(), :actor
       FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
         ON CONFLICT (user_id, step_id) DO NOTHING
@@ -68,8 +68,7 @@ WITH before AS MATERIALIZED (
            last_activity_at = greatest(u.last_activity_at, now())
       FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
-    INSERT INTO user_step_events
-           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+    {INSERT_EVENT}
     SELECT user_id, step_id, now(), :actor, :source, :attempt, status, wanted, row_version + 1, current_release_id,
            :comment
       FROM written

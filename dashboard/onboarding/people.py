@@ -15,7 +15,7 @@ from dashboard.onboarding import tally
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import FINISHED, PERCENT, Saved, save
+from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved, save
 from dashboard.onboarding.steps import check_key, text_problem
 
 
@@ -57,7 +57,7 @@ def details(source: str = "onboarding_users", more: str = "") -> str:
     It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
     """
     return f"""
-SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished,
+SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED_NOW} AS finished,
        u.finished_at, u.last_activity_at,{NEXT_STEP} AS next_step{more}
   FROM {source} u CROSS JOIN LATERAL {PERCENT} AS now (progress)
 """

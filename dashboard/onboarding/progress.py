@@ -16,7 +16,7 @@ from sqlalchemy.types import DateTime, Integer, Text
 from dashboard import models
 from dashboard.onboarding import tally
 from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
-from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
@@ -127,6 +127,8 @@ REOPENED_AT = """
 """
 REMEMBERED = f"finished_at > {REOPENED_AT}"
 FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
+# Of somebody beside whom the row `now` has their percent, as progress.
+FINISHED_NOW = FINISHED.format(at_100="now.progress = 100")
 # What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
 TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
 # A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
@@ -148,9 +150,17 @@ def finished_of(percent: int, ever: Told, since: Told) -> Told:
     return ever if percent == 100 else since
 
 
-def _moved(column: str) -> str:
-    """The person's array `column` after the write: the step's old release goes out, the new one in where it belongs."""
-    status = column.removesuffix("_releases")
+# What each write of a status fills, of a person's row and of the event that tells of it.
+INSERT_STATUS = "INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)"
+INSERT_EVENT = """
+    INSERT INTO user_step_events
+           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+"""
+
+
+def _moved(status: Status) -> str:
+    """The person's array of `status` after the write: the step's old release goes out, the new one in if it belongs."""
+    column = f"{status}_releases"
     return f"""CASE WHEN w.status = '{status}' OR b.recorded_status = '{status}' THEN ARRAY(
         SELECT unnest(array_remove(p.{column}, b.recorded_release_id)
                       || CASE WHEN w.status = '{status}' THEN ARRAY[b.current_release_id] END) ORDER BY 1)
@@ -187,7 +197,7 @@ WITH reopened AS (
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
  RETURNING us.status, us.row_version, us.updated_at
 ), inserted AS (
-    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    {INSERT_STATUS}
     SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, b.at, :actor
       FROM before b WHERE b.recorded_row_version IS NULL
         ON CONFLICT (user_id, step_id) DO NOTHING
@@ -195,18 +205,14 @@ WITH reopened AS (
 ), written AS (
     SELECT * FROM updated UNION ALL SELECT * FROM inserted
 ), moved AS MATERIALIZED (
-    SELECT {_moved("done_releases")},
-           {_moved("skipped_releases")},
-           {_moved("in_progress_releases")},
+    SELECT {", ".join(_moved(status) for status in WORKED)},
            w.updated_at
       FROM person p CROSS JOIN before b CROSS JOIN written w
 ), reached AS MATERIALIZED (
     SELECT u.*, {PERCENT} AS progress FROM moved u
 ), counted AS (
     UPDATE onboarding_users u
-       SET done_releases = n.done_releases,
-           skipped_releases = n.skipped_releases,
-           in_progress_releases = n.in_progress_releases,
+       SET {", ".join(f"{status}_releases = n.{status}_releases" for status in WORKED)},
            last_activity_at = greatest(u.last_activity_at, n.updated_at),
            finished_at = CASE WHEN n.progress = 100 AND {_once(TO_REMEMBER)}
                               THEN {_once(REMEMBERED_FROM.format(moment="n.updated_at"))} ELSE u.finished_at END
@@ -214,8 +220,7 @@ WITH reopened AS (
      WHERE u.user_id = :user_id
  RETURNING n.progress, {_once(FINISHED.format(at_100="n.progress = 100"))} AS finished
 ), event AS (
-    INSERT INTO user_step_events
-           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+    {INSERT_EVENT}
     SELECT :user_id, :step_id, w.updated_at, :actor, :source, :attempt, b.status, w.status, w.row_version,
            b.current_release_id, :comment
       FROM before b CROSS JOIN written w
@@ -431,7 +436,7 @@ STEP_OF_PEOPLE = text(
 ).bindparams(bindparam("people", type_=ARRAY(Text)))
 CHECKLIST_OF = Straight(
     text(f"""
-SELECT now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished, of_person.*
+SELECT now.progress, {FINISHED_NOW} AS finished, of_person.*
   FROM onboarding_users u
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
   LEFT JOIN LATERAL ({OF_PERSON} AND v.step_version IS NOT NULL) of_person ON true
