@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ARRAY, BigInteger, Integer, Row, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, BindParameter, Integer, Row, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import paging, standings
@@ -18,7 +18,7 @@ from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import GROUP_KEYS, HELD, Counted, Move, recorded_in
-from dashboard.onboarding.paging import BY_NAME
+from dashboard.onboarding.paging import BY_NAME, Listing
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
@@ -101,7 +101,7 @@ class AffectedGroups:
     values: Mapping[str, Any]
 
     @property
-    def types(self) -> list[Any]:
+    def types(self) -> list[BindParameter[Any]]:
         """The bind parameters that need their types said."""
         return [one for one in TYPES if one.key in self.values]
 
@@ -122,17 +122,9 @@ def page(
     chosen = _choose(session, counted, which)
     if not chosen.moves:
         return AffectedPage([], 0, None, None)
-    rows, previous, following = paging.page(
-        session,
-        f"onboarding_users u {chosen.source}",
-        chosen.where,
-        chosen.values,
-        BY_NAME,
-        cursor,
-        limit,
-        *chosen.types,
-        details=TELL_AFFECTED.format(source="page"),
-    )
+    details = TELL_AFFECTED.format(source="page")
+    listing = Listing(f"onboarding_users u {chosen.source}", chosen.where, chosen.values, chosen.types, details)
+    rows, previous, following = paging.page(session, listing, BY_NAME, cursor, limit)
     return AffectedPage([one for row in rows if (one := chosen.affected(row))], chosen.total, previous, following)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, BindParameter, Integer, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, TypeEngine
 
@@ -126,7 +126,7 @@ class Chosen:
         return [*self.where, *self.passed, *self.by_percent]
 
     @property
-    def types(self) -> list[Any]:
+    def types(self) -> list[BindParameter[Any]]:
         """The bind parameters that need their types said."""
         return _types(self.values)
 
@@ -172,7 +172,7 @@ class Chosen:
         return session.scalar(share, self.values) or 0
 
 
-def _types(values: Mapping[str, Any]) -> list[Any]:
+def _types(values: Mapping[str, Any]) -> list[BindParameter[Any]]:
     kinds = {name: name.partition("_of_")[0] for name in values}
     return [bindparam(name, type_=TYPES[kind]) for name, kind in kinds.items() if kind in TYPES]
 

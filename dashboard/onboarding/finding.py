@@ -21,7 +21,7 @@ from dashboard.onboarding.choosing import (
     choose,
 )
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.paging import BY_NAME, Order, Rows
+from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows
 from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.progress import PERCENT, REMEMBERED, finished_of
 
@@ -108,54 +108,35 @@ def _rows(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
     if wanted.q and wanted.sort == "name":
         telling = SEARCHED_PAGE + _details("searched", wanted)
         return _page_by_words(session, chosen.lean, telling, cursor, limit)
-    order = ORDERS[wanted.sort]
+    listing, order = _listing(chosen, telling), ORDERS[wanted.sort]
     if wanted.status and chosen.standings is None and not wanted.q:
         # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
-        return _walked_first(session, chosen, order, telling, cursor, limit, LOOKED_AT)
-    return _in_order(session, chosen, order, telling, cursor, limit)
+        return _walked_first(session, listing, order, cursor, limit, LOOKED_AT)
+    return paging.page(session, listing, order, cursor, limit)
 
 
-def _in_order(
-    session: Session,
-    chosen: Chosen,
-    order: Order,
-    telling: str,
-    cursor: str | None,
-    limit: int,
-    within: int | None = None,
-) -> Rows:
-    return paging.page(
-        session,
-        f"{chosen.source} u",
-        chosen.conditions,
-        chosen.values,
-        order,
-        cursor,
-        limit,
-        *chosen.types,
-        details=telling,
-        within=within,
-    )
+def _listing(chosen: Chosen, telling: str) -> Listing:
+    return Listing(f"{chosen.source} u", chosen.conditions, chosen.values, chosen.types, telling)
 
 
 def _walked_first(
-    session: Session, chosen: Chosen, order: Order, telling: str, cursor: str | None, limit: int, within: int
+    session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int
 ) -> Rows:
     """Where a walk past so many people in order fills the page, that; else all who match are looked up and sorted."""
     with suppress(paging.Beyond):
-        return _in_order(session, chosen, order, telling, cursor, limit, within=within)
-    return _in_order(session, chosen, order.unwalked, telling, cursor, limit)
+        return paging.page_within(session, listing, order, cursor, limit, within)
+    return paging.page(session, listing, order.unwalked, cursor, limit)
 
 
 def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
     """Those who are searched for may stand close together by name: a walk through all would pass all others."""
-    expected = chosen.estimate(session)
+    expected, listing = chosen.estimate(session), _listing(chosen, telling)
     if expected.people >= FEW:
-        return _in_order(session, chosen, BY_WORDS, telling, cursor, limit)
+        return paging.page(session, listing, BY_WORDS, cursor, limit)
     # not on a cluster, which brings so many from each of its places
     if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
-        return _walked_first(session, chosen, BY_WORDS, telling, cursor, limit, WALKED)
-    return _in_order(session, chosen, BY_WORDS.unwalked, telling, cursor, limit)
+        return _walked_first(session, listing, BY_WORDS, cursor, limit, WALKED)
+    return paging.page(session, listing, BY_WORDS.unwalked, cursor, limit)
 
 
 # What a person's standing tells is worked out once for all who have it.
