@@ -93,7 +93,10 @@ class _Position:
 
 
 def page(session: Session, asked: ActivityFilter, cursor: str | None = None, limit: int = 50) -> ActivityPage:
-    """One page of what was done, newest first. At most five queries. Raises Invalid: a broken cursor."""
+    """Up to `limit` entries, newest first, in five queries at most: where `cursor` leads, or the newest of all.
+
+    Raises Invalid: a broken cursor.
+    """
     position = _position(cursor) if cursor else None
     backwards = position is not None and position.direction == "newer"
     found = _rows(session, asked, position, limit + 1)
@@ -120,7 +123,7 @@ def _rows(session: Session, asked: ActivityFilter, position: _Position | None, l
     for table, alias, key, narrowed in _parts(asked, values):
         where = [*shared[alias], *narrowed, *_keyset(alias, key, position, values)]
         order = ", ".join(f"{alias}.{column} {down}" for column in key)
-        parts.append(f"({table} {_where(where)} ORDER BY {order} LIMIT :limit)")
+        parts.append(f"({table} {paging.filtered(where)} ORDER BY {order} LIMIT :limit)")
     statement = f"SELECT * FROM ({' UNION ALL '.join(parts)}) merged {MERGED.format(down=down, up=up)} LIMIT :limit"
     return list(session.execute(text(statement), values))
 
@@ -200,10 +203,6 @@ def _keyset(alias: str, key: tuple[str, ...], position: _Position | None, values
     return [f"{alias}.at {beyond}{'=' if comes_later else ''} :at_0"]
 
 
-def _where(conditions: Conditions) -> str:
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
 def _entry(row: Row[Any]) -> Entry:
     members = dict(row._mapping)
     del members["place"]
@@ -240,7 +239,9 @@ def _streamed(
 ) -> Iterator[Entry]:
     order = ", ".join(f"{alias}.{column} DESC" for column in key)
     options = {"stream_results": True, "yield_per": 1000}
-    for row in session.execute(text(f"{table} {_where(where)} ORDER BY {order}"), values, execution_options=options):
+    for row in session.execute(
+        text(f"{table} {paging.filtered(where)} ORDER BY {order}"), values, execution_options=options
+    ):
         yield _entry(row)
 
 

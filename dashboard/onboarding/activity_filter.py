@@ -84,9 +84,9 @@ def choices(session: Session) -> Choices:
 
 
 def read(session: Session, values: Mapping[str, str], known: Choices) -> ActivityFilter:
-    """The filter that `values` spell, by the names in ACTIVITY_FILTERS; an empty value does not matter.
+    """The filter that `values` spell, by the names in ACTIVITY_FILTERS; an empty value does not matter, nor any other name.
 
-    Raises Invalid, naming each member that is wrong.
+    Raises Invalid naming each that is wrong: it has to be one of the choices `known`, or a person or a day that there is.
     """
     given = {name: values.get(name, "").strip() for name in ACTIVITY_FILTERS}
     problems: dict[str, str] = {}

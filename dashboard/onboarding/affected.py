@@ -44,7 +44,7 @@ class Affected:
 
     @property
     def points(self) -> int:
-        """By how many points of a hundred they move."""
+        """By how many points of a hundred they move; negative: back."""
         return self.percent_after - self.percent_before
 
 
@@ -83,7 +83,7 @@ BELONGS: dict[Which, Callable[[Move], bool]] = {
 
 
 def check_which(which: str) -> Which:
-    """The filter of that name. Raises Invalid."""
+    """The way of being affected that has this name. Raises Invalid naming `who`: there is none."""
     for one in WHICH:
         if one == which:
             return one
@@ -118,7 +118,7 @@ class AffectedGroups:
 def page(
     session: Session, counted: Counted, which: Which = "all", *, cursor: str | None = None, limit: int = 50
 ) -> AffectedPage:
-    """One page of those whom the counted release affects in this way. Raises Invalid: a broken cursor."""
+    """Up to `limit` of those whom the counted release affects in this way, by name. Raises Invalid: a broken cursor."""
     chosen = _choose(session, counted, which)
     if not chosen.moves:
         return AffectedPage([], 0, None, None)

@@ -32,8 +32,10 @@ OUTCOMES: tuple[MemberOutcome, ...] = get_args(MemberOutcome)
 
 @dataclass(frozen=True, slots=True)
 class BulkChange:
-    """A bulk change. `outcomes` counts its people by what came of them, None: not yet; `before` those that there are
-    by the status that the preview saw."""
+    """A bulk change. `outcomes` counts its people by what came of them (None: not yet), and `before` by their status.
+
+    The status is the one that the preview saw; whoever was not there has none.
+    """
 
     id: int
     step_id: str
@@ -143,7 +145,10 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
 
 
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
-    """Prepare the same change for those who had moved, as they are now; returns its id. Raises Refused: there are none."""
+    """Prepare the same change for those who had moved, as they are now; returns its id.
+
+    Raises NotFound (the change), Refused (nobody had moved), and what `create` does.
+    """
     earlier = get(session, bulk_id)
     query = text("SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome = 'moved'")
     moved = list(session.scalars(query, {"id": bulk_id}))
@@ -193,7 +198,7 @@ SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reac
 
 
 def effect(session: Session, bulk: BulkChange) -> Effect:
-    """What the change would still do to who is at 100 %: whoever moved on since the preview is left alone."""
+    """How many people it would still bring to 100 %, or take from it: those who did not move on since the preview."""
     row = session.execute(EFFECT, {"id": bulk.id, "step_id": bulk.step_id, "status": bulk.status}).one()
     return Effect(row.reach, row.fall)
 
@@ -213,7 +218,10 @@ SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, 
 def members(
     session: Session, bulk_id: int, outcome: MemberOutcome | None = None, *, after: str = "", limit: int = 50
 ) -> tuple[list[Member], str | None]:
-    """A page of its people in the order of their ids, and what the next page comes after; `outcome`: only those."""
+    """Up to `limit` of its people in the order of their ids, those after `after`, and what the next page comes after.
+
+    `outcome`: only those of whom that came. The second is None on the last page. Raises Invalid: an `after` that is no id.
+    """
     if text_problem(after, 200):
         raise Invalid({"after": "is broken; start again from the first page"})
     only = "AND p.outcome = :outcome" if outcome else ""
@@ -230,7 +238,7 @@ SELECT user_id FROM bulk_change_people p
 
 
 def before(session: Session, bulk_id: int, outcome: MemberOutcome | None, *, after: str, limit: int) -> str | None:
-    """What the page before this one comes after; None: this is the first."""
+    """What the page before the one after `after` comes after (empty: nobody, it is the first); None: there is none before."""
     if not after:
         return None
     values = {"id": bulk_id, "after": after, "limit": limit} | ({"outcome": outcome} if outcome else {})

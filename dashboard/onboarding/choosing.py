@@ -200,7 +200,7 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('max
 
 
 def choose(session: Session, wanted: Filter) -> Chosen:
-    """Works out the filter. Plans made for any value would be wrong for most: each search is planned as it is."""
+    """The filter as SQL. Plans made for any value would be wrong for most: each search is planned as it is."""
     if not wanted.is_everybody:
         session.execute(AS_IT_IS)
     chosen = Chosen(SEARCHABLE if wanted.q else "onboarding_users", [], {})
@@ -270,5 +270,5 @@ def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> Chose
 
 
 def place(sort: Sort, percent: int, standing: int) -> tuple[int, int]:
-    """What standings are ordered by."""
+    """What standings are ordered by: how far their people are, then the standing itself."""
     return -percent if sort == "furthest" else percent, standing

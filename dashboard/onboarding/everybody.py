@@ -58,6 +58,7 @@ class Overview:
 
     @property
     def everybody(self) -> int:
+        """How many people there are."""
         return self.spread.people.total()
 
 

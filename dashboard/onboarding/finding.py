@@ -87,7 +87,7 @@ def _details(source: str, wanted: Filter) -> str:
 
 
 def page(session: Session, wanted: Filter = EVERYBODY, *, cursor: str | None = None, limit: int = 50) -> Page:
-    """One page of the people who match. Raises Invalid: a broken cursor, or one of another order."""
+    """Up to `limit` of the people who match, in the filter's order. Raises Invalid: a broken cursor, or one of another order."""
     chosen = choose(session, wanted)
     rows, previous, following = _rows(session, wanted, chosen, cursor, limit)
     counted = _count(session, chosen)

@@ -186,6 +186,7 @@ class Spread:
         return 0
 
     def as_json(self) -> dict[str, Any]:
+        """Its members, as the API and a receipt show them."""
         return {"bands": self.bands, "median": self.median, "finished": self.finished}
 
 

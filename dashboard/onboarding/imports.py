@@ -77,6 +77,7 @@ class Problems:
     total: int = 0
 
     def add(self, line: int, reason: str) -> None:
+        """Note the problem of a line, counted from 1; those after the first LISTED are only counted."""
         self.total += 1
         if len(self.listed) < LISTED:
             self.listed.append(Problem(f"line {line}", reason))

@@ -26,11 +26,12 @@ class Check:
 
     @property
     def holds(self) -> bool:
+        """Whether it is broken nowhere."""
         return not self.broken
 
 
 def check(session: Session) -> list[Check]:
-    """Every promise about steps, releases, people and history, checked over the whole database."""
+    """Every promise about steps, releases, people and history, checked over the whole database, kept or not."""
     releases = releases_of(session)
     return [
         *_release_checks(session, releases),

@@ -151,7 +151,10 @@ def save(
 def refuse(
     session: Session, actor: Actor, step_id: str, status: Status, attempted: Mapping[str, int], attempt: int = 0
 ) -> dict[str, Refusal]:
-    """Why these people were not written over the row_version `attempted`. Conflicts among that are put on record."""
+    """Why each of these people was not written over the row_version `attempted`: conflicts are put on record.
+
+    A person who is not there is NotFound; a row_version that is yet to come is Invalid.
+    """
     if not attempted:
         return {}
     now = progress.step_of_people(session, step_id, list(attempted))

@@ -95,6 +95,7 @@ class _Turn:
         return list(session.execute(statement.bindparams(*listing.types), {**listing.values, **self.values, **numbers}))
 
     def around(self, found: list[Row[Any]], limit: int) -> Rows:
+        """The rows of the page in their order, of the `limit` + 1 found, and the cursors around it."""
         return around(found, limit, self.direction, self.start, lambda row, to: write_cursor(to, self.order, row))
 
 
@@ -172,7 +173,7 @@ def broken() -> Invalid:
 
 
 def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
-    """Where a page starts, and in which direction it goes; None: at the beginning. Raises Invalid."""
+    """In which direction the page of this order goes, and from where; None: from the beginning. Raises Invalid."""
     if cursor is None:
         return "after", None
     try:

@@ -100,7 +100,7 @@ def index_anew(session: Session) -> int:
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
-    """Create or update a person; the second value tells whether they are new. Raises Invalid."""
+    """Create or update a person; the second value tells whether they are new. Raises Invalid naming what breaks a rule."""
     _check(user_id, name, email)
     u = models.User
     made = upsert(u).values(user_id=user_id, name=name.strip(), email=email.strip())

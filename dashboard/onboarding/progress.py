@@ -253,8 +253,9 @@ def save(
 ) -> Saved:
     """Save a status over the `row_version` that the caller saw; `attempt` counts the caller's retries.
 
-    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`. A
-    conflict is kept in write_conflicts, for which its transaction is committed: see errors.Recorded.
+    `at` is when that happened, where it is not now. Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with
+    the exact changes since `row_version`. A conflict is kept in write_conflicts, for which its transaction is committed:
+    see errors.Recorded.
     """
     saved = save_at_once(session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at)
     if saved is not None:
@@ -311,7 +312,9 @@ def save_at_once(
 
 
 def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[WantedSave]) -> list[SavedOrRefused]:
-    """Save several steps of one person, in checklist order: each a checked write, whatever came of the others.
+    """Save several steps of one person, in checklist order: each a checked write, whatever comes of the others.
+
+    The answers are in that order too.
 
     Raises NotFound (step or person): then nothing is to be kept.
     """
