@@ -25,7 +25,7 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who, who
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
-Direction = Literal["older", "newer"]
+OlderOrNewer = Literal["older", "newer"]
 MAX_BIG_INTEGER = 2**63 - 1
 
 
@@ -87,7 +87,7 @@ Values = dict[str, Any]
 class _Position:
     """Where a page begins: an entry (its `key` is that of its table), and the way to go on from there."""
 
-    direction: Direction
+    direction: OlderOrNewer
     is_audit: bool
     key: tuple[Any, ...]
 
@@ -252,7 +252,7 @@ def _moment(entry: Entry) -> tuple[datetime, bool]:
 # Cursors --------------------------------------------------------------------------------------------------------------
 
 
-def _cursor(direction: Direction, entry: Entry) -> str:
+def _cursor(direction: OlderOrNewer, entry: Entry) -> str:
     key = [entry.id] if entry.id is not None else [entry.user_id, entry.step_id, entry.row_version]
     return paging.pack(direction, entry.at.isoformat(), *key)
 
