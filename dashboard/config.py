@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -39,36 +39,50 @@ class SettingsError(Exception):
     """A variable of the environment is missing or cannot be used; the message names it."""
 
 
+def whole(default: int, low: int, high: int) -> int:
+    """A setting that is a whole number from `low` to `high`."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def number(default: float, low: float, high: float) -> float:
+    """A setting that is a number from `low` to `high`."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the environment decides. `database_url` is empty until the embedded server has started."""
+    """Everything that the environment decides: a setting's variable is its name in capitals.
+
+    Unset or blank, it has its default; the four without one are worked out from what else is set. `database_url` is empty
+    until the embedded server has started. A name that ends in _s or _ms is of seconds or milliseconds.
+    """
 
     database_url: str
     secret_key: str
     demo: bool
     data_dir: Path
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: int = whole(8000, 1, LARGEST_PORT)
     secure_cookies: bool = False
-    hsts_seconds: int = 31_536_000
+    hsts_seconds: int = whole(31_536_000, 0, LONGEST_HSTS_S)
     base_url: str = ""
-    max_body_bytes: int = 1024 * 1024
-    statement_timeout_ms: int = 15_000
-    lock_timeout_ms: int = 5_000
-    idle_transaction_timeout_ms: int = 30_000
-    pool_size: int = 8
-    pool_timeout_s: float = 5.0
+    max_body_bytes: int = whole(1024 * 1024, 1024, 2**30)
+    statement_timeout_ms: int = whole(15_000, 1, LONGEST_TIMEOUT_MS)
+    lock_timeout_ms: int = whole(5_000, 1, LONGEST_TIMEOUT_MS)
+    idle_transaction_timeout_ms: int = whole(30_000, 1, LONGEST_TIMEOUT_MS)
+    pool_size: int = whole(8, 1, 1_000)
+    pool_timeout_s: float = number(5.0, 0.1, 300)
     prepared_statements: bool = True
-    workers: int = 2
-    threads: int = 4
-    drift_percent: float = 1.0
-    drift_people: int = 10
+    workers: int = whole(2, 1, 256)
+    threads: int = whole(4, 1, 1_024)
+    drift_percent: float = number(1.0, 0, 100)
+    drift_people: int = whole(10, 0, 2**31 - 1)
     reason_required: bool = False
-    trusted_proxies: int = 0
+    trusted_proxies: int = whole(0, 0, 10)
     old_secret_keys: tuple[str, ...] = ()
     embedded_database: bool = False
-    rate_limit: int = 6_000
-    user_rate_limit: int = 120
+    rate_limit: int = whole(6_000, 0, 10**9)
+    user_rate_limit: int = whole(120, 0, 10**9)
     user_token_key: str = ""
     old_user_token_key: str = ""
     user_token_algorithms: str = ""
@@ -91,52 +105,12 @@ class Settings:
 
         Commands that sign nothing say `secret_required=False`: `secret_key` is then empty.
         """
-        reader = _Reader(environ, {field.name: field.default for field in fields(cls)})
-        database_url = database_url_from(environ)
-        data_dir = data_dir_from(environ)
-        return cls(
-            database_url=database_url,
-            secret_key=_secret_key(environ, data_dir, embedded=not database_url) if secret_required else "",
-            demo=reader.truth("demo", not database_url),
-            data_dir=data_dir,
-            host=reader.text("host") or str(reader.defaults["host"]),
-            port=reader.whole("port", 1, LARGEST_PORT),
-            secure_cookies=reader.truth("secure_cookies"),
-            hsts_seconds=reader.whole("hsts_seconds", 0, LONGEST_HSTS_S),
-            base_url=base_url_from(reader.text("base_url")),
-            max_body_bytes=reader.whole("max_body_bytes", 1024, 2**30),
-            statement_timeout_ms=reader.whole("statement_timeout_ms", 1, LONGEST_TIMEOUT_MS),
-            lock_timeout_ms=reader.whole("lock_timeout_ms", 1, LONGEST_TIMEOUT_MS),
-            idle_transaction_timeout_ms=reader.whole("idle_transaction_timeout_ms", 1, LONGEST_TIMEOUT_MS),
-            pool_size=reader.whole("pool_size", 1, 1_000),
-            pool_timeout_s=reader.number("pool_timeout_s", 0.1, 300),
-            prepared_statements=reader.truth("prepared_statements"),
-            workers=reader.whole("workers", 1, 256),
-            threads=reader.whole("threads", 1, 1_024),
-            drift_percent=reader.number("drift_percent", 0, 100),
-            drift_people=reader.whole("drift_people", 0, 2**31 - 1),
-            reason_required=reader.truth("reason_required"),
-            trusted_proxies=reader.whole("trusted_proxies", 0, 10),
-            old_secret_keys=_old_secret_keys(environ),
-            embedded_database=reader.truth("embedded_database"),
-            rate_limit=reader.whole("rate_limit", 0, 10**9),
-            user_rate_limit=reader.whole("user_rate_limit", 0, 10**9),
-            user_token_key=reader.text("user_token_key"),
-            old_user_token_key=reader.text("old_user_token_key"),
-            user_token_algorithms=reader.text("user_token_algorithms"),
-            user_token_audience=reader.text("user_token_audience"),
-            user_token_issuer=reader.text("user_token_issuer"),
-            cors_origins=reader.origins("cors_origins"),
-            metrics_token=reader.text("metrics_token"),
-            metrics_networks=reader.text("metrics_networks") or str(reader.defaults["metrics_networks"]),
-            oidc_issuer=reader.text("oidc_issuer"),
-            oidc_client_id=reader.text("oidc_client_id"),
-            oidc_client_secret=reader.text("oidc_client_secret"),
-            oidc_scopes=reader.text("oidc_scopes") or str(reader.defaults["oidc_scopes"]),
-            oidc_groups_claim=reader.text("oidc_groups_claim") or str(reader.defaults["oidc_groups_claim"]),
-            oidc_roles=reader.text("oidc_roles"),
-            oidc_label=reader.text("oidc_label"),
-        )._checked()
+        database_url, data_dir = database_url_from(environ), data_dir_from(environ)
+        secret_key = _secret_key(environ, data_dir, embedded=not database_url) if secret_required else ""
+        given = {setting.name: environ.get(setting.name.upper(), "").strip() for setting in fields(cls)}
+        demo = _truth("DEMO", given["demo"]) if given["demo"] else not database_url
+        read = {one.name: _read(one, given[one.name]) for one in fields(cls) if one.default is not MISSING}
+        return cls(database_url, secret_key, demo, data_dir, **read)._checked()
 
     def _checked(self) -> "Settings":
         self.user_tokens()
@@ -294,14 +268,6 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path, *, embedded: bool) -
     return _generated_secret(data_dir)
 
 
-def _old_secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Keys that signed until lately: what they signed is still read, nothing new is signed with them."""
-    keys = tuple(environ.get("OLD_SECRET_KEYS", "").replace(",", " ").split())
-    if any(len(key) < MIN_SECRET_LENGTH for key in keys):
-        raise SettingsError(f"OLD_SECRET_KEYS must have at least {MIN_SECRET_LENGTH} characters each")
-    return keys
-
-
 def _generated_secret(data_dir: Path) -> str:
     """The secret kept in DATA_DIR, made once; readable by its owner only."""
     path = data_dir / "secret_key"
@@ -326,58 +292,64 @@ def _create_private(path: Path, text: str) -> None:
             os.link(draft.name, path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads a setting's variable, which is its name in capitals; unset or blank means the default."""
+def _read(setting: Field[Any], given: str) -> Any:
+    """The value of a setting that has a default, which tells its kind. Raises SettingsError."""
+    name, default = setting.name.upper(), setting.default
+    match default:
+        case _ if not given:
+            return default
+        case bool():
+            return _truth(name, given)
+        case int():
+            return _whole(name, given, **setting.metadata)
+        case float():
+            return _number(name, given, **setting.metadata)
+        case tuple():
+            return _secrets(name, given)
+        case frozenset():
+            return _origins(name, given)
+    return base_url_from(given) if name == "BASE_URL" else given
 
-    environ: Mapping[str, str]
-    defaults: Mapping[str, Any]
 
-    def text(self, name: str) -> str:
-        return self._given(name)
+def _truth(name: str, given: str) -> bool:
+    if given.lower() in TRUE_WORDS | FALSE_WORDS:
+        return given.lower() in TRUE_WORDS
+    raise SettingsError(f"{name} must be 1 or 0, not {given.lower()!r}")
 
-    def truth(self, name: str, default: bool | None = None) -> bool:
-        given = self._given(name).lower()
-        if not given:
-            return bool(self.defaults[name]) if default is None else default
-        if given in TRUE_WORDS:
-            return True
-        if given in FALSE_WORDS:
-            return False
-        raise SettingsError(f"{name.upper()} must be 1 or 0, not {given!r}")
 
-    def whole(self, name: str, low: int, high: int) -> int:
-        given = self._given(name)
-        if not given:
-            return int(self.defaults[name])
-        if not (given.isascii() and given.isdigit()) or len(given) > MAX_DIGITS or not low <= int(given) <= high:
-            raise SettingsError(f"{name.upper()} must be a whole number from {low} to {high}, not {given!r}")
-        return int(given)
+def _whole(name: str, given: str, low: int, high: int) -> int:
+    if not (given.isascii() and given.isdigit()) or len(given) > MAX_DIGITS or not low <= int(given) <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {given!r}")
+    return int(given)
 
-    def number(self, name: str, low: float, high: float) -> float:
-        given = self._given(name)
-        if not given:
-            return float(self.defaults[name])
-        try:
-            value = float(given)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            raise SettingsError(f"{name.upper()} must be a number from {low:g} to {high:g}, not {given!r}")
-        return value
 
-    def origins(self, name: str) -> frozenset[str]:
-        """Origins as browsers send them: lower case, the default port left out."""
-        given = self._given(name).replace(",", " ").split()
-        if wrong := [text for text in given if not _is_origin(text)]:
-            raise SettingsError(
-                f"{name.upper()} must be exact origins such as https://app.example, in lower case, with no path and no "
-                f"default port, not {wrong[0]!r}"
-            )
-        return frozenset(given)
+def _number(name: str, given: str, low: float, high: float) -> float:
+    try:
+        value = float(given)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, not {given!r}")
+    return value
 
-    def _given(self, name: str) -> str:
-        return self.environ.get(name.upper(), "").strip()
+
+def _secrets(name: str, given: str) -> tuple[str, ...]:
+    """Keys that signed until lately: what they signed is still read, nothing new is signed with them."""
+    keys = tuple(given.replace(",", " ").split())
+    if any(len(key) < MIN_SECRET_LENGTH for key in keys):
+        raise SettingsError(f"{name} must have at least {MIN_SECRET_LENGTH} characters each")
+    return keys
+
+
+def _origins(name: str, given: str) -> frozenset[str]:
+    """Origins as browsers send them: lower case, the default port left out."""
+    origins = given.replace(",", " ").split()
+    if wrong := [text for text in origins if not _is_origin(text)]:
+        raise SettingsError(
+            f"{name} must be exact origins such as https://app.example, in lower case, with no path and no "
+            f"default port, not {wrong[0]!r}"
+        )
+    return frozenset(origins)
 
 
 def _is_origin(text: str) -> bool:

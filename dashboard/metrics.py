@@ -20,7 +20,7 @@ from sqlalchemy import QueuePool, event
 from dashboard.database import Database
 from dashboard.onboarding.actor import Source
 from dashboard.onboarding.carryover import Kind
-from dashboard.onboarding.tally import Tally, What
+from dashboard.onboarding.tally import Noted, Tally
 from dashboard.serving import METRICS_FOLDER
 
 __all__ = ["CONTENT_TYPE", "exposition", "install"]
@@ -49,7 +49,7 @@ DURATION = Histogram(
     buckets=SECONDS,
     registry=REGISTRY,
 )
-DONE: dict[What, Counter] = {
+DONE: dict[Noted, Counter] = {
     "save": Counter(
         "onboarding_saves_total",
         "Statuses of people's steps that were saved, by the door: web, api, bulk.",

@@ -13,7 +13,7 @@ from dashboard.cli import dashboard
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ended:
     """How a command ended, and what it printed."""
 
     code: int
@@ -32,7 +32,7 @@ class Program:
     def __init__(self, environment: Mapping[str, str], *command: str) -> None:
         self.environment, self.command = dict(environment), command
 
-    def __call__(self, *arguments: str, given: str | bytes = b"") -> Outcome:
+    def __call__(self, *arguments: str, given: str | bytes = b"") -> Ended:
         done = CliRunner(env=self.environment).invoke(
             dashboard, [*self.command, *arguments], input=given, prog_name="dashboard"
         )
@@ -40,4 +40,4 @@ class Program:
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert "Traceback" not in done.stderr, done.stderr
-        return Outcome(done.exit_code, done.stdout.strip(), done.stderr.strip())
+        return Ended(done.exit_code, done.stdout.strip(), done.stderr.strip())

@@ -14,7 +14,7 @@ from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import batch
-from dashboard.onboarding.batch import MOST, Update
+from dashboard.onboarding.batch import MOST_UPDATES, Update
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.many import Refusal
 from dashboard.onboarding.progress import Saved
@@ -41,7 +41,7 @@ class Batch(Body):
 
     step_id: Id
     status: Wanted
-    updates: list[OneUpdate] = Field(min_length=1, max_length=MOST, description="Each person once.")
+    updates: list[OneUpdate] = Field(min_length=1, max_length=MOST_UPDATES, description="Each person once.")
 
 
 OF_ONE_SAVE = "The HTTP status of this one save."

@@ -18,20 +18,20 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import paging
-from dashboard.onboarding.activity_filter import ACTIONS, CHANGED, PEOPLE, SYSTEM, SYSTEM_ACTORS, Filter
+from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, STATUS_CHANGE, SYSTEM, SYSTEM_ACTORS, ActivityFilter
 from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who, who
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
-Direction = Literal["older", "newer"]
+OlderOrNewer = Literal["older", "newer"]
 MAX_BIG_INTEGER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was done. `id` is that of the audit log; None: a person's step was written (action CHANGED).
+    """One thing that was done. `id` is that of the audit log; None: a person's step was written (action STATUS_CHANGE).
 
     `changes` maps a member to `[before, after]`; `comment` is the reason that was given.
     """
@@ -72,7 +72,7 @@ SELECT a.at, 0 AS place, a.id, a.actor, a.action, a.step_id, a.user_id, NULL AS 
        NULL::int AS row_version, a.subject, a.changes, a.note AS comment, '' AS source
   FROM audit_log a"""
 EVENTS = f"""
-SELECT e.at, 1 AS place, NULL::bigint AS id, e.actor, '{CHANGED}' AS action, e.step_id, e.user_id, e.from_status,
+SELECT e.at, 1 AS place, NULL::bigint AS id, e.actor, '{STATUS_CHANGE}' AS action, e.step_id, e.user_id, e.from_status,
        e.to_status, e.row_version, '' AS subject, '{{}}'::jsonb AS changes, e.comment, e.source
   FROM user_step_events e"""
 AUDIT_KEY = ("at", "id")
@@ -87,13 +87,16 @@ Values = dict[str, Any]
 class _Position:
     """Where a page begins: an entry (its `key` is that of its table), and the way to go on from there."""
 
-    direction: Direction
+    direction: OlderOrNewer
     is_audit: bool
     key: tuple[Any, ...]
 
 
-def page(session: Session, asked: Filter, cursor: str | None = None, limit: int = 50) -> ActivityPage:
-    """One page of what was done, newest first. At most five queries. Raises Invalid: a broken cursor."""
+def page(session: Session, asked: ActivityFilter, cursor: str | None = None, limit: int = 50) -> ActivityPage:
+    """Up to `limit` entries, newest first, in five queries at most: where `cursor` leads, or the newest of all.
+
+    Raises Invalid: a broken cursor.
+    """
     position = _position(cursor) if cursor else None
     backwards = position is not None and position.direction == "newer"
     found = _rows(session, asked, position, limit + 1)
@@ -111,7 +114,7 @@ def page(session: Session, asked: Filter, cursor: str | None = None, limit: int 
     )
 
 
-def _rows(session: Session, asked: Filter, position: _Position | None, limit: int) -> list[Row[Any]]:
+def _rows(session: Session, asked: ActivityFilter, position: _Position | None, limit: int) -> list[Row[Any]]:
     """The next `limit` rows from the position on, in the direction of it: each part stops after as many by itself."""
     down, up = ("DESC", "ASC") if position is None or position.direction == "older" else ("ASC", "DESC")
     shared, values = _shared(session, asked)
@@ -120,27 +123,27 @@ def _rows(session: Session, asked: Filter, position: _Position | None, limit: in
     for table, alias, key, narrowed in _parts(asked, values):
         where = [*shared[alias], *narrowed, *_keyset(alias, key, position, values)]
         order = ", ".join(f"{alias}.{column} {down}" for column in key)
-        parts.append(f"({table} {_where(where)} ORDER BY {order} LIMIT :limit)")
+        parts.append(f"({table} {paging.filtered(where)} ORDER BY {order} LIMIT :limit)")
     statement = f"SELECT * FROM ({' UNION ALL '.join(parts)}) merged {MERGED.format(down=down, up=up)} LIMIT :limit"
     return list(session.execute(text(statement), values))
 
 
-def _parts(asked: Filter, values: Values) -> Iterator[tuple[str, str, tuple[str, ...], Conditions]]:
+def _parts(asked: ActivityFilter, values: Values) -> Iterator[tuple[str, str, tuple[str, ...], Conditions]]:
     """The parts of the union: one for each actor and each action that was asked for, so that an index has its order."""
     actors: Sequence[str | None] = SYSTEM_ACTORS if asked.who == SYSTEM else [None]
     actions: Sequence[str | None] = [None] if asked.what == "all" else ACTIONS[asked.what]
     for number, (actor, action) in enumerate(product(actors, actions)):
         values |= {f"actor_{number}": actor} if actor else {}
-        values |= {f"action_{number}": action} if action not in (None, CHANGED) else {}
+        values |= {f"action_{number}": action} if action not in (None, STATUS_CHANGE) else {}
         by = [f"{{0}}.actor = :actor_{number}"] if actor else []
-        if action != CHANGED:
+        if action != STATUS_CHANGE:
             of = [f"a.action = :action_{number}"] if action else []
             yield AUDIT, "a", AUDIT_KEY, [*(one.format("a") for one in by), *of]
-        if action in (None, CHANGED):
+        if action in (None, STATUS_CHANGE):
             yield EVENTS, "e", EVENT_KEY, [one.format("e") for one in by]
 
 
-def _shared(session: Session, asked: Filter) -> tuple[dict[str, Conditions], Values]:
+def _shared(session: Session, asked: ActivityFilter) -> tuple[dict[str, Conditions], Values]:
     """The conditions of either table, by its alias, that do not divide the query into parts."""
     conditions: Conditions = []
     values: Values = {}
@@ -200,10 +203,6 @@ def _keyset(alias: str, key: tuple[str, ...], position: _Position | None, values
     return [f"{alias}.at {beyond}{'=' if comes_later else ''} :at_0"]
 
 
-def _where(conditions: Conditions) -> str:
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
 def _entry(row: Row[Any]) -> Entry:
     members = dict(row._mapping)
     del members["place"]
@@ -219,7 +218,7 @@ def _people(session: Session, user_ids: set[str]) -> dict[str, str]:
     return {user_id: called(name, email, user_id) for user_id, name, email in found}
 
 
-def stream(session: Session, asked: Filter) -> Iterator[Entry]:
+def stream(session: Session, asked: ActivityFilter) -> Iterator[Entry]:
     """All of it, newest first, a few at a time, whatever the number; the transaction stays open until the last."""
     shared, values = _shared(session, asked)
     tables: list[Iterator[Entry]] = []
@@ -240,7 +239,9 @@ def _streamed(
 ) -> Iterator[Entry]:
     order = ", ".join(f"{alias}.{column} DESC" for column in key)
     options = {"stream_results": True, "yield_per": 1000}
-    for row in session.execute(text(f"{table} {_where(where)} ORDER BY {order}"), values, execution_options=options):
+    for row in session.execute(
+        text(f"{table} {paging.filtered(where)} ORDER BY {order}"), values, execution_options=options
+    ):
         yield _entry(row)
 
 
@@ -251,7 +252,7 @@ def _moment(entry: Entry) -> tuple[datetime, bool]:
 # Cursors --------------------------------------------------------------------------------------------------------------
 
 
-def _cursor(direction: Direction, entry: Entry) -> str:
+def _cursor(direction: OlderOrNewer, entry: Entry) -> str:
     key = [entry.id] if entry.id is not None else [entry.user_id, entry.step_id, entry.row_version]
     return paging.pack(direction, entry.at.isoformat(), *key)
 

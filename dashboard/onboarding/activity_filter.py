@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,17 +13,18 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.filters import day_from
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.steps import text_problem
 
 What = Literal["all", "statuses", "releases", "drafts", "people", "imports", "staff", "tokens"]
 WHAT: tuple[What, ...] = get_args(What)
 
-CHANGED = "status.change"
+STATUS_CHANGE = "status.change"
 """The action of an entry that is not from the audit log: a person's step was written."""
 
 ACTIONS: Mapping[What, tuple[str, ...]] = {
-    "statuses": (CHANGED,),
+    "statuses": (STATUS_CHANGE,),
     "releases": ("release.publish", "release.migrate", "release.rollback", "release.withdraw", "release.restore"),
     "drafts": ("step.create", "steps.reorder", "draft.start", "draft.save", "draft.discard"),
     "people": ("person.create", "person.update", "person.erase", "people.bulk"),
@@ -45,12 +45,11 @@ SYSTEM_ACTORS = ("system:command-line", "system:demo", "system:import", "system:
 ERASED = "erased-"
 """What the id of a person who was erased begins with, where they are still named."""
 
-MEMBERS = ("who", "what", "step", "person", "from", "to")
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+ACTIVITY_FILTERS = ("who", "what", "step", "person", "from", "to")
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class ActivityFilter:
     """Which entries. `since` and `until` are days in UTC, both included; None and the empty text: it does not matter.
 
     `who` is an actor's key, PEOPLE (whoever goes through the checklist) or SYSTEM (whatever happened without a person).
@@ -84,12 +83,12 @@ def choices(session: Session) -> Choices:
     return Choices(actors, titles)
 
 
-def read(session: Session, values: Mapping[str, str], known: Choices) -> Filter:
-    """The filter that `values` spell, by the names in MEMBERS; an empty value does not matter.
+def read(session: Session, values: Mapping[str, str], known: Choices) -> ActivityFilter:
+    """The filter that `values` spell, by the names in ACTIVITY_FILTERS; an empty value does not matter, nor any other name.
 
-    Raises Invalid, naming each member that is wrong.
+    Raises Invalid naming each that is wrong: it has to be one of the choices `known`, or a person or a day that there is.
     """
-    given = {name: values.get(name, "").strip() for name in MEMBERS}
+    given = {name: values.get(name, "").strip() for name in ACTIVITY_FILTERS}
     problems: dict[str, str] = {}
     if given["who"] and given["who"] not in {*known.actors, PEOPLE, SYSTEM}:
         problems["who"] = "is not known here"
@@ -99,15 +98,16 @@ def read(session: Session, values: Mapping[str, str], known: Choices) -> Filter:
         problems["step"] = "is not on the checklist"
     if given["person"] and (reason := _person_problem(session, given["person"])):
         problems["person"] = reason
-    days = {name: _day(given[name]) for name in ("from", "to")}
-    problems |= {name: "must be a day that there is, such as 2026-11-24" for name in days if days[name] == "wrong"}
-    since, until = (day if isinstance(day, date) else None for day in days.values())
+    since, until = (day_from(given[name]) for name in ("from", "to"))
+    for name, day in (("from", since), ("to", until)):
+        if given[name] and day is None:
+            problems[name] = "must be a day that there is, such as 2026-11-24"
     if since and until and until < since:
         problems["to"] = "is before the first day"
     if problems:
         raise Invalid(problems)
     what = cast(What, given["what"] or "all")
-    return Filter(given["who"], what, given["step"], given["person"], since, until)
+    return ActivityFilter(given["who"], what, given["step"], given["person"], since, until)
 
 
 def _person_problem(session: Session, user_id: str) -> str | None:
@@ -115,12 +115,3 @@ def _person_problem(session: Session, user_id: str) -> str | None:
         return reason
     u = models.User
     return None if session.scalar(select(u.user_id).where(u.user_id == user_id)) else "is not known here"
-
-
-def _day(value: str) -> date | Literal["wrong"] | None:
-    if not value:
-        return None
-    try:
-        return date.fromisoformat(value) if DAY.fullmatch(value) else "wrong"
-    except ValueError:
-        return "wrong"

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import many, original, releases
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import record, releases_of
 from dashboard.onboarding.loading import (
@@ -41,9 +41,9 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
-from dashboard.onboarding.original import HERE, TELLABLE, Version
+from dashboard.onboarding.original import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.people import index
-from dashboard.onboarding.progress import PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
+from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
@@ -73,7 +73,7 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
 # Its definitions, as releases ----------------------------------------------------------------------------------------
 
 
-def _release_all(session: Session, actor: Actor, versions: Sequence[Version]) -> int:
+def _release_all(session: Session, actor: Actor, versions: Sequence[OriginalVersion]) -> int:
     """Makes the steps with all their releases, and notes which release each version's rows belong to; how many."""
     stage(session, "import_releases", "(step_id text, version bigint, release_id int, behind int) ON COMMIT DROP")
     first_seen = {} if all(one.released_at for one in versions) else _first_seen(session)
@@ -98,7 +98,7 @@ def _first_seen(session: Session) -> dict[tuple[str, int], datetime]:
 
 
 def _release_step(
-    session: Session, actor: Actor, versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime]
+    session: Session, actor: Actor, versions: Sequence[OriginalVersion], first_seen: dict[tuple[str, int], datetime]
 ) -> None:
     """Releases every version in order, then goes back to the active one, or withdraws the step where none is."""
     step_id, now = versions[0].step_id, session.execute(select(func.now())).scalar_one()
@@ -114,7 +114,7 @@ def _release_step(
 
 
 def _moments(
-    versions: Sequence[Version], first_seen: dict[tuple[str, int], datetime], now: datetime
+    versions: Sequence[OriginalVersion], first_seen: dict[tuple[str, int], datetime], now: datetime
 ) -> Iterator[datetime]:
     """When each version of a step was released: not before the one before it, and none after `now`, when rollbacks come.
 
@@ -127,7 +127,7 @@ def _moments(
     return accumulate(reversed(told), max)
 
 
-def _insert_draft(session: Session, actor: Actor, one: Version, at: datetime) -> None:
+def _insert_draft(session: Session, actor: Actor, one: OriginalVersion, at: datetime) -> None:
     values = asdict(one.fields) | {"edited_at": at}
     session.execute(
         insert(models.Definition).values(step_id=one.step_id, version=one.version, edited_by=actor.key, **values)
@@ -154,7 +154,7 @@ def _note_releases(session: Session, step_id: str) -> int:
 # Its rows ------------------------------------------------------------------------------------------------------------
 
 
-STATUS_LIST = "'todo', 'in_progress', 'done', 'skipped'"
+STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
 
 BAD_ROWS = text(f"""
 WITH judged AS (
@@ -179,7 +179,7 @@ SELECT user_id, step_id, reason, count(*) OVER () AS total
   FROM judged WHERE reason IS NOT NULL ORDER BY 1, 2 LIMIT :listed
 """)
 
-REPEATED = text("""
+REPEATED_ROWS = text("""
 SELECT user_id, step_id, 'has ' || count(*) || ' rows' AS reason, count(*) OVER () AS total
   FROM import_rows GROUP BY user_id, step_id HAVING count(*) > 1 ORDER BY 1, 2 LIMIT :listed
 """)
@@ -197,7 +197,7 @@ def _refuse(bad: Sequence[Any]) -> None:
 
 
 # A bit for each thing that a row can say; what all rows of somebody say is then one bit string, worked out without a sort.
-CODES = """
+CODES_OF_ROWS = """
 ON COMMIT DROP AS
 SELECT m.*, status,
        CASE WHEN status = 'todo' THEN nothing ELSE set_bit(nothing, (row_number() OVER ())::int - 1, 1) END AS code
@@ -225,9 +225,9 @@ def _joined(status: Status) -> str:
 
 
 # What rows say together is worked out once for each that occurs, not once for each person.
-PEOPLE = f"""
+ADOPT_PEOPLE = f"""
 WITH meant AS MATERIALIZED (
-    SELECT code, {_of("done")}, {_of("skipped")}, {_of("in_progress")}
+    SELECT code, {", ".join(_of(status) for status in WORKED)}
       FROM (SELECT DISTINCT code FROM import_people) occurring
 ), counted AS MATERIALIZED (
     SELECT u.*, {PERCENT} AS progress FROM meant u
@@ -238,34 +238,34 @@ SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progre
        CASE WHEN c.progress = 100 THEN p.last_activity_at END, p.last_activity_at
   FROM import_people p JOIN counted c USING (code)
 """
-NEW_PEOPLE = f"{PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
-KNOWN_PEOPLE = f"""
-{PEOPLE} WHERE {IS_KNOWN} ORDER BY p.user_id
+ADOPT_NEW_PEOPLE = f"{ADOPT_PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
+ADOPT_KNOWN_PEOPLE = f"""
+{ADOPT_PEOPLE} WHERE {IS_KNOWN} ORDER BY p.user_id
     ON CONFLICT (user_id) DO UPDATE
-   SET {", ".join(_joined(status) for status in ("done", "skipped", "in_progress"))},
+   SET {", ".join(_joined(status) for status in WORKED)},
        finished_at = u.finished_at,
        last_activity_at = greatest(u.last_activity_at, excluded.last_activity_at)
 """
 
-INDEX = index(
+INDEX_ADOPTED = index(
     "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
 )
 
 # Since what they did last, unless everybody was asked here to finish again after that: then since now.
-FINISHED = text(f"""
+FINISH_KNOWN = text(f"""
 UPDATE onboarding_users u
    SET finished_at = CASE WHEN u.last_activity_at > {REOPENED_AT} THEN u.last_activity_at ELSE :now END
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
-""").bindparams(many.PEOPLE)
+""").bindparams(many.BIND_PEOPLE)
 
-STEPS = """
-INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+ADD_STEPS = f"""
+{INSERT_STATUS}
 SELECT o.user_id, o.step_id, o.status, m.release_id, o.row_version - m.behind, coalesce(o.updated_at, now()), :actor
   FROM import_rows o JOIN import_releases m USING (step_id, version)
  ORDER BY o.user_id, o.step_id
 """
 
-EVENTS = """
+ADD_EVENTS = """
 INSERT INTO user_step_events (user_id, step_id, at, actor, source, from_status, to_status, row_version, release_id)
 SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_version, release_id
   FROM user_steps WHERE step_id IN (SELECT step_id FROM import_releases)
@@ -274,32 +274,32 @@ SELECT user_id, step_id, updated_at, updated_by, 'import', 'todo', status, row_v
 
 def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tuple[int, int]:
     """The people and how many of them are new."""
-    stage(session, "import_codes", CODES)
+    stage(session, "import_codes", CODES_OF_ROWS)
     run(session, "ANALYZE import_codes")
     people = stage(session, "import_people", PEOPLE_OF_ROWS)
     run(session, "ANALYZE import_people")
     try:
         with session.begin_nested(), loading(session, rows):
             progress("Adding people", 0, rows)
-            known = add_people(session, NEW_PEOPLE, people)
-            run(session, INDEX)
+            known = add_people(session, ADOPT_NEW_PEOPLE, people)
+            run(session, INDEX_ADOPTED)
             progress("Adding their steps", rows // 4, rows)
-            run(session, STEPS, {"actor": actor.key})
+            run(session, ADD_STEPS, {"actor": actor.key})
             progress("Adding their history", rows // 2, rows)
-            run(session, EVENTS)
+            run(session, ADD_EVENTS)
             progress("Checking keys", rows * 3 // 4, rows)
     except (IntegrityError, DataError, InternalError) as error:  # the last from the nodes of a cluster
         if isinstance(error.orig, psycopg.errors.ForeignKeyViolation):
             raise Refused("Somebody to be imported was erased by someone else just now. Import it again.") from error
         # The primary key found a repeated row; looking for them beforehand would cost every import another sort.
-        if repeated := session.execute(REPEATED, {"listed": LISTED}).all():
+        if repeated := session.execute(REPEATED_ROWS, {"listed": LISTED}).all():
             _refuse(repeated)
         raise
     if known:
-        run(session, KNOWN_PEOPLE)
+        run(session, ADOPT_KNOWN_PEOPLE)
         now = session.execute(select(func.clock_timestamp())).scalar_one()
         for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
-            session.execute(FINISHED, {"people": group, "now": now})
+            session.execute(FINISH_KNOWN, {"people": group, "now": now})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ARRAY, BigInteger, Integer, Row, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, BindParameter, Integer, Row, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import paging, standings
 from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.impact import HELD, KEYS, Counted, Move, recorded_in
-from dashboard.onboarding.paging import BY_NAME
+from dashboard.onboarding.impact import GROUP_KEYS, HELD, Counted, Move, recorded_in
+from dashboard.onboarding.paging import BY_NAME, Listing
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
-Key = tuple[int, Status, int | None]
+GroupKey = tuple[int, Status, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Affected:
 
     @property
     def points(self) -> int:
-        """By how many points of a hundred they move."""
+        """By how many points of a hundred they move; negative: back."""
         return self.percent_after - self.percent_before
 
 
@@ -59,16 +59,17 @@ class AffectedPage:
 
 
 # What a person's group is told by.
-KEY = ("points", *WORKED)
-GROUP_OF = f"{KEYS[0]}, {', '.join(f'coalesce({key}, 0)' for key in KEYS[1:])}"
-IN_GROUPS = f"({GROUP_OF}) IN (SELECT * FROM unnest({', '.join(f':{name}' for name in KEY)}))"
-RECORDED = " OR ".join(f"u.{status}_releases && :of_{status}" for status in WORKED)
-IN_STANDINGS = "u.standing = ANY(:standings)"
+GROUP_KEY = ("points", *WORKED)
+GROUP_OF = f"{GROUP_KEYS[0]}, {', '.join(f'coalesce({key}, 0)' for key in GROUP_KEYS[1:])}"
+IN_GROUPS = f"({GROUP_OF}) IN (SELECT * FROM unnest({', '.join(f':{name}' for name in GROUP_KEY)}))"
+RECORDED_UNDER_ANY = " OR ".join(f"u.{status}_releases && :of_{status}" for status in WORKED)
 TYPES = (
     bindparam("standings", type_=ARRAY(BigInteger)),
-    *(bindparam(name, type_=ARRAY(Integer)) for name in (*KEY, *(f"of_{status}" for status in WORKED))),
+    *(bindparam(name, type_=ARRAY(Integer)) for name in (*GROUP_KEY, *(f"of_{status}" for status in WORKED))),
 )
-TOLD = f"SELECT u.user_id, u.name, u.email, {KEYS[0]} AS points, {', '.join(KEYS[1:])} FROM {{source}} u {HELD}"
+TELL_AFFECTED = f"""
+SELECT u.user_id, u.name, u.email, {GROUP_KEYS[0]} AS points, {", ".join(GROUP_KEYS[1:])} FROM {{source}} u {HELD}
+"""
 
 BELONGS: dict[Which, Callable[[Move], bool]] = {
     "all": lambda move: (move.before, move.after) != ("todo", "todo"),
@@ -82,7 +83,7 @@ BELONGS: dict[Which, Callable[[Move], bool]] = {
 
 
 def check_which(which: str) -> Which:
-    """The filter of that name. Raises Invalid."""
+    """The way of being affected that has this name. Raises Invalid naming `who`: there is none."""
     for one in WHICH:
         if one == which:
             return one
@@ -90,17 +91,17 @@ def check_which(which: str) -> Which:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class AffectedGroups:
     """The groups that are affected in one way, by what tells them apart, and who is in them as SQL on people `u`."""
 
-    moves: Mapping[Key, Move]
+    moves: Mapping[GroupKey, Move]
     total: int
     source: str
     where: list[str]
     values: Mapping[str, Any]
 
     @property
-    def types(self) -> list[Any]:
+    def types(self) -> list[BindParameter[Any]]:
         """The bind parameters that need their types said."""
         return [one for one in TYPES if one.key in self.values]
 
@@ -117,21 +118,13 @@ class Chosen:
 def page(
     session: Session, counted: Counted, which: Which = "all", *, cursor: str | None = None, limit: int = 50
 ) -> AffectedPage:
-    """One page of those whom the counted release affects in this way. Raises Invalid: a broken cursor."""
+    """Up to `limit` of those whom the counted release affects in this way, by name. Raises Invalid: a broken cursor."""
     chosen = _choose(session, counted, which)
     if not chosen.moves:
         return AffectedPage([], 0, None, None)
-    rows, previous, following = paging.page(
-        session,
-        f"onboarding_users u {chosen.source}",
-        chosen.where,
-        chosen.values,
-        BY_NAME,
-        cursor,
-        limit,
-        *chosen.types,
-        details=TOLD.format(source="page"),
-    )
+    details = TELL_AFFECTED.format(source="page")
+    listing = Listing(f"onboarding_users u {chosen.source}", chosen.where, chosen.values, chosen.types, details)
+    rows, previous, following = paging.page(session, listing, BY_NAME, cursor, limit)
     return AffectedPage([one for row in rows if (one := chosen.affected(row))], chosen.total, previous, following)
 
 
@@ -140,7 +133,7 @@ def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator
     chosen = _choose(session, counted, which)
     if not chosen.moves:
         return
-    told = TOLD.format(source="onboarding_users")
+    told = TELL_AFFECTED.format(source="onboarding_users")
     statement = text(f"{told} WHERE {' AND '.join(chosen.where)} ORDER BY lower(u.name), u.user_id")
     options = {"stream_results": True, "yield_per": 1000}
     for row in session.execute(statement.bindparams(*chosen.types), chosen.values, execution_options=options):
@@ -148,7 +141,7 @@ def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator
             yield one
 
 
-def _choose(session: Session, counted: Counted, which: Which) -> Chosen:
+def _choose(session: Session, counted: Counted, which: Which) -> AffectedGroups:
     belongs = BELONGS[which]
     moves = [(group, move) for group in counted.groups if belongs(move := counted.move(group))]
     groups = [group for group, _ in moves]
@@ -159,8 +152,8 @@ def _choose(session: Session, counted: Counted, which: Which) -> Chosen:
     if all(group.release_id for group in groups):
         # cheaper than to work out the group of everybody
         values |= {f"of_{status}": sorted({*values[status]} - {0}) for status in WORKED}
-        where = [f"({RECORDED})", IN_GROUPS]
-    chosen = Chosen(
+        where = [f"({RECORDED_UNDER_ANY})", IN_GROUPS]
+    chosen = AffectedGroups(
         {(one.points, one.status, one.release_id): move for one, move in moves},
         sum(one.people for one in groups),
         HELD,
@@ -173,4 +166,6 @@ def _choose(session: Session, counted: Counted, which: Which) -> Chosen:
         return chosen
     statement = text(f"{standings.EACH} SELECT u.standing FROM found u {HELD} WHERE {' AND '.join(where)}")
     found = list(session.scalars(statement.bindparams(*chosen.types), values))
-    return replace(chosen, source="", where=[IN_STANDINGS], values={"step_id": counted.step_id, "standings": found})
+    return replace(
+        chosen, source="", where=[standings.IN_STANDINGS], values={"step_id": counted.step_id, "standings": found}
+    )

@@ -15,11 +15,11 @@ from dashboard.onboarding import many, progress, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.many import PEOPLE, Refusal
-from dashboard.onboarding.progress import FINISHED, PERCENT, Saved
+from dashboard.onboarding.many import BIND_PEOPLE, Refusal
+from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved
 from dashboard.onboarding.steps import check_key, text_problem
 
-MOST = 1_000
+MOST_UPDATES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Update:
 
 
 SEEN = bindparam("row_versions", type_=ARRAY(Integer))
-WRITE = many.write(
+WRITE_UPDATES = many.write(
     """(
     SELECT seen.user_id, :step_id AS step_id, :status AS status, seen.row_version
       FROM unnest(:people, :row_versions) AS seen (user_id, row_version))""",
@@ -39,13 +39,13 @@ WRITE = many.write(
 ).bindparams(SEEN, bindparam("step_id", type_=Text()), bindparam("status", type_=Text()))
 # The event is the acknowledged write itself; only where the person stands is read after it.
 SAVED = text(f"""
-SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished
+SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED_NOW} AS finished
   FROM unnest(:people, :row_versions) AS seen (user_id, row_version)
   JOIN user_step_events e ON e.user_id = seen.user_id AND e.step_id = :step_id AND e.row_version = seen.row_version + 1
   JOIN onboarding_users u ON u.user_id = e.user_id
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
  WHERE {many.here("e")} AND {many.here("u")}
-""").bindparams(PEOPLE, SEEN)
+""").bindparams(BIND_PEOPLE, SEEN)
 
 
 def save(
@@ -64,7 +64,7 @@ def save(
     found: dict[str, Saved | Refusal] = {}
     for group in many.groups(session, list(seen)):
         of_group = {"row_versions": [seen[user_id] for user_id in group]}
-        written = many.save(session, WRITE, group, checked, values | said | of_group)
+        written = many.save(session, WRITE_UPDATES, group, checked, values | said | of_group)
         found |= _saved(session, step_id, checked, {one: seen[one] for one in written})
     if not found:
         steps.get_live(session, step_id)
@@ -77,8 +77,8 @@ def _check(step_id: str, status: str, updates: Sequence[Update]) -> Status:
     checked = progress.check_status(status, 1)
     check_key("step", step_id)
     problems: dict[str, str] = {}
-    if not 1 <= len(updates) <= MOST:
-        problems["updates"] = f"must be 1 to {MOST:,}, not {len(updates):,}"
+    if not 1 <= len(updates) <= MOST_UPDATES:
+        problems["updates"] = f"must be 1 to {MOST_UPDATES:,}, not {len(updates):,}"
     first: dict[str, int] = {}
     for number, one in enumerate(updates):
         if reason := text_problem(one.user_id, 200):

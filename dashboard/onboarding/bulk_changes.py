@@ -20,20 +20,22 @@ from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
-from dashboard.onboarding.progress import RECORDED, SUM_OF_POINTS, check_status
+from dashboard.onboarding.progress import RECORDED_RELEASES, SUM_OF_POINTS, check_status
 from dashboard.onboarding.steps import MAX_INTEGER, text_problem
 
-MOST = 10_000
+MOST_PEOPLE = 10_000
 BATCH = 2_000
-Outcome = Literal["changed", "same", "moved", "gone"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+MemberOutcome = Literal["changed", "same", "moved", "gone"]
+OUTCOMES: tuple[MemberOutcome, ...] = get_args(MemberOutcome)
 """changed: has the status now; same: had it already; moved: changed since the preview; gone: there is no such person."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkChange:
-    """A bulk change. `outcomes` counts its people by what came of them, None: not yet; `before` those that there are
-    by the status that the preview saw."""
+    """A bulk change. `outcomes` counts its people by what came of them (None: not yet), and `before` by their status.
+
+    The status is the one that the preview saw; whoever was not there has none.
+    """
 
     id: int
     step_id: str
@@ -43,7 +45,7 @@ class BulkChange:
     created_by: str
     started_at: datetime | None
     finished_at: datetime | None
-    outcomes: Mapping[Outcome | None, int]
+    outcomes: Mapping[MemberOutcome | None, int]
     before: Mapping[Status, int]
 
     @property
@@ -84,7 +86,7 @@ class Member:
     status: Status | None
     updated_at: datetime | None
     updated_by: str | None
-    outcome: Outcome | None
+    outcome: MemberOutcome | None
     moved: bool
 
     @property
@@ -97,9 +99,9 @@ CREATE = text("""
 INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id, :status, :comment, :actor) RETURNING id
 """)
 # Until the change with them is there to be found: somebody who is erased meanwhile would be named by it for good.
-HOLD = text("""
+HOLD_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR KEY SHARE
-""").bindparams(many.PEOPLE)
+""").bindparams(many.BIND_PEOPLE)
 CHOOSE = text(f"""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
@@ -130,20 +132,23 @@ def create(
 
 def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
     """Their ids, with those who are there held: nobody of them is erased before the transaction ends."""
-    people = finding.ids(session, chosen, MOST + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
+    people = finding.ids(session, chosen, MOST_PEOPLE + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
     if not people:
         raise Invalid({"people": "are needed: choose at least one"})
-    if len(people) > MOST:
-        raise Invalid({"people": f"can be {MOST:,} at once at most; choose a narrower filter"})
+    if len(people) > MOST_PEOPLE:
+        raise Invalid({"people": f"can be {MOST_PEOPLE:,} at once at most; choose a narrower filter"})
     if any(text_problem(user_id, 200) for user_id in people):
         raise Invalid({"people": "include an id that can't be one"})
-    there = [one for group in many.groups(session, people) for one in session.scalars(HOLD, {"people": group})]
+    there = [one for group in many.groups(session, people) for one in session.scalars(HOLD_PEOPLE, {"people": group})]
     # Whoever was erased since a filter found them was named by nobody.
     return there if isinstance(chosen, Filter) else people
 
 
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
-    """Prepare the same change for those who had moved, as they are now; returns its id. Raises Refused: there are none."""
+    """Prepare the same change for those who had moved, as they are now; returns its id.
+
+    Raises NotFound (the change), Refused (nobody had moved), and what `create` does.
+    """
     earlier = get(session, bulk_id)
     query = text("SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome = 'moved'")
     moved = list(session.scalars(query, {"id": bulk_id}))
@@ -153,7 +158,7 @@ def again(session: Session, actor: Actor, bulk_id: int) -> int:
 
 
 # By name: a newer version of the program may have added a column while this one still runs.
-ONE = text("""
+ONE_BULK_CHANGE = text("""
 SELECT id, step_id, status, comment, created_at, created_by, started_at, finished_at FROM bulk_changes WHERE id = :id
 """)
 
@@ -162,13 +167,13 @@ def get(session: Session, bulk_id: int) -> BulkChange:
     """One bulk change as it stands. Raises NotFound."""
     row = None
     if 0 < bulk_id <= MAX_INTEGER:
-        row = session.execute(ONE, {"id": bulk_id}).one_or_none()
+        row = session.execute(ONE_BULK_CHANGE, {"id": bulk_id}).one_or_none()
     if row is None:
         raise NotFound("bulk change", bulk_id)
     counts = text(
         "SELECT outcome, from_status, count(*) AS people FROM bulk_change_people WHERE bulk_id = :id GROUP BY 1, 2"
     )
-    outcomes: dict[Outcome | None, int] = {}
+    outcomes: dict[MemberOutcome | None, int] = {}
     before = dict.fromkeys(STATUSES, 0)
     for found in session.execute(counts, {"id": bulk_id}):
         outcomes[found.outcome] = outcomes.get(found.outcome, 0) + found.people
@@ -181,7 +186,7 @@ def get(session: Session, bulk_id: int) -> BulkChange:
 EFFECT = text(f"""
 SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reach,
        count(*) FILTER (WHERE points = whole AND points + part < whole) AS fall
-  FROM (SELECT coalesce((SELECT {SUM_OF_POINTS} FROM {RECORDED}), 0) AS points,
+  FROM (SELECT coalesce((SELECT {SUM_OF_POINTS} FROM {RECORDED_RELEASES}), 0) AS points,
                (SELECT sum(weight) FROM steps) AS whole,
                (SELECT weight FROM steps WHERE step_id = :step_id)
                * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part
@@ -193,12 +198,12 @@ SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reac
 
 
 def effect(session: Session, bulk: BulkChange) -> Effect:
-    """What the change would still do to who is at 100 %: whoever moved on since the preview is left alone."""
+    """How many people it would still bring to 100 %, or take from it: those who did not move on since the preview."""
     row = session.execute(EFFECT, {"id": bulk.id, "step_id": bulk.step_id, "status": bulk.status}).one()
     return Effect(row.reach, row.fall)
 
 
-MEMBERS = """
+PAGE_OF_MEMBERS = """
 SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, p.from_status, v.status, v.updated_at,
        v.updated_by, p.outcome,
        p.outcome IS NULL AND v.row_version IS DISTINCT FROM p.row_version AS moved
@@ -211,14 +216,17 @@ SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, 
 
 
 def members(
-    session: Session, bulk_id: int, outcome: Outcome | None = None, *, after: str = "", limit: int = 50
+    session: Session, bulk_id: int, outcome: MemberOutcome | None = None, *, after: str = "", limit: int = 50
 ) -> tuple[list[Member], str | None]:
-    """A page of its people in the order of their ids, and what the next page comes after; `outcome`: only those."""
+    """Up to `limit` of its people in the order of their ids, those after `after`, and what the next page comes after.
+
+    `outcome`: only those of whom that came. The second is None on the last page. Raises Invalid: an `after` that is no id.
+    """
     if text_problem(after, 200):
         raise Invalid({"after": "is broken; start again from the first page"})
     only = "AND p.outcome = :outcome" if outcome else ""
     values = {"id": bulk_id, "after": after, "limit": limit + 1} | ({"outcome": outcome} if outcome else {})
-    rows = session.execute(text(f"{MEMBERS} {only} ORDER BY p.user_id LIMIT :limit"), values).all()
+    rows = session.execute(text(f"{PAGE_OF_MEMBERS} {only} ORDER BY p.user_id LIMIT :limit"), values).all()
     found = [Member(**row._mapping) for row in rows[:limit]]
     return found, found[-1].user_id if len(rows) > limit else None
 
@@ -229,8 +237,8 @@ SELECT user_id FROM bulk_change_people p
 """
 
 
-def before(session: Session, bulk_id: int, outcome: Outcome | None, *, after: str, limit: int) -> str | None:
-    """What the page before this one comes after; None: this is the first."""
+def before(session: Session, bulk_id: int, outcome: MemberOutcome | None, *, after: str, limit: int) -> str | None:
+    """What the page before the one after `after` comes after (empty: nobody, it is the first); None: there is none before."""
     if not after:
         return None
     values = {"id": bulk_id, "after": after, "limit": limit} | ({"outcome": outcome} if outcome else {})
@@ -243,13 +251,13 @@ def before(session: Session, bulk_id: int, outcome: Outcome | None, *, after: st
 TURN = text("""
 SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome IS NULL ORDER BY user_id LIMIT :batch
 """)
-WRITE = many.write("""(
+WRITE_GROUP = many.write("""(
     SELECT p.user_id, b.step_id, b.status, p.row_version
       FROM bulk_change_people p JOIN bulk_changes b ON b.id = p.bulk_id
      WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""")
-CHANGED = text("""
+MARK_CHANGED = text("""
 UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
-""").bindparams(many.PEOPLE)
+""").bindparams(many.BIND_PEOPLE)
 ACCOUNT = text(f"""
 UPDATE bulk_change_people p
    SET outcome = coalesce((SELECT CASE WHEN v.status = b.status THEN 'same' ELSE 'moved' END
@@ -258,7 +266,7 @@ UPDATE bulk_change_people p
   FROM bulk_changes b
  WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = ANY(:people)
 RETURNING p.user_id, p.row_version, p.outcome
-""").bindparams(many.PEOPLE)
+""").bindparams(many.BIND_PEOPLE)
 
 
 def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
@@ -281,8 +289,8 @@ def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
 
 def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[str]) -> None:
     said = {"actor": actor.key, "source": "bulk", "comment": bulk.comment}
-    written = many.save(session, WRITE, people, bulk.status, {"id": bulk.id, **said})
-    session.execute(CHANGED, {"id": bulk.id, "people": written})
+    written = many.save(session, WRITE_GROUP, people, bulk.status, {"id": bulk.id, **said})
+    session.execute(MARK_CHANGED, {"id": bulk.id, "people": written})
     if rest := sorted(set(people).difference(written)):
         told = session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
         moved = {row.user_id: row.row_version for row in told if row.outcome == "moved"}

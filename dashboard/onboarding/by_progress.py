@@ -23,7 +23,7 @@ PLACE = {"furthest": "-u.percent", "least": "u.percent"}
 
 
 def page(session: Session, wanted: Filter, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
-    """One page; `telling` says what is told of each. Raises Invalid: a broken cursor, or one of another order."""
+    """Up to `limit` of them; `telling` says what is told of each. Raises Invalid: a broken cursor, or one of another order."""
     one_by_one = chosen.standings is None
     return (_of_each if one_by_one else _of_standings)(session, wanted, chosen, telling, cursor, limit)
 
@@ -42,7 +42,7 @@ SELECT g.place, u.*
  WHERE true {also}
 """
 LOOKED_INTO = 4
-"""So many percents are looked into for a page at first; the next time four times as many."""
+"""So many percents are looked into for a page at first, and then each time four times as many as so far."""
 
 OfPercent = tuple[int, list[int]]
 """A percent, and the standings that come to it, in the order of the page."""

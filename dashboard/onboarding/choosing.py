@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, BindParameter, Integer, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, TypeEngine
 
@@ -21,7 +21,7 @@ from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.progress import FINISHED, PERCENT
-from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS_OF_ARRAYS
+from dashboard.onboarding.standings import IN_STANDINGS, PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 ACTIVE_AT = "coalesce(last_activity_at, created_at)"
 
@@ -58,7 +58,7 @@ STATUS = f"""
          WHEN {_under("in_progress")} THEN 'in_progress' ELSE 'todo' END
 """
 
-COUNTS = text(
+COUNTING_RELEASES = text(
     "SELECT "
     + ", ".join(f"array_agg(id) FILTER (WHERE {status}_reset_by IS NULL) AS {status}" for status in WORKED)
     + " FROM step_releases WHERE step_id = :step_id"
@@ -81,8 +81,7 @@ SHARE = f"""
 SELECT avg(({{conditions}})::int)::float8
   FROM {BY_PERCENT.format(source=SAMPLE)} u
 """
-FINISHED_NOW = FINISHED.format(at_100="u.percent = 100")
-IN_STANDINGS = "u.standing = ANY(:standings)"
+FINISHED_BY_PERCENT = FINISHED.format(at_100="u.percent = 100")
 AT_100 = "u.standing = ANY(:full)"
 TYPES: dict[str, TypeEngine[Any]] = {
     "standings": ARRAY(BigInteger),
@@ -127,7 +126,7 @@ class Chosen:
         return [*self.where, *self.passed, *self.by_percent]
 
     @property
-    def types(self) -> list[Any]:
+    def types(self) -> list[BindParameter[Any]]:
         """The bind parameters that need their types said."""
         return _types(self.values)
 
@@ -173,7 +172,7 @@ class Chosen:
         return session.scalar(share, self.values) or 0
 
 
-def _types(values: Mapping[str, Any]) -> list[Any]:
+def _types(values: Mapping[str, Any]) -> list[BindParameter[Any]]:
     kinds = {name: name.partition("_of_")[0] for name in values}
     return [bindparam(name, type_=TYPES[kind]) for name, kind in kinds.items() if kind in TYPES]
 
@@ -201,7 +200,7 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('max
 
 
 def choose(session: Session, wanted: Filter) -> Chosen:
-    """Works out the filter. Plans made for any value would be wrong for most: each search is planned as it is."""
+    """The filter as SQL. Plans made for any value would be wrong for most: each search is planned as it is."""
     if not wanted.is_everybody:
         session.execute(AS_IT_IS)
     chosen = Chosen(SEARCHABLE if wanted.q else "onboarding_users", [], {})
@@ -229,7 +228,7 @@ def _counting(session: Session, wanted: Filter) -> dict[str, list[int]]:
     """The releases that the condition on the status names."""
     if not wanted.status:
         return {}
-    row = session.execute(COUNTS, {"step_id": wanted.step_id}).one()
+    row = session.execute(COUNTING_RELEASES, {"step_id": wanted.step_id}).one()
     return {status: getattr(row, status) or [] for status in WORKED if wanted.status in (status, "todo")}
 
 
@@ -242,7 +241,7 @@ def _choose_each(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
         chosen.by_percent.append(BETWEEN)
         chosen.values["least"], chosen.values["most"] = wanted.progress
     if wanted.finished is not None:
-        chosen.by_percent.append(FINISHED_NOW if wanted.finished else f"NOT {FINISHED_NOW}")
+        chosen.by_percent.append(FINISHED_BY_PERCENT if wanted.finished else f"NOT {FINISHED_BY_PERCENT}")
     return replace(chosen, asks_percent=wanted.asks_percent)
 
 
@@ -271,5 +270,5 @@ def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> Chose
 
 
 def place(sort: Sort, percent: int, standing: int) -> tuple[int, int]:
-    """What standings are ordered by."""
+    """What standings are ordered by: how far their people are, then the standing itself."""
     return -percent if sort == "furthest" else percent, standing

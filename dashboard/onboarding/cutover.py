@@ -41,9 +41,9 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A release and what it did. `changes` compares what the step said before with what it says now.
+    """A release and what it did. `changes` compares what was live `before` with what is live `after` (None: nothing).
 
-    `counted` has the groups behind the report, for the list of the people affected.
+    `counted` has the groups behind the report, for the list of the people affected. `milliseconds` is how long it took.
     """
 
     release: Release
@@ -145,7 +145,7 @@ UPDATE step_releases r
 
 
 def cut_over(session: Session, actor: Actor, step: Step, terms: Terms) -> Release:
-    """The release itself: no row of any person is read or written."""
+    """The release itself, on a step that is locked: no row of any person is read or written. It has no receipt yet."""
     d, r = models.Definition, models.Release
     session.execute(update(d).where(d.step_id == step.step_id, d.is_active).values(is_active=False))
     weight = 0

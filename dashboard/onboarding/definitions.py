@@ -17,12 +17,12 @@ from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import who
 from dashboard.onboarding.steps import Definition, Fields, Step
 
-NEEDED = ("title", "weight")
+NEEDED_MEMBERS = ("title", "weight")
 FORM = "is not a step_id: 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedStep:
     """What a document wants one step to say; `position` is None where it names none."""
 
     step_id: str
@@ -74,7 +74,7 @@ def live(session: Session, step_ids: Sequence[str]) -> list[Step]:
 # Reading a document --------------------------------------------------------------------------------------------------
 
 
-def read(given: object) -> list[Wanted]:
+def read(given: object) -> list[WantedStep]:
     """What the document wants, in its order. Raises Invalid with every problem, named like `steps.<step_id>.<member>`."""
     if not isinstance(given, Mapping):
         raise Invalid({"the document": "must be a mapping with the member steps"})
@@ -89,7 +89,7 @@ def read(given: object) -> list[Wanted]:
     return wanted
 
 
-def _wanted(step_id: object, says: object, problems: dict[str, str]) -> Wanted | None:
+def _wanted(step_id: object, says: object, problems: dict[str, str]) -> WantedStep | None:
     name = f"steps.{step_id}"
     if not isinstance(step_id, str) or not steps.is_step_id(step_id, capitals=True):
         problems[name] = FORM
@@ -97,7 +97,7 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> Wanted |
     if not isinstance(says, Mapping):
         problems[name] = "must be a mapping with at least a title and a weight"
         return None
-    found = {member: "is needed" for member in NEEDED if member not in says}
+    found = {member: "is needed" for member in NEEDED_MEMBERS if member not in says}
     position = says.get("position")
     if position is not None and not _is_position(position):
         found["position"] = "must be a whole number from 1"
@@ -108,14 +108,14 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> Wanted |
     if found:
         problems.update({f"{name}.{member}": reason for member, reason in found.items()})
         return None
-    return Wanted(step_id, fields, position)
+    return WantedStep(step_id, fields, position)
 
 
 def _is_position(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= steps.MAX_INTEGER
 
 
-def same_order(wanted: Iterable[Wanted], checklist: Iterable[Step]) -> bool:
+def same_order(wanted: Iterable[WantedStep], checklist: Iterable[Step]) -> bool:
     """Whether the steps that both have stand in one order; the numbers themselves need not agree."""
     positions = {one.step_id: one.position for one in wanted if one.position is not None}
     as_here = [positions[step.step_id] for step in checklist if step.step_id in positions]
@@ -125,7 +125,7 @@ def same_order(wanted: Iterable[Wanted], checklist: Iterable[Step]) -> bool:
 # Drafts from a document ----------------------------------------------------------------------------------------------
 
 
-def bring_in(session: Session, actor: Actor, wanted: Sequence[Wanted], *, discard_drafts: bool) -> list[Brought]:
+def bring_in(session: Session, actor: Actor, wanted: Sequence[WantedStep], *, discard_drafts: bool) -> list[Brought]:
     """Make drafts of what differs from what is live, and never a release. All or nothing is the caller's transaction.
 
     Raises Refused (a withdrawn step), DraftsOpen unless `discard_drafts`, Invalid (a new step_id), StaleDraft.
@@ -141,7 +141,7 @@ def bring_in(session: Session, actor: Actor, wanted: Sequence[Wanted], *, discar
     return [_bring(session, actor, one, here.get(one.step_id)) for one in wanted]
 
 
-def _differs(one: Wanted, step: Step) -> bool:
+def _differs(one: WantedStep, step: Step) -> bool:
     return one.fields != step.latest.fields and (step.draft is None or one.fields != step.draft.fields)
 
 
@@ -159,7 +159,7 @@ def _editor(session: Session, draft: Definition) -> str:
     return who(session, [draft.edited_by])[draft.edited_by].name
 
 
-def _bring(session: Session, actor: Actor, one: Wanted, step: Step | None) -> Brought:
+def _bring(session: Session, actor: Actor, one: WantedStep, step: Step | None) -> Brought:
     if step is None:
         return _created(session, actor, one)
     if not _differs(one, step):
@@ -173,7 +173,7 @@ def _bring(session: Session, actor: Actor, one: Wanted, step: Step | None) -> Br
     return Brought(one.step_id, "draft", draft.version, changed, note)
 
 
-def _created(session: Session, actor: Actor, one: Wanted) -> Brought:
+def _created(session: Session, actor: Actor, one: WantedStep) -> Brought:
     try:
         draft = steps.create(session, actor, one.step_id, _members(one.fields))
     except Invalid as invalid:
@@ -181,7 +181,7 @@ def _created(session: Session, actor: Actor, one: Wanted) -> Brought:
     return Brought(one.step_id, "created", draft.version)
 
 
-def _unchanged(session: Session, one: Wanted, step: Step) -> Brought:
+def _unchanged(session: Session, one: WantedStep, step: Step) -> Brought:
     if step.draft is None:
         return Brought(one.step_id, "unchanged", None, note="is withdrawn" if step.withdrawn else "")
     if step.draft.fields == one.fields:

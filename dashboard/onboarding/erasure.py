@@ -50,7 +50,7 @@ def stored(session: Session, user_id: str) -> Stored:
     return _stored(session, user_id)
 
 
-COUNTS = text("""
+COUNT_STORED = text("""
 SELECT (SELECT count(*) FROM user_steps WHERE user_id = :user_id) AS steps,
        (SELECT count(*) FROM user_step_events WHERE user_id = :user_id) AS events,
        (SELECT count(*) FROM write_conflicts WHERE user_id = :user_id) AS conflicts,
@@ -59,7 +59,7 @@ SELECT (SELECT count(*) FROM user_steps WHERE user_id = :user_id) AS steps,
 
 
 def _stored(session: Session, user_id: str) -> Stored:
-    return Stored(*session.execute(COUNTS, {"user_id": user_id}).one())
+    return Stored(*session.execute(COUNT_STORED, {"user_id": user_id}).one())
 
 
 # Exporting -----------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def _plain(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # As WRITE in progress.py does, the person first: a save at the same time waits here, and then finds nobody.
-LOCK = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
+LOCK_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
 DELETE = tuple(text(f"DELETE FROM {table} WHERE user_id = :user_id") for table in ("user_steps", "onboarding_users"))
 
 # For the rest of the transaction. On a cluster the nodes are told too; elsewhere the first says nothing to anybody.
@@ -149,7 +149,7 @@ def _written_anew(table: str, **changed: str) -> tuple[TextClause, TextClause]:
 
 # A preview that is forgotten at the same time is gone before its people are written anew, or stays until they are.
 BULK_CHANGES = text("SELECT bulk_id FROM bulk_change_people WHERE user_id = :user_id")
-HOLD = text("SELECT id FROM bulk_changes WHERE id = ANY(:bulk_ids) ORDER BY id FOR KEY SHARE").bindparams(
+HOLD_BULK_CHANGES = text("SELECT id FROM bulk_changes WHERE id = ANY(:bulk_ids) ORDER BY id FOR KEY SHARE").bindparams(
     bindparam("bulk_ids", type_=ARRAY(Integer))
 )
 
@@ -167,13 +167,13 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
     Their row and their steps go. What was counted stays: events and conflicts, under a made-up name and without words.
     """
     check_key("person", user_id)
-    if session.scalar(LOCK, {"user_id": user_id}) is None:
+    if session.scalar(LOCK_PERSON, {"user_id": user_id}) is None:
         raise NotFound("person", user_id)
     if not _same(typed, user_id):
         raise Invalid({"typed": "is not the id of this person"})
     found = _stored(session, user_id)
     pseudonym = f"{ERASED}{token_hex(6)}"
-    session.execute(HOLD, {"bulk_ids": list(session.scalars(BULK_CHANGES, {"user_id": user_id}))})
+    session.execute(HOLD_BULK_CHANGES, {"bulk_ids": list(session.scalars(BULK_CHANGES, {"user_id": user_id}))})
     for statement in (*NAME, *DELETE, *ANONYMISE):
         session.execute(statement, {"user_id": user_id, "pseudonym": pseudonym})
     gone = {"steps": [found.steps, 0]}

@@ -16,7 +16,7 @@ from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
 from dashboard.onboarding.progress import REMEMBERED, finished_of, percent_of
 
-LONGEST = 3
+NAMED_AT_MOST = 3
 """How many of those who wait at a step are named."""
 
 
@@ -58,6 +58,7 @@ class Overview:
 
     @property
     def everybody(self) -> int:
+        """How many people there are."""
         return self.spread.people.total()
 
 
@@ -65,7 +66,7 @@ class Overview:
 FORTNIGHT_AGO, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (14, 30))
 IDLE = f"{ACTIVE_AT} < {FORTNIGHT_AGO}"
 
-OF_PEOPLE = {
+OVERVIEW_OF_PEOPLE = {
     "people": "true",
     "finished_once": "finished_at IS NOT NULL",
     "finished": REMEMBERED,
@@ -78,7 +79,7 @@ OF_PEOPLE = {
 
 # By points, and by step and status where the status counts: all at one moment.
 OF_STEP = ("people", "idle", "oldest")
-OF_POINTS = tuple(name for name in OF_PEOPLE if name not in OF_STEP)
+OF_POINTS = tuple(name for name in OVERVIEW_OF_PEOPLE if name not in OF_STEP)
 BY_POINTS = f"""
 SELECT NULL AS step_id, NULL AS status, {{of_step}}, {{of_points}},
        done.points + skipped.points AS points, max((SELECT sum(weight) FROM steps)) AS total
@@ -102,7 +103,7 @@ def overview(session: Session) -> Overview:
     known = rules(session)
     rows = session.execute(text(_census(session))).all()
     spread, open_again, idle = Spread(), 0, 0
-    funnel = {recorded.step_id: no_counts() for recorded in known.recorded.values()}
+    funnel = {worth.step_id: no_counts() for worth in known.releases.values()}
     for row in rows:
         if row.step_id is not None:
             funnel.setdefault(row.step_id, no_counts())[row.status] = row.people
@@ -139,7 +140,7 @@ def names_only_those_there(session: Session, seen: Overview) -> bool:
 
 
 def _census(session: Session) -> str:
-    how = standings.counting(session, OF_PEOPLE, {"oldest": ACTIVE_AT})
+    how = standings.counting(session, OVERVIEW_OF_PEOPLE, {"oldest": ACTIVE_AT})
     parts = {"source": how.source, "of_step": how.columns(*OF_STEP), "of_points": how.columns(*OF_POINTS)}
     by_step = [BY_STEP.format(status=status, **parts) for status in WORKED]
     return how.begins + " UNION ALL ".join([BY_POINTS.format(**parts), *by_step])
@@ -159,7 +160,7 @@ LONGEST_AT = f"""
         {ACTIVE_AT} AS since
    FROM onboarding_users
   WHERE in_progress_releases && CAST(:releases_{{n}} AS int[]) AND {ACTIVE_AT} >= :since_{{n}}
-  ORDER BY {ACTIVE_AT}, user_id LIMIT {LONGEST})
+  ORDER BY {ACTIVE_AT}, user_id LIMIT {NAMED_AT_MOST})
 """
 
 

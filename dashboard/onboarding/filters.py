@@ -59,16 +59,18 @@ class Filter:
         return self.sort in ("furthest", "least")
 
 
-MEMBERS = ("q", "step", "status", "finished", "progress", "joined_from", "joined_to", "idle", "sort")
+FILTERS = ("q", "step", "status", "finished", "progress", "joined_from", "joined_to", "idle", "sort")
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 BAND = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?", re.ASCII)
 WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+YEARS = range(1900, 9001)
+"""In which somebody can have joined: the day after one of these is a day as well."""
 
 
 def read(session: Session, values: Mapping[str, str]) -> Filter:
-    """The filter that `values` spell, by the names in MEMBERS; an empty value does not matter. Raises Invalid."""
-    problems = {name: "is not a filter of people" for name in values if name not in MEMBERS}
-    given = {name: value.strip() for name, value in values.items() if value.strip() and name in MEMBERS}
+    """The filter that `values` spell, by the names in FILTERS; an empty value does not matter. Raises Invalid."""
+    problems = {name: "is not a filter of people" for name in values if name not in FILTERS}
+    given = {name: value.strip() for name, value in values.items() if value.strip() and name in FILTERS}
     problems |= {name: reason for name, value in given.items() if (reason := text_problem(value, 200))}
     readable = {name: value for name, value in given.items() if name not in problems}
     found: dict[str, Any] = {}
@@ -105,12 +107,17 @@ def _band(value: str) -> dict[str, Any]:
     return {"progress": (least, most)}
 
 
-def _day(member: str, value: str) -> dict[str, Any]:
+def day_from(value: str) -> date | None:
+    """The day that is spelt like 2026-02-28; None: there is no such day, or it is spelt otherwise."""
     try:
-        day = date.fromisoformat(value) if DAY.fullmatch(value) else None
+        return date.fromisoformat(value) if DAY.fullmatch(value) else None
     except ValueError:
-        day = None
-    if day is None or not 1900 <= day.year <= 9000:
+        return None
+
+
+def _joined(member: str, value: str) -> dict[str, Any]:
+    day = day_from(value)
+    if day is None or day.year not in YEARS:
         raise ValueError("is not a day that exists, such as 2026-02-28")
     return {member: day}
 
@@ -127,8 +134,8 @@ _READ: dict[str, Callable[[str], dict[str, Any]]] = {
     "status": lambda value: _one_of("status", STATUSES, value),
     "finished": lambda value: {"finished": _one_of("finished", ("yes", "no"), value)["finished"] == "yes"},
     "progress": _band,
-    "joined_from": lambda value: _day("joined_from", value),
-    "joined_to": lambda value: _day("joined_to", value),
+    "joined_from": lambda value: _joined("joined_from", value),
+    "joined_to": lambda value: _joined("joined_to", value),
     "idle": _idle,
     "sort": lambda value: _one_of("sort", SORTS, value),
 }

@@ -21,7 +21,7 @@ from dashboard.onboarding.choosing import (
     choose,
 )
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.paging import BY_NAME, Order, Rows
+from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows
 from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.progress import PERCENT, REMEMBERED, finished_of
 
@@ -37,7 +37,7 @@ ORDERS: dict[Sort, Order] = {
 BY_WORDS = Order("words", "u.first_words", ":start", "first_words")
 """By name too, of those who were searched for: the words that a person is found by begin with the name."""
 
-COUNTED = 10_000
+MOST_COUNTED = 10_000
 """Up to so many people are counted; more are estimated."""
 
 CHEAP = 25_000
@@ -87,7 +87,7 @@ def _details(source: str, wanted: Filter) -> str:
 
 
 def page(session: Session, wanted: Filter = EVERYBODY, *, cursor: str | None = None, limit: int = 50) -> Page:
-    """One page of the people who match. Raises Invalid: a broken cursor, or one of another order."""
+    """Up to `limit` of the people who match, in the filter's order. Raises Invalid: a broken cursor, or one of another order."""
     chosen = choose(session, wanted)
     rows, previous, following = _rows(session, wanted, chosen, cursor, limit)
     counted = _count(session, chosen)
@@ -108,54 +108,35 @@ def _rows(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
     if wanted.q and wanted.sort == "name":
         telling = SEARCHED_PAGE + _details("searched", wanted)
         return _page_by_words(session, chosen.lean, telling, cursor, limit)
-    order = ORDERS[wanted.sort]
+    listing, order = _listing(chosen, telling), ORDERS[wanted.sort]
     if wanted.status and chosen.standings is None and not wanted.q:
         # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
-        return _walked_first(session, chosen, order, telling, cursor, limit, LOOKED_AT)
-    return _in_order(session, chosen, order, telling, cursor, limit)
+        return _walked_first(session, listing, order, cursor, limit, LOOKED_AT)
+    return paging.page(session, listing, order, cursor, limit)
 
 
-def _in_order(
-    session: Session,
-    chosen: Chosen,
-    order: Order,
-    telling: str,
-    cursor: str | None,
-    limit: int,
-    within: int | None = None,
-) -> Rows:
-    return paging.page(
-        session,
-        f"{chosen.source} u",
-        chosen.conditions,
-        chosen.values,
-        order,
-        cursor,
-        limit,
-        *chosen.types,
-        details=telling,
-        within=within,
-    )
+def _listing(chosen: Chosen, telling: str) -> Listing:
+    return Listing(f"{chosen.source} u", chosen.conditions, chosen.values, chosen.types, telling)
 
 
 def _walked_first(
-    session: Session, chosen: Chosen, order: Order, telling: str, cursor: str | None, limit: int, within: int
+    session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int
 ) -> Rows:
     """Where a walk past so many people in order fills the page, that; else all who match are looked up and sorted."""
     with suppress(paging.Beyond):
-        return _in_order(session, chosen, order, telling, cursor, limit, within=within)
-    return _in_order(session, chosen, order.unwalked, telling, cursor, limit)
+        return paging.page_within(session, listing, order, cursor, limit, within)
+    return paging.page(session, listing, order.unwalked, cursor, limit)
 
 
 def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
     """Those who are searched for may stand close together by name: a walk through all would pass all others."""
-    expected = chosen.estimate(session)
+    expected, listing = chosen.estimate(session), _listing(chosen, telling)
     if expected.people >= FEW:
-        return _in_order(session, chosen, BY_WORDS, telling, cursor, limit)
+        return paging.page(session, listing, BY_WORDS, cursor, limit)
     # not on a cluster, which brings so many from each of its places
     if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
-        return _walked_first(session, chosen, BY_WORDS, telling, cursor, limit, WALKED)
-    return _in_order(session, chosen, BY_WORDS.unwalked, telling, cursor, limit)
+        return _walked_first(session, listing, BY_WORDS, cursor, limit, WALKED)
+    return paging.page(session, listing, BY_WORDS.unwalked, cursor, limit)
 
 
 # What a person's standing tells is worked out once for all who have it.
@@ -164,7 +145,7 @@ SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_
        {REMEMBERED} AS is_since
   FROM {{source}} u {{filtered}} ORDER BY {{order}}
 """
-TOLD = f"""
+TOLD_OF_STANDINGS = f"""
 WITH found AS MATERIALIZED ({{found}})
 SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
   FROM found u CROSS JOIN LATERAL {PERCENT} AS now (progress)
@@ -212,7 +193,7 @@ def _told(
 ) -> dict[int, tuple[int, str | None, Status | None]]:
     """What each standing there is, or that of one person, tells: progress, the next step, the status asked for."""
     found = "SELECT * FROM onboarding_users WHERE user_id = :user_id" if user_id else "SELECT * FROM standings"
-    told = text(TOLD.format(found=found, status=STATUS if wanted.step_id else "NULL"))
+    told = text(TOLD_OF_STANDINGS.format(found=found, status=STATUS if wanted.step_id else "NULL"))
     rows = session.execute(told, {"user_id": user_id, "step_id": wanted.step_id})
     return {row.standing: (row.progress, row.next_step, row.status) for row in rows}
 
@@ -221,13 +202,13 @@ def _count(session: Session, chosen: Chosen) -> Count:
     """How many match: counted where they are few and soon found, else as the planner estimates it."""
     chosen = chosen.lean
     estimate, cost, _ = chosen.estimate(session)
-    if estimate > COUNTED or cost > CHEAP:
+    if estimate > MOST_COUNTED or cost > CHEAP:
         return Count(estimate, exact=False)
     counted = text(
-        f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {COUNTED + 1}) u"
+        f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {MOST_COUNTED + 1}) u"
     ).bindparams(*chosen.types)
     people = session.execute(counted, chosen.values).scalar_one()
-    return Count(people, exact=True) if people <= COUNTED else Count(max(people, estimate), exact=False)
+    return Count(people, exact=True) if people <= MOST_COUNTED else Count(max(people, estimate), exact=False)
 
 
 def ids(session: Session, wanted: Filter, limit: int) -> list[str]:

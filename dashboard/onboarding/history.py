@@ -70,7 +70,7 @@ def record(
     changes: Mapping[str, Any] | None = None,
     note: str = "",
 ) -> None:
-    """Append to the audit log; `changes` maps a member to `[before, after]`."""
+    """Append to the audit log; `changes` maps a member to `[before, after]`, and `note` is the reason that was given."""
     session.add(
         models.AuditEntry(
             actor=actor.key,
@@ -247,8 +247,9 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
 
 
 def still_holds(status: Status, changes: Sequence[Change]) -> bool:
-    """Whether a status chosen before `changes` makes sense after them: nobody else wrote, only releases came, and had
-    it been saved in time it would count now. `changes` are all since then, as `changes_since` gives them.
+    """Whether a status chosen before `changes`, which are all since then, makes sense after them.
+
+    So it does where nobody else wrote, only releases came, and where it would count now had it been saved in time.
     """
     passed = [change.release for change in changes if change.release]
     if not passed or len(passed) < len(changes):
@@ -268,7 +269,10 @@ class Timeline:
 def timeline(
     session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20, *, until: datetime | None = None
 ) -> Timeline:
-    """Every event and every release that touched this person after `since` (when they joined), newest first."""
+    """Every event and every release that touched this person after `since` (when they joined), newest first.
+
+    Of these `limit`, after the first `start`. `until`: only what had happened by then.
+    """
     events: dict[str, list[Event]] = {}
     for event in events_of(session, user_id):
         events.setdefault(event.step_id, []).append(event)

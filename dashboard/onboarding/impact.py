@@ -25,7 +25,7 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class ReleaseWorth:
     """A release as the one under which a status was recorded: what each status is worth today, in points."""
 
     step_id: str
@@ -58,21 +58,21 @@ class Group:
 class Rules:
     """What the releases say at one moment: each one's worth, and the newest reopening."""
 
-    recorded: Mapping[int, Recorded]
+    releases: Mapping[int, ReleaseWorth]
     reopened_at: datetime
 
     @cached_property
     def weights(self) -> Mapping[str, int]:
         """The live weight of each step that was ever released; 0 while it is not live."""
-        return {one.step_id: one.weight for one in self.recorded.values()}
+        return {one.step_id: one.weight for one in self.releases.values()}
 
     def counting(self, step_id: str, status: Status) -> list[int]:
         """The releases of the step under which the status counts."""
-        return [release for release, one in self.recorded.items() if one.step_id == step_id and one.keeps[status]]
+        return [release_id for release_id, one in self.releases.items() if one.step_id == step_id and one.keeps[status]]
 
     def status_of(self, group: Group) -> Status:
         """What the group's recorded status of the step counts as."""
-        if group.release_id is None or not self.recorded[group.release_id].keeps[group.status]:
+        if group.release_id is None or not self.releases[group.release_id].keeps[group.status]:
             return "todo"
         return group.status
 
@@ -90,15 +90,15 @@ SELECT r.id, r.step_id, s.weight,
 def rules(session: Session) -> Rules:
     """The rules in force, from the few rows of step_releases."""
     rows = session.execute(RULES).all()
-    recorded = {
-        row.id: Recorded(
+    worths = {
+        row.id: ReleaseWorth(
             row.step_id,
             row.weight,
             {"done": row.done, "skipped": row.skipped, "in_progress": row.in_progress, "todo": True},
         )
         for row in rows
     }
-    return Rules(recorded, max((row.reopened_at for row in rows if row.reopened_at), default=NEVER))
+    return Rules(worths, max((row.reopened_at for row in rows if row.reopened_at), default=NEVER))
 
 
 def _held(status: Status) -> str:
@@ -110,10 +110,10 @@ def _held(status: Status) -> str:
 
 
 # What tells the groups apart: the points, and the release under which the step was recorded with each status.
-KEYS = ("done.points + skipped.points", *(f"{status}.release_id" for status in WORKED))
+GROUP_KEYS = ("done.points + skipped.points", *(f"{status}.release_id" for status in WORKED))
 HELD = "".join(_held(status) for status in WORKED)
 
-OF_PEOPLE = {
+CENSUS_OF_PEOPLE = {
     "people": "true",
     "finished_once": "finished_at IS NOT NULL",
     "finished_before": "finished_at > :reopened_before",
@@ -122,9 +122,9 @@ OF_PEOPLE = {
 # The weight of all other steps is from the same moment as their points.
 CENSUS = f"""
 {{begins}}
-SELECT {", ".join(KEYS)}, max((SELECT sum(weight) FROM steps WHERE step_id <> :step_id)) AS total, {{columns}}
+SELECT {", ".join(GROUP_KEYS)}, max((SELECT sum(weight) FROM steps WHERE step_id <> :step_id)) AS total, {{columns}}
   FROM {{source}} u {HELD}
- GROUP BY {", ".join(KEYS)}
+ GROUP BY {", ".join(GROUP_KEYS)}
 """
 
 
@@ -134,7 +134,7 @@ def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[l
     `reopened_before`: when finished was reopened last, before the release of the step that is being counted. Ask for
     the rules after the census, unless the step is locked: then they know every release of it that a row can name.
     """
-    how = standings.counting(session, OF_PEOPLE)
+    how = standings.counting(session, CENSUS_OF_PEOPLE)
     statement = text(CENSUS.format(begins=how.begins, source=how.source, columns=how.columns()))
     rows = session.execute(
         statement.bindparams(bindparam("reopened_before", type_=DateTime(timezone=True))),
@@ -186,6 +186,7 @@ class Spread:
         return 0
 
     def as_json(self) -> dict[str, Any]:
+        """Its members, as the API and a receipt show them."""
         return {"bands": self.bands, "median": self.median, "finished": self.finished}
 
 

@@ -38,7 +38,7 @@ from dashboard.onboarding.loading import (
     stage,
 )
 from dashboard.onboarding.people import INDEX, index
-from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, STATUS_NAMES
+from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REMEMBERED_FROM, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
 LONGEST_LINE = 1_000_000
@@ -77,6 +77,7 @@ class Problems:
     total: int = 0
 
     def add(self, line: int, reason: str) -> None:
+        """Note the problem of a line, counted from 1; those after the first LISTED are only counted."""
         self.total += 1
         if len(self.listed) < LISTED:
             self.listed.append(Problem(f"line {line}", reason))
@@ -260,7 +261,7 @@ def _checked(fields: list[str], columns: Columns) -> tuple[tuple[str, str, str, 
     return (user_id, name, email, codes), ""
 
 
-REPEATED = text("""
+REPEATED_LINES = text("""
 SELECT line, user_id, first, count(*) OVER () AS total
   FROM (SELECT line, user_id, min(line) OVER (PARTITION BY user_id) AS first FROM import_people) lines
  WHERE line > first ORDER BY line LIMIT :listed
@@ -269,7 +270,7 @@ SELECT line, user_id, first, count(*) OVER () AS total
 
 def _find_repeated(session: Session, problems: Problems) -> None:
     """Lists each line whose user_id is on an earlier line too; sorted by the database, so memory stays flat."""
-    rows = session.execute(REPEATED, {"listed": LISTED}).all()
+    rows = session.execute(REPEATED_LINES, {"listed": LISTED}).all()
     if rows:
         problems.total += rows[0].total
     problems.listed += [
@@ -319,7 +320,7 @@ SELECT p.user_id, m.step_id, m.status, m.release_id, m.row_version
   JOIN meant m USING (codes)
 """
 NEW_STEPS = f"""
-INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+{INSERT_STATUS}
 SELECT user_id, step_id, status, release_id, row_version, now(), :actor FROM ({FIRST_STATUSES}) written
 """
 NEW_EVENTS = f"""
@@ -342,7 +343,7 @@ UPDATE onboarding_users u
    AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
 RETURNING u.user_id
 """).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("people", "names", "emails")))
-CHANGED = many.write("""(
+WRITE_KNOWN = many.write("""(
     SELECT p.user_id, s.step_id, NULL::int AS row_version,
            CASE substr(p.codes, s.place::int, 1)
                 WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' WHEN 'i' THEN 'in_progress' ELSE 'todo' END AS status
@@ -396,6 +397,6 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
                 session.execute(INDEX, {"people": changed_names})
             known += len(people)
             renamed += len(changed_names)
-            changed += len(many.save(session, CHANGED, people, "done", values | {"codes": codes}))
+            changed += len(many.save(session, WRITE_KNOWN, people, "done", values | {"codes": codes}))
             wanted += sum(len(code) - code.count(".") for code in codes)
     return known, renamed, changed, wanted

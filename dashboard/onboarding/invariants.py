@@ -26,11 +26,12 @@ class Check:
 
     @property
     def holds(self) -> bool:
+        """Whether it is broken nowhere."""
         return not self.broken
 
 
 def check(session: Session) -> list[Check]:
-    """Every promise about steps, releases, people and history, checked over the whole database."""
+    """Every promise about steps, releases, people and history, checked over the whole database, kept or not."""
     releases = releases_of(session)
     return [
         *_release_checks(session, releases),
@@ -42,7 +43,7 @@ def check(session: Session) -> list[Check]:
 # Steps and releases: few rows, compared in Python with the rule that carryover.py states on its own ------------------
 
 
-STEPS = text("""
+STORED_STEPS = text("""
 SELECT s.step_id, s.current_release_id, s.weight,
        (SELECT count(*) FROM onboarding_step_definitions d WHERE d.step_id = s.step_id AND d.is_active) AS active,
        (SELECT d.version FROM onboarding_step_definitions d WHERE d.step_id = s.step_id AND d.is_active LIMIT 1) AS live,
@@ -57,7 +58,7 @@ SELECT r.id, r.step_id, r.done_reset_by AS done, r.skipped_reset_by AS skipped, 
 
 
 def _release_checks(session: Session, releases: dict[str, list[Release]]) -> list[Check]:
-    steps, derived = session.execute(STEPS).all(), session.execute(DERIVED).all()
+    steps, derived = session.execute(STORED_STEPS).all(), session.execute(DERIVED).all()
     return [
         _found("A step's current release is its newest", _not_newest(steps, releases)),
         _found(
@@ -180,7 +181,7 @@ def _rows(session: Session, promise: str, query: str) -> Check:
 
 
 # Few distinct rows: what people had, under which release, and what was then said to have been there.
-TOLD = text("""
+COUNTED_FROM = text("""
 SELECT step_id, status_before, release_before, release_id, from_status, count(*) AS events, min(user_id) AS example
   FROM (SELECT user_id, step_id, release_id, from_status,
                coalesce(lag(to_status) OVER w, 'todo') AS status_before, lag(release_id) OVER w AS release_before
@@ -192,7 +193,7 @@ SELECT step_id, status_before, release_before, release_id, from_status, count(*)
 
 def _from_statuses(session: Session, releases: dict[str, list[Release]]) -> Check:
     broken, examples = 0, []
-    for row in session.execute(TOLD):
+    for row in session.execute(COUNTED_FROM):
         of_step = releases.get(row.step_id, [])
         numbers = {release.id: release.number for release in of_step}
         counted = status_at(

@@ -79,7 +79,7 @@ class Imported:
 
 
 def driver_connection(session: Session) -> psycopg.Connection[Any]:
-    """The session's own connection, for COPY inside its transaction."""
+    """The session's own connection, for COPY inside its transaction. Raises TypeError where it is not psycopg's."""
     found = session.connection().connection.driver_connection
     if not isinstance(found, psycopg.Connection):
         raise TypeError("imports need psycopg")

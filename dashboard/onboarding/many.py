@@ -15,13 +15,12 @@ from sqlalchemy.types import Integer, Text
 from dashboard.onboarding import progress, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bounds import PASSED
-from dashboard.onboarding.carryover import Status
+from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import PERCENT, REMEMBERED_FROM, TO_REMEMBER
+from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS, PERCENT, REMEMBERED_FROM, TO_REMEMBER
 
-ARRAYS = ("done", "skipped", "in_progress")
-PEOPLE = bindparam("people", type_=ARRAY(Text))
+BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
 
 Refusal = Conflict | Invalid | NotFound
 
@@ -50,7 +49,7 @@ WITH before AS MATERIALIZED (
  RETURNING us.user_id, us.step_id, b.status, b.wanted, b.row_version, b.current_release_id, b.recorded_status,
            b.recorded_release_id
 ), inserted AS (
-    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    {INSERT_STATUS}
     SELECT user_id, step_id, wanted, current_release_id, row_version + 1, now(), :actor
       FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
         ON CONFLICT (user_id, step_id) DO NOTHING
@@ -61,16 +60,15 @@ WITH before AS MATERIALIZED (
     -- without a join to what was before: that is To do, recorded nowhere (docs/model.md, rule 3)
     SELECT user_id, step_id, 'todo', status, row_version - 1, release_id, NULL, NULL FROM inserted
 ), moved AS (
-    SELECT user_id, {", ".join(_moves(status) for status in ARRAYS)}
+    SELECT user_id, {", ".join(_moves(status) for status in WORKED)}
       FROM written GROUP BY user_id
 ), counted AS (
     UPDATE onboarding_users u
-       SET {", ".join(_array(status) for status in ARRAYS)},
+       SET {", ".join(_array(status) for status in WORKED)},
            last_activity_at = greatest(u.last_activity_at, now())
       FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
-    INSERT INTO user_step_events
-           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+    {INSERT_EVENT}
     SELECT user_id, step_id, now(), :actor, :source, :attempt, status, wanted, row_version + 1, current_release_id,
            :comment
       FROM written
@@ -79,7 +77,7 @@ SELECT ARRAY(SELECT user_id FROM written)
 """).bindparams(
         *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")),
         bindparam("attempt", 0, Integer()),
-        PEOPLE,
+        BIND_PEOPLE,
     )
 
 
@@ -112,17 +110,17 @@ def _moves(status: str) -> str:
 GROUPS = text("""
 SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
  GROUP BY shard_of(user_id) ORDER BY shard_of(user_id)
-""").bindparams(PEOPLE)
-LOCK = text("""
+""").bindparams(BIND_PEOPLE)
+LOCK_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
-""").bindparams(PEOPLE)
+""").bindparams(BIND_PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is soon told.
 FINISH = text(f"""
 UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
    AND {PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100
-""").bindparams(PEOPLE)
+""").bindparams(BIND_PEOPLE)
 
 
 def groups(session: Session, people: Sequence[str]) -> list[list[str]]:
@@ -135,7 +133,7 @@ def lock(session: Session, group: Sequence[str]) -> list[str]:
 
     The answer is who is there.
     """
-    return list(session.scalars(LOCK, {"people": group}))
+    return list(session.scalars(LOCK_PEOPLE, {"people": group}))
 
 
 def save(
@@ -153,7 +151,10 @@ def save(
 def refuse(
     session: Session, actor: Actor, step_id: str, status: Status, attempted: Mapping[str, int], attempt: int = 0
 ) -> dict[str, Refusal]:
-    """Why these people were not written over the row_version `attempted`. Conflicts among that are put on record."""
+    """Why each of these people was not written over the row_version `attempted`: conflicts are put on record.
+
+    A person who is not there is NotFound; a row_version that is yet to come is Invalid.
+    """
     if not attempted:
         return {}
     now = progress.step_of_people(session, step_id, list(attempted))

@@ -22,7 +22,7 @@ from dashboard.onboarding.loading import Progress, driver_connection, stage
 from dashboard.onboarding.steps import MAX_INTEGER, Fields
 
 DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
-NEEDED = {
+NEEDED_COLUMNS = {
     DEFINITIONS: ("step_id", "version", "title", "weight", "is_active"),
     ROWS: ("user_id", "step_id", "version", "status", "row_version", "updated_at"),
 }
@@ -51,7 +51,7 @@ class Unreachable(OnboardingError):
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class OriginalVersion:
     """One definition of the other database. `released_at` is None where it does not say."""
 
     step_id: str
@@ -61,13 +61,13 @@ class Version:
     released_at: datetime | None
 
 
-def read(session: Session, url: str, progress: Progress) -> tuple[list[Version], int]:
+def read(session: Session, url: str, progress: Progress) -> tuple[list[OriginalVersion], int]:
     """Its definitions, by step in checklist order and by version, and how many rows `import_rows` has of it now.
 
     All of one snapshot. Raises Unreachable, Invalid (not the original's schema, or steps that are here already).
     """
     with _source(url) as source:
-        columns = {table: _columns(source, table) for table in NEEDED}
+        columns = {table: _columns(source, table) for table in NEEDED_COLUMNS}
         versions = _versions(session, source, columns[DEFINITIONS])
         return versions, _stage(session, source, columns[ROWS], progress)
 
@@ -94,7 +94,7 @@ def _columns(source: psycopg.Connection[Any], table: str) -> set[str]:
     columns = {name for (name,) in found}
     if not columns:
         raise Invalid({table: "is not in that database"})
-    if missing := [name for name in NEEDED[table] if name not in columns]:
+    if missing := [name for name in NEEDED_COLUMNS[table] if name not in columns]:
         raise Invalid({table: f"has no column {', '.join(missing)}"})
     return columns
 
@@ -120,7 +120,7 @@ def _castable(source: psycopg.Connection[Any], table: str, columns: set[str]) ->
         raise Invalid({wrong: f"can't be taken over: {str(told).splitlines()[0]}"}) from error
 
 
-def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[Version]:
+def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[OriginalVersion]:
     """Every definition, by step in checklist order and by version. Raises Invalid naming each that breaks a rule."""
     optional = {"description": "text", "action_url": "text"}
     optional |= {name: CASTS[DEFINITIONS][name] for name in ("position", "created_at")}
@@ -150,7 +150,7 @@ def _versions(session: Session, source: psycopg.Connection[Any], columns: set[st
                 raise Invalid({"created_at": "is not a time"})
             if (active := _truth(is_active)) is None:
                 raise Invalid({"is_active": f"{is_active!r} is neither true nor false"})
-            versions.append(Version(step_id, number, steps.check(fields), active, at))
+            versions.append(OriginalVersion(step_id, number, steps.check(fields), active, at))
         except Invalid as invalid:
             problems[f"{step_id} version {number}"] = str(invalid)
     problems |= _step_problems(session, [(row[0], row[1], _truth(row[4]) is True) for row in found])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, text
+from sqlalchemy import BindParameter, Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
@@ -55,46 +55,75 @@ class Beyond(Exception):
     """A page would need more people than were to be looked at."""
 
 
-def page(
-    session: Session,
-    source: str,
-    where: Sequence[str],
-    values: Mapping[str, Any],
-    order: Order,
-    cursor: str | None,
-    limit: int,
-    *types: Any,
-    details: str,
-    within: int | None = None,
-) -> Rows:
-    """One page of the people `u` of `source`, with the cursors of the previous and the next page.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of people as SQL: those `u` of `source` (what goes after FROM) of whom the conditions `where` hold.
 
-    `source` is what goes after FROM; `details` says what is told of the people of the page. `types` are bind parameters
-    with their types, where PostgreSQL can't tell. `within`: only so many people are looked at, in their order. Raises
-    Invalid for a broken cursor, and Beyond: those were not enough to fill the page.
+    `values` are bound, those of `types` with their types, where PostgreSQL can't tell. `details` is a SELECT that says
+    what is told of the people of one `page`.
     """
-    direction, start = read_cursor(order.name, cursor)
-    bound = dict(values, limit=limit + 1, within=within)
-    starting = []
-    backwards = direction == "before"
-    down = order.descending != backwards
-    if start is not None:
-        starting.append(f"({order.by}, u.user_id) {'<' if down else '>'} ({order.start}, :start_id)")
-        bound |= {"start": _moment(start[0]) if order.is_of_time else start[0], "start_id": start[1]}
 
-    def ordered(by: str = order.by) -> str:
-        return f"ORDER BY {by} {'DESC' if down else ''}, u.user_id {'DESC' if down else ''}"
+    source: str
+    where: Sequence[str]
+    values: Mapping[str, Any]
+    types: Sequence[BindParameter[Any]]
+    details: str
 
-    matching = f"SELECT u.* FROM {source} {filtered([*starting, *where])} {ordered()}"
-    if within is not None:
-        # what they are ordered by goes along, so that nobody sorts them again
-        walked = f"SELECT u.*, {order.by} AS place FROM {source} {filtered(starting)} {ordered()} LIMIT :within"
-        matching = f"SELECT u.* FROM ({walked}) u {filtered(where)} {ordered('u.place')}"
-    statement = text(f"WITH page AS MATERIALIZED ({matching} LIMIT :limit) {details} {ordered()}").bindparams(*types)
-    found = list(session.execute(statement, bound))
-    if within is not None and len(found) <= limit:
+
+class _Turn:
+    """An order from where a cursor leads, in its direction. Raises Invalid: a broken cursor, or one of another order."""
+
+    def __init__(self, order: Order, cursor: str | None) -> None:
+        self.order = order
+        self.direction, self.start = read_cursor(order.name, cursor)
+        self.down = order.descending != (self.direction == "before")
+        self.where: list[str] = []
+        self.values: dict[str, str] = {}
+        if self.start is not None:
+            value, user_id = self.start
+            self.where = [f"({order.by}, u.user_id) {'<' if self.down else '>'} ({order.start}, :start_id)"]
+            self.values = {"start": _moment(value) if order.is_of_time else value, "start_id": user_id}
+
+    def ordered(self, by: str = "") -> str:
+        """The ORDER BY, `by` what holds the same as the order is by."""
+        down = "DESC" if self.down else ""
+        return f"ORDER BY {by or self.order.by} {down}, u.user_id {down}"
+
+    def rows(self, session: Session, listing: Listing, matching: str, **numbers: int) -> list[Row[Any]]:
+        """What is told of the first people of the statement `matching`."""
+        statement = text(f"WITH page AS MATERIALIZED ({matching} LIMIT :limit) {listing.details} {self.ordered()}")
+        return list(session.execute(statement.bindparams(*listing.types), {**listing.values, **self.values, **numbers}))
+
+    def around(self, found: list[Row[Any]], limit: int) -> Rows:
+        """The rows of the page in their order, of the `limit` + 1 found, and the cursors around it."""
+        return around(found, limit, self.direction, self.start, lambda row, to: write_cursor(to, self.order, row))
+
+
+def page(session: Session, listing: Listing, order: Order, cursor: str | None, limit: int) -> Rows:
+    """Up to `limit` people of the list, with the cursors of the previous and the next page.
+
+    Raises Invalid: a broken cursor, or one of another order.
+    """
+    turn = _Turn(order, cursor)
+    matching = f"SELECT u.* FROM {listing.source} {filtered([*turn.where, *listing.where])} {turn.ordered()}"
+    return turn.around(turn.rows(session, listing, matching, limit=limit + 1), limit)
+
+
+def page_within(session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int) -> Rows:
+    """The same, where the first `within` people of the source, in the order, are looked at and no others.
+
+    Raises Invalid as `page` does, and Beyond: they were not enough to fill the page.
+    """
+    turn = _Turn(order, cursor)
+    # what they are ordered by goes along, so that nobody sorts them again
+    walked = (
+        f"SELECT u.*, {order.by} AS place FROM {listing.source} {filtered(turn.where)} {turn.ordered()} LIMIT :within"
+    )
+    matching = f"SELECT u.* FROM ({walked}) u {filtered(listing.where)} {turn.ordered('u.place')}"
+    found = turn.rows(session, listing, matching, limit=limit + 1, within=within)
+    if len(found) <= limit:
         raise Beyond
-    return around(found, limit, direction, start, lambda row, to: write_cursor(to, order, row))
+    return turn.around(found, limit)
 
 
 def filtered(conditions: Sequence[str]) -> str:
@@ -144,7 +173,7 @@ def broken() -> Invalid:
 
 
 def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
-    """Where a page starts, and in which direction it goes; None: at the beginning. Raises Invalid."""
+    """In which direction the page of this order goes, and from where; None: from the beginning. Raises Invalid."""
     if cursor is None:
         return "after", None
     try:

@@ -15,7 +15,7 @@ from dashboard.onboarding import tally
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import FINISHED, PERCENT, Saved, save
+from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved, save
 from dashboard.onboarding.steps import check_key, text_problem
 
 
@@ -57,7 +57,7 @@ def details(source: str = "onboarding_users", more: str = "") -> str:
     It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
     """
     return f"""
-SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished,
+SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED_NOW} AS finished,
        u.finished_at, u.last_activity_at,{NEXT_STEP} AS next_step{more}
   FROM {source} u CROSS JOIN LATERAL {PERCENT} AS now (progress)
 """
@@ -82,13 +82,13 @@ INDEX_ANEW = text(f"""
 {index(where=f"WHERE NOT EXISTS (SELECT FROM user_search s WHERE s.user_id = onboarding_users.user_id AND s.words = {WORDS})")}
     ON CONFLICT (user_id) DO UPDATE SET words = excluded.words
 """)
-ONE = text(details() + "WHERE u.user_id = :user_id")
+ONE_PERSON = text(details() + "WHERE u.user_id = :user_id")
 
 
 def find(session: Session, user_id: str) -> Person:
     """One person. Raises NotFound."""
     check_key("person", user_id)
-    row = session.execute(ONE, {"user_id": user_id}).one_or_none()
+    row = session.execute(ONE_PERSON, {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("person", user_id)
     return Person(**row._mapping)
@@ -100,7 +100,7 @@ def index_anew(session: Session) -> int:
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
-    """Create or update a person; the second value tells whether they are new. Raises Invalid."""
+    """Create or update a person; the second value tells whether they are new. Raises Invalid naming what breaks a rule."""
     _check(user_id, name, email)
     u = models.User
     made = upsert(u).values(user_id=user_id, name=name.strip(), email=email.strip())

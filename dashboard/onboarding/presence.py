@@ -47,7 +47,7 @@ def leave(session: Session, actor: Actor, step_id: str) -> None:
 
 
 def editors(session: Session, step_id: str) -> list[Editor]:
-    """Everybody who has the step's draft open now, by name."""
+    """Everybody who has the step's draft open now, in the order of their keys."""
     e = DraftEditor
     query = select(e.actor, e.row_version, e.seen_at).where(
         e.step_id == step_id, e.seen_at >= func.now() - FORGOTTEN_AFTER

@@ -16,7 +16,7 @@ from sqlalchemy.types import DateTime, Integer, Text
 from dashboard import models
 from dashboard.onboarding import tally
 from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
-from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
@@ -76,7 +76,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSave:
     """A status chosen for one step, by somebody who saw the status `seen` at `row_version`."""
 
     step_id: str
@@ -93,7 +93,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SavedOrRefused:
     """What came of one of several saves: it was `saved`, or refused, or (neither) there was nothing to write."""
 
     step_id: str
@@ -102,7 +102,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class StepVersion:
     """How far a person's step has moved on, and whether it is live."""
 
     row_version: int
@@ -112,13 +112,13 @@ class Version:
 # The weight that counts for the person `u` (docs/model.md, rule 7): a sum over the releases `r` under which something is
 # recorded.
 SUM_OF_POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
-RECORDED = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
+RECORDED_RELEASES = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
 
 # Points out of the weight of all live steps, rounded down.
 PERCENT_OF = "coalesce(100 * {points} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int"
 # Those of `u`. It stands for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
 PERCENT = f"""
-    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED})
+    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED_RELEASES})
 """
 
 # Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
@@ -127,6 +127,8 @@ REOPENED_AT = """
 """
 REMEMBERED = f"finished_at > {REOPENED_AT}"
 FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
+# Of somebody beside whom the row `now` has their percent, as progress.
+FINISHED_NOW = FINISHED.format(at_100="now.progress = 100")
 # What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
 TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
 # A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
@@ -148,9 +150,17 @@ def finished_of(percent: int, ever: Told, since: Told) -> Told:
     return ever if percent == 100 else since
 
 
-def _moved(column: str) -> str:
-    """The person's array `column` after the write: the step's old release goes out, the new one in where it belongs."""
-    status = column.removesuffix("_releases")
+# What each write of a status fills, of a person's row and of the event that tells of it.
+INSERT_STATUS = "INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)"
+INSERT_EVENT = """
+    INSERT INTO user_step_events
+           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+"""
+
+
+def _moved(status: Status) -> str:
+    """The person's array of `status` after the write: the step's old release goes out, the new one in if it belongs."""
+    column = f"{status}_releases"
     return f"""CASE WHEN w.status = '{status}' OR b.recorded_status = '{status}' THEN ARRAY(
         SELECT unnest(array_remove(p.{column}, b.recorded_release_id)
                       || CASE WHEN w.status = '{status}' THEN ARRAY[b.current_release_id] END) ORDER BY 1)
@@ -187,7 +197,7 @@ WITH reopened AS (
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
  RETURNING us.status, us.row_version, us.updated_at
 ), inserted AS (
-    INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)
+    {INSERT_STATUS}
     SELECT :user_id, :step_id, :status, b.current_release_id, b.row_version + 1, b.at, :actor
       FROM before b WHERE b.recorded_row_version IS NULL
         ON CONFLICT (user_id, step_id) DO NOTHING
@@ -195,18 +205,14 @@ WITH reopened AS (
 ), written AS (
     SELECT * FROM updated UNION ALL SELECT * FROM inserted
 ), moved AS MATERIALIZED (
-    SELECT {_moved("done_releases")},
-           {_moved("skipped_releases")},
-           {_moved("in_progress_releases")},
+    SELECT {", ".join(_moved(status) for status in WORKED)},
            w.updated_at
       FROM person p CROSS JOIN before b CROSS JOIN written w
 ), reached AS MATERIALIZED (
     SELECT u.*, {PERCENT} AS progress FROM moved u
 ), counted AS (
     UPDATE onboarding_users u
-       SET done_releases = n.done_releases,
-           skipped_releases = n.skipped_releases,
-           in_progress_releases = n.in_progress_releases,
+       SET {", ".join(f"{status}_releases = n.{status}_releases" for status in WORKED)},
            last_activity_at = greatest(u.last_activity_at, n.updated_at),
            finished_at = CASE WHEN n.progress = 100 AND {_once(TO_REMEMBER)}
                               THEN {_once(REMEMBERED_FROM.format(moment="n.updated_at"))} ELSE u.finished_at END
@@ -214,8 +220,7 @@ WITH reopened AS (
      WHERE u.user_id = :user_id
  RETURNING n.progress, {_once(FINISHED.format(at_100="n.progress = 100"))} AS finished
 ), event AS (
-    INSERT INTO user_step_events
-           (user_id, step_id, at, actor, source, attempt, from_status, to_status, row_version, release_id, comment)
+    {INSERT_EVENT}
     SELECT :user_id, :step_id, w.updated_at, :actor, :source, :attempt, b.status, w.status, w.row_version,
            b.current_release_id, :comment
       FROM before b CROSS JOIN written w
@@ -231,7 +236,7 @@ SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
 
 
 # Until the refusal is kept: somebody who is erased meanwhile would be named by it.
-HOLD = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR KEY SHARE")
+HOLD_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR KEY SHARE")
 
 
 def save(
@@ -248,13 +253,14 @@ def save(
 ) -> Saved:
     """Save a status over the `row_version` that the caller saw; `attempt` counts the caller's retries.
 
-    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`. A
-    conflict is kept in write_conflicts, for which its transaction is committed: see errors.Recorded.
+    `at` is when that happened, where it is not now. Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with
+    the exact changes since `row_version`. A conflict is kept in write_conflicts, for which its transaction is committed:
+    see errors.Recorded.
     """
     saved = save_at_once(session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at)
     if saved is not None:
         return saved
-    session.execute(HOLD, {"user_id": user_id})
+    session.execute(HOLD_PERSON, {"user_id": user_id})
     step = step_of(session, user_id, step_id)
     if step.version is None:
         raise Withdrawn(step_id)
@@ -305,8 +311,10 @@ def save_at_once(
     return None
 
 
-def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wanted]) -> list[Outcome]:
-    """Save several steps of one person, in checklist order: each a checked write, whatever came of the others.
+def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[WantedSave]) -> list[SavedOrRefused]:
+    """Save several steps of one person, in checklist order: each a checked write, whatever comes of the others.
+
+    The answers are in that order too.
 
     Raises NotFound (step or person): then nothing is to be kept.
     """
@@ -318,9 +326,9 @@ def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wan
     return [_outcome(session, actor, user_id, one) for one in in_order]
 
 
-def _outcome(session: Session, actor: Actor, user_id: str, wanted: Wanted) -> Outcome:
+def _outcome(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
     if not wanted.says_something:
-        return Outcome(wanted.step_id)
+        return SavedOrRefused(wanted.step_id)
     try:
         saved = save(
             session,
@@ -333,8 +341,8 @@ def _outcome(session: Session, actor: Actor, user_id: str, wanted: Wanted) -> Ou
             attempt=wanted.attempt,
         )
     except (Conflict, Invalid, Withdrawn) as refusal:
-        return Outcome(wanted.step_id, refusal=refusal)
-    return Outcome(wanted.step_id, saved)
+        return SavedOrRefused(wanted.step_id, refusal=refusal)
+    return SavedOrRefused(wanted.step_id, saved)
 
 
 def check_status(status: object, row_version: object, comment: object = "") -> Status:
@@ -414,7 +422,7 @@ def put_on_record(
         log.warning("conflict not kept", error=str(error.orig))
 
 
-STEPS = """
+STEPS_OF = """
 SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.step_version AS version,
        v.status, v.row_version, v.updated_at, v.updated_by, v.reset_by_release_id{more}
   FROM effective_user_steps v
@@ -423,15 +431,15 @@ SELECT v.step_id, s.position, d.title, d.description, d.weight, d.action_url, v.
        SELECT r.version FROM step_releases r
         WHERE r.step_id = v.step_id AND r.version IS NOT NULL ORDER BY r.number DESC LIMIT 1))
 """
-OF_PERSON = STEPS.format(more="") + "WHERE v.user_id = :user_id"
+OF_PERSON = STEPS_OF.format(more="") + "WHERE v.user_id = :user_id"
 ALL_STEPS = text(f"{OF_PERSON} ORDER BY s.position, s.step_id")
 ONE_STEP = text(f"{OF_PERSON} AND v.step_id = :step_id")
-OF_PEOPLE = text(
-    STEPS.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
+STEP_OF_PEOPLE = text(
+    STEPS_OF.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
 ).bindparams(bindparam("people", type_=ARRAY(Text)))
-CHECKLIST = Straight(
+CHECKLIST_OF = Straight(
     text(f"""
-SELECT now.progress, {FINISHED.format(at_100="now.progress = 100")} AS finished, of_person.*
+SELECT now.progress, {FINISHED_NOW} AS finished, of_person.*
   FROM onboarding_users u
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
   LEFT JOIN LATERAL ({OF_PERSON} AND v.step_version IS NOT NULL) of_person ON true
@@ -454,7 +462,7 @@ def checklist_of(asked: Session | Alone, user_id: str, *, token_id: int | None =
     `token_id`: whose API token has to hold, for else nobody is found.
     """
     check_key("person", user_id)
-    rows = CHECKLIST.rows(asked, {"user_id": user_id, "token_id": token_id})
+    rows = CHECKLIST_OF.rows(asked, {"user_id": user_id, "token_id": token_id})
     if not rows:
         raise NotFound("person", user_id)
     progress, finished, *_ = rows[0]
@@ -476,7 +484,7 @@ def step_of(session: Session, user_id: str, step_id: str) -> UserStep:
 
 def step_of_people(session: Session, step_id: str, people: Sequence[str]) -> dict[str, UserStep]:
     """One step of each of these people; who is not there is left out."""
-    rows = session.execute(OF_PEOPLE, {"people": people, "step_id": step_id})
+    rows = session.execute(STEP_OF_PEOPLE, {"people": people, "step_id": step_id})
     return {row.user_id: UserStep(*row[:-1]) for row in rows}
 
 
@@ -488,10 +496,10 @@ SELECT v.step_id, v.row_version, v.step_version IS NOT NULL AS is_live
 """)
 
 
-def versions_of(session: Session, user_id: str) -> dict[str, Version]:
+def versions_of(session: Session, user_id: str) -> dict[str, StepVersion]:
     """How far each of the person's steps has moved on, in one query. Raises NotFound."""
     check_key("person", user_id)
     rows = session.execute(VERSIONS, {"user_id": user_id}).all()
     if not rows:
         raise NotFound("person", user_id)
-    return {row.step_id: Version(row.row_version, row.is_live) for row in rows if row.step_id is not None}
+    return {row.step_id: StepVersion(row.row_version, row.is_live) for row in rows if row.step_id is not None}

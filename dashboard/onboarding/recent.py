@@ -59,7 +59,7 @@ def overview(session: Session) -> Overview:
 
 
 def traffic(session: Session, period: Period) -> Traffic:
-    """The saves of the period, as of now or a moment ago."""
+    """The saves of the period, counted now, or lately where they are many."""
     return _lately(
         session,
         f"traffic {period}",

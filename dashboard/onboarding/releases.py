@@ -27,7 +27,7 @@ from dashboard.onboarding.steps import Fields, Step
 
 
 def newest_first(session: Session, step_id: str | None = None, limit: int = 100) -> list[Release]:
-    """The newest releases, of one step or of all, with their receipts."""
+    """The `limit` newest releases, of one step or of all, with their receipts."""
     r = models.Release
     query = select(r.__table__).order_by(r.released_at.desc(), r.id.desc()).limit(limit)
     if step_id is not None:
@@ -97,7 +97,7 @@ def release(
     planned: Planned | None = None,
     at: datetime | None = None,
 ) -> Outcome:
-    """Make the step's draft its live version, for everybody at once.
+    """Make the step's draft its live version, for everybody at once. `at` is when it was released, where it is not now.
 
     Raises NotFound, Withdrawn, Refused (no draft), StalePlan, Invalid (the note), BrokenInvariant. All or nothing.
     """

@@ -34,6 +34,8 @@ POINTS_OF_ARRAYS = "".join(
 )
 PERCENT_OF_POINTS = PERCENT_OF.format(points="(done.points + skipped.points)")
 
+IN_STANDINGS = "u.standing = ANY(:standings)"
+
 # The view goes by the index; on a cluster it is another one.
 EACH = "WITH found AS MATERIALIZED (SELECT * FROM standings)"
 

@@ -72,6 +72,7 @@ class Step:
 
     @property
     def withdrawn(self) -> bool:
+        """Whether it was released, and is not live now."""
         return self.live is None and self.release_id is not None
 
 
@@ -152,10 +153,11 @@ def _opens(url: str) -> bool:
 
 
 def lock(session: Session, step_id: str | None = None) -> None:
-    """Whoever else releases the step (None: any), orders it, or starts or discards its draft waits. Raises NotFound.
+    """Whoever else releases the step (None: any), orders it, or starts or discards its draft waits.
 
     It is read after this: a statement that waited for a lock still tells what was so before the wait. NO KEY UPDATE,
     because it does not wait for, or hold up, a save of somebody's status; all in one order, so that nobody deadlocks.
+    A step that is not there locks nothing; raises NotFound where the id can't be one.
     """
     s = models.Step
     locked = select(s.step_id).order_by(s.step_id).with_for_update(key_share=True)
@@ -238,11 +240,11 @@ def _checklist() -> Select[Any]:
 
 
 # asked by most pages, and so put together once
-CHECKLIST = _checklist()
+WHOLE_CHECKLIST = _checklist()
 
 
 def _steps(session: Session, step_id: str | None) -> list[Step]:
-    rows = CHECKLIST if step_id is None else CHECKLIST.where(models.Step.step_id == step_id)
+    rows = WHOLE_CHECKLIST if step_id is None else WHOLE_CHECKLIST.where(models.Step.step_id == step_id)
     grouped: dict[str, list[Row[Any]]] = {}
     for row in session.execute(rows):
         grouped.setdefault(row.step_id, []).append(row)

@@ -11,16 +11,16 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding.straight import Alone
 
-What = Literal["save", "conflict", "release"]
-Tally = Mapping[tuple[What, str], int]
+Noted = Literal["save", "conflict", "release"]
+Tally = Mapping[tuple[Noted, str], int]
 """How often what was done; a save and a conflict by its source, a release by its kind."""
 
 KEY = "tally"
 
 
-def note(asked: Session | Alone, what: What, which: str, count: int = 1) -> None:
+def note(asked: Session | Alone, what: Noted, which: str, count: int = 1) -> None:
     """Note that it was done `count` times in the transaction."""
-    noted: Counter[tuple[What, str]] = asked.info.setdefault(KEY, Counter())
+    noted: Counter[tuple[Noted, str]] = asked.info.setdefault(KEY, Counter())
     noted[what, which] += count
 
 
@@ -51,5 +51,5 @@ def forgotten_on(session: Session, kind: type[BaseException]) -> Iterator[None]:
         raise
 
 
-def _so_far(session: Session) -> Counter[tuple[What, str]]:
+def _so_far(session: Session) -> Counter[tuple[Noted, str]]:
     return Counter(session.info.get(KEY, {}))

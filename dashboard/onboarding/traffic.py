@@ -30,6 +30,7 @@ class Span:
 
     @property
     def one(self) -> timedelta:
+        """One hour or day of it."""
         return timedelta(hours=1) if self.unit == "hour" else timedelta(days=1)
 
     @property

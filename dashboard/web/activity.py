@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from dashboard.database import exporting, transaction
 from dashboard.onboarding import activity, activity_filter
 from dashboard.onboarding.activity import ActivityPage, Entry
-from dashboard.onboarding.activity_filter import MEMBERS, PEOPLE, SYSTEM, WHAT, Choices
+from dashboard.onboarding.activity_filter import ACTIVITY_FILTERS, PEOPLE, SYSTEM, WHAT, Choices
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff.permissions import Permission
 from dashboard.web import deeds
@@ -135,7 +135,7 @@ def index() -> ResponseReturnValue:
 
 
 def _typed() -> dict[str, str]:
-    return {name: request.args.get(name, "").strip() for name in MEMBERS}
+    return {name: request.args.get(name, "").strip() for name in ACTIVITY_FILTERS}
 
 
 def _said(invalid: Invalid) -> dict[str, str]:

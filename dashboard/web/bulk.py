@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import bulk_changes, history, steps
-from dashboard.onboarding.bulk_changes import OUTCOMES, BulkChange, Effect, Member, Outcome
+from dashboard.onboarding.bulk_changes import OUTCOMES, BulkChange, Effect, Member, MemberOutcome
 from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import Who
@@ -43,7 +43,7 @@ class BulkPage:
     title: str
     effect: Effect | None
     members: Sequence[Member]
-    outcome: Outcome | None
+    outcome: MemberOutcome | None
     after: str
     previous: str | None
     following: str | None
@@ -71,7 +71,7 @@ class BulkPage:
         """How many had their turn, in per cent."""
         return 100 * (self.bulk.people - self.bulk.waiting) // max(1, self.bulk.people)
 
-    def address(self, outcome: Outcome | None, after: str | None = None) -> str:
+    def address(self, outcome: MemberOutcome | None, after: str | None = None) -> str:
         """This page with another list, or another page of it."""
         bulk_id, back = self.bulk.id, self.back or None
         return url_for(
@@ -252,7 +252,7 @@ def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
     with transaction() as session:
         bulk = bulk_changes.get(session, bulk_id)
         # what moved is what one has to look at; the rest is as it was asked for
-        default: Outcome | None = "moved" if bulk.finished_at and bulk.outcomes.get("moved") else None
+        default: MemberOutcome | None = "moved" if bulk.finished_at and bulk.outcomes.get("moved") else None
         outcome = next((name for name in OUTCOMES if name == asked), None if "outcome" in request.args else default)
         members, following = bulk_changes.members(session, bulk_id, outcome, after=after, limit=PAGE)
         names = history.who(session, {bulk.created_by, *(one.updated_by for one in members if one.updated_by)})

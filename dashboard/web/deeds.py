@@ -12,7 +12,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from dashboard.onboarding.activity import ActivityPage, Entry
-from dashboard.onboarding.activity_filter import CHANGED, ERASED, What
+from dashboard.onboarding.activity_filter import ERASED, STATUS_CHANGE, What
 from dashboard.onboarding.history import Who
 from dashboard.web.formats import full_date, number, plural
 from dashboard.web.marks import marked
@@ -145,7 +145,7 @@ def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> Deed:
     user_id, step_id = entry.user_id or "", entry.step_id or ""
     return Deed(
         entry,
-        "" if entry.action == CHANGED else sentence(entry),
+        "" if entry.action == STATUS_CHANGE else sentence(entry),
         name_of(entry.actor, who),
         detail_of(who, entry.source),
         person_called(user_id, page.people),

@@ -12,7 +12,7 @@ from dashboard.database import Session, transaction
 from dashboard.onboarding import history, progress
 from dashboard.onboarding.errors import NotFound
 from dashboard.onboarding.history import Change, Who
-from dashboard.onboarding.progress import UserStep, Version
+from dashboard.onboarding.progress import StepVersion, UserStep
 from dashboard.staff.permissions import Permission
 from dashboard.web import addresses
 from dashboard.web.access import require
@@ -72,7 +72,7 @@ def _known(told: Iterable[str]) -> dict[str, int]:
     return {step_id: number for step_id, number in numbers.items() if isinstance(number, int)}
 
 
-def _behind(known: Mapping[str, int], versions: Mapping[str, Version]) -> dict[str, int]:
+def _behind(known: Mapping[str, int], versions: Mapping[str, StepVersion]) -> dict[str, int]:
     return {
         step_id: row_version
         for step_id, row_version in known.items()

@@ -14,7 +14,7 @@ from dashboard.onboarding.carryover import STATUSES, Release, Status
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, Timeline, Who
 from dashboard.onboarding.people import Person
-from dashboard.onboarding.progress import Saved, UserStep, Wanted
+from dashboard.onboarding.progress import Saved, UserStep, WantedSave
 from dashboard.web.formats import status_label
 from dashboard.web.told import Told, called, how_many_changes, receipt_address, tell
 
@@ -67,9 +67,9 @@ class Attempt:
             has_row_version=bool(row_version),
         )
 
-    def wanted(self, step_id: str) -> Wanted:
+    def wanted(self, step_id: str) -> WantedSave:
         """The same for the engine."""
-        return Wanted(step_id, self.status, self.row_version, self.seen, self.comment, self.number)
+        return WantedSave(step_id, self.status, self.row_version, self.seen, self.comment, self.number)
 
     def once_more(self) -> Attempt:
         """The next try, after a conflict."""

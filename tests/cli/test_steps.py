@@ -64,7 +64,7 @@ def test_every_definition_survives_being_written_and_read(title: str, descriptio
         return
     entry = {member: getattr(fields, member) for member in steps.MEMBERS}
     written = yaml_text.write({"steps": {STEP: entry}})
-    assert definitions.read(yaml_text.read(written.encode()).document) == [definitions.Wanted(STEP, fields)]
+    assert definitions.read(yaml_text.read(written.encode()).document) == [definitions.WantedStep(STEP, fields)]
     # and so for any other program that reads YAML
     assert yaml.safe_load(written) == {"steps": {STEP: entry}}
 

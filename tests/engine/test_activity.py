@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import activity, activity_filter, progress, releases, steps
 from dashboard.onboarding.activity import Entry
-from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, SYSTEM, WHAT, Filter
+from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, SYSTEM, WHAT, ActivityFilter
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who
 from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step, people
@@ -71,11 +71,11 @@ def told(entries: Any) -> list[str]:
     return [entry.action if entry.id else f"{entry.user_id}: {entry.step_id} {entry.row_version}" for entry in entries]
 
 
-def listed(session: Session, asked: Filter = Filter()) -> list[str]:  # noqa: B008
+def listed(session: Session, asked: ActivityFilter = ActivityFilter()) -> list[str]:  # noqa: B008
     return told(activity.page(session, asked).entries)
 
 
-def walked(session: Session, asked: Filter = Filter(), limit: int = 2) -> list[Entry]:  # noqa: B008
+def walked(session: Session, asked: ActivityFilter = ActivityFilter(), limit: int = 2) -> list[Entry]:  # noqa: B008
     """Every entry of every page to the last one, having walked back over the same pages to the first."""
     page = activity.page(session, asked, limit=limit)
     assert page.newer is None
@@ -130,7 +130,7 @@ def test_an_entry_tells_all_that_was_recorded(session: Session) -> None:
     a_step(session, OTHER)
     a_person(session)
     a_save(session, "skipped", step_id=OTHER, actor=SAM, comment="They pay by invoice.")
-    entries = {entry.action: entry for entry in activity.page(session, Filter()).entries}
+    entries = {entry.action: entry for entry in activity.page(session, ActivityFilter()).entries}
     assert entries["draft.save"] == Entry(
         *(NOON, number, MAYA.key, "draft.save", STEP, BEN, None, None, None, "version 2", {"weight": [1, 2]}),
         *("Why not", ""),
@@ -160,7 +160,7 @@ def test_people_and_actors_are_called_by_name(session: Session) -> None:
     noted(session)
     written(session)
     written(session, "erased-1", actor="user:erased-1")
-    page = activity.page(session, Filter())
+    page = activity.page(session, ActivityFilter())
     assert page.people == {ANNA: "Anna Berg"}
     assert page.names[MAYA.key] == Who("Maya L.", "manager")
     assert page.names[HOST.key] == Who("host", "API")
@@ -168,12 +168,12 @@ def test_people_and_actors_are_called_by_name(session: Session) -> None:
 
 def test_the_person_who_is_asked_for_has_a_name_without_any_entry(session: Session) -> None:
     people(session, 1)
-    page = activity.page(session, Filter(user_id="user-0000"))
+    page = activity.page(session, ActivityFilter(user_id="user-0000"))
     assert (page.entries, page.people) == ([], {"user-0000": "user-0000"})
 
 
 def test_with_nothing_done_the_list_is_empty(session: Session) -> None:
-    page = activity.page(session, Filter())
+    page = activity.page(session, ActivityFilter())
     assert (page.entries, page.newer, page.older, page.people, page.names) == ([], None, None, {}, {})
 
 
@@ -204,35 +204,35 @@ ANNAS, BENS, CLEOS = f"{ANNA}: {STEP} 2", f"{BEN}: {OTHER} 2", f"{CLEO}: {STEP} 
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (Filter(what="statuses"), [CLEOS, BENS, ANNAS]),
-        (Filter(what="releases"), ["release.publish"]),
-        (Filter(what="drafts"), ["steps.reorder", "step.create"]),
-        (Filter(what="people"), ["person.create"]),
-        (Filter(what="imports"), ["people.import"]),
-        (Filter(what="staff"), ["sign_in.refused"]),
-        (Filter(what="tokens"), ["token.created"]),
-        (Filter(who=SAM.key), ["steps.reorder", BENS]),
-        (Filter(who=MAYA.key), ["plugin.did_something", "release.publish", "step.create"]),
-        (Filter(who=PEOPLE), [ANNAS]),
-        (Filter(who=SYSTEM), [CLEOS, "token.created", "sign_in.refused", "people.import"]),
-        (Filter(who=SYSTEM, what="statuses"), [CLEOS]),
-        (Filter(who=SYSTEM, what="imports"), ["people.import"]),
-        (Filter(who=SAM.key, what="statuses"), [BENS]),
-        (Filter(who=SAM.key, what="releases"), []),
-        (Filter(step_id=STEP), [CLEOS, ANNAS, "release.publish", "step.create"]),
-        (Filter(step_id=OTHER, who=SAM.key), [BENS]),
-        (Filter(user_id=ANNA), [ANNAS, "person.create"]),
-        (Filter(user_id=ANNA, what="people"), ["person.create"]),
-        (Filter(since=date(2026, 3, 18)), ["steps.reorder", CLEOS, BENS]),
-        (Filter(until=date(2026, 3, 11)), ["release.publish", "step.create"]),
-        (Filter(since=date(2026, 3, 17), until=date(2026, 3, 17)), [ANNAS]),
-        (Filter(until=date.max, since=date(2026, 3, 20)), ["steps.reorder"]),
-        (Filter(since=date.min, until=date(2026, 3, 10)), ["step.create"]),
-        (Filter(since=date(2027, 1, 1)), []),
+        (ActivityFilter(what="statuses"), [CLEOS, BENS, ANNAS]),
+        (ActivityFilter(what="releases"), ["release.publish"]),
+        (ActivityFilter(what="drafts"), ["steps.reorder", "step.create"]),
+        (ActivityFilter(what="people"), ["person.create"]),
+        (ActivityFilter(what="imports"), ["people.import"]),
+        (ActivityFilter(what="staff"), ["sign_in.refused"]),
+        (ActivityFilter(what="tokens"), ["token.created"]),
+        (ActivityFilter(who=SAM.key), ["steps.reorder", BENS]),
+        (ActivityFilter(who=MAYA.key), ["plugin.did_something", "release.publish", "step.create"]),
+        (ActivityFilter(who=PEOPLE), [ANNAS]),
+        (ActivityFilter(who=SYSTEM), [CLEOS, "token.created", "sign_in.refused", "people.import"]),
+        (ActivityFilter(who=SYSTEM, what="statuses"), [CLEOS]),
+        (ActivityFilter(who=SYSTEM, what="imports"), ["people.import"]),
+        (ActivityFilter(who=SAM.key, what="statuses"), [BENS]),
+        (ActivityFilter(who=SAM.key, what="releases"), []),
+        (ActivityFilter(step_id=STEP), [CLEOS, ANNAS, "release.publish", "step.create"]),
+        (ActivityFilter(step_id=OTHER, who=SAM.key), [BENS]),
+        (ActivityFilter(user_id=ANNA), [ANNAS, "person.create"]),
+        (ActivityFilter(user_id=ANNA, what="people"), ["person.create"]),
+        (ActivityFilter(since=date(2026, 3, 18)), ["steps.reorder", CLEOS, BENS]),
+        (ActivityFilter(until=date(2026, 3, 11)), ["release.publish", "step.create"]),
+        (ActivityFilter(since=date(2026, 3, 17), until=date(2026, 3, 17)), [ANNAS]),
+        (ActivityFilter(until=date.max, since=date(2026, 3, 20)), ["steps.reorder"]),
+        (ActivityFilter(since=date.min, until=date(2026, 3, 10)), ["step.create"]),
+        (ActivityFilter(since=date(2027, 1, 1)), []),
     ],
     ids=str,
 )
-def test_a_filter_lets_through_what_it_names(month: Session, asked: Filter, expected: list[str]) -> None:
+def test_a_filter_lets_through_what_it_names(month: Session, asked: ActivityFilter, expected: list[str]) -> None:
     assert listed(month, asked) == expected
     assert told(walked(month, asked, limit=1)) == expected
     assert told(activity.stream(month, asked)) == expected
@@ -240,7 +240,7 @@ def test_a_filter_lets_through_what_it_names(month: Session, asked: Filter, expe
 
 def test_an_action_that_nobody_knows_is_under_everything_only(month: Session) -> None:
     assert "plugin.did_something" in listed(month)
-    assert not [what for what in WHAT[1:] if "plugin.did_something" in listed(month, Filter(what=what))]
+    assert not [what for what in WHAT[1:] if "plugin.did_something" in listed(month, ActivityFilter(what=what))]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_days_are_whole_and_in_utc(session: Session, at: datetime, is_in: bool) 
     noted(session, at=at)
     written(session, at=at)
     session.execute(text("SET LOCAL TimeZone = 'Asia/Tokyo'"))
-    assert len(listed(session, Filter(since=date(2026, 3, 10), until=date(2026, 3, 10)))) == (2 if is_in else 0)
+    assert len(listed(session, ActivityFilter(since=date(2026, 3, 10), until=date(2026, 3, 10)))) == (2 if is_in else 0)
 
 
 # A step's events, sought where they can be ----------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_the_events_of_a_step_are_sought_since_it_was_made(session: Session) -> 
     aged(session, NOON, NOON + DAY)
     written(session, at=NOON + 2 * DAY)
     with statements(session) as seen:
-        assert f"{ANNA}: {STEP} 2" in listed(session, Filter(step_id=STEP))
+        assert f"{ANNA}: {STEP} 2" in listed(session, ActivityFilter(step_id=STEP))
     assert "e.at >= " in seen[-1][0]
     assert "e.at < " not in seen[-1][0]
 
@@ -288,11 +288,11 @@ def test_the_events_of_a_step_that_was_withdrawn_are_sought_before_that(session:
     a_save(session)
     releases.withdraw(session, MAYA, STEP)
     with statements(session) as seen:
-        assert f"{ANNA}: {STEP} 2" in listed(session, Filter(step_id=STEP))
+        assert f"{ANNA}: {STEP} 2" in listed(session, ActivityFilter(step_id=STEP))
     assert "e.at < " in seen[-1][0]
     releases.restore(session, MAYA, STEP)
     with statements(session) as seen:
-        listed(session, Filter(step_id=STEP))
+        listed(session, ActivityFilter(step_id=STEP))
     assert "e.at < " not in seen[-1][0]
 
 
@@ -300,13 +300,13 @@ def test_a_step_that_was_taken_over_keeps_its_oldest_events(session: Session) ->
     a_step(session)
     aged(session, NOON, NOON - 30 * DAY)
     written(session, at=NOON - 300 * DAY)
-    assert f"{ANNA}: {STEP} 2" in listed(session, Filter(step_id=STEP))
+    assert f"{ANNA}: {STEP} 2" in listed(session, ActivityFilter(step_id=STEP))
 
 
 def test_a_step_that_is_still_a_draft_has_no_events(session: Session) -> None:
     a_step(session, released=False)
-    assert listed(session, Filter(step_id=STEP)) == ["step.create"]
-    assert told(activity.stream(session, Filter(step_id=STEP))) == ["step.create"]
+    assert listed(session, ActivityFilter(step_id=STEP)) == ["step.create"]
+    assert told(activity.stream(session, ActivityFilter(step_id=STEP))) == ["step.create"]
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------
@@ -337,23 +337,23 @@ def test_what_happened_at_the_same_microsecond_is_neither_lost_nor_doubled(
     assert len({(entry.id, entry.user_id, entry.row_version) for entry in found}) == len(rows)
     order = [(entry.at, entry.id is not None) for entry in found]
     assert order == sorted(order, reverse=True)
-    assert list(activity.stream(session, Filter())) == found
+    assert list(activity.stream(session, ActivityFilter())) == found
     point.rollback()
 
 
 def test_what_happens_meanwhile_does_not_move_the_next_page(month: Session) -> None:
-    first = activity.page(month, Filter(), limit=4)
-    before = activity.page(month, Filter(), first.older, limit=4)
+    first = activity.page(month, ActivityFilter(), limit=4)
+    before = activity.page(month, ActivityFilter(), first.older, limit=4)
     noted(month, at=NOON + 100 * DAY)
     written(month, BEN, NOON + 100 * DAY, number=9)
-    assert activity.page(month, Filter(), first.older, limit=4).entries == before.entries
-    assert len(activity.page(month, Filter(), first.older, limit=4).entries) == 4
+    assert activity.page(month, ActivityFilter(), first.older, limit=4).entries == before.entries
+    assert len(activity.page(month, ActivityFilter(), first.older, limit=4).entries) == 4
 
 
 def test_the_first_page_is_found_again_from_the_second(month: Session) -> None:
-    first = activity.page(month, Filter(), limit=3)
-    second = activity.page(month, Filter(), first.older, limit=3)
-    again = activity.page(month, Filter(), second.newer, limit=3)
+    first = activity.page(month, ActivityFilter(), limit=3)
+    second = activity.page(month, ActivityFilter(), first.older, limit=3)
+    again = activity.page(month, ActivityFilter(), second.newer, limit=3)
     assert (again.entries, again.newer) == (first.entries, None)
 
 
@@ -385,7 +385,7 @@ NOW = NOON.isoformat()
 )
 def test_a_broken_cursor_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(Invalid) as refused:
-        activity.page(session, Filter(), cursor)
+        activity.page(session, ActivityFilter(), cursor)
     assert list(refused.value.problems) == ["cursor"]
 
 
@@ -395,13 +395,13 @@ def test_a_broken_cursor_is_refused(session: Session, cursor: str) -> None:
 @pytest.mark.parametrize("direction", ["older", "newer"])
 @pytest.mark.parametrize("key", [[1], ["anna", STEP, 1]], ids=["audit", "event"])
 def test_a_cursor_of_any_moment_is_taken(month: Session, direction: str, at: str, key: list[Any]) -> None:
-    activity.page(month, Filter(), packed(direction, at, *key))
+    activity.page(month, ActivityFilter(), packed(direction, at, *key))
 
 
 # What was asked for ---------------------------------------------------------------------------------------------------
 
 
-def read(session: Session, **values: str) -> Filter:
+def read(session: Session, **values: str) -> ActivityFilter:
     named = {name.rstrip("_"): value for name, value in values.items()}
     return activity_filter.read(session, named, activity_filter.choices(session))
 
@@ -424,15 +424,15 @@ def test_the_choices_are_accounts_tokens_and_steps(known: Session) -> None:
 
 
 def test_nothing_typed_is_everything(known: Session) -> None:
-    assert read(known) == read(known, who=" ", what="", step="", person="", from_="", to="") == Filter()
-    assert read(known, what="all") == Filter()
+    assert read(known) == read(known, who=" ", what="", step="", person="", from_="", to="") == ActivityFilter()
+    assert read(known, what="all") == ActivityFilter()
 
 
 def test_everything_typed_is_read(known: Session) -> None:
     asked = read(
         known, who=MAYA.key, what="releases", step=STEP, person=f" {ANNA} ", from_="2026-03-10", to="2026-03-10"
     )
-    assert asked == Filter(MAYA.key, "releases", STEP, ANNA, date(2026, 3, 10), date(2026, 3, 10))
+    assert asked == ActivityFilter(MAYA.key, "releases", STEP, ANNA, date(2026, 3, 10), date(2026, 3, 10))
     assert read(known, who=PEOPLE).who == PEOPLE
     assert read(known, who=SYSTEM).who == SYSTEM
 
@@ -507,7 +507,7 @@ def statements(session: Session) -> Iterator[list[tuple[str, Any]]]:
 @pytest.mark.parametrize("what", WHAT)
 def test_a_page_is_one_statement_in_which_every_part_stops(month: Session, what: Any) -> None:
     with statements(month) as seen:
-        activity.page(month, Filter(what=what))
+        activity.page(month, ActivityFilter(what=what))
     (only,) = [statement for statement, _ in seen]
     parts = len(ACTIONS[what]) if what != "all" else 2
     assert only.count("LIMIT") == parts + 1
@@ -556,15 +556,19 @@ def test_no_page_reads_more_than_a_little_of_the_tables(session: Session) -> Non
     sparse = date(2026, 3, 5)
     worst = {}
     for asked in (
-        *(Filter(what=what) for what in WHAT),
-        *(Filter(who=who) for who in (HOST.key, SAM.key, "staff:nobody", PEOPLE, SYSTEM)),
-        *(Filter(step_id=step_id) for step_id in (STEP, OTHER)),
-        *(Filter(user_id=user_id) for user_id in ("usr-7", "imported-7", "nobody")),
-        *(Filter(since=sparse, until=sparse), Filter(since=date(2027, 1, 1)), Filter(until=date(2020, 1, 1))),
+        *(ActivityFilter(what=what) for what in WHAT),
+        *(ActivityFilter(who=who) for who in (HOST.key, SAM.key, "staff:nobody", PEOPLE, SYSTEM)),
+        *(ActivityFilter(step_id=step_id) for step_id in (STEP, OTHER)),
+        *(ActivityFilter(user_id=user_id) for user_id in ("usr-7", "imported-7", "nobody")),
         *(
-            Filter(who=SAM.key, what="staff"),
-            Filter(who=HOST.key, user_id="usr-7"),
-            Filter(who=SYSTEM, what="statuses"),
+            ActivityFilter(since=sparse, until=sparse),
+            ActivityFilter(since=date(2027, 1, 1)),
+            ActivityFilter(until=date(2020, 1, 1)),
+        ),
+        *(
+            ActivityFilter(who=SAM.key, what="staff"),
+            ActivityFilter(who=HOST.key, user_id="usr-7"),
+            ActivityFilter(who=SYSTEM, what="statuses"),
         ),
     ):
         first = activity.page(session, asked)
@@ -588,5 +592,5 @@ def test_saving_and_releasing_are_not_changed_by_looking(session: Session) -> No
     a_person(session)
     before = progress.step_of(session, ANNA, STEP)
     listed(session)
-    list(activity.stream(session, Filter()))
+    list(activity.stream(session, ActivityFilter()))
     assert (progress.step_of(session, ANNA, STEP), steps.get(session, STEP).draft) == (before, None)

@@ -30,7 +30,7 @@ from dashboard.onboarding import (
     releases,
     steps,
 )
-from dashboard.onboarding.activity_filter import Filter
+from dashboard.onboarding.activity_filter import ActivityFilter
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, Refused
@@ -243,7 +243,7 @@ def test_the_activity_of_an_adopted_database_is_paged_through(session: Session, 
         original.row(f"user-{number}", PAY, 1 + number % 3, "done", 1)
     adopt(session, original)
     assert session.scalar(text("SELECT min(row_version) FROM user_step_events")) == -1
-    statuses = Filter(what="statuses")
+    statuses = ActivityFilter(what="statuses")
     page = activity.page(session, statuses, None, 2)
     told, back = list(page.entries), list(page.entries)
     while page.older:

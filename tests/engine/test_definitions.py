@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import definitions, releases, steps
-from dashboard.onboarding.definitions import Brought, DraftsOpen, Wanted
+from dashboard.onboarding.definitions import Brought, DraftsOpen, WantedStep
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.steps import Fields
 from tests.factories import MAYA, NOOR, OTHER, STEP, a_draft, a_release, a_step, snapshot
@@ -64,7 +64,7 @@ def test_it_is_read_back_as_it_is(session: Session) -> None:
     a_step(session, description="Take\n  cards\n\nfrom: 'day one'", action_url="https://example.com/a?b=c#d")
     step = steps.get(session, STEP)
     assert step.live
-    assert definitions.read(said(session)) == [Wanted(STEP, step.live.fields, step.position)]
+    assert definitions.read(said(session)) == [WantedStep(STEP, step.live.fields, step.position)]
     brought = definitions.bring_in(session, NOOR, definitions.read(said(session)), discard_drafts=False)
     assert brought == [Brought(STEP, "unchanged", None)]
 
@@ -122,7 +122,7 @@ def test_each_problem_is_named_by_step_and_member(given: object, problems: set[s
 
 def test_what_is_left_out_is_empty() -> None:
     assert definitions.read({"steps": {STEP: GOOD | {"description": None}}}) == [
-        Wanted(STEP, Fields("Set up payments", "", 30, ""), None)
+        WantedStep(STEP, Fields("Set up payments", "", 30, ""), None)
     ]
 
 
@@ -132,7 +132,7 @@ def test_the_order_is_compared_and_not_the_numbers(session: Session) -> None:
     here = steps.checklist(session)
 
     def same(one: int | None, two: int | None) -> bool:
-        return definitions.same_order([Wanted("two", Fields("2"), two), Wanted("one", Fields("1"), one)], here)
+        return definitions.same_order([WantedStep("two", Fields("2"), two), WantedStep("one", Fields("1"), one)], here)
 
     assert same(5, 90)
     assert same(7, 7)

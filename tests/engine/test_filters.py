@@ -135,8 +135,9 @@ def test_a_common_word_is_found_on_a_walk_and_where_that_is_not_enough_all_are_l
     asked: list[int | None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    within, page = list[int | None](), paging.page
-    monkeypatch.setattr(paging, "page", lambda *args, **rest: (within.append(rest["within"]), page(*args, **rest))[1])
+    within, page, page_within = list[int | None](), paging.page, paging.page_within
+    monkeypatch.setattr(paging, "page", lambda *args: (within.append(None), page(*args))[1])
+    monkeypatch.setattr(paging, "page_within", lambda *args: (within.append(args[-1]), page_within(*args))[1])
     looked_up = all_pages(session, Filter(q="bo"), 2)
     assert {*within} == {None}
     within.clear()

@@ -346,7 +346,7 @@ def test_what_cannot_be_a_filter_is_named(session: Session, said: dict[str, str]
 @pytest.mark.one_server("on a cluster one shard stands for all")
 def test_more_than_are_counted_are_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     factories.people(session, 60)
-    monkeypatch.setattr(finding, "COUNTED", 50)
+    monkeypatch.setattr(finding, "MOST_COUNTED", 50)
     session.execute(text("ANALYZE onboarding_users"))
     assert finding.page(session, Filter()).count == finding.Count(60, exact=False)
     assert finding.page(session, Filter(q="user-000")).count == finding.Count(10, exact=True)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import history, people, progress, releases
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
-from dashboard.onboarding.progress import Outcome, Wanted
+from dashboard.onboarding.progress import SavedOrRefused, WantedSave
 from tests.factories import (
     ANNA,
     BEN,
@@ -39,11 +39,11 @@ def anna(session: Session) -> None:
     a_person(session)
 
 
-def want(step_id: str, status: str = "done", row_version: int = 1, comment: str = "", seen: str = "todo") -> Wanted:
-    return Wanted(step_id, status, row_version, seen, comment)
+def want(step_id: str, status: str = "done", row_version: int = 1, comment: str = "", seen: str = "todo") -> WantedSave:
+    return WantedSave(step_id, status, row_version, seen, comment)
 
 
-def save_many(session: Session, *wanted: Wanted) -> list[Outcome]:
+def save_many(session: Session, *wanted: WantedSave) -> list[SavedOrRefused]:
     return progress.save_many(session, SAM, ANNA, wanted)
 
 
@@ -75,7 +75,7 @@ def test_a_row_in_which_nothing_was_chosen_is_not_written_though_it_moved(sessio
     a_save(session, "done", ANNA, "one")
     before = snapshot(session)
     (outcome,) = save_many(session, want("one", "todo"))
-    assert outcome == Outcome("one")
+    assert outcome == SavedOrRefused("one")
     assert snapshot(session) == before
 
 
@@ -86,7 +86,7 @@ def test_a_comment_alone_says_something(session: Session) -> None:
 
 
 def test_the_attempt_is_kept(session: Session) -> None:
-    save_many(session, Wanted("one", "done", 1, "todo", attempt=3))
+    save_many(session, WantedSave("one", "done", 1, "todo", attempt=3))
     assert session.scalar(text("SELECT attempt FROM user_step_events")) == 3
 
 

@@ -113,7 +113,7 @@ def test_a_server_that_is_away_is_told_alike_by_each(settings: Settings, kind: s
     away.dispose()
 
 
-@pytest.mark.parametrize("statement", [progress.WRITE, progress.CHECKLIST])
+@pytest.mark.parametrize("statement", [progress.WRITE, progress.CHECKLIST_OF])
 def test_what_every_call_asks_is_kept_by_psycopg(statement: Straight) -> None:
     """To take a longer one apart anew each time would cost a save a quarter of its time."""
     assert len(statement.sql) <= MAX_CACHED_STATEMENT_LENGTH

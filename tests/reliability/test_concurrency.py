@@ -576,7 +576,7 @@ def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_o
         monkeypatch.setattr(steps, name, and_wait)
 
     def bring_in(session: Session, actor: Actor, step_ids: list[str]) -> list[Brought]:
-        said = [definitions.Wanted(step_id, steps.Fields(f"In the words of {actor.key}")) for step_id in step_ids]
+        said = [definitions.WantedStep(step_id, steps.Fields(f"In the words of {actor.key}")) for step_id in step_ids]
         return definitions.bring_in(session, actor, said, discard_drafts=True)
 
     results = at_once(

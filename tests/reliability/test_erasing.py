@@ -19,7 +19,7 @@ from dashboard.onboarding import bulk_changes, erasure, invariants, loading, peo
 from dashboard.onboarding.erasure import Erased
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.filters import Filter
-from dashboard.onboarding.progress import Saved, Wanted
+from dashboard.onboarding.progress import Saved, WantedSave
 from tests.databases import wait_until_blocked
 from tests.factories import ANNA, SAM, a_person, a_step, row_version_of, snapshot
 from tests.reliability.test_concurrency import at_once, at_statement, of_kind, waits
@@ -73,7 +73,7 @@ def test_a_save_that_waits_for_it_finds_nobody(wide: Database) -> None:
     def save_all() -> str:
         try:
             with wide.transaction() as session:
-                progress.save_many(session, SAM, ANNA, [Wanted(step_id, "done", 1, "todo") for step_id in STEPS])
+                progress.save_many(session, SAM, ANNA, [WantedSave(step_id, "done", 1, "todo") for step_id in STEPS])
         except NotFound as refused:
             return refused.what
         return "saved"
@@ -153,7 +153,7 @@ def test_a_bulk_change_that_waits_for_it_has_not_begun_to_forget_others(wide: Da
         bulk_changes.create(session, SAM, [ANNA], STEPS[0], "done")
         session.execute(text("UPDATE bulk_changes SET created_at = now() - interval '25 hours'"))
     with Session(wide.engine) as erasing:
-        erasing.execute(erasure.LOCK, {"user_id": ANNA})
+        erasing.execute(erasure.LOCK_PERSON, {"user_id": ANNA})
         event.listen(erasing, "before_commit", erase, once=True)
         everybody = Filter(step_id=STEPS[0], status="todo")
         assert (

@@ -16,7 +16,7 @@ from dashboard.config import libpq_url
 from dashboard.database import Database
 from dashboard.onboarding import cutover, erasure, progress, releases, steps
 from dashboard.onboarding.errors import BrokenInvariant, Conflict
-from dashboard.onboarding.progress import Wanted
+from dashboard.onboarding.progress import WantedSave
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step, snapshot
 
 THIRD = "import-contacts"
@@ -46,7 +46,7 @@ CUT_OFF: dict[str, Work] = {
     "save over a row": lambda session: progress.save(session, SAM, ANNA, STEP, "skipped", 3),
     "first save": lambda session: progress.save(session, SAM, BEN, STEP, "done", 2),
     "save several": lambda session: progress.save_many(
-        session, SAM, ANNA, [Wanted(STEP, "done", 3, "todo"), Wanted(THIRD, "done", 1, "todo", "why")]
+        session, SAM, ANNA, [WantedSave(STEP, "done", 3, "todo"), WantedSave(THIRD, "done", 1, "todo", "why")]
     ),
     "erase": lambda session: erasure.erase(session, SAM, ANNA, ANNA),
     "create": lambda session: steps.create(session, MAYA, "fourth", {"title": "Fourth"}),

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from dashboard.onboarding.activity import ActivityPage, Entry
-from dashboard.onboarding.activity_filter import ACTIONS, CHANGED, SYSTEM_ACTORS, WHAT
+from dashboard.onboarding.activity_filter import ACTIONS, STATUS_CHANGE, SYSTEM_ACTORS, WHAT
 from dashboard.onboarding.carryover import Kind
 from dashboard.onboarding.history import Who
 from dashboard.web import deeds
@@ -73,7 +73,7 @@ def test_every_recorded_action_has_words() -> None:
 
 
 def test_every_action_with_words_is_in_one_filter() -> None:
-    filtered = [action for of_one in ACTIONS.values() for action in of_one if action != CHANGED]
+    filtered = [action for of_one in ACTIONS.values() for action in of_one if action != STATUS_CHANGE]
     assert len(filtered) == len(set(filtered))
     assert set(filtered) == set(deeds.SENTENCES)
 
@@ -185,7 +185,7 @@ def test_a_role_is_told_as_everywhere(value: object, told: str) -> None:
     ],
 )
 def test_who_did_it_has_the_role_and_the_way_it_came(who: Who, source: str, told: str) -> None:
-    entry = done(CHANGED, id=None, user_id="usr_1", step_id="a", source=source)
+    entry = done(STATUS_CHANGE, id=None, user_id="usr_1", step_id="a", source=source)
     assert deeds.tell(entry, ActivityPage(names={entry.actor: who}), {}).by_detail == told
 
 
@@ -209,7 +209,7 @@ def test_a_release_leads_to_its_receipt_and_nothing_else_does() -> None:
 
 
 def test_who_is_not_there_any_more_is_told_as_such() -> None:
-    entry = done(CHANGED, id=None, user_id="erased-7", step_id="gone", actor="user:erased-7", source="bulk")
+    entry = done(STATUS_CHANGE, id=None, user_id="erased-7", step_id="gone", actor="user:erased-7", source="bulk")
     told = deeds.tell(entry, ActivityPage(names={entry.actor: Who("erased-7")}), {})
     assert (told.person, told.person_id, told.by) == ("An erased person", "", "An erased person")
     assert (told.step, told.step_id, told.by_detail) == ("gone", "", "in bulk")
