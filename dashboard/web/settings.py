@@ -125,6 +125,6 @@ def _page(status: int = 200, *, said: str = "", **forms: Any) -> Response:
         session_count=count,
         called=browser_called,
         said=said,
-        provider_called=provider_called,
+        provider=provider_called(current_staff()),
         **given,
     )
