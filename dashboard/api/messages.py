@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.progress import NEWEST_TO_SAVE_OVER, NOT_A_STATUS
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.steps import MAX_KEY, text_problem
 
 
 def kept(value: str) -> str:
@@ -20,7 +20,7 @@ def kept(value: str) -> str:
     return value
 
 
-Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(kept)]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(kept)]
 
 
 def status(value: str) -> str:

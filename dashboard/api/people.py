@@ -17,6 +17,7 @@ from dashboard.api.routing import endpoint
 from dashboard.api.vocabulary import ERASED_USER
 from dashboard.database import Session
 from dashboard.onboarding import erasure, people
+from dashboard.onboarding.people import LONGEST
 from dashboard.staff.permissions import Scope
 from dashboard.web import addresses
 
@@ -40,8 +41,8 @@ class Details(Body):
     # to pass over a misspelt member would empty the one that was meant
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("", max_length=200)
-    email: str = Field("", max_length=320)
+    name: str = Field("", max_length=LONGEST["name"])
+    email: str = Field("", max_length=LONGEST["email"])
 
 
 class Person(Answer):

@@ -24,7 +24,7 @@ from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.plans import Planned
-from dashboard.onboarding.steps import Definition, FieldChange, Fields
+from dashboard.onboarding.steps import MAX_COMMENT, Definition, FieldChange, Fields
 from dashboard.staff.permissions import Scope
 from dashboard.web.access import settings
 
@@ -84,7 +84,7 @@ class Expectation(ExactBody):
         return Planned(reset=self.progress_reset, tolerance=self.tolerance)
 
 
-NOTE = Field("", max_length=2_000, description="Why, for the history. Some installations require it.")
+NOTE = Field("", max_length=MAX_COMMENT, description="Why, for the history. Some installations require it.")
 
 
 DISCARDS = "Throw away somebody else's draft; the log of activity alone keeps what it said."

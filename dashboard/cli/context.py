@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import click
 
 from dashboard.config import Settings
+from dashboard.onboarding.actor import Actor
 
 if TYPE_CHECKING:
     from dashboard.database import Database
@@ -24,6 +25,9 @@ OK = 0
 REFUSED = 1
 BAD_INPUT = 2
 FAULT = 3
+
+COMMAND_LINE = Actor("system:command-line", "cli")
+"""Who does what a command does."""
 
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters but for the end of a line, and marks that turn text round."""

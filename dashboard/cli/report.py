@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import unified_diff
 from typing import Any
 
-from dashboard.onboarding.carryover import STATUSES, Kind, Status
+from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES, Kind
 from dashboard.onboarding.cutover import Outcome
-from dashboard.onboarding.impact import Impact, Spread
+from dashboard.onboarding.impact import BANDS, Impact, Spread
 from dashboard.onboarding.steps import FieldChange
 
-NAMES: Mapping[Status, str] = {"done": "Done", "skipped": "Skipped", "in_progress": "In progress", "todo": "To do"}
 MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
 """What a step says, by the engine's name and by the API's."""
 GOES_BACK: frozenset[Kind] = frozenset({"rollback"})
-BANDS = [*(f"{low}-{low + 9} %" for low in range(0, 100, 10)), "100 %"]
 
 
 def answer(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
@@ -164,15 +162,15 @@ def _people(impact: Impact) -> str:
 
 
 def _statuses(impact: Impact) -> str:
-    head = ["Before \\ after", *(NAMES[status] for status in STATUSES)]
-    rows = [[NAMES[old], *(f"{impact.matrix[old][new]:,}" for new in STATUSES)] for old in STATUSES]
+    head = ["Before \\ after", *(STATUS_LABELS[status] for status in STATUSES)]
+    rows = [[STATUS_LABELS[old], *(f"{impact.matrix[old][new]:,}" for new in STATUSES)] for old in STATUSES]
     return table([head, *rows])
 
 
 def _progress(impact: Impact) -> str:
     before, after = impact.before, impact.after
     bands = zip(BANDS, before.bands, after.bands, strict=True)
-    rows = [(name, f"{was:,}", f"{will:,}") for name, was, will in bands]
+    rows = [(f"{band} %", f"{was:,}", f"{will:,}") for band, was, will in bands]
     return table([("Progress", "before", "after"), *rows, *_ends(before, after)])
 
 

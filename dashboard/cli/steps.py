@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Concatenate, NoReturn, ParamSpec, Ty
 
 import click
 
-from dashboard.cli.context import bad_input, json_option, refuse, show, with_database
-from dashboard.cli.users import COMMAND_LINE
+from dashboard.cli.context import COMMAND_LINE, bad_input, json_option, refuse, show, with_database
 from dashboard.config import Settings
 from dashboard.database import Database, Session
 from dashboard.onboarding.carryover import Policy

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dashboard.cli.context import json_option, show, with_database
-from dashboard.cli.users import COMMAND_LINE
+from dashboard.cli.context import COMMAND_LINE, json_option, show, with_database
 from dashboard.database import Database
 
 if TYPE_CHECKING:

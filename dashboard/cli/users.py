@@ -10,18 +10,17 @@ from urllib.parse import urlsplit
 
 import click
 
-from dashboard.cli.context import address_at, bad_input, json_option, show, with_database
+from dashboard.cli.context import COMMAND_LINE, address_at, bad_input, json_option, show, with_database
 from dashboard.config import Settings, base_url_from
 from dashboard.database import Database
-from dashboard.onboarding.actor import Actor
+from dashboard.staff.permissions import Role
 
 if TYPE_CHECKING:
     from dashboard.staff.accounts import Account
     from dashboard.staff.links import Link
 
-ROLES = ("viewer", "support", "manager", "admin")
+ROLES = [role.value for role in Role]
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - no address to listen on, but ones that lead nowhere
-COMMAND_LINE = Actor("system:command-line", "cli")
 
 
 @click.group()
@@ -45,7 +44,6 @@ def add(database: Database, email: str, name: str, role: str, password_stdin: bo
       pass show dashboard | dashboard user add ada@example.com --name Ada --role admin --password-stdin
     """
     from dashboard.staff import accounts
-    from dashboard.staff.permissions import Role
 
     password = _from_stdin() if password_stdin else secrets.token_urlsafe(15)
     with database.transaction() as session:
@@ -75,7 +73,6 @@ def invite(database: Database, email: str, name: str, role: str, base_url: str, 
       dashboard user invite maya@example.com --name "Maya Lindqvist" --role manager --base-url https://onboarding.example.com
     """
     from dashboard.staff import links
-    from dashboard.staff.permissions import Role
 
     base = _base_url(base_url)
     with database.transaction() as session:
@@ -173,7 +170,6 @@ def role(database: Database, email: str, role: str, as_json: bool) -> None:
       dashboard user role maya@example.com admin
     """
     from dashboard.staff import accounts
-    from dashboard.staff.permissions import Role
 
     with database.transaction() as session:
         account = accounts.change_role(session, COMMAND_LINE, email, Role(role), demo=_is_demo())

@@ -15,7 +15,7 @@ from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import day_from
 from dashboard.onboarding.history import Who
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.steps import MAX_KEY, text_problem
 
 What = Literal["all", "statuses", "releases", "drafts", "people", "imports", "staff", "tokens"]
 WHAT: tuple[What, ...] = get_args(What)
@@ -111,7 +111,7 @@ def read(session: Session, values: Mapping[str, str], known: Choices) -> Activit
 
 
 def _person_problem(session: Session, user_id: str) -> str | None:
-    if reason := text_problem(user_id, 200):
+    if reason := text_problem(user_id, MAX_KEY):
         return reason
     u = models.User
     return None if session.scalar(select(u.user_id).where(u.user_id == user_id)) else "is not known here"

@@ -6,7 +6,7 @@ recorded and the one that is asked about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -14,6 +14,13 @@ from typing import Any, Literal, get_args
 Status = Literal["done", "skipped", "in_progress", "todo"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 """In the order in which every page shows them."""
+
+STATUS_LABELS: Mapping[str, str] = {
+    "done": "Done",
+    "skipped": "Skipped",
+    "in_progress": "In progress",
+    "todo": "To do",
+}
 
 WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
 """Those that are recorded in an array of a person's each."""

@@ -18,6 +18,8 @@ from dashboard.onboarding.steps import text_problem
 Sort = Literal["name", "active", "inactive", "furthest", "least", "newest", "oldest"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 MOST_IDLE_DAYS = 3650
+MAX_VALUE = 200
+"""Characters of what one filter is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def read(session: Session, values: Mapping[str, str]) -> Filter:
     """The filter that `values` spell, by the names in FILTERS; an empty value does not matter. Raises Invalid."""
     problems = {name: "is not a filter of people" for name in values if name not in FILTERS}
     given = {name: value.strip() for name, value in values.items() if value.strip() and name in FILTERS}
-    problems |= {name: reason for name, value in given.items() if (reason := text_problem(value, 200))}
+    problems |= {name: reason for name, value in given.items() if (reason := text_problem(value, MAX_VALUE))}
     readable = {name: value for name, value in given.items() if name not in problems}
     found: dict[str, Any] = {}
     for name, value in readable.items():

@@ -160,6 +160,10 @@ def no_counts() -> Counts:
     return dict.fromkeys(STATUSES, 0)
 
 
+BANDS = (*(f"{low}-{low + 9}" for low in range(0, 100, 10)), "100")
+"""The bands of percents in which people are counted, as a filter of people spells them."""
+
+
 @dataclass(slots=True)
 class Spread:
     """How far people are: people by percent."""
@@ -169,8 +173,8 @@ class Spread:
 
     @property
     def bands(self) -> list[int]:
-        """People in 0-9, 10-19, ... 90-99 and 100 percent: eleven numbers."""
-        bands = [0] * 11
+        """People in each of BANDS."""
+        bands = [0] * len(BANDS)
         for percent, people in self.people.items():
             bands[percent // 10] += people
         return bands

@@ -37,12 +37,11 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
-from dashboard.onboarding.people import INDEX, index
+from dashboard.onboarding.people import INDEX, LONGEST, index
 from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REMEMBERED_FROM, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
 LONGEST_LINE = 1_000_000
-LONGEST = {"user_id": 200, "name": 200, "email": 320}
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
 OLD_LINE_ENDS = "has line ends of a lone CR: save the file with those of Windows or Unix"
 NOT_UTF_8 = "has NUL characters, as UTF-16 (“Unicode text”) does: save the file as UTF-8"

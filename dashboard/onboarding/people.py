@@ -16,7 +16,10 @@ from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
 from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved, save
-from dashboard.onboarding.steps import check_key, text_problem
+from dashboard.onboarding.steps import MAX_KEY, check_key, text_problem
+
+LONGEST = {"user_id": MAX_KEY, "name": 200, "email": 320}
+"""How many characters each member of a person may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +153,8 @@ def save_of_anybody(
 def _check(user_id: str, name: str = "", email: str = "") -> None:
     problems = {
         member: reason
-        for member, value, most in (("user_id", user_id, 200), ("name", name, 200), ("email", email, 320))
-        if (reason := text_problem(value, most))
+        for member, value in (("user_id", user_id), ("name", name), ("email", email))
+        if (reason := text_problem(value, LONGEST[member]))
     }
     trimmed = user_id.strip()
     if not trimmed:

@@ -19,7 +19,7 @@ from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
-from dashboard.onboarding.steps import MAX_INTEGER, check_key, text_problem
+from dashboard.onboarding.steps import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, text_problem
 from dashboard.onboarding.straight import Alone, Straight
 
 log = structlog.get_logger("dashboard.progress")
@@ -353,7 +353,7 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
         problems["status"] = NOT_A_STATUS
     if reason := version_problem(row_version):
         problems["row_version"] = reason
-    if reason := text_problem(comment, 2000):
+    if reason := text_problem(comment, MAX_COMMENT):
         problems["comment"] = reason
     if problems or known is None:
         raise Invalid(problems)
@@ -451,7 +451,7 @@ SELECT now.progress, {FINISHED_NOW} AS finished, of_person.*
 
 def steps_of(session: Session, user_id: str) -> list[UserStep]:
     """The person's steps in checklist order, withdrawn ones too (version None). Empty: no such person."""
-    if text_problem(user_id, 200):
+    if text_problem(user_id, MAX_KEY):
         return []
     return [UserStep(*row) for row in session.execute(ALL_STEPS, {"user_id": user_id})]
 

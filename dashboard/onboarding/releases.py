@@ -79,7 +79,7 @@ def suggested_policy(before: Fields | None, after: Fields) -> Policy:
 
 def reason(note: str, *, required: bool = False) -> str:
     """The reason of a release as it is kept. Raises Invalid naming `note`; doors say whether one is `required`."""
-    if problem := steps.text_problem(note, 2000):
+    if problem := steps.text_problem(note, steps.MAX_COMMENT):
         raise Invalid({"note": problem})
     if required and not note.strip():
         raise Invalid({"note": "is needed"})

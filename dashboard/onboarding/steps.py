@@ -25,6 +25,10 @@ WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
 RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
 """Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
+MAX_KEY = 200
+"""Characters of whatever something is found by."""
+MAX_COMMENT = 2_000
+"""Characters of the comment on a save, and of the reason of a release."""
 
 # Made once: an alias copies every column of its table.
 CURRENT, PAST = aliased(models.Release), aliased(models.Release)
@@ -135,7 +139,7 @@ def text_problem(value: object, most: int) -> str | None:
 
 def check_key(what: str, key: str) -> None:
     """Raises NotFound for a key that PostgreSQL could not even be asked for."""
-    if text_problem(key, 200):
+    if text_problem(key, MAX_KEY):
         raise NotFound(what, key)
 
 

@@ -11,7 +11,7 @@ import structlog
 from jwt import exceptions
 from jwt.exceptions import InvalidKeyError, InvalidSignatureError, InvalidTokenError, MissingRequiredClaimError
 
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.steps import MAX_KEY, text_problem
 
 log = structlog.get_logger("dashboard.user_tokens")
 
@@ -89,7 +89,7 @@ class UserTokens:
         except (InvalidTokenError, ValueError) as error:
             raise _Refused(REASONS.get(type(error), "no JSON Web Token, or a claim of the wrong kind")) from error
         user_id: str = claims["sub"]
-        if not user_id.strip() or text_problem(user_id, 200):
+        if not user_id.strip() or text_problem(user_id, MAX_KEY):
             raise _Refused("sub is not the id of a user")
         return user_id
 

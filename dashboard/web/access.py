@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, cast
 
-from flask import Flask, Response, current_app, g, make_response, render_template, request
+from flask import Flask, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import Forbidden, Unauthorized
@@ -18,7 +18,7 @@ from dashboard.staff import sessions, standing
 from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, Role, declare, declared, roles_with
 from dashboard.staff.standing import NoLongerAllowed
-from dashboard.web import cookies, kept
+from dashboard.web import cookies
 from dashboard.web.errors import (
     FAULTS,
     SAFE_METHODS,
@@ -28,6 +28,7 @@ from dashboard.web.errors import (
     on_signed_out,
     on_unreachable,
     sign_in_address,
+    to_send_again,
 )
 from dashboard.web.rendering import asks_by_itself, wants_partial
 from dashboard.web.security import API_PREFIX, FOR_MACHINES, is_from_here
@@ -186,14 +187,7 @@ def _signed_out() -> ResponseReturnValue:
     if request.method in SAFE_METHODS or wants_partial():
         raise Unauthorized
     # a plain form post: what was typed goes into a form that can be sent again after signing in
-    page = render_template(
-        "session/signed_out.html",
-        fields=kept.fields(),
-        typed=kept.typed(),
-        action=request.full_path.rstrip("?"),
-        sign_in=sign_in_address(),
-    )
-    return make_response(page, 401)
+    return to_send_again(401, sign_in=sign_in_address())
 
 
 def _old_form(error: CSRFError) -> ResponseReturnValue:

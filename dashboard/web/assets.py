@@ -114,7 +114,7 @@ def send(filename: str, version: str = "") -> Response:
     encoding = request.accept_encodings.best_match(file.bodies, IDENTITY)
     body = file.bodies[encoding]
     response = Response(body, mimetype=file.mimetype)
-    response.headers["Cache-Control"] = kept(version)
+    response.headers["Cache-Control"] = cache_control(version)
     # each form is other bytes, so a part of one must never be joined to a part of another
     response.set_etag(file.digest if encoding == IDENTITY else f"{file.digest}-{encoding}")
     if encoding != IDENTITY:
@@ -130,7 +130,7 @@ def present() -> Files:
     return read(paths.STATIC) if current_app.debug else cast(Files, current_app.extensions["static_files"])
 
 
-def kept(version: str) -> str:
+def cache_control(version: str) -> str:
     """How long browsers keep a file of that fingerprint, or of none: the value of Cache-Control."""
     if current_app.debug:
         return "no-cache"

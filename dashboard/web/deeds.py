@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import ERASED, STATUS_CHANGE, What
 from dashboard.onboarding.history import Who
-from dashboard.web.formats import full_date, number, plural
+from dashboard.web.formats import STEP_LABELS, full_date, number, plural
 from dashboard.web.marks import marked
 from dashboard.web.told import ROLES, detail_of
 
@@ -80,11 +80,7 @@ SYSTEM_NAMES: Mapping[str, str] = {
     "system:sign-in": "Somebody unknown",
 }
 
-MEMBER_LABELS: Mapping[str, str] = {
-    "title": "Title",
-    "description": "Description",
-    "weight": "Weight",
-    "action_url": "Opens",
+MEMBER_LABELS: Mapping[str, str] = STEP_LABELS | {
     "version": "Version",
     "order": "Order",
     "new": "New people",

@@ -6,7 +6,7 @@ from itertools import starmap
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Response, current_app, g, jsonify, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import HTTPException
@@ -23,6 +23,7 @@ from dashboard.onboarding.errors import (
     StaleDraft,
     StalePlan,
 )
+from dashboard.staff.sign_in import Throttled
 from dashboard.web import kept
 from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, site_address, wants_partial
 from dashboard.web.requestlog import request_id
@@ -85,6 +86,7 @@ def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: I
     app.before_request(to_one_slash)
     app.register_error_handler(HTTPException, on_http)
     app.register_error_handler(OnboardingError, on_onboarding)
+    app.register_error_handler(Throttled, on_throttled)
     app.register_error_handler(TooManyExports, on_many_exports)
     app.register_error_handler(Exception, on_fault)
     for error in unreachable:
@@ -126,14 +128,20 @@ def on_old_form(error: CSRFError) -> ResponseReturnValue:
         return answer(OLD_FORM, error)
     if wants_partial():
         return _with_token(answer(_old_page(), error))
+    return to_send_again(OLD_FORM.status, back=back_address())
+
+
+def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response:
+    """What a plain form post brought too late, in a form that can be sent again; `sign_in` where one has to do that first."""
     page = render_template(
-        "errors/old_form.html",
+        "errors/send_again.html",
         fields=kept.fields(),
         typed=kept.typed(),
         action=request.full_path.rstrip("?"),
-        back=back_address(),
+        back=back,
+        sign_in=sign_in,
     )
-    return make_response(page, OLD_FORM.status)
+    return make_response(page, status)
 
 
 def _old_page() -> Fault:
@@ -172,6 +180,17 @@ def on_unreachable(error: Exception) -> ResponseReturnValue:
     log.error(told, path=request.path, error=kind, reason=reason_of(error))
     response = answer(fault, error)
     response.headers["Retry-After"] = "5"
+    return response
+
+
+def on_throttled(error: Throttled) -> ResponseReturnValue:
+    """429 for whoever tries too often, where the page has no form to say it at."""
+    return throttled(answer(FAULTS[429], error), error)
+
+
+def throttled(response: Response, error: Throttled) -> Response:
+    """The answer to whoever has to wait: when to try again is in it for programs, too."""
+    response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
@@ -244,7 +263,7 @@ def answer(fault: Fault, error: Exception) -> Response:
     """The fault as this caller can use it."""
     g.fault = fault
     if f"{request.path}/".startswith(API_PREFIX):
-        problem: Problem = current_app.extensions.get("problem", plain_problem)
+        problem: Problem = current_app.extensions["problem"]
         return make_response(problem(fault, error))
     if wants_partial():
         return notice(fault)
@@ -276,12 +295,4 @@ def notice(fault: Fault) -> Response:
     response = make_response(html, fault.status)
     # set by hand: htmx-flask's own helper refuses modifiers
     response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Push-Url": "false"})
-    return response
-
-
-def plain_problem(fault: Fault, error: Exception) -> ResponseReturnValue:  # noqa: ARG001
-    """Stands in until the API has put its own function at app.extensions["problem"]."""
-    response = jsonify(title=fault.title, status=fault.status, detail=fault.text, request_id=request_id())
-    response.mimetype = "application/problem+json"
-    response.status_code = fault.status
     return response

@@ -2,12 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from markupsafe import Markup, escape
 
-STATUS_ORDER = ("done", "skipped", "in_progress", "todo")
-STATUS_LABELS = {"done": "Done", "skipped": "Skipped", "in_progress": "In progress", "todo": "To do"}
+from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES
+from dashboard.onboarding.impact import BANDS
+
+STEP_LABELS = {"title": "Title", "description": "Description", "weight": "Weight", "action_url": "Opens"}
+"""What a step says, by the name of its member."""
+
+BAND_LABELS = [band.replace("-", "–") for band in BANDS]
+
+STATUS_CHOICES = [(status, STATUS_LABELS[status]) for status in ("todo", "in_progress", "done", "skipped")]
+"""In the order in which one comes to them, to choose from."""
+
 MINUS = "\N{MINUS SIGN}"
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 POP, POP_ISOLATE = "\u202c", "\u2069"
@@ -86,6 +95,12 @@ def short_date(moment: datetime, now: datetime) -> str:
     return f"{moment.day} {moment:%b}" if moment.year == now.year else full_date(moment)
 
 
+def lasting(span: timedelta) -> str:
+    """12 hours, 7 days: whole hours, or days where they are whole."""
+    hours = span // timedelta(hours=1)
+    return plural(hours, "hour") if hours % 24 else plural(hours // 24, "day")
+
+
 def full_date(moment: date) -> str:
     """12 Nov 2026."""
     return f"{moment.day} {moment:%b %Y}"
@@ -132,8 +147,8 @@ def column_size(count: int, largest: int) -> int:
 
 def status_counts(counts: Mapping[str, int]) -> list[tuple[str, int, int]]:
     """(status, count, size) in the fixed order of statuses, for a stacked bar."""
-    ordered = [counts.get(status, 0) for status in STATUS_ORDER]
-    return list(zip(STATUS_ORDER, ordered, sizes(ordered), strict=True))
+    ordered = [counts.get(status, 0) for status in STATUSES]
+    return list(zip(STATUSES, ordered, sizes(ordered), strict=True))
 
 
 def apart(text: str) -> str:

@@ -16,6 +16,7 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.merge import MergedField, merge_field
 from dashboard.onboarding.plans import PREDICTED, Planned, tolerance
 from dashboard.onboarding.steps import MEMBERS, Definition, Fields
+from dashboard.web.formats import STEP_LABELS
 
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 Values = MultiDict[str, str]
@@ -35,10 +36,10 @@ def _newlines(text: str | None) -> str | None:
 class StepForm(Form):
     """What a step says."""
 
-    title = StringField("Title")
-    description = TextAreaField("Description", filters=[_newlines])
-    weight = StringField("Weight", default="10")
-    action_url = StringField("Opens")
+    title = StringField(STEP_LABELS["title"])
+    description = TextAreaField(STEP_LABELS["description"], filters=[_newlines])
+    weight = StringField(STEP_LABELS["weight"], default="10")
+    action_url = StringField(STEP_LABELS["action_url"])
 
     def typed(self) -> dict[str, Any]:
         """The members as typed, for the engine to check. Raises Invalid when a field did not arrive at all."""

@@ -7,10 +7,10 @@ from werkzeug.exceptions import HTTPException
 
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.web.deeds import MEMBER_LABELS
-from dashboard.web.formats import status_label
+from dashboard.web.formats import STEP_LABELS, status_label
 from dashboard.web.security import is_from_here
 
-LABELS = {name: MEMBER_LABELS[name] for name in ("title", "description", "weight", "action_url", "name", "email")} | {
+LABELS = {name: MEMBER_LABELS[name] for name in (*STEP_LABELS, "name", "email")} | {
     "step_id": "Id",
     "note": "Reason",
     "status": "Status",

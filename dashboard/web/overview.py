@@ -10,18 +10,19 @@ from flask.typing import ResponseReturnValue
 from dashboard.database import Session, transaction
 from dashboard.onboarding import everybody, history, recent, releases, steps
 from dashboard.onboarding.carryover import STATUSES, Release
+from dashboard.onboarding.impact import BANDS
 from dashboard.onboarding.steps import Definition
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
+from dashboard.web.formats import BAND_LABELS
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.told import receipt_address, released
 from dashboard.web.writes import Writes, card, period_from
 
 blueprint = Blueprint("overview", __name__)
 
-BANDS = (*((start, start + 9) for start in range(0, 100, 10)), (100, 100))
 NEWEST = 4
 
 
@@ -88,10 +89,9 @@ def _writes(session: Session, titles: dict[str, str]) -> Writes:
 
 def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
     """Label, people, and where these are listed."""
-    named = ["-".join(map(str, dict.fromkeys(band))) for band in BANDS]
     return [
-        (name.replace("-", "–"), count, url_for("finding.index", progress=name))
-        for name, count in zip(named, counts, strict=True)
+        (label, count, url_for("finding.index", progress=band))
+        for band, label, count in zip(BANDS, BAND_LABELS, counts, strict=True)
     ]
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, flash, redirect, request, url_for
 from flask import session as browser
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import TooManyRequests
 
 from dashboard.database import transaction
 from dashboard.staff import links
 from dashboard.staff.accounts import Account
-from dashboard.staff.sign_in import Throttled
 from dashboard.web import access
 from dashboard.web.rendering import render
 from dashboard.web.security import csrf, require_token
@@ -59,11 +57,8 @@ def send_no_referrer(response: Response) -> Response:
 
 
 def _admit() -> None:
-    try:
-        with transaction() as session:
-            links.admit(session, request.remote_addr or "")
-    except Throttled as error:
-        raise TooManyRequests(retry_after=error.retry_after) from error
+    with transaction() as session:
+        links.admit(session, request.remote_addr or "")
 
 
 def _opened(secret: str) -> Account | None:

@@ -112,7 +112,7 @@ def _with_focus(told: Sequence[Happened]) -> list[Happened]:
 
 
 def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnValue:
-    kept = NOTHING if wants_partial() else saving.kept(user_id, saving.panels_of(request.form))
+    kept = NOTHING if wants_partial() else saving.still_chosen(user_id, saving.panels_of(request.form))
     record = person_page.load(user_id, happened={**kept, **happened})
     answered = [row for row in record.rows if row.step.step_id in happened]
     refused = [row for row in answered if row.happened.problems and not row.panel]
@@ -135,7 +135,7 @@ def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
     if wants_partial():
         return NOTHING
     rows = saving.rows_of(request.form) | saving.panels_of(request.form)
-    return saving.kept(user_id, {one: row for one, row in rows.items() if one != step_id})
+    return saving.still_chosen(user_id, {one: row for one, row in rows.items() if one != step_id})
 
 
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:

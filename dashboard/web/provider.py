@@ -26,8 +26,9 @@ from dashboard.staff.provided import Refusal
 from dashboard.staff.provider import Attempt, Identity, NotProven, Unreachable
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
+from dashboard.web.errors import throttled
 from dashboard.web.rendering import render
-from dashboard.web.session import go_on, next_address, open_id, throttled
+from dashboard.web.session import go_on, next_address, open_id
 from dashboard.web.session import page as sign_in_page
 
 if TYPE_CHECKING:

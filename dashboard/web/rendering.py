@@ -9,7 +9,9 @@ from htmx_flask.extension import Htmx
 from jinja2 import StrictUndefined
 
 from dashboard.database import statements
-from dashboard.onboarding import plans, steps
+from dashboard.onboarding import filters, plans, steps
+from dashboard.onboarding.carryover import STATUSES
+from dashboard.staff import links, sessions
 from dashboard.web import formats, marks, told
 
 FILTERS: tuple[Callable[..., object], ...] = (
@@ -19,12 +21,23 @@ FILTERS: tuple[Callable[..., object], ...] = (
     formats.percent,
     formats.share,
     formats.plural,
+    formats.lasting,
     formats.initials,
     formats.status_label,
     formats.apart,
     formats.listing,
     formats.paragraphs,
 )
+
+LIMITS = {
+    "key": steps.MAX_KEY,
+    "filter": filters.MAX_VALUE,
+    "comment": steps.MAX_COMMENT,
+    "idle": sessions.IDLE,
+    "session": sessions.ABSOLUTE,
+    "link": links.VALID,
+}
+"""Numbers of rules that pages tell."""
 
 
 def install(app: Flask) -> None:
@@ -46,7 +59,11 @@ def install(app: Flask) -> None:
         sizes=formats.sizes,
         column_size=formats.column_size,
         status_counts=formats.status_counts,
-        STATUSES=formats.STATUS_ORDER,
+        LIMITS=LIMITS,
+        STATUSES=STATUSES,
+        STATUS_CHOICES=formats.STATUS_CHOICES,
+        BAND_LABELS=formats.BAND_LABELS,
+        STEP_LABELS=formats.STEP_LABELS,
     )
     app.context_processor(shell)
 

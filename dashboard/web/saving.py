@@ -92,7 +92,7 @@ def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
     return Happened(step_id, attempt, is_stale=bool(changes), changes=changes, focus=True)
 
 
-def kept(user_id: str, attempts: Mapping[str, Attempt]) -> dict[str, Happened]:
+def still_chosen(user_id: str, attempts: Mapping[str, Attempt]) -> dict[str, Happened]:
     """The same of each row in which something was chosen or typed; none of them asks for the focus."""
     wanted = {step_id: one for step_id, one in attempts.items() if one.wanted(step_id).says_something}
     wanted = {step_id: one for step_id, one in wanted.items() if one.status in STATUSES}

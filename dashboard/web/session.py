@@ -21,6 +21,7 @@ from dashboard.staff.passwords import MAX_PASSWORD, dummy_hash
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
+from dashboard.web.errors import throttled
 from dashboard.web.rendering import local_address, render
 
 if TYPE_CHECKING:
@@ -162,12 +163,6 @@ def _demo_accounts() -> Sequence[DemoAccount]:
         return ()
     with transaction() as database:
         return demo_accounts.as_shown(database)
-
-
-def throttled(response: Response, error: signing_in.Throttled) -> Response:
-    """The answer to whoever has to wait: when to try again is in it for programs, too."""
-    response.headers["Retry-After"] = str(error.retry_after)
-    return response
 
 
 def _say(form: SignInForm, message: str) -> None:

@@ -16,6 +16,7 @@ from dashboard.staff.permissions import Permission
 from dashboard.web import access
 from dashboard.web.access import can, current_actor, current_staff, require
 from dashboard.web.browsers import browser_called
+from dashboard.web.errors import throttled
 from dashboard.web.formats import plural
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.session import provider_called
@@ -70,9 +71,7 @@ def change_password() -> ResponseReturnValue:
             attempt = signing_in.admit(session, current_staff().email, request.remote_addr or "")
     except signing_in.Throttled as error:
         say(form, {"old_password": str(error)})
-        response = _page(429, password=form)
-        response.headers["Retry-After"] = str(error.retry_after)
-        return response
+        return throttled(_page(429, password=form), error)
     old, new = (form.old_password.data or "")[: MAX_PASSWORD + 1], form.password.data or ""
     with transaction() as session:
         secret = signing_in.change_password(session, attempt, old, new, secret=access.session_secret())
@@ -125,6 +124,6 @@ def _page(status: int = 200, *, said: str = "", **forms: Any) -> Response:
         session_count=count,
         called=browser_called,
         said=said,
-        provider_called=provider_called,
+        provider=provider_called(current_staff()),
         **given,
     )

@@ -12,19 +12,20 @@ from dashboard.staff import accounts, passwords, tokens
 from dashboard.staff.permissions import Role, Scope
 
 CHOOSE_ROLE = "Choose a role."
+ACCOUNT_NAME = {"maxlength": accounts.MAX_NAME}
 EXPIRY: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In a year", "never": "Never"}
 
 
 class NameForm(Form):
     """What one is called."""
 
-    name = StringField("Name")
+    name = StringField("Name", render_kw=ACCOUNT_NAME)
 
 
 class InviteForm(Form):
     """Who is invited, and as what; all that is wrong is said at once."""
 
-    name = StringField("Name")
+    name = StringField("Name", render_kw=ACCOUNT_NAME)
     email = EmailField("Email")
     role = StringField("Role")
 
@@ -44,7 +45,11 @@ class InviteForm(Form):
 class NewPasswordForm(Form):
     """A password, typed twice, for nobody sees what they type. Names with “password” in them are never shown again."""
 
-    password = PasswordField("New password")
+    password = PasswordField(
+        "New password",
+        description=f"At least {passwords.MIN_PASSWORD} characters. "
+        "A few words that only you would put together are good.",
+    )
     password_again = PasswordField("The same again")
 
     def validate_password(self, field: PasswordField) -> None:
@@ -70,7 +75,7 @@ class ChangePasswordForm(NewPasswordForm):
 class TokenForm(Form):
     """A token's name, its scopes, and in how many days it expires."""
 
-    name = StringField("Name")
+    name = StringField("Name", render_kw={"maxlength": tokens.MAX_NAME})
     scopes = SelectMultipleField("Scopes", validate_choice=False, choices=list(Scope))
     expires = StringField("Expires", default="90")
 

@@ -247,6 +247,6 @@ def _page(
         stale=stale,
         link=link,
         address=link.address(access.base_url()) if link else "",
-        provider_called=provider_called,
+        provider=provider_called(member.account),
         roles_by_group=roles_by_group(member.account),
     )

@@ -99,7 +99,7 @@ def test_a_merge_can_itself_be_overtaken(enter: Enter) -> None:
     expect(maya.get_by_label("Weight")).to_have_value("40")
 
 
-@scriptless
+@both_ways
 def test_mine_can_be_discarded(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)

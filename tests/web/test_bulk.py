@@ -395,6 +395,24 @@ def test_a_step_withdrawn_meanwhile_is_said_and_nobody_is_changed(agent: FlaskCl
     assert "The step was withdrawn meanwhile." in prepare(agent, BEN).text
 
 
+def test_a_step_withdrawn_in_the_middle_says_who_had_their_turn_and_leads_back(
+    agent: FlaskClient, three: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "BATCH", 2)
+    address = prepare(agent, ANNA, BEN, CLEO).location
+    headers = HTMX | {"X-CSRFToken": token_of(agent)}
+    agent.post(f"{address}/run", headers=headers)
+    releases.withdraw(three, MAYA, STEP)
+    three.commit()
+    answer = agent.post(f"{address}/run", headers=headers)
+    assert answer.status_code == 410
+    told = words(part(answer.text, "bulk-withdrawn").partition("</p>")[0])
+    assert "Set up payments was withdrawn." in told
+    assert told.endswith("2 people had their turn before.")
+    assert 'href="/people" data-testid="bulk-back"' in answer.text
+    assert "bulk-running" not in answer.text
+
+
 @pytest.mark.parametrize("address", ["/bulk-changes/0", "/bulk-changes/99", "/bulk-changes/99999999999"])
 def test_a_change_that_is_not_there_is_not_found(agent: FlaskClient, three: Session, address: str) -> None:
     assert agent.get(address).status_code == 404

@@ -15,6 +15,13 @@ NOW = datetime(2026, 11, 24, 10, 42, 7, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
+    ("hours", "expected"), [(1, "1 hour"), (12, "12 hours"), (24, "1 day"), (36, "36 hours"), (72, "3 days")]
+)
+def test_how_long_something_lasts(hours: int, expected: str) -> None:
+    assert formats.lasting(timedelta(hours=hours)) == expected
+
+
+@pytest.mark.parametrize(
     ("counts", "expected"),
     [
         ([1810, 0, 40, 150], [91, 0, 2, 7]),

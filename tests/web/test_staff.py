@@ -443,6 +443,20 @@ def test_who_comes_second_sees_what_the_other_did(
     assert fresh(session, noor).role == "manager"
 
 
+@pytest.mark.parametrize(
+    ("deed", "wanted"),
+    [("disable", "Disable the account"), ("link", "Make a new link"), ("role", "Make them Onboarding manager")],
+)
+def test_it_can_be_done_all_the_same_or_left(
+    ada: FlaskClient, session: Session, noor: StaffAccount, deed: str, wanted: str
+) -> None:
+    accounts.change_role(session, OTHER, NOOR, Role.VIEWER)
+    session.commit()
+    page = post(ada, at(noor, deed), row_version=1, role="manager").text
+    assert words(part(page, "do-mine").partition("</button>")[0]).endswith(f"{wanted} all the same")
+    assert f'href="{at(noor)}" data-testid="leave-as-is"' in page
+
+
 def test_what_was_wanted_can_become_stale_again(ada: FlaskClient, session: Session, noor: StaffAccount) -> None:
     accounts.change_role(session, OTHER, NOOR, Role.VIEWER)
     session.commit()
