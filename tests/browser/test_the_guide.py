@@ -21,7 +21,7 @@ WRITTEN = (
     re.compile(r'ui\.panel\("([\w-]+-panel)"'),
 )
 # these come as the one word of a variable
-FROM_A_VARIABLE = {"problem-*"}
+FROM_A_VARIABLE = {"problem-*", "old-form", "signed-out"}
 
 
 def ids_of_templates() -> set[str]:
