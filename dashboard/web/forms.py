@@ -84,25 +84,29 @@ class DraftForm(StepForm):
         return said | {"weight": whole(self.base_weight.data)}
 
 
+def _asked(values: Values) -> list[str]:
+    """The fields that a merge panel asked about."""
+    return [name for name in MEMBERS if f"mine_{name}" in values]
+
+
 def choices_of(values: Values) -> dict[str, str]:
     """Which side was chosen, theirs or mine, of each field that a merge panel asked about and that was decided on."""
-    asked = {name: values.get(f"choice_{name}", "") for name in MEMBERS if f"mine_{name}" in values}
-    return {name: choice for name, choice in asked.items() if choice in ("theirs", "mine")}
+    sides = {name: values.get(f"choice_{name}", "") for name in _asked(values)}
+    return {name: side for name, side in sides.items() if side in ("theirs", "mine")}
 
 
 def chosen(values: Values) -> Values:
     """A merge panel's form with each choice put in its field's place; what was typed stands for one that is missing."""
     result, choices = values.copy(), choices_of(values)
-    for name in MEMBERS:
-        if f"mine_{name}" in values:
-            result[name] = values.get(f"base_{name}" if choices.get(name) == "theirs" else f"mine_{name}", "")
+    for name in _asked(values):
+        result[name] = values.get(f"base_{name}" if choices.get(name) == "theirs" else f"mine_{name}", "")
     return result
 
 
 def not_chosen(values: Values) -> dict[str, str]:
     """What a merge panel asked about and nobody decided, as problems of its fields."""
     choices = choices_of(values)
-    missing = [name for name in MEMBERS if f"mine_{name}" in values and name not in choices]
+    missing = [name for name in _asked(values) if name not in choices]
     return dict.fromkeys(missing, "is not chosen yet: choose one of the two")
 
 
