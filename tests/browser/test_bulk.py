@@ -56,7 +56,7 @@ def test_the_chosen_people_are_previewed_and_changed(enter: Enter) -> None:
 def test_what_has_the_focus_is_never_behind_the_bar(enter: Enter, width: int, height: int) -> None:
     tomas = enter("support", viewport={"width": width, "height": height})
     tomas.goto("/people")
-    first = tomas.get_by_role("table").get_by_role("checkbox").first
+    first = tomas.locator("tbody").get_by_role("checkbox").first
     first.check()
     first.focus()
     covered = """() => {
@@ -114,6 +114,49 @@ def test_a_tick_stays_with_the_person(enter: Enter) -> None:
     search.fill(third)
     expect(tomas.get_by_test_id(f"person-row-{second}")).to_have_count(0)
     expect(chosen).to_have_count(0)
+
+
+def test_one_tick_for_the_page(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto(IN_PROGRESS)
+    whole, bar = tomas.get_by_role("checkbox", name="Choose everybody on this page"), tomas.locator(".bulk .picked")
+    boxes = tomas.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox")
+    whole.check()
+    expect(tomas.locator("tbody input:checked")).to_have_count(boxes.count())
+    boxes.first.uncheck()
+    expect(whole).to_have_js_property("indeterminate", value=True)
+    expect(bar).to_be_visible()
+    boxes.first.check()
+    expect(whole).to_be_checked()
+    whole.uncheck()
+    expect(bar).to_be_hidden()
+    # of another list nobody is ticked yet
+    whole.check()
+    tomas.get_by_role("searchbox", name="Search").fill("zzz-nobody")
+    expect(tomas.get_by_test_id("no-match")).to_be_visible()
+    tomas.get_by_role("searchbox", name="Search").fill("")
+    expect(boxes.first).to_be_visible()
+    expect(whole).not_to_be_checked()
+
+
+def test_without_scripts_there_is_no_tick_that_does_nothing(enter: Enter) -> None:
+    tomas = enter("support", java_script_enabled=False)
+    tomas.goto(IN_PROGRESS)
+    expect(tomas.get_by_test_id("people-list")).to_be_visible()
+    expect(tomas.get_by_test_id("pick-page")).to_be_hidden()
+
+
+@both_ways
+def test_a_page_that_holds_all_who_match_can_be_chosen_whole(enter: Enter) -> None:
+    tomas = enter("support")
+    tomas.goto(f"/people?q=sousa&step={MOBILE}")
+    names = tomas.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox")
+    many = names.count()
+    assert 1 < many < 25
+    choose(tomas, 1)
+    tomas.get_by_test_id("bulk-everybody").check()
+    preview(tomas, "To do")
+    expect(tomas.get_by_test_id("bulk-change")).to_contain_text(f"{many} people")
 
 
 @both_ways
