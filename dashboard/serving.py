@@ -28,7 +28,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM. Raises SystemExit when a worker fails."""
+    """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; a worker that ends is started again."""
     os.environ.update(environment_of(settings))
     with tempfile.TemporaryDirectory(prefix="dashboard-metrics-") as folder:
         os.environ[METRICS_FOLDER] = folder
@@ -42,7 +42,7 @@ def _serve(settings: Settings) -> None:
 
     # a forked worker would inherit the lock on the data folder and the database's sockets
     multiprocessing.set_start_method("spawn", force=True)
-    Server(
+    server = Server(
         "dashboard.serving:worker_app",
         factory=True,
         interface=Interfaces.WSGI,
@@ -55,15 +55,21 @@ def _serve(settings: Settings) -> None:
         log_level=LogLevels.warning,
         log_dictconfig=LOGGING,
         websockets=False,
-    ).serve()
+    )
+    # its own answer to a terminal that closes is to start the workers again
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    answer = None if ignored else server.signal_handler_interrupt
+    server.signal_handler_reload = answer  # type: ignore[method-assign, assignment]
+    server.serve()
 
 
 def worker_app() -> Flask:
     """The app of one worker process, which ends with its parent however that one ends."""
     from dashboard import create_app
 
-    # Ctrl-C reaches every process of a terminal; the parent tells its workers by SIGTERM, and two signals can hang one
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Ctrl-C, and the terminal's end, reach every process of it; the parent tells its workers by SIGTERM, and two signals
+    # can hang one
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     _end_with_parent()
     return create_app(Settings.from_environment())
 

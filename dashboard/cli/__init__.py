@@ -64,7 +64,9 @@ def dashboard() -> None:
 def main() -> NoReturn:
     """The console script: runs one command."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+        # `nohup` has a command ignore that its terminal closes
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     try:
         dashboard(prog_name="dashboard")
     except Exception:

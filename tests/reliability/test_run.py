@@ -23,6 +23,11 @@ import pytest
 from dashboard.serving import reserved
 
 COMMAND = [sys.executable, "-c", "from dashboard.cli import main; main()"]
+IN_TERMINAL = [
+    *(sys.executable, "-c"),
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])",
+]
+"""What follows, in a terminal of its own, which is its standard input."""
 PATIENCE_S = 60
 
 
@@ -119,6 +124,38 @@ def test_a_signal_stops_the_web_server_and_the_database(folder: Path, how: signa
         assert process.wait(PATIENCE_S) == 0
         assert not answers(port)
         assert servers_of(folder) == []
+
+
+@pytest.mark.parametrize("before", ["", "nohup"])
+def test_it_ends_with_its_terminal_unless_that_is_to_be_ignored(folder: Path, before: str) -> None:
+    port = free_port()
+    terminal, end = os.openpty()
+    process = subprocess.Popen(
+        [*IN_TERMINAL, *before.split(), *COMMAND, "run"],
+        env=environment(folder, port),
+        stdin=end,
+        stdout=subprocess.DEVNULL if before else end,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(end)
+    try:
+        wait_until_it_answers(process, port)
+        # the kernel sends SIGHUP to every process of the terminal, and whatever is written to it fails from now on
+        os.close(terminal)
+        if before:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)
+            assert answers(port)
+            process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+        assert not answers(port)
+        assert servers_of(folder) == []
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_commands_beside_it_reach_its_database_and_a_second_one_is_refused(folder: Path) -> None:
