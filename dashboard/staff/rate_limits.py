@@ -89,7 +89,10 @@ class RateLimit:
     def _from_memory(self, key: str) -> Allowance | None:
         """The answer if it needs no look into the database: a permit is held, or there can't be one yet."""
         with self._lock:
-            held = self._of(key)
+            # nobody is remembered before `take` has said that there is such a caller: others would lose their place
+            if (held := self._held.get(key)) is None:
+                return None
+            self._held.move_to_end(key)
             if held.permits and self._is_fresh(held):
                 return self._spent(held)
             return self._spent(held) if self._wait(held) > 0 else None

@@ -181,3 +181,22 @@ def test_a_process_remembers_only_so_many(database: Database, clock: Clock, monk
         process(f"caller {number}")
     assert len(process.limit._held) == 3
     assert process("caller 0").remaining == 8
+
+
+def test_callers_that_there_are_not_take_nobodys_place(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "REMEMBERED", 3)
+    process = Process(database, 640, clock)
+    granted(process, 2)
+    before = process.draws
+
+    def refuse(_: str, __: float) -> tuple[int, float]:
+        raise LookupError
+
+    for number in range(5):
+        with pytest.raises(LookupError):
+            process.limit.spend(f"made up {number}", refuse)
+    assert list(process.limit._held) == [CALLER]
+    assert granted(process, 10) == 10
+    assert process.draws == before
