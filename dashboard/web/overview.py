@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
@@ -11,7 +12,7 @@ from dashboard.database import Session, transaction
 from dashboard.onboarding import everybody, history, recent, releases, steps
 from dashboard.onboarding.carryover import STATUSES, Release
 from dashboard.onboarding.impact import BANDS
-from dashboard.onboarding.steps import Definition
+from dashboard.onboarding.steps import Definition, Step
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
@@ -58,28 +59,30 @@ def show() -> ResponseReturnValue:
     with transaction() as session:
         checklist = steps.checklist(session)
         writes = _writes(session, {step.step_id: title_of(step) for step in checklist})
-        if wants_partial():
-            return render("overview/_writes.html", writes=writes)
-        seen = recent.overview(session)
-        newest = releases.newest_first(session, limit=NEWEST)
-        names = history.who(session, [release.released_by for release in newest])
+        rest = {} if wants_partial() else _rest(session, checklist)
+    return render("overview/show.html", "overview/_writes.html", writes=writes, **rest)
+
+
+def _rest(session: Session, checklist: list[Step]) -> dict[str, Any]:
+    """What the page has besides the saves and conflicts."""
+    seen = recent.overview(session)
+    newest = releases.newest_first(session, limit=NEWEST)
+    names = history.who(session, [release.released_by for release in newest])
     titles = {step.step_id: step.latest.fields.title for step in checklist}
     live = [step.live for step in checklist if step.live]
-    return render(
-        "overview/show.html",
-        draft_count=sum(1 for step in checklist if step.draft),
-        seen=seen,
-        live=live,
-        points=sum(definition.fields.weight for definition in live),
-        bands=_bands(seen.spread.bands),
-        feed=[
+    return {
+        "draft_count": sum(1 for step in checklist if step.draft),
+        "seen": seen,
+        "live": live,
+        "points": sum(definition.fields.weight for definition in live),
+        "bands": _bands(seen.spread.bands),
+        "feed": [
             item(release, titles.get(release.step_id, release.step_id), names[release.released_by].name)
             for release in newest
         ],
-        has_steps=bool(checklist),
-        writes=writes,
-        places=[_place(definition, seen) for definition in live],
-    )
+        "has_steps": bool(checklist),
+        "places": [_place(definition, seen) for definition in live],
+    }
 
 
 def _writes(session: Session, titles: dict[str, str]) -> Writes:

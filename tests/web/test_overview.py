@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from flask import before_render_template
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -185,6 +186,20 @@ def test_a_switch_of_the_period_counts_nobody(viewer: FlaskClient, three: Sessio
         viewer.get("/?period=7d", headers=HTMX)
     assert len(seen) <= whole - 4
     assert not any("GROUP BY done_releases" in statement for statement in seen)
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "part"])
+def test_no_connection_is_kept_while_its_words_are_put_together(
+    viewer: FlaskClient, three: Session, headers: dict[str, str]
+) -> None:
+    pool, held = viewer.application.extensions["database"].engine.pool, []
+
+    def note(*_: object, **__: object) -> None:
+        held.append(pool.checkedout())
+
+    with before_render_template.connected_to(note, viewer.application):
+        viewer.get("/?period=7d", headers=headers)
+    assert held == [0]
 
 
 # Saves and conflicts -------------------------------------------------------------------------------------------------
