@@ -48,7 +48,7 @@ def configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_NAME="dashboard",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_COOKIE_SECURE=settings.secure_cookies or settings.is_https,
         HSTS_SECONDS=settings.hsts_seconds,
         PAGES_AT=settings.base_url,
     )

@@ -26,6 +26,8 @@ MIN_SECRET_LENGTH = 16
 MAX_DIGITS = 12
 LONGEST_TIMEOUT_MS = 3_600_000
 LARGEST_PORT = 65_535
+LARGEST_API_BODY = 256 * 1024
+"""In bytes; that of a batch of saves."""
 LONGEST_HSTS_S = 63_072_000
 ORIGIN = re.compile(r"(https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
 SEVERAL_HOSTS = re.compile(
@@ -66,7 +68,7 @@ class Settings:
     secure_cookies: bool = False
     hsts_seconds: int = whole(31_536_000, 0, LONGEST_HSTS_S)
     base_url: str = ""
-    max_body_bytes: int = whole(1024 * 1024, 1024, 2**30)
+    max_body_bytes: int = whole(1024 * 1024, LARGEST_API_BODY, 2**30)
     statement_timeout_ms: int = whole(15_000, 1, LONGEST_TIMEOUT_MS)
     lock_timeout_ms: int = whole(5_000, 1, LONGEST_TIMEOUT_MS)
     idle_transaction_timeout_ms: int = whole(30_000, 1, LONGEST_TIMEOUT_MS)
@@ -118,7 +120,17 @@ class Settings:
         self.scrapers()
         if self.metrics_token and len(self.metrics_token) < MIN_SECRET_LENGTH:
             raise SettingsError(f"METRICS_TOKEN must have at least {MIN_SECRET_LENGTH} characters")
+        if self.secure_cookies and self.base_url and not self.is_https:
+            # without their cookies browsers could send no form
+            raise SettingsError(
+                "BASE_URL must begin with https://, for SECURE_COOKIES is set: cookies go over https alone"
+            )
         return self
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the address that people use is of https, whatever a request says."""
+        return urlsplit(self.base_url).scheme == "https"
 
     def refuse_unsafe(self, environ: Mapping[str, str] = os.environ) -> None:
         """Raises SettingsError where a server that is no demo would be one that nobody should rely on."""

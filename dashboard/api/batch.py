@@ -12,6 +12,7 @@ from dashboard.api.messages import Answer, Body, Id, Seen, Wanted, reply
 from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_nobody
 from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
+from dashboard.config import LARGEST_API_BODY
 from dashboard.database import Session
 from dashboard.onboarding import batch
 from dashboard.onboarding.batch import MOST_UPDATES, Update
@@ -37,7 +38,7 @@ class Batch(Body):
     """One status for one step of many people, each saved over the row_version that was read."""
 
     model_config = ConfigDict(extra="forbid")
-    max_bytes: ClassVar[int] = 256 * 1024
+    max_bytes: ClassVar[int] = LARGEST_API_BODY
 
     step_id: Id
     status: Wanted

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
-from flask import current_app, request
+from flask import request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -121,13 +121,12 @@ def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
         raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body of no type'}.")
     most: int = getattr(model, "max_bytes", MAX_BODY_BYTES)
     # also where forms may be larger; and werkzeug cuts a body that comes in chunks off at its limit, without a word
-    limit = min(most, current_app.config["MAX_CONTENT_LENGTH"] or most)
-    request.max_content_length = limit + 1
+    request.max_content_length = most + 1
     with suppress(RequestEntityTooLarge):
         raw = request.get_data()
-        if len(raw) <= limit:
+        if len(raw) <= most:
             return parse(raw)
-    raise RequestEntityTooLarge(f"The body may have at most {limit:,} bytes.")
+    raise RequestEntityTooLarge(f"The body may have at most {most:,} bytes.")
 
 
 PARTS: Mapping[str, Part] = {"path": _path, "query": _query, "header": _header, "body": _body}

@@ -11,7 +11,7 @@ PREFIX = "__Host-"
 
 
 def is_secure() -> bool:
-    """Whether browsers come over https: a proxy that is trusted says so, or SECURE_COOKIES does."""
+    """Whether browsers come over https: a proxy that is trusted says so, or SECURE_COOKIES or BASE_URL does."""
     return request.is_secure or bool(current_app.config["SESSION_COOKIE_SECURE"])
 
 

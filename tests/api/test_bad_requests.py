@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from dashboard.config import Settings
 from tests.api.conftest import Caller
 from tests.api.test_ladder import ENDPOINTS, Endpoint, unused
 from tests.factories import ANNA, STEP, snapshot
@@ -110,13 +112,9 @@ def test_a_large_body_is_413_also_where_forms_may_be_larger(
 
 
 @with_a_body
-def test_a_body_is_413_where_the_installation_takes_less(
-    endpoint: Endpoint, app: Flask, api: Caller, world: Session
-) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = 2_000
-    answer = send(api, endpoint, b" " * 2_001)
-    assert (answer.status_code, answer.json["detail"]) == (413, "The body may have at most 2,000 bytes.")
-    assert send(api, endpoint, b" " * 2_000).status_code == 400
+def test_no_installation_takes_less(endpoint: Endpoint) -> None:
+    (limit,) = [setting for setting in fields(Settings) if setting.name == "max_body_bytes"]
+    assert endpoint.max_bytes <= limit.metadata["low"]
 
 
 @with_a_body

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.cookies import SimpleCookie
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -228,8 +229,11 @@ def test_the_theme_goes_over_https_alone_where_there_is_https(client: FlaskClien
     assert "; SameSite=Lax" in told
 
 
-def test_secure_cookies_go_over_https_alone_also_where_nothing_says_that_it_is_https(settings: Settings) -> None:
-    app = create_app(replace(settings, secure_cookies=True))
+@pytest.mark.parametrize("set_", [{"secure_cookies": True}, {"base_url": "HTTPS://localhost"}], ids=str)
+def test_cookies_go_over_https_alone_also_where_no_request_says_that_it_is_https(
+    settings: Settings, set_: dict[str, Any]
+) -> None:
+    app = create_app(replace(settings, **set_))
     answer = app.test_client().get("/sign-in")
     assert answer.headers["Set-Cookie"].startswith(f"{PREFIX}dashboard=")
     assert "; Secure" in answer.headers["Set-Cookie"]

@@ -113,6 +113,7 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("DEMO", "maybe"),
         ("SECURE_COOKIES", "2"),
         ("MAX_BODY_BYTES", "1.5"),
+        ("MAX_BODY_BYTES", "262143"),
         ("STATEMENT_TIMEOUT_MS", "0"),
         ("DRIFT_PERCENT", "nan"),
         ("DRIFT_PERCENT", "101"),
@@ -172,6 +173,13 @@ def test_the_address_that_people_use_has_no_slash_at_its_end(tmp_path: Path) -> 
     assert settings(tmp_path, BASE_URL="https://onboarding.example.com:8443/").base_url == (
         "https://onboarding.example.com:8443"
     )
+
+
+def test_cookies_for_https_alone_fit_no_address_without_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="BASE_URL must begin with https://, for SECURE_COOKIES is set"):
+        settings(tmp_path, BASE_URL="http://onboarding.example.com", SECURE_COOKIES="1")
+    assert settings(tmp_path, BASE_URL="https://onboarding.example.com", SECURE_COOKIES="1").secure_cookies
+    assert settings(tmp_path, SECURE_COOKIES="1").secure_cookies
 
 
 def test_an_own_database_needs_a_secret(tmp_path: Path) -> None:
