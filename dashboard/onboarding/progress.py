@@ -88,8 +88,8 @@ class WantedSave:
 
     @property
     def says_something(self) -> bool:
-        """False where nothing was chosen or typed: a row that was only there."""
-        return self.status != self.seen or bool(self.comment.strip())
+        """False where nothing was chosen or typed: a row that was only there, of which nothing is written or refused."""
+        return self.status != self.seen or self.status not in STATUSES or bool(self.comment.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,10 +323,14 @@ def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wan
         if one.step_id not in order:
             step_of(session, user_id, one.step_id)
     in_order = sorted(wanted, key=lambda one: order.get(one.step_id, len(order)))
-    return [_outcome(session, actor, user_id, one) for one in in_order]
+    return [save_wanted(session, actor, user_id, one) for one in in_order]
 
 
-def _outcome(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
+def save_wanted(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
+    """One checked write, its refusal returned. What says nothing new is left alone, and no conflict though the step moved.
+
+    Raises NotFound (step or person) where there is something to write.
+    """
     if not wanted.says_something:
         return SavedOrRefused(wanted.step_id)
     try:

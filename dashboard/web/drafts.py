@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import Session, transaction
+from dashboard.database import transaction
 from dashboard.onboarding import history, merge, presence, releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.history import Who
@@ -51,18 +51,21 @@ def show(step_id: str) -> ResponseReturnValue:
 @require(Permission.EDIT_STEPS)
 def save(step_id: str) -> ResponseReturnValue:
     """Saves what was typed; when somebody else was faster, answers 409 with both, merged."""
-    form = DraftForm(request.form)
+    form = DraftForm(chosen(request.form))
     try:
-        form = DraftForm(chosen(request.form))
+        return _saved(step_id, form)
+    except NotFound:
+        return _step_gone(step_id, form)
+
+
+def _saved(step_id: str, form: DraftForm) -> ResponseReturnValue:
+    try:
         _all_chosen(form)
         with transaction() as session:
-            _still_open(session, step_id, form)
             steps.save_draft(session, current_actor(), step_id, form.typed(), form.opened_at())
             presence.leave(session, current_actor(), step_id)
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
-    except NotFound:
-        return _step_gone(step_id, form)
     except StaleDraft:
         return _overtaken(step_id, form)
     flash("Saved.")
@@ -79,13 +82,6 @@ def _all_chosen(form: DraftForm) -> None:
     except Invalid as error:
         raise Invalid(error.problems | missing) from None
     raise Invalid(missing)
-
-
-def _still_open(session: Session, step_id: str, form: DraftForm) -> None:
-    """Raises StaleDraft when the draft that was opened was released, and another one has its place."""
-    now = steps.get(session, step_id).draft
-    if now and now.version != whole(form.version.data):
-        raise StaleDraft(form.opened_at(), now.row_version, now.edited_by)
 
 
 def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> ResponseReturnValue:
@@ -248,7 +244,6 @@ def discard(step_id: str) -> ResponseReturnValue:
     form = DraftForm(request.form)
     try:
         with transaction() as session:
-            _still_open(session, step_id, form)
             steps.discard_draft(session, current_actor(), step_id, form.opened_at())
             presence.leave(session, current_actor(), step_id)
     except StaleDraft as error:

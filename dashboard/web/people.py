@@ -85,12 +85,12 @@ def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
             return _answer(user_id, Happened(step_id, attempt, focus=True), 200)
         case "show":
             return _answer(user_id, saving.look(user_id, step_id, attempt), 200)
-    happened, status = saving.save(user_id, step_id, attempt)
+    happened = saving.save(user_id, step_id, attempt)
     if happened.is_saved or happened.is_same:
         # these controls are gone from the row that comes back: the focus has to be put somewhere
         focus = bool(attempt.resolve or attempt.undoes or attempt.comment)
-        return _shown(user_id, replace(happened, focus=focus), status)
-    return _answer(user_id, happened, status)
+        return _shown(user_id, replace(happened, focus=focus), 200)
+    return _answer(user_id, happened, 409 if happened.is_stale else 422)
 
 
 @blueprint.post("/people/<user_id:user_id>/steps")
@@ -99,7 +99,7 @@ def save_all(user_id: str) -> ResponseReturnValue:
     """Saves every row in which something was chosen or typed, each over the row_version that it carries."""
     attempts = saving.rows_of(request.form)
     try:
-        told = saving.save_all(user_id, attempts)
+        told = [one for one in saving.save_all(user_id, attempts) if not one.is_same]
         return _several(user_id, {one.step_id: one for one in _with_focus(told)})
     except NotFound as missing:
         return _gone(missing, attempts)

@@ -130,7 +130,7 @@ NOTHING_TYPED = Attempt("", 0, "")
 class Happened:
     """What came of a form that was sent for one row. `focus`: the row, as it is now, or its panel gets the focus.
 
-    `is_same`: it said what counts already, and nothing was written.
+    `is_same`: it said nothing new, and nothing was written.
     """
 
     step_id: str
@@ -142,6 +142,11 @@ class Happened:
     problems: tuple[str, ...] = ()
     changes: Sequence[Change] = ()
     focus: bool = False
+
+    @property
+    def unsaved(self) -> Attempt:
+        """What was chosen and typed and is not saved."""
+        return NOTHING_TYPED if self.is_saved or self.is_same else self.attempt
 
 
 AT_REST = Happened("")
@@ -183,18 +188,13 @@ class Row:
     @property
     def chosen(self) -> str:
         """What the select shows: the status that was chosen and not saved, else the one that counts."""
-        attempt = self.happened.attempt
-        return attempt.status if attempt.status in STATUSES and not self.happened.is_saved else self.step.status
+        status = self.happened.unsaved.status
+        return status if status in STATUSES else self.step.status
 
     @property
-    def comment(self) -> str:
-        """The comment that was typed and is not saved."""
-        return "" if self.happened.is_saved else self.happened.attempt.comment
-
-    @property
-    def attempt(self) -> int:
-        """How many conflicts what is in the row came through."""
-        return 0 if self.happened.is_saved else self.happened.attempt.number
+    def stands(self) -> bool:
+        """Whether nothing new was said of it, and nobody else has moved it since it was opened."""
+        return self.happened.is_same and self.step.row_version == self.happened.attempt.row_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +340,7 @@ def _with(row: Row, happened: Happened, names: Mapping[str, Who]) -> Row:
 
 
 def _panel(step: UserStep, happened: Happened, names: Mapping[str, Who]) -> Panel | None:
-    attempt, changes = happened.attempt, happened.changes
+    attempt, changes = happened.unsaved, happened.changes
     told = [tell(change, names) for change in changes]
     if step.version is None:
         return Panel("withdrawn", told, attempt)

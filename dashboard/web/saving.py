@@ -9,7 +9,7 @@ from dashboard.onboarding import history, progress
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
-from dashboard.onboarding.progress import Saved
+from dashboard.onboarding.progress import SavedOrRefused
 from dashboard.web.access import current_actor
 from dashboard.web.person_page import YOURS, Attempt, Happened, Undo
 
@@ -27,60 +27,44 @@ def panels_of(form: Mapping[str, str]) -> dict[str, Attempt]:
     return rows_of(form, YOURS + STATUS)
 
 
-def save(user_id: str, step_id: str, attempt: Attempt) -> tuple[Happened, int]:
-    """The one checked write, and the status of the answer. A row that says nothing new is left alone. Raises NotFound."""
-    try:
-        with transaction() as session:
-            if not attempt.wanted(step_id).says_something and _counts(session, user_id, step_id, attempt):
-                return Happened(step_id, attempt, is_same=True), 200
-            saved = progress.save(
-                session,
-                current_actor(),
-                user_id,
-                step_id,
-                attempt.status,
-                attempt.row_version,
-                comment=attempt.comment,
-                attempt=attempt.number,
-            )
-    except Invalid as invalid:
-        return _invalid(step_id, attempt, invalid), 422
-    except Conflict as conflict:
-        return _stale(step_id, attempt, conflict.changes), 409
-    except Withdrawn:
-        with transaction() as session:
-            changes = history.changes_since(session, user_id, step_id, attempt.row_version)
-        return _stale(step_id, attempt, changes), 410
-    return _saved(attempt, saved), 200
-
-
-def _counts(session: Session, user_id: str, step_id: str, attempt: Attempt) -> bool:
-    """Whether the status stands at the row_version that the row came with, so that there is no conflict to show."""
-    now = progress.step_of(session, user_id, step_id)
-    return now.version is not None and (now.status, now.row_version) == (attempt.status, attempt.row_version)
+def save(user_id: str, step_id: str, attempt: Attempt) -> Happened:
+    """The one checked write of a row. Raises NotFound."""
+    with transaction() as session:
+        outcome = progress.save_wanted(session, current_actor(), user_id, attempt.wanted(step_id))
+        withdrawn = _since_withdrawn(session, user_id, {step_id: attempt}, [outcome])
+    return _happened(attempt, outcome, withdrawn)
 
 
 def save_all(user_id: str, attempts: Mapping[str, Attempt]) -> list[Happened]:
-    """All rows in which something was chosen or typed, each a write of its own in one transaction. Raises NotFound."""
+    """All rows, each a write of its own in one transaction; one that says nothing new is left alone. Raises NotFound."""
     wanted = [attempt.wanted(step_id) for step_id, attempt in attempts.items()]
     with transaction() as session:
         outcomes = progress.save_many(session, current_actor(), user_id, wanted)
-        gone = {one.step_id: attempts[one.step_id] for one in outcomes if isinstance(one.refusal, Withdrawn)}
-        since = {step_id: attempt.row_version for step_id, attempt in gone.items()}
-        withdrawn = history.changes_of(session, user_id, since) if since else {}
-    told = []
-    for one in outcomes:
-        attempt = attempts[one.step_id]
-        match one.refusal:
-            case Invalid() as invalid:
-                told.append(_invalid(one.step_id, attempt, invalid))
-            case Conflict() as conflict:
-                told.append(_stale(one.step_id, attempt, conflict.changes))
-            case Withdrawn():
-                told.append(_stale(one.step_id, attempt, withdrawn[one.step_id]))
-        if one.saved:
-            told.append(_saved(attempt, one.saved))
-    return told
+        withdrawn = _since_withdrawn(session, user_id, attempts, outcomes)
+    return [_happened(attempts[one.step_id], one, withdrawn) for one in outcomes]
+
+
+def _since_withdrawn(
+    session: Session, user_id: str, attempts: Mapping[str, Attempt], outcomes: Sequence[SavedOrRefused]
+) -> dict[str, list[Change]]:
+    """What moved the steps that were withdrawn since they were opened."""
+    gone = [one.step_id for one in outcomes if isinstance(one.refusal, Withdrawn)]
+    since = {step_id: attempts[step_id].row_version for step_id in gone}
+    return history.changes_of(session, user_id, since) if since else {}
+
+
+def _happened(attempt: Attempt, outcome: SavedOrRefused, withdrawn: Mapping[str, Sequence[Change]]) -> Happened:
+    step_id, saved = outcome.step_id, outcome.saved
+    match outcome.refusal:
+        case Invalid() as invalid:
+            return Happened(step_id, attempt, problems=attempt.told(invalid.problems))
+        case Conflict() as conflict:
+            return _stale(step_id, attempt, conflict.changes)
+        case Withdrawn():
+            return _stale(step_id, attempt, withdrawn[step_id])
+    if saved is None:
+        return Happened(step_id, attempt, is_same=True)
+    return Happened(step_id, attempt, is_saved=True, undo=Undo.of(saved, attempt))
 
 
 def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
@@ -104,14 +88,6 @@ def still_chosen(user_id: str, attempts: Mapping[str, Attempt]) -> dict[str, Hap
         step_id: Happened(step_id, wanted[step_id], is_stale=bool(changes), changes=changes)
         for step_id, changes in since.items()
     }
-
-
-def _saved(attempt: Attempt, saved: Saved) -> Happened:
-    return Happened(saved.step_id, attempt, is_saved=True, undo=Undo.of(saved, attempt))
-
-
-def _invalid(step_id: str, attempt: Attempt, invalid: Invalid) -> Happened:
-    return Happened(step_id, attempt, problems=attempt.told(invalid.problems))
 
 
 def _stale(step_id: str, attempt: Attempt, changes: Sequence[Change]) -> Happened:

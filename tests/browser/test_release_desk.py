@@ -7,6 +7,8 @@ import re
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from dashboard.web.crowd import PAGE
 from tests.browser.conftest import Enter, both_ways, scriptless
@@ -32,6 +34,7 @@ from tests.browser.pages import (
     tab_to,
     until,
 )
+from tests.browser.test_every_page import NARROW, PHONE, WIDE, too_wide
 
 # the rows of a receipt
 MEMBERS = ("affected", "copied", "reset", "restored", "keptLater", "untouched")
@@ -63,6 +66,38 @@ def test_on_a_phone_all_of_a_version_begins_at_one_line(enter: Enter, step_id: s
     # it has the room that the weight leaves
     width = title.evaluate("element => element.clientWidth")
     assert width > 120
+
+
+# The matrix of a receipt ----------------------------------------------------------------------------------------------
+
+EVERYWHERE = """
+UPDATE step_releases
+   SET receipt = jsonb_set(receipt, '{impact,matrix}', (
+       SELECT jsonb_object_agg(before, (SELECT jsonb_object_agg(after, CAST(:count AS int)) FROM unnest(s) AS t (after)))
+         FROM unnest(s) AS f (before)))
+  FROM (SELECT ARRAY['done', 'skipped', 'in_progress', 'todo'] AS s) AS statuses
+ WHERE step_id = :step_id AND number = 4
+"""
+
+
+LARGE = [(24_999, "24,999"), (123_456, "123k"), (1_234_567, "1.2M"), (91_234_567, "91M")]
+
+
+@pytest.mark.parametrize(("count", "seen"), LARGE)
+def test_a_matrix_of_large_numbers_fits_a_phone(enter: Enter, session: Session, count: int, seen: str) -> None:
+    session.execute(text(EVERYWHERE), {"count": count, "step_id": PAYMENTS})
+    session.commit()
+    maya = enter("manager")
+    maya.goto(f"/steps/{PAYMENTS}/releases/4")
+    matrix = maya.get_by_test_id("status-matrix")
+    assert not [said for width in (PHONE, NARROW) if (said := too_wide(maya, width))]
+    assert seen in matrix.inner_text()
+    # a reader has the whole number, where it is not seen too
+    whole = matrix.get_by_role("cell", name=f"{count:,}", exact=True)
+    expect(whole).to_have_count(16)
+    maya.set_viewport_size({"width": WIDE, "height": 800})
+    assert matrix.inner_text().count(f"{count:,}") == 16
+    assert "M" not in matrix.inner_text()
 
 
 # The people behind a preview -----------------------------------------------------------------------------------------

@@ -75,8 +75,13 @@ def test_a_row_in_which_nothing_was_chosen_is_not_written_though_it_moved(sessio
     a_save(session, "done", ANNA, "one")
     before = snapshot(session)
     (outcome,) = save_many(session, want("one", "todo"))
-    assert outcome == SavedOrRefused("one")
+    assert outcome == progress.save_wanted(session, SAM, ANNA, want("one", "todo")) == SavedOrRefused("one")
     assert snapshot(session) == before
+
+
+def test_a_status_that_is_none_is_refused_though_it_was_seen(session: Session) -> None:
+    (outcome,) = save_many(session, want("one", "wrong", seen="wrong"))
+    assert isinstance(outcome.refusal, Invalid)
 
 
 def test_a_comment_alone_says_something(session: Session) -> None:

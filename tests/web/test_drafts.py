@@ -519,6 +519,16 @@ def test_a_save_never_lands_in_the_draft_of_another_version(
     assert says(database) == Fields(**SAID)
 
 
+def test_what_draft_was_opened_is_told_by_its_row_version_alone(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    del opened["version"]
+    assert manager.post(DRAFT, data=opened | {"title": "Saved"}).status_code == 303
+    assert says(database).title == "Saved"
+    assert send(manager, f"{DRAFT}/discard", row_version="3").status_code == 303
+    assert draft(database) is None
+
+
 def test_when_somebody_started_a_draft_meanwhile_the_typed_one_is_merged_into_it(
     manager: FlaskClient, colleague: FlaskClient, opened: Data, database: Database
 ) -> None:
@@ -544,19 +554,20 @@ def test_what_breaks_a_rule_in_a_draft_that_is_gone_is_said_there(
     assert draft(database) is None
 
 
+@pytest.mark.parametrize("weight", ["10", "ten"])
 def test_a_step_that_went_with_its_only_draft_can_be_made_again(
-    manager: FlaskClient, database: Database, session: Session
+    manager: FlaskClient, database: Database, session: Session, weight: str
 ) -> None:
     a_step(session, released=False, **SAID)
     session.commit()
-    fields = form_of(manager.get(DRAFT), "draft-form") | {"title": "Typed for long"}
+    fields = form_of(manager.get(DRAFT), "draft-form") | {"title": "Typed for long", "weight": weight}
     with database.transaction() as other:
         discarded(other)
     answer = manager.post(DRAFT, data=fields)
     assert answer.status_code == 404
     again = form_of(answer, "new-step-form")
-    assert (again["step_id"], again["title"]) == (STEP, "Typed for long")
-    assert manager.post("/steps/new", data=again).status_code == 303
+    assert (again["step_id"], again["title"], again["weight"]) == (STEP, "Typed for long", weight)
+    assert manager.post("/steps/new", data=again | {"weight": "10"}).status_code == 303
     assert says(database).title == "Typed for long"
 
 

@@ -37,7 +37,7 @@ from tests.factories import (
 )
 from tests.staff.signed_in import make_account, sign_in_as
 from tests.web.desk import HTMX, asked_of, same_however_much_there_is
-from tests.web.person import HOSTILE, Send, chosen, fields, hidden, part, row, save, save_live, undo_of, words
+from tests.web.person import HOSTILE, Send, chosen, fields, hidden, panel, part, row, save, save_live, undo_of, words
 
 
 @pytest.fixture
@@ -261,12 +261,37 @@ def test_a_row_in_which_nothing_was_changed_is_left_alone(agent: FlaskClient, an
     assert not anna.scalar(text("SELECT count(*) FROM user_step_events"))
 
 
-def test_nothing_changed_in_a_row_that_moved_is_a_conflict_all_the_same(agent: FlaskClient, anna: Session) -> None:
+@pytest.mark.parametrize("send", [save, save_live], ids=["plain", "htmx"])
+def test_a_row_that_moved_and_in_which_nothing_was_changed_is_shown_as_it_is(
+    agent: FlaskClient, anna: Session, send: Send
+) -> None:
     a_save(anna, "done")
     anna.commit()
-    assert save_live(agent, 1, "todo", seen="todo").status_code == 409
-    assert save_live(agent, 1, "wrong", seen="wrong").status_code == 422
+    response = send(agent, 1, "todo", seen="todo")
+    if response.status_code == 303:
+        response = agent.get("/people/anna")
+        assert "Nothing was changed, so nothing was saved." in response.text
+    else:
+        assert "Nothing was saved. Set up payments is now Done." in response.text
+    assert response.status_code == 200
+    assert (chosen(row(response)), hidden(row(response), f"row_version.{STEP}")) == ("done", "2")
+    assert "Nothing changed" not in words(row(response))
     assert row_version_of(anna) == 2
+    assert not anna.scalar(text("SELECT count(*) FROM write_conflicts"))
+
+
+def test_a_withdrawn_step_in_which_nothing_was_changed_says_only_that(agent: FlaskClient, anna: Session) -> None:
+    releases.withdraw(anna, MAYA, STEP)
+    anna.commit()
+    response = save_live(agent, 1, "todo", seen="todo")
+    assert response.status_code == 410
+    assert "there is nothing to save." in words(panel(response))
+    assert "What you chose" not in words(panel(response))
+    assert "Nothing was saved" not in response.text
+
+
+def test_a_status_that_is_none_is_refused_though_it_was_shown(agent: FlaskClient, anna: Session) -> None:
+    assert save_live(agent, 1, "wrong", seen="wrong").status_code == 422
 
 
 def test_what_is_written_is_kept_under_the_agents_name(agent: FlaskClient, anna: Session) -> None:
