@@ -105,7 +105,7 @@ def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch:
 
 def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) -> None:
     make(session, "maya@example.com", Role.VIEWER)
-    changed = accounts.change_role(session, BOSS, "Maya@example.com", Role.MANAGER)
+    changed, _ = accounts.change_role(session, BOSS, "Maya@example.com", Role.MANAGER)
     assert changed.role is Role.MANAGER
     assert changed.permissions == PERMISSIONS[Role.MANAGER]
     entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
@@ -198,7 +198,7 @@ def test_nobody_changes_their_own_role_or_disables_themself(
 def test_each_change_moves_the_row_version_on_by_one(session: Session) -> None:
     made = make(session, "maya@example.com")
     seen = [made.row_version]
-    seen.append(accounts.change_role(session, BOSS, made.email, Role.SUPPORT, seen[-1]).row_version)
+    seen.append(accounts.change_role(session, BOSS, made.email, Role.SUPPORT, seen[-1])[0].row_version)
     accounts.disable(session, BOSS, made.email, seen=seen[-1])
     seen.append(accounts.enable(session, BOSS, made.email, seen[-1] + 1).row_version)
     accounts.rename(session, BOSS, made.email, "Maya L.")
@@ -232,7 +232,7 @@ def test_a_stale_change_changes_nothing_and_tells_what_others_did(session: Sessi
 def test_what_is_so_already_is_not_stale(session: Session) -> None:
     make(session, "maya@example.com")
     accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 1)
-    assert accounts.change_role(session, OPERATOR, "maya@example.com", Role.SUPPORT, 1).row_version == 2
+    assert accounts.change_role(session, OPERATOR, "maya@example.com", Role.SUPPORT, 1)[0].row_version == 2
     assert accounts.disable(session, BOSS, "maya@example.com", seen=2) == []
     assert accounts.disable(session, OPERATOR, "maya@example.com", seen=2) == []
 
@@ -329,6 +329,28 @@ def test_tokens_can_be_kept_when_disabling(session: Session) -> None:
     hers = tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
     assert accounts.disable(session, BOSS, "maya@example.com", keep_tokens=True) == []
     assert tokens.authenticate(session, hers.secret) is not None
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_another_role_revokes_what_an_administrator_made_as_disabling_does(session: Session, keep: bool) -> None:
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
+    hers = tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
+    other = tokens.create(session, BOSS, name="other", scopes=[Scope.STEPS_READ])
+    _, revoked = accounts.change_role(session, BOSS, "maya@example.com", Role.VIEWER, keep_tokens=keep)
+    assert revoked == ([] if keep else ["hers"])
+    assert (tokens.authenticate(session, hers.secret) is None) is not keep
+    assert tokens.authenticate(session, other.secret) is not None
+    assert (("staff:ada@example.com", "token.revoked", "hers") in audit(session)) is not keep
+
+
+def test_a_role_that_takes_no_tokens_away_revokes_none(session: Session) -> None:
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
+    tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
+    accounts.change_role(session, BOSS, "maya@example.com", Role.MANAGER, keep_tokens=True)
+    for role in (Role.VIEWER, Role.ADMIN, Role.ADMIN):
+        assert accounts.change_role(session, BOSS, "maya@example.com", role)[1] == []
 
 
 def test_each_role_has_all_of_viewer_and_admin_has_all() -> None:
