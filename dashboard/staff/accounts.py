@@ -96,9 +96,10 @@ def normalise_email(email: str) -> str:
 
 def create(session: Session, actor: Actor, *, email: str, name: str, role: Role, password: str) -> Account:
     """Makes an account. Raises Invalid naming each member that is wrong, a taken address included."""
-    problems = {"email": email_problem(normalise_email(email)), "name": name_problem(name.strip())}
-    check(problems | {"password": passwords.problem(password)})
-    row = add(session, email=email, name=name, role=role, password_hash=passwords.hashed(password))
+    owner = normalise_email(email), name.strip()
+    problems = {"email": email_problem(owner[0]), "name": name_problem(owner[1])}
+    check(problems | {"password": passwords.problem(password, *owner)})
+    row = add(session, email=email, name=name, role=role, password_hash=passwords.hashed(password, *owner))
     changes = {"role": [None, role.value], "name": [None, row.name]}
     history.record(session, actor, "staff.created", subject=row.email, changes=changes)
     return account_from(row)
@@ -119,11 +120,15 @@ def add(session: Session, *, email: str, name: str, role: Role, password_hash: s
 
 def find(session: Session, email: str) -> Account | None:
     """The account with this address, in any spelling; None when there is none."""
+    row = _row_of(session, email)
+    return account_from(row) if row else None
+
+
+def _row_of(session: Session, email: str) -> StaffAccount | None:
     email = normalise_email(email)
     if CONTROL.search(email):
         return None
-    row = session.scalar(select(StaffAccount).where(StaffAccount.email == email))
-    return account_from(row) if row else None
+    return session.scalar(select(StaffAccount).where(StaffAccount.email == email))
 
 
 def everyone(session: Session) -> list[Account]:
@@ -186,14 +191,21 @@ def put_role(
     row.row_version += 1
     session.flush()
     _renew_sessions(session, row)
-    history.record(session, actor, "staff.role_changed", subject=row.email, changes={"role": [before.value, role.value]})
+    history.record(
+        session, actor, "staff.role_changed", subject=row.email, changes={"role": [before.value, role.value]}
+    )
     lost = PERMISSIONS[before] - PERMISSIONS[role]
     return revoke_tokens(session, actor, row) if Permission.MANAGE_TOKENS in lost and not keep_tokens else []
 
 
 def set_password(session: Session, actor: Actor, email: str, password: str) -> Account:
     """Replaces the password and ends every session of the account. Raises NotFound or Invalid."""
-    new = passwords.hashed(password)
+    row = _row_of(session, email)
+    if row is None:
+        raise NotFound("staff account", email)
+    new = passwords.hashed(password, row.email, row.name)
+    if passwords.matches(row.password_hash, password):
+        raise Invalid({"password": passwords.SAME})
     row = locked(session, email)
     put_password(session, actor, row, new)
     end_sessions(session, row)

@@ -53,8 +53,8 @@ def sign_in(
     """Starts a session for whoever this is, with the role of their groups; None: no group has one.
 
     Who comes for the first time gets an account, or accepts their invitation by it. Who is refused is signed out
-    everywhere: what the provider no longer allows has ended. With the power to manage API tokens go those that they made. All is written to the audit log. `replaces` as at sign-in
-    with a password.
+    everywhere: what the provider no longer allows has ended. With the power to manage API tokens go those that they
+    made. All is written to the audit log. `replaces` as at sign-in with a password.
     """
     _one_at_a_time(session, identity)
     found = _admitted(session, identity, role)

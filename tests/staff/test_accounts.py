@@ -57,6 +57,9 @@ def test_a_new_account_is_found_in_any_spelling_and_is_in_the_audit_log(session:
         ("password", "short"),
         ("password", "x" * 201),
         ("password", "with a NUL \0 inside"),
+        ("password", "password123"),
+        ("password", "PASSWORD123"),
+        ("password", "maya@example.com"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_made(session: Session, member: str, value: str) -> None:
@@ -65,6 +68,47 @@ def test_bad_input_is_named_and_nothing_is_made(session: Session, member: str, v
         accounts.create(session, BOSS, role=Role.VIEWER, **given)
     assert list(caught.value.problems) == [member]
     assert accounts.everyone(session) == []
+
+
+MAYA = ("maya.lindqvist@example.com", "Maya Lindqvist")
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("1234567890", "Many people"),
+        ("Password123", "Many people"),
+        ("Maya.Lindqvist@example.com", "email or the name"),
+        ("maya.lindqvist", "email or the name"),
+        ("Maya Lindqvist", "email or the name"),
+        ("MayaLindqvist-1999!", "email or the name"),
+        ("the one until now", "until now"),
+        ("Maya likes 7 horses", None),
+        ("a password of her own", None),
+    ],
+)
+def test_what_others_would_try_first_is_no_password(password: str, why: str | None) -> None:
+    reason = passwords.problem(password, *MAYA, before="the one until now")
+    assert reason is None if why is None else reason and why in reason
+
+
+def test_an_owner_called_by_nothing_but_digits_forbids_just_these() -> None:
+    assert passwords.problem("0049301234567", "0049301234567@example.com", "Noor") is not None
+    assert passwords.problem("4930123456 horses", "0049301234567@example.com", "Noor") is None
+
+
+def test_of_the_common_passwords_none_is_too_short_to_matter_or_one_of_the_demo() -> None:
+    common = passwords._common()
+    assert len(common) > 1_000
+    assert all(len(one) >= passwords.MIN_PASSWORD and one == one.casefold() for one in common)
+    assert not common & {demo.password for demo in demo_accounts.DEMO_ACCOUNTS}
+
+
+def test_a_password_is_not_replaced_by_itself(session: Session) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(Invalid, match="until now"):
+        accounts.set_password(session, BOSS, "maya@example.com", PASSWORD)
+    assert [action for _, action, _ in audit(session)] == ["staff.created"]
 
 
 def test_a_taken_address_is_refused_and_the_transaction_goes_on(session: Session) -> None:
