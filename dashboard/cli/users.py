@@ -117,9 +117,12 @@ def list_(database: Database, as_json: bool) -> None:
     show([_plain(account) for account in found], as_json, lambda: _table(found))
 
 
+keep_tokens_option = click.option("--keep-tokens", is_flag=True, help="Leave the API tokens they made working.")
+
+
 @user.command()
 @click.argument("email")
-@click.option("--keep-tokens", is_flag=True, help="Leave the API tokens they made working.")
+@keep_tokens_option
 @json_option
 @with_database
 def disable(database: Database, email: str, keep_tokens: bool, as_json: bool) -> None:
@@ -133,9 +136,7 @@ def disable(database: Database, email: str, keep_tokens: bool, as_json: bool) ->
 
     with database.transaction() as session:
         revoked = accounts.disable(session, COMMAND_LINE, email, keep_tokens=keep_tokens, demo=_is_demo())
-    text = f"{email} can no longer sign in."
-    if revoked:
-        text += f"\nRevoked tokens: {', '.join(revoked)}"
+    text = f"{email} can no longer sign in.{_told(revoked)}"
     show({"email": email, "disabled": True, "revoked_tokens": revoked}, as_json, text)
 
 
@@ -160,10 +161,13 @@ def enable(database: Database, email: str, as_json: bool) -> None:
 @user.command()
 @click.argument("email")
 @click.argument("role", type=click.Choice(ROLES))
+@keep_tokens_option
 @json_option
 @with_database
-def role(database: Database, email: str, role: str, as_json: bool) -> None:
+def role(database: Database, email: str, role: str, keep_tokens: bool, as_json: bool) -> None:
     """Give the account another role; it counts at once, also where it is signed in.
+
+    Where an administrator becomes something else, the API tokens that they made are revoked.
 
     \b
     Example:
@@ -172,8 +176,11 @@ def role(database: Database, email: str, role: str, as_json: bool) -> None:
     from dashboard.staff import accounts
 
     with database.transaction() as session:
-        account = accounts.change_role(session, COMMAND_LINE, email, Role(role), demo=_is_demo())
-    show(_plain(account), as_json, f"{account.email} is {account.role.title} now.")
+        account, revoked = accounts.change_role(
+            session, COMMAND_LINE, email, Role(role), keep_tokens=keep_tokens, demo=_is_demo()
+        )
+    text = f"{account.email} is {account.role.title} now.{_told(revoked)}"
+    show(_plain(account) | {"revoked_tokens": revoked}, as_json, text)
 
 
 @user.command()
@@ -205,6 +212,11 @@ def password(database: Database, email: str, password_stdin: bool, as_json: bool
         )
     shown = {} if password_stdin else {"password": new}
     show(_plain(account) | shown, as_json, text if password_stdin else f"{text}\nPassword: {new}")
+
+
+def _told(revoked: list[str]) -> str:
+    """The names of API tokens, as the line after what was done to an account."""
+    return f"\nRevoked tokens: {', '.join(revoked)}" if revoked else ""
 
 
 def _is_demo() -> bool:

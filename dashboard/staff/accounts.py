@@ -96,9 +96,10 @@ def normalise_email(email: str) -> str:
 
 def create(session: Session, actor: Actor, *, email: str, name: str, role: Role, password: str) -> Account:
     """Makes an account. Raises Invalid naming each member that is wrong, a taken address included."""
-    problems = {"email": email_problem(normalise_email(email)), "name": name_problem(name.strip())}
-    check(problems | {"password": passwords.problem(password)})
-    row = add(session, email=email, name=name, role=role, password_hash=passwords.hashed(password))
+    owner = normalise_email(email), name.strip()
+    problems = {"email": email_problem(owner[0]), "name": name_problem(owner[1])}
+    check(problems | {"password": passwords.problem(password, *owner)})
+    row = add(session, email=email, name=name, role=role, password_hash=passwords.hashed(password, *owner))
     changes = {"role": [None, role.value], "name": [None, row.name]}
     history.record(session, actor, "staff.created", subject=row.email, changes=changes)
     return account_from(row)
@@ -119,11 +120,15 @@ def add(session: Session, *, email: str, name: str, role: Role, password_hash: s
 
 def find(session: Session, email: str) -> Account | None:
     """The account with this address, in any spelling; None when there is none."""
+    row = _row_of(session, email)
+    return account_from(row) if row else None
+
+
+def _row_of(session: Session, email: str) -> StaffAccount | None:
     email = normalise_email(email)
     if CONTROL.search(email):
         return None
-    row = session.scalar(select(StaffAccount).where(StaffAccount.email == email))
-    return account_from(row) if row else None
+    return session.scalar(select(StaffAccount).where(StaffAccount.email == email))
 
 
 def everyone(session: Session) -> list[Account]:
@@ -144,13 +149,21 @@ def rename(session: Session, actor: Actor, email: str, name: str) -> Account:
 
 
 def change_role(
-    session: Session, actor: Actor, email: str, role: Role, seen: int | None = None, *, demo: bool = False
-) -> Account:
+    session: Session,
+    actor: Actor,
+    email: str,
+    role: Role,
+    seen: int | None = None,
+    *,
+    keep_tokens: bool = False,
+    demo: bool = False,
+) -> tuple[Account, list[str]]:
     """Gives the account another role, at once also where it is signed in: its sessions get new secrets.
 
-    `seen` is the row_version that the form was opened at; `demo`: this is one, so that its accounts count. Raises
-    NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one whose role follows its groups, or the
-    last admin.
+    Names also the API tokens it made, revoked where it may manage them no more; `keep_tokens` leaves those working:
+    whoever made a token knows it. `seen` is the row_version that the form was opened at; `demo`: this is one, so that its
+    accounts count. Raises NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one whose role follows
+    its groups, or the last admin.
     """
     row = locked(session, email, actor)
     _not_ones_own(actor, row)
@@ -158,27 +171,41 @@ def change_role(
         raise Refused(f"{row.name}'s role follows their groups at the sign-in provider. Change their groups there.")
     if row.role != role.value:
         must_be(session, row, seen)
-        put_role(session, actor, row, role, demo=demo)
-    return account_from(row)
+    revoked = put_role(session, actor, row, role, keep_tokens=keep_tokens, demo=demo)
+    return account_from(row), revoked
 
 
-def put_role(session: Session, actor: Actor, row: StaffAccount, role: Role, *, demo: bool = False) -> None:
-    """Gives a locked account the role, if it has another one. Raises Refused: the last admin; `demo` as in `change_role`."""
-    before = row.role
-    if before == role.value:
-        return
-    if before == Role.ADMIN.value:
+def put_role(
+    session: Session, actor: Actor, row: StaffAccount, role: Role, *, keep_tokens: bool = False, demo: bool = False
+) -> list[str]:
+    """Gives a locked account the role, if it has another one; names the tokens that it revokes, as in `change_role`.
+
+    Raises Refused: the last admin.
+    """
+    before = Role(row.role)
+    if before is role:
+        return []
+    if before is Role.ADMIN:
         _keep_an_admin(session, row, demo=demo)
     row.role = role.value
     row.row_version += 1
     session.flush()
     _renew_sessions(session, row)
-    history.record(session, actor, "staff.role_changed", subject=row.email, changes={"role": [before, role.value]})
+    history.record(
+        session, actor, "staff.role_changed", subject=row.email, changes={"role": [before.value, role.value]}
+    )
+    lost = PERMISSIONS[before] - PERMISSIONS[role]
+    return revoke_tokens(session, actor, row) if Permission.MANAGE_TOKENS in lost and not keep_tokens else []
 
 
 def set_password(session: Session, actor: Actor, email: str, password: str) -> Account:
     """Replaces the password and ends every session of the account. Raises NotFound or Invalid."""
-    new = passwords.hashed(password)
+    row = _row_of(session, email)
+    if row is None:
+        raise NotFound("staff account", email)
+    new = passwords.hashed(password, row.email, row.name)
+    if passwords.matches(row.password_hash, password):
+        raise Invalid({"password": passwords.SAME})
     row = locked(session, email)
     put_password(session, actor, row, new)
     end_sessions(session, row)
@@ -197,8 +224,7 @@ def disable(
 ) -> list[str]:
     """Ends the account's sessions and keeps it from signing in; names the API tokens it made, revoked with it.
 
-    `keep_tokens` leaves those working: whoever made a token knows it. `seen` and `demo` as in `change_role`. Raises the
-    same.
+    `keep_tokens`, `seen` and `demo` as in `change_role`. Raises the same.
     """
     row = locked(session, email, actor)
     _not_ones_own(actor, row)
@@ -213,7 +239,7 @@ def disable(
     end_sessions(session, row)
     _remove_link(session, row)
     history.record(session, actor, "staff.disabled", subject=row.email)
-    return [] if keep_tokens else _revoke_tokens(session, actor, row)
+    return [] if keep_tokens else revoke_tokens(session, actor, row)
 
 
 def enable(session: Session, actor: Actor, email: str, seen: int | None = None) -> Account:
@@ -373,7 +399,8 @@ def _remove_link(session: Session, row: StaffAccount) -> None:
     session.execute(delete(StaffLink).where(StaffLink.account_id == row.id))
 
 
-def _revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str]:
+def revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str]:
+    """Revokes the API tokens that the account made, and names them."""
     statement = (
         update(ApiToken)
         .where(ApiToken.created_by == actor_key(row.email), ApiToken.revoked_at.is_(None))

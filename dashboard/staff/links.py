@@ -107,7 +107,7 @@ def use(session: Session, secret: str, password: str, *, address: str = "", demo
     Both are written to the audit log. Raises Invalid when this cannot be a password; the link stays good then.
     """
     account = opened(session, secret, demo=demo)
-    if account is None or not _take(session, secret, account.email, passwords.hashed(password)):
+    if account is None or not _take(session, secret, account, password):
         changes = {"address": [None, address]}
         history.record(session, Actor("system:sign-in"), "staff.link_refused", changes=changes)
         return None
@@ -121,17 +121,19 @@ def use(session: Session, secret: str, password: str, *, address: str = "", demo
     return accounts.find(session, account.email)
 
 
-def _take(session: Session, secret: str, email: str, password_hash: str) -> bool:
+def _take(session: Session, secret: str, account: Account, password: str) -> bool:
     """Uses the link up; False when somebody else did, or took it back, while the hash was computed."""
+    # it may be the one that the account has: to refuse it would tell whoever holds the link which that is
+    password_hash = passwords.hashed(password, account.email, account.name)
     try:
-        row = accounts.locked(session, email)
+        row = accounts.locked(session, account.email)
     except NotFound:
         return False
     if _row_of(session, secret) is None:
         return False
     if accounts.is_invited(row):
         row.row_version += 1
-    accounts.put_password(session, Actor(actor_key(email)), row, password_hash)
+    accounts.put_password(session, Actor(actor_key(account.email)), row, password_hash)
     accounts.end_sessions(session, row)
     return True
 

@@ -1,9 +1,14 @@
-"""Passwords: what can be one, and what is kept of it."""
+"""Passwords: what can be one, and what is kept of it.
+
+Beside its length a password is compared with those that many people have and with what its owner is called, whole, as
+NIST SP 800-63B-4, 3.1.1.2, asks for; there is no rule about its letters, digits and signs.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,19 +22,45 @@ HASHER = PasswordHasher()
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
+_COMMON = Path(__file__).with_name("common_passwords.txt")
+SAME = "This is the password until now. Choose another one."
 
-def problem(password: str) -> str | None:
-    """Why this cannot be a password; None when it can."""
+
+def problem(password: str, *owner: str, before: str = "") -> str | None:
+    """Why this cannot be a password; None when it can.
+
+    `owner`: the email and the name of whose it is, as far as they are known; `before`: the one that it replaces.
+    """
     if len(password) < MIN_PASSWORD:
         return f"Use at least {MIN_PASSWORD} characters."
     if len(password) > MAX_PASSWORD:
         return f"Use at most {MAX_PASSWORD} characters."
-    return "Leave out control characters." if CONTROL.search(password) else None
+    if CONTROL.search(password):
+        return "Leave out control characters."
+    if password == before:
+        return SAME
+    if password.casefold() in _common():
+        return "Many people have this password, so it is among the first that are tried. Choose another one."
+    if _bare(password) in {_bare(part) for text in owner for part in (text, text.partition("@")[0])}:
+        return "This is the email or the name of the account. Choose something that others cannot guess."
+    return None
 
 
-def hashed(password: str) -> str:
-    """What is stored of a password. Slow on purpose: call it before anything is locked. Raises Invalid."""
-    if reason := problem(password):
+@cache
+def _common() -> frozenset[str]:
+    lines = _COMMON.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
+
+
+def _bare(text: str) -> str:
+    """Its letters and digits in lower case, without digits at either end: Maya.Lindqvist-1999 is a name with a year."""
+    letters = "".join(filter(str.isalnum, text.casefold()))
+    return letters.strip("0123456789") or letters
+
+
+def hashed(password: str, *owner: str, before: str = "") -> str:
+    """What is stored of a password. Slow on purpose: call it before anything is locked. Raises Invalid; see `problem`."""
+    if reason := problem(password, *owner, before=before):
         raise Invalid({"password": reason})
     return HASHER.hash(password)
 

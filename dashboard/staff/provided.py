@@ -53,8 +53,8 @@ def sign_in(
     """Starts a session for whoever this is, with the role of their groups; None: no group has one.
 
     Who comes for the first time gets an account, or accepts their invitation by it. Who is refused is signed out
-    everywhere: what the provider no longer allows has ended. All is written to the audit log. `replaces` as at sign-in
-    with a password.
+    everywhere: what the provider no longer allows has ended. With the power to manage API tokens go those that they
+    made. All is written to the audit log. `replaces` as at sign-in with a password.
     """
     _one_at_a_time(session, identity)
     found = _admitted(session, identity, role)
@@ -102,7 +102,7 @@ def connect(
 
 
 def refuse(session: Session, why: Refusal, address: str, identity: Identity | None = None) -> Refusal:
-    """Writes the refusal down; ends the sessions of the account that is the identity's."""
+    """Writes the refusal down; ends the sessions of the account that is the identity's, without a role its tokens too."""
     row = _row_of(session, identity) if identity else None
     email = row.email if row else identity.email if identity else ""
     actor = Actor(actor_key(row.email) if row else "system:sign-in")
@@ -110,6 +110,8 @@ def refuse(session: Session, why: Refusal, address: str, identity: Identity | No
     history.record(session, actor, "sign_in.refused", subject=email, changes=changes)
     if row:
         sessions.end_all(session, PROVIDER, row.email)
+        if why is Refusal.NO_ROLE:
+            accounts.revoke_tokens(session, PROVIDER, row)
     return why
 
 

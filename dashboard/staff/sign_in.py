@@ -119,7 +119,7 @@ def change_password(session: Session, attempt: Attempt, old: str, new: str, *, s
     """
     actor = Actor(actor_key(attempt.email))
     row = session.scalar(select(StaffAccount).where(StaffAccount.email == attempt.email))
-    if row is None or not passwords.matches(row.password_hash, old) or not _replace(session, actor, row, new):
+    if row is None or not passwords.matches(row.password_hash, old) or not _replace(session, actor, row, old, new):
         changes = {"address": [None, attempt.address]}
         history.record(session, actor, "staff.password_refused", subject=attempt.email, changes=changes)
         return None
@@ -186,9 +186,9 @@ def _accept(session: Session, row: StaffAccount, password: str) -> bool:
     return True
 
 
-def _replace(session: Session, actor: Actor, row: StaffAccount, password: str) -> bool:
+def _replace(session: Session, actor: Actor, row: StaffAccount, old: str, password: str) -> bool:
     """Puts the password in the place of the one that was verified, unless that no longer is the account's."""
-    new = passwords.hashed(password)
+    new = passwords.hashed(password, row.email, row.name, before=old)
     unchanged = (StaffAccount.id == row.id) & (StaffAccount.password_hash == row.password_hash)
     statement = select(StaffAccount).where(unchanged, StaffAccount.disabled_at.is_(None)).with_for_update()
     if session.scalar(statement) is None:

@@ -34,8 +34,9 @@ def choose() -> ResponseReturnValue:
     require_token()
     _admit()
     secret, form = request.form.get("link", ""), NewPasswordForm(request.form)
-    if not form.validate() and (account := _opened(secret)):
-        return _page(secret, account, form, 422)
+    form.owner = _opened(secret)
+    if form.owner and not form.validate():
+        return _page(secret, form.owner, form, 422)
     password, address = form.password.data or "", request.remote_addr or ""
     with transaction() as session:
         account = links.use(session, secret, password, address=address, demo=access.settings().demo)

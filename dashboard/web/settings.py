@@ -64,6 +64,7 @@ def rename() -> ResponseReturnValue:
 def change_password() -> ResponseReturnValue:
     """Changes one's own password, for whoever knows the old one; ends every other session."""
     form = ChangePasswordForm(request.form)
+    form.owner = current_staff()
     if not form.validate():
         return _page(422, password=form)
     try:

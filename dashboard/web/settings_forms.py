@@ -9,6 +9,7 @@ from wtforms import EmailField, Form, PasswordField, SelectMultipleField, String
 
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff import accounts, passwords, tokens
+from dashboard.staff.accounts import Account
 from dashboard.staff.permissions import Role, Scope
 
 CHOOSE_ROLE = "Choose a role."
@@ -43,7 +44,12 @@ class InviteForm(Form):
 
 
 class NewPasswordForm(Form):
-    """A password, typed twice, for nobody sees what they type. Names with “password” in them are never shown again."""
+    """A password, typed twice, for nobody sees what they type. Names with “password” in them are never shown again.
+
+    `owner` is whose it is to be, for the engine's rule: nobody's password is what they are called.
+    """
+
+    owner: Account | None = None
 
     password = PasswordField(
         "New password",
@@ -53,8 +59,13 @@ class NewPasswordForm(Form):
     password_again = PasswordField("The same again")
 
     def validate_password(self, field: PasswordField) -> None:
-        """The engine's rule, before anything is looked up."""
-        _refuse(passwords.problem(field.data or ""))
+        """The engine's rule, before a password is looked at or a link is used up."""
+        owner = (self.owner.email, self.owner.name) if self.owner else ()
+        _refuse(passwords.problem(field.data or "", *owner, before=self.password_before()))
+
+    def password_before(self) -> str:
+        """The one that it replaces, where it is known."""
+        return ""
 
     def validate_password_again(self, field: PasswordField) -> None:
         """Both are the same."""
@@ -66,6 +77,10 @@ class ChangePasswordForm(NewPasswordForm):
     """A new password, and the one until now."""
 
     old_password = PasswordField("Password until now")
+
+    def password_before(self) -> str:
+        """What was typed as it: it is not looked at before the new one can be one."""
+        return self.old_password.data or ""
 
     def validate_old_password(self, field: PasswordField) -> None:
         """Something was typed; whether it is right costs an attempt."""

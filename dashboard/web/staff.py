@@ -93,12 +93,14 @@ def show(account_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:account_id>/role")
 @require(Permission.MANAGE_STAFF)
 def change_role(account_id: int) -> ResponseReturnValue:
-    """Gives the account another role."""
-    role = role_from(request.form.get("role"))
+    """Gives the account another role; revokes the API tokens that it made where it may manage them no more, like disable."""
+    role, keep_tokens = role_from(request.form.get("role")), _keeps_tokens()
 
     def change(session: Session, email: str, seen: int) -> str:
-        changed = accounts.change_role(session, current_actor(), email, role, seen, demo=access.settings().demo)
-        return f"{changed.name} is {role.title} now, from their next click on."
+        changed, revoked = accounts.change_role(
+            session, current_actor(), email, role, seen, keep_tokens=keep_tokens, demo=access.settings().demo
+        )
+        return f"{changed.name} is {role.title} now, from their next click on.{_told(revoked)}"
 
     return _do(account_id, f"Make them {role.title}", change)
 
@@ -107,13 +109,13 @@ def change_role(account_id: int) -> ResponseReturnValue:
 @require(Permission.MANAGE_STAFF)
 def disable(account_id: int) -> ResponseReturnValue:
     """Signs the account out and keeps it out; revokes the API tokens that it made, unless told to keep them."""
-    keep_tokens = request.form.get("keep_tokens") == "1"
+    keep_tokens = _keeps_tokens()
 
     def change(session: Session, email: str, seen: int) -> str:
         revoked = accounts.disable(
             session, current_actor(), email, keep_tokens=keep_tokens, seen=seen, demo=access.settings().demo
         )
-        return f"{email} can no longer sign in." + (f" Revoked: {', '.join(revoked)}." if revoked else "")
+        return f"{email} can no longer sign in.{_told(revoked)}"
 
     return _do(account_id, "Disable the account", change)
 
@@ -177,6 +179,15 @@ def end_sessions(account_id: int) -> ResponseReturnValue:
         email = roster.one(session, account_id).account.email
         count = sessions.end_all(session, current_actor(), email, but=access.session_secret())
     return _done(account_id, f"{plural(count, 'session')} {'was' if count == 1 else 'were'} ended." if count else GONE)
+
+
+def _keeps_tokens() -> bool:
+    return request.form.get("keep_tokens") == "1"
+
+
+def _told(revoked: list[str]) -> str:
+    """The names of API tokens, as the end of what is said of an account."""
+    return f" Revoked: {', '.join(revoked)}." if revoked else ""
 
 
 def _do(account_id: int, wanted: str, deed: Deed) -> ResponseReturnValue:

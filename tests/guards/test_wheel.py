@@ -18,6 +18,7 @@ def test_the_wheel_holds_templates_static_files_and_migrations(tmp_path: Path) -
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"dashboard/static/vendor/{name}" for name in VENDOR_FILES} | {"dashboard/py.typed"}
+    expected |= {"dashboard/staff/common_passwords.txt"}
     for folder in ("templates", "static", "migrations"):
         found = (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
         expected |= {f"dashboard/{path.relative_to(ROOT)}" for path in found}

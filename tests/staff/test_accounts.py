@@ -57,6 +57,9 @@ def test_a_new_account_is_found_in_any_spelling_and_is_in_the_audit_log(session:
         ("password", "short"),
         ("password", "x" * 201),
         ("password", "with a NUL \0 inside"),
+        ("password", "password123"),
+        ("password", "PASSWORD123"),
+        ("password", "maya@example.com"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_made(session: Session, member: str, value: str) -> None:
@@ -65,6 +68,47 @@ def test_bad_input_is_named_and_nothing_is_made(session: Session, member: str, v
         accounts.create(session, BOSS, role=Role.VIEWER, **given)
     assert list(caught.value.problems) == [member]
     assert accounts.everyone(session) == []
+
+
+MAYA = ("maya.lindqvist@example.com", "Maya Lindqvist")
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("1234567890", "Many people"),
+        ("Password123", "Many people"),
+        ("Maya.Lindqvist@example.com", "email or the name"),
+        ("maya.lindqvist", "email or the name"),
+        ("Maya Lindqvist", "email or the name"),
+        ("MayaLindqvist-1999!", "email or the name"),
+        ("the one until now", "until now"),
+        ("Maya likes 7 horses", None),
+        ("a password of her own", None),
+    ],
+)
+def test_what_others_would_try_first_is_no_password(password: str, why: str | None) -> None:
+    reason = passwords.problem(password, *MAYA, before="the one until now")
+    assert reason is None if why is None else reason and why in reason
+
+
+def test_an_owner_called_by_nothing_but_digits_forbids_just_these() -> None:
+    assert passwords.problem("0049301234567", "0049301234567@example.com", "Noor") is not None
+    assert passwords.problem("4930123456 horses", "0049301234567@example.com", "Noor") is None
+
+
+def test_of_the_common_passwords_none_is_too_short_to_matter_or_one_of_the_demo() -> None:
+    common = passwords._common()
+    assert len(common) > 1_000
+    assert all(len(one) >= passwords.MIN_PASSWORD and one == one.casefold() for one in common)
+    assert not common & {demo.password for demo in demo_accounts.DEMO_ACCOUNTS}
+
+
+def test_a_password_is_not_replaced_by_itself(session: Session) -> None:
+    make(session, "maya@example.com")
+    with pytest.raises(Invalid, match="until now"):
+        accounts.set_password(session, BOSS, "maya@example.com", PASSWORD)
+    assert [action for _, action, _ in audit(session)] == ["staff.created"]
 
 
 def test_a_taken_address_is_refused_and_the_transaction_goes_on(session: Session) -> None:
@@ -105,7 +149,7 @@ def test_an_unknown_account_is_verified_against_a_hash_all_the_same(monkeypatch:
 
 def test_a_role_counts_in_the_audit_log_with_before_and_after(session: Session) -> None:
     make(session, "maya@example.com", Role.VIEWER)
-    changed = accounts.change_role(session, BOSS, "Maya@example.com", Role.MANAGER)
+    changed, _ = accounts.change_role(session, BOSS, "Maya@example.com", Role.MANAGER)
     assert changed.role is Role.MANAGER
     assert changed.permissions == PERMISSIONS[Role.MANAGER]
     entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
@@ -198,7 +242,7 @@ def test_nobody_changes_their_own_role_or_disables_themself(
 def test_each_change_moves_the_row_version_on_by_one(session: Session) -> None:
     made = make(session, "maya@example.com")
     seen = [made.row_version]
-    seen.append(accounts.change_role(session, BOSS, made.email, Role.SUPPORT, seen[-1]).row_version)
+    seen.append(accounts.change_role(session, BOSS, made.email, Role.SUPPORT, seen[-1])[0].row_version)
     accounts.disable(session, BOSS, made.email, seen=seen[-1])
     seen.append(accounts.enable(session, BOSS, made.email, seen[-1] + 1).row_version)
     accounts.rename(session, BOSS, made.email, "Maya L.")
@@ -232,7 +276,7 @@ def test_a_stale_change_changes_nothing_and_tells_what_others_did(session: Sessi
 def test_what_is_so_already_is_not_stale(session: Session) -> None:
     make(session, "maya@example.com")
     accounts.change_role(session, BOSS, "maya@example.com", Role.SUPPORT, 1)
-    assert accounts.change_role(session, OPERATOR, "maya@example.com", Role.SUPPORT, 1).row_version == 2
+    assert accounts.change_role(session, OPERATOR, "maya@example.com", Role.SUPPORT, 1)[0].row_version == 2
     assert accounts.disable(session, BOSS, "maya@example.com", seen=2) == []
     assert accounts.disable(session, OPERATOR, "maya@example.com", seen=2) == []
 
@@ -329,6 +373,28 @@ def test_tokens_can_be_kept_when_disabling(session: Session) -> None:
     hers = tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
     assert accounts.disable(session, BOSS, "maya@example.com", keep_tokens=True) == []
     assert tokens.authenticate(session, hers.secret) is not None
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_another_role_revokes_what_an_administrator_made_as_disabling_does(session: Session, keep: bool) -> None:
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
+    hers = tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
+    other = tokens.create(session, BOSS, name="other", scopes=[Scope.STEPS_READ])
+    _, revoked = accounts.change_role(session, BOSS, "maya@example.com", Role.VIEWER, keep_tokens=keep)
+    assert revoked == ([] if keep else ["hers"])
+    assert (tokens.authenticate(session, hers.secret) is None) is not keep
+    assert tokens.authenticate(session, other.secret) is not None
+    assert (("staff:ada@example.com", "token.revoked", "hers") in audit(session)) is not keep
+
+
+def test_a_role_that_takes_no_tokens_away_revokes_none(session: Session) -> None:
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
+    tokens.create(session, Actor("staff:maya@example.com"), name="hers", scopes=[Scope.STEPS_READ])
+    accounts.change_role(session, BOSS, "maya@example.com", Role.MANAGER, keep_tokens=True)
+    for role in (Role.VIEWER, Role.ADMIN, Role.ADMIN):
+        assert accounts.change_role(session, BOSS, "maya@example.com", role)[1] == []
 
 
 def test_each_role_has_all_of_viewer_and_admin_has_all() -> None:

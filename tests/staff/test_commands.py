@@ -47,6 +47,8 @@ def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, sess
         (("not-an-address", "--name", "A", "--role", "admin"), "", "Enter an email address"),
         (("a@example.com", "--name", "A", "--role", "boss"), "", "is not one of"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "short\n", "at least 10"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "password123\n", "Many people"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "a@example.com\n", "the account"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "", "no password"),
     ],
 )
@@ -64,7 +66,8 @@ def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: S
     make_account(session, Role.ADMIN, "vic@example.com")
     tokens.create(session, Actor("staff:vic@example.com"), name="vics", scopes=[Scope.STEPS_READ])
     session.commit()
-    assert dashboard("user", "role", "vic@example.com", "manager").out == "vic@example.com is Onboarding manager now."
+    demoted = dashboard("user", "role", "vic@example.com", "manager", "--keep-tokens")
+    assert demoted.out == "vic@example.com is Onboarding manager now."
     assert dashboard("user", "disable", "vic@example.com").out.endswith("Revoked tokens: vics")
     assert [(row["email"], row["role"]) for row in dashboard("user", "list", "--json").json] == [
         ("ada@example.com", "admin"),
@@ -73,6 +76,26 @@ def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: S
     assert "vic@example.com  manager  disabled" in dashboard("user", "list").out
     assert dashboard("user", "enable", "vic@example.com").code == 0
     assert dashboard("user", "password", "vic@example.com").out.splitlines()[1].startswith("Password: ")
+
+
+def test_who_becomes_no_administrator_any_more_loses_the_tokens_they_made(dashboard: Program, session: Session) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    make_account(session, Role.ADMIN, "vic@example.com")
+    tokens.create(session, Actor("staff:vic@example.com"), name="vics", scopes=[Scope.STEPS_READ])
+    session.commit()
+    done = dashboard("user", "role", "vic@example.com", "viewer")
+    assert done.out == "vic@example.com is Viewer now.\nRevoked tokens: vics"
+    assert tokens.working_of(session, "staff:vic@example.com") == []
+    assert dashboard("user", "role", "vic@example.com", "support", "--json").json["revoked_tokens"] == []
+
+
+def test_another_password_is_another_one_and_no_common_one(dashboard: Program, session: Session) -> None:
+    make_account(session, Role.ADMIN, "ada@example.com")
+    session.commit()
+    for password, says in (("password123", "Many people"), ("ada@example.com", "the account"), (PASSWORD, "until now")):
+        done = dashboard("user", "password", "ada@example.com", "--password-stdin", given=password + "\n")
+        assert (done.code, done.out) == (2, "")
+        assert says in done.err
 
 
 def test_a_password_that_takes_the_providers_place_says_so(dashboard: Program, session: Session) -> None:

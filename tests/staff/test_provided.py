@@ -14,8 +14,8 @@ from dashboard.database import Database
 from dashboard.models import AuditEntry, StaffAccount, StaffSession
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Refused
-from dashboard.staff import accounts, links, provided, sessions, sign_in
-from dashboard.staff.permissions import Role
+from dashboard.staff import accounts, links, provided, sessions, sign_in, tokens
+from dashboard.staff.permissions import Role, Scope
 from dashboard.staff.provided import Refusal
 from dashboard.staff.provider import Identity
 from dashboard.staff.sessions import SignedIn
@@ -177,6 +177,23 @@ def test_whose_groups_give_no_role_any_more_is_signed_out_everywhere(session: Se
     ]
 
 
+@pytest.mark.parametrize("role", [Role.VIEWER, None])
+def test_whose_groups_make_them_no_administrator_any_more_loses_what_they_made(
+    session: Session, role: Role | None
+) -> None:
+    a_colleague(session, Role.ADMIN, "ada@example.com")
+    get_in(session, role=Role.ADMIN)
+    tokens.create(session, Actor(f"staff:{NOOR}"), name="hers", scopes=[Scope.STEPS_READ])
+    tokens.create(session, Actor("staff:ada@example.com"), name="adas", scopes=[Scope.STEPS_READ])
+    session.commit()
+    get_in(session, role=Role.ADMIN)
+    assert tokens.working_of(session, f"staff:{NOOR}") == ["hers"]
+    come(session, role=role)
+    assert tokens.working_of(session, f"staff:{NOOR}") == []
+    assert tokens.working_of(session, "staff:ada@example.com") == ["adas"]
+    assert ("system:provider", "token.revoked", "hers") in log(session)
+
+
 def test_the_last_administrator_keeps_the_role_and_is_kept_out(session: Session) -> None:
     elsewhere = get_in(session, role=Role.ADMIN)
     assert come(session, role=Role.VIEWER) is Refusal.LAST_ADMIN
@@ -304,7 +321,7 @@ def test_there_is_no_password_until_an_administrator_makes_a_link(session: Sessi
     assert attempt(session, PASSWORD, email=NOOR, address=ELSEWHERE) is not None
     assert (f"staff:{NOOR}", "staff.disconnected", NOOR) in log(session)
     assert come(session) is Refusal.PASSWORD
-    assert accounts.change_role(session, BOSS, NOOR, Role.VIEWER).role is Role.VIEWER
+    assert accounts.change_role(session, BOSS, NOOR, Role.VIEWER)[0].role is Role.VIEWER
 
 
 def test_a_password_by_command_takes_the_providers_place(session: Session) -> None:

@@ -146,6 +146,8 @@ def test_a_refused_link_is_in_the_log_a_looked_at_one_is_not(client: FlaskClient
     [
         ("short", "short", "password"),
         ("x" * 201, "x" * 201, "password"),
+        ("password123", "password123", "password"),
+        ("Noor 123456", "Noor 123456", "password"),
         (PASSWORD, "else", "password_again"),
         ("", "", "password"),
     ],

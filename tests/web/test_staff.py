@@ -298,10 +298,30 @@ def test_an_account_is_disabled_and_enabled(ada: FlaskClient, session: Session, 
     assert tokens.working_of(session, f"staff:{NOOR}") == []
 
 
-def test_tokens_may_be_left_working(ada: FlaskClient, session: Session, noor: StaffAccount) -> None:
+@both
+def test_another_role_asks_about_the_tokens_of_an_administrator_as_disabling_does(
+    ada: FlaskClient, session: Session, live: bool
+) -> None:
+    ben = a_colleague(session, Role.ADMIN, "ben@example.com")
+    assert "revoked too" not in words(part(ada.get(at(ben)).text, "role-form").partition("</form>")[0])
+    tokens_of(session, ben, "his")
+    session.commit()
+    page = ada.get(at(ben)).text
+    asked = [words(part(page, form).partition("</form>")[0]) for form in ("role-form", "access-card")]
+    for said in ("The API token his was made by them and is revoked too.", "may still know its secret"):
+        assert all(said in one for one in asked)
+    answer = post(ada, at(ben, "role"), live=live, row_version=1, role="viewer")
+    page = is_done(ada, answer, ben, live=live, says="The admin is Viewer now, from their next click on. Revoked: his.")
+    assert "revoked too" not in words(part(page, "role-form").partition("</form>")[0])
+    assert tokens.working_of(session, "staff:ben@example.com") == []
+
+
+@pytest.mark.parametrize(("deed", "role"), [("disable", Role.SUPPORT), ("disable", Role.ADMIN), ("role", Role.ADMIN)])
+def test_tokens_may_be_left_working(ada: FlaskClient, session: Session, deed: str, role: Role) -> None:
+    noor = a_colleague(session, role)
     tokens_of(session, noor, "hers")
     session.commit()
-    post(ada, at(noor, "disable"), row_version=1, keep_tokens="1")
+    post(ada, at(noor, deed), row_version=1, keep_tokens="1", role="viewer")
     session.rollback()
     assert tokens.working_of(session, f"staff:{NOOR}") == ["hers"]
 
