@@ -24,7 +24,7 @@ def problem(password: str) -> str | None:
         return f"Use at least {MIN_PASSWORD} characters."
     if len(password) > MAX_PASSWORD:
         return f"Use at most {MAX_PASSWORD} characters."
-    return "Leave out control characters." if CONTROL.search(password) else None
+    return "Remove control characters." if CONTROL.search(password) else None
 
 
 def hashed(password: str) -> str:

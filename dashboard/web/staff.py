@@ -98,9 +98,9 @@ def change_role(account_id: int) -> ResponseReturnValue:
 
     def change(session: Session, email: str, seen: int) -> str:
         changed = accounts.change_role(session, current_actor(), email, role, seen, demo=access.settings().demo)
-        return f"{changed.name} is {role.title} now, from their next click on."
+        return f"{changed.name}'s role is now {role.title}, from their next click."
 
-    return _do(account_id, f"Make them {role.title}", change)
+    return _do(account_id, f"Change the role to {role.title}", change)
 
 
 @blueprint.post("/<int:account_id>/disable")
@@ -137,7 +137,7 @@ def make_link(account_id: int) -> ResponseReturnValue:
     def change(session: Session, email: str, seen: int) -> Link:
         return links.make(session, current_actor(), email, seen=seen, demo=access.settings().demo)
 
-    return _do(account_id, "Make a new link", change)
+    return _do(account_id, "Create a new link", change)
 
 
 @blueprint.post("/<int:account_id>/withdraw")
@@ -150,7 +150,7 @@ def withdraw(account_id: int) -> ResponseReturnValue:
             links.withdraw(session, current_actor(), email)
     except Refused as refused:
         return _page(account_id, 409, problem=str(refused))
-    flash(f"The invitation of {email} was withdrawn. Its link no longer works.")
+    flash(f"The invitation for {email} was withdrawn. Its link no longer works.")
     return redirect(url_for("staff.index"), 303)
 
 
@@ -166,7 +166,7 @@ def end_session(account_id: int) -> ResponseReturnValue:
         if missing.what != "open session":
             raise
         return _done(account_id, GONE)
-    return _done(account_id, "The session was ended.")
+    return _done(account_id, "Session ended.")
 
 
 @blueprint.post("/<int:account_id>/sessions/end-all")
@@ -176,14 +176,14 @@ def end_sessions(account_id: int) -> ResponseReturnValue:
     with transaction() as session:
         email = roster.one(session, account_id).account.email
         count = sessions.end_all(session, current_actor(), email, but=access.session_secret())
-    return _done(account_id, f"{plural(count, 'session')} {'was' if count == 1 else 'were'} ended." if count else GONE)
+    return _done(account_id, f"{plural(count, 'session')} ended." if count else GONE)
 
 
 def _do(account_id: int, wanted: str, deed: Deed) -> ResponseReturnValue:
     """Does it over the row_version that the form carries; else shows what others did meanwhile, or why it can't be done."""
     seen = whole(request.form.get("row_version"))
     if not isinstance(seen, int) or seen < 1:
-        raise Invalid({"row_version": "This form is not one that the page gave out. Open the page again."})
+        raise Invalid({"row_version": "This form is not valid. Open the page again."})
     try:
         with transaction() as session:
             outcome = deed(session, roster.one(session, account_id).account.email, seen)
