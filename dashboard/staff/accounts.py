@@ -114,7 +114,7 @@ def add(session: Session, *, email: str, name: str, role: Role, password_hash: s
         with session.begin_nested():
             session.add(row)
     except IntegrityError as error:
-        raise Invalid({"email": f"There already is an account for {email}."}) from error
+        raise Invalid({"email": f"An account for {email} already exists."}) from error
     return row
 
 
@@ -168,7 +168,7 @@ def change_role(
     row = locked(session, email, actor)
     _not_ones_own(actor, row)
     if row.oidc_subject is not None:
-        raise Refused(f"{row.name}'s role follows their groups at the sign-in provider. Change their groups there.")
+        raise Refused(f"{row.name}'s role is set from their groups at the sign-in provider. Change their groups there.")
     if row.role != role.value:
         must_be(session, row, seen)
     revoked = put_role(session, actor, row, role, keep_tokens=keep_tokens, demo=demo)
@@ -369,7 +369,7 @@ _ACTIVE_ADMIN = (
 def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
     # a slip would lock whoever made it out of the page on which it could be put right
     if actor.key == actor_key(row.email):
-        raise Refused("Nobody changes their own role or disables themself. Ask another administrator.")
+        raise Refused("You cannot change your own role or disable your own account. Ask another administrator.")
 
 
 def _keep_an_admin(session: Session, leaving: StaffAccount, *, demo: bool) -> None:
@@ -379,7 +379,7 @@ def _keep_an_admin(session: Session, leaving: StaffAccount, *, demo: bool) -> No
         return
     others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id, StaffAccount.email.not_in(nobody))
     if not session.scalar(others):
-        raise Refused(f"{leaving.email} is the last administrator. Make someone else one first.")
+        raise Refused(f"{leaving.email} is the last administrator. Make someone else an administrator first.")
 
 
 def end_sessions(session: Session, row: StaffAccount) -> None:

@@ -64,12 +64,12 @@ def make(session: Session, actor: Actor, email: str, *, seen: int | None = None,
     """
     row = accounts.locked(session, email, actor)
     if actor.key == actor_key(row.email):
-        raise Refused("Change your own password on your account page: it takes the one that you have.")
+        raise Refused("Change your own password on your account page, with your current one.")
     accounts.must_be(session, row, seen)
     if row.disabled_at is not None:
         raise Refused(f"The account {row.email} is disabled. Enable it first.")
     if not may_sign_in(row.email, demo=demo):
-        raise Refused(f"{row.email} is a demo account, which signs in nowhere but in a demo.")
+        raise Refused(f"{row.email} is a demo account, which can only sign in to a demo.")
     row.row_version += 1
     session.flush()
     is_invited = accounts.is_invited(row)
@@ -84,7 +84,7 @@ def withdraw(session: Session, actor: Actor, email: str) -> None:
     """
     row = accounts.locked(session, email, actor)
     if not accounts.is_invited(row):
-        raise Refused(f"{row.name} has accepted the invitation meanwhile. Disable the account instead.")
+        raise Refused(f"{row.name} has accepted the invitation in the meantime. Disable the account instead.")
     session.delete(row)
     session.flush()
     history.record(session, actor, "staff.invitation_withdrawn", subject=row.email)

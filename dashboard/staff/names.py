@@ -28,8 +28,8 @@ def problem(name: str, most: int) -> str | None:
     if not 1 <= len(name) <= most:
         return f"Enter a name of 1 to {most} characters."
     if not is_steady(name):
-        return "Leave out control characters, and marks that turn text round."
-    return None if is_seen(name) else "Enter a name that can be seen."
+        return "Remove control characters and marks that change the text direction."
+    return None if is_seen(name) else "Enter a name with visible characters."
 
 
 def steadied(name: str, most: int) -> str:

@@ -36,7 +36,7 @@ def problem(password: str, *owner: str, before: str = "") -> str | None:
     if len(password) > MAX_PASSWORD:
         return f"Use at most {MAX_PASSWORD} characters."
     if CONTROL.search(password):
-        return "Leave out control characters."
+        return "Remove control characters."
     if password == before:
         return SAME
     if password.casefold() in _common():

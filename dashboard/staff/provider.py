@@ -69,9 +69,9 @@ class Provider:
         if parts is None or not is_safe(self.issuer) or parts.query or parts.fragment:
             raise BadProvider("issuer", "must be an https address such as https://id.example.com, without a query")
         if not self.client_id:
-            raise BadProvider("client_id", "must be set, for OIDC_ISSUER is")
+            raise BadProvider("client_id", "must be set when OIDC_ISSUER is")
         if REQUIRED_SCOPE not in self.scopes:
-            raise BadProvider("scopes", f"must have {REQUIRED_SCOPE} among them")
+            raise BadProvider("scopes", f"must include {REQUIRED_SCOPE}")
         if not self.roles:
             raise BadProvider("roles", "must say which group has which role, such as onboarding-admins=admin")
 

@@ -131,7 +131,7 @@ def create(
             session.add(row)
     except IntegrityError as error:
         raise Invalid(
-            {"name": f"There already is or was a token “{name}”. Changes stay signed with its name."}
+            {"name": f"The name “{name}” has already been used. Names cannot be reused, because changes are recorded under them."}
         ) from error
     changes = {"scopes": [None, wanted], "expires_at": [None, expires_at.isoformat() if expires_at else None]}
     history.record(session, actor, "token.created", subject=name, changes=changes)
@@ -187,7 +187,7 @@ def parse_scopes(text: str) -> list[Scope]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     unknown = [word for word in words if word not in list(Scope)]
     if unknown:
-        raise Invalid({"scopes": f"There is no scope {', '.join(unknown)}. There are: {', '.join(Scope)}."})
+        raise Invalid({"scopes": f"Unknown scope: {', '.join(unknown)}. Available scopes: {', '.join(Scope)}."})
     return [Scope(word) for word in words]
 
 
@@ -203,7 +203,7 @@ def _problems(name: str, scopes: list[Scope], expires_at: datetime | None) -> di
     if not scopes:
         problems["scopes"] = f"Choose at least one of: {', '.join(Scope)}."
     if expires_at is not None and expires_at <= datetime.now(UTC):
-        problems["expires_at"] = "Choose a time that is still to come."
+        problems["expires_at"] = "Choose a time in the future."
     return problems
 
 

@@ -43,30 +43,30 @@ AT_ONCE = 3
 """Tabs in which one may be signing in; a cookie has 4 kB."""
 LONGEST_NEXT = 500
 
-WRONG = "This is not the password of that account."
-CONNECTED = "You sign in with {called} from now on. Your password no longer works."
-NOT_HERE = "This sign-in was not begun in this browser, or too long ago. Begin again."
-NOT_PROVEN = "The answer of {called} does not hold. Begin again; if it stays so, the log says why."
-DOWN = "{called} cannot be reached just now. Try again in a moment, or sign in with a password if you have one."
-DENIED = "{called} did not let you in, or you cancelled it there."
-DID_NOT = "{called} did not sign you in. Begin again; if it stays so, the log says why."
+WRONG = "This is not the password for that account."
+CONNECTED = "You now sign in with {called}. Your password no longer works."
+NOT_HERE = "This sign-in was not started in this browser, or it took too long. Start again."
+NOT_PROVEN = "The answer from {called} could not be verified. Try again; if it keeps happening, the server log says why."
+DOWN = "{called} cannot be reached right now. Try again in a moment, or sign in with a password if you have one."
+DENIED = "{called} did not let you in, or you cancelled there."
+DID_NOT = "{called} did not sign you in. Try again; if it keeps happening, the server log says why."
 THEIR_FAULTS = frozenset({"server_error", "temporarily_unavailable"})
 WHY = {
-    Refusal.NO_ROLE: "You are signed in at {called}, but none of your groups there has a role here. "
-    "Ask whoever looks after this dashboard.",
-    Refusal.UNVERIFIED: "{called} does not say that your email address is yours, so there can be no account for it here.",
+    Refusal.NO_ROLE: "You are signed in to {called}, but none of your groups there has a role here. "
+    "Ask whoever runs this dashboard.",
+    Refusal.UNVERIFIED: "{called} has not confirmed that your email address is verified, so you cannot have an account here.",
     Refusal.DISABLED: "Your account here is disabled. An administrator can enable it again.",
-    Refusal.TAKEN: "There already is an account with your email address, and it is signed in to in another way. "
+    Refusal.TAKEN: "An account with your email address already exists, but it signs in another way. "
     "Ask an administrator.",
-    Refusal.LAST_ADMIN: "By your groups at {called} you are no administrator any more, but you are the last one here. "
-    "Somebody else has to become one first.",
+    Refusal.LAST_ADMIN: "Your groups at {called} no longer make you an administrator, but you are the last one here. "
+    "Someone else must become an administrator first.",
 }
 
 
 class PasswordForm(Form):
     """The password of the account that is put into the provider's hands."""
 
-    password = PasswordField("Password", [InputRequired("Enter the password that you have here.")])
+    password = PasswordField("Password", [InputRequired("Enter your password here.")])
 
 
 @blueprint.get("")

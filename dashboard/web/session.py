@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("session", __name__)
 
-WRONG = "This email and password do not go together."
+WRONG = "The email or password is not correct."
 OIDC = "oidc"
 NEXT_EMAIL = "next_email"
 """Where the browser's session keeps, once, who is about to sign in: an address would be in the log."""

@@ -24,8 +24,8 @@ from dashboard.web.settings_forms import ChangePasswordForm, NameForm, say
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
 
-WRONG = "This is not your password."
-GONE = "That session is not open any more. These are."
+WRONG = "This is not your current password."
+GONE = "That session has already ended. These are the open ones."
 
 
 @blueprint.get("")
@@ -55,7 +55,7 @@ def rename() -> ResponseReturnValue:
     except Invalid as invalid:
         say(form, invalid.problems)
         return _page(422, naming=form)
-    flash(f"You are called {changed.name} now.")
+    flash(f"Your name is now {changed.name}.")
     return redirect(url_for("settings.account"), 303)
 
 
@@ -93,7 +93,7 @@ def end_session() -> ResponseReturnValue:
             sessions.end_one(session, current_actor(), current_staff().email, request.form.get("session", ""))
     except NotFound:
         return _ended(GONE)
-    return _ended("The session was ended.")
+    return _ended("Session ended.")
 
 
 @blueprint.post("/account/sessions/end-others")
@@ -102,7 +102,7 @@ def end_other_sessions() -> ResponseReturnValue:
     """Ends all of one's own sessions but this one."""
     with transaction() as session:
         count = sessions.end_all(session, current_actor(), current_staff().email, but=access.session_secret())
-    return _ended(f"{plural(count, 'session')} {'was' if count == 1 else 'were'} ended." if count else GONE)
+    return _ended(f"{plural(count, 'session')} ended." if count else GONE)
 
 
 def _ended(said: str) -> ResponseReturnValue:

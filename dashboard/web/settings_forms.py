@@ -14,7 +14,7 @@ from dashboard.staff.permissions import Role, Scope
 
 CHOOSE_ROLE = "Choose a role."
 ACCOUNT_NAME = {"maxlength": accounts.MAX_NAME}
-EXPIRY: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In a year", "never": "Never"}
+EXPIRY: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In 1 year", "never": "Never"}
 
 
 class NameForm(Form):
@@ -54,9 +54,9 @@ class NewPasswordForm(Form):
     password = PasswordField(
         "New password",
         description=f"At least {passwords.MIN_PASSWORD} characters. "
-        "A few words that only you would put together are good.",
+        "A few unrelated words work well.",
     )
-    password_again = PasswordField("The same again")
+    password_again = PasswordField("Repeat new password")
 
     def validate_password(self, field: PasswordField) -> None:
         """The engine's rule, before a password is looked at or a link is used up."""
@@ -70,13 +70,13 @@ class NewPasswordForm(Form):
     def validate_password_again(self, field: PasswordField) -> None:
         """Both are the same."""
         differs = not self.password.errors and field.data != self.password.data
-        _refuse("This is not what you typed above." if differs else None)
+        _refuse("The passwords do not match." if differs else None)
 
 
 class ChangePasswordForm(NewPasswordForm):
     """A new password, and the one until now."""
 
-    old_password = PasswordField("Password until now")
+    old_password = PasswordField("Current password")
 
     def password_before(self) -> str:
         """What was typed as it: it is not looked at before the new one can be one."""
@@ -84,7 +84,7 @@ class ChangePasswordForm(NewPasswordForm):
 
     def validate_old_password(self, field: PasswordField) -> None:
         """Something was typed; whether it is right costs an attempt."""
-        _refuse(None if field.data else "Enter the password that you have now.")
+        _refuse(None if field.data else "Enter your current password.")
 
 
 class TokenForm(Form):

@@ -100,9 +100,9 @@ def change_role(account_id: int) -> ResponseReturnValue:
         changed, revoked = accounts.change_role(
             session, current_actor(), email, role, seen, keep_tokens=keep_tokens, demo=access.settings().demo
         )
-        return f"{changed.name} is {role.title} now, from their next click on.{_told(revoked)}"
+        return f"{changed.name}'s role is now {role.title}, from their next click.{_told(revoked)}"
 
-    return _do(account_id, f"Make them {role.title}", change)
+    return _do(account_id, f"Change the role to {role.title}", change)
 
 
 @blueprint.post("/<int:account_id>/disable")
@@ -139,7 +139,7 @@ def make_link(account_id: int) -> ResponseReturnValue:
     def change(session: Session, email: str, seen: int) -> Link:
         return links.make(session, current_actor(), email, seen=seen, demo=access.settings().demo)
 
-    return _do(account_id, "Make a new link", change)
+    return _do(account_id, "Create a new link", change)
 
 
 @blueprint.post("/<int:account_id>/withdraw")
@@ -152,7 +152,7 @@ def withdraw(account_id: int) -> ResponseReturnValue:
             links.withdraw(session, current_actor(), email)
     except Refused as refused:
         return _page(account_id, 409, problem=str(refused))
-    flash(f"The invitation of {email} was withdrawn. Its link no longer works.")
+    flash(f"The invitation for {email} was withdrawn. Its link no longer works.")
     return redirect(url_for("staff.index"), 303)
 
 
@@ -168,7 +168,7 @@ def end_session(account_id: int) -> ResponseReturnValue:
         if missing.what != "open session":
             raise
         return _done(account_id, GONE)
-    return _done(account_id, "The session was ended.")
+    return _done(account_id, "Session ended.")
 
 
 @blueprint.post("/<int:account_id>/sessions/end-all")
@@ -178,7 +178,7 @@ def end_sessions(account_id: int) -> ResponseReturnValue:
     with transaction() as session:
         email = roster.one(session, account_id).account.email
         count = sessions.end_all(session, current_actor(), email, but=access.session_secret())
-    return _done(account_id, f"{plural(count, 'session')} {'was' if count == 1 else 'were'} ended." if count else GONE)
+    return _done(account_id, f"{plural(count, 'session')} ended." if count else GONE)
 
 
 def _keeps_tokens() -> bool:
@@ -194,7 +194,7 @@ def _do(account_id: int, wanted: str, deed: Deed) -> ResponseReturnValue:
     """Does it over the row_version that the form carries; else shows what others did meanwhile, or why it can't be done."""
     seen = whole(request.form.get("row_version"))
     if not isinstance(seen, int) or seen < 1:
-        raise Invalid({"row_version": "This form is not one that the page gave out. Open the page again."})
+        raise Invalid({"row_version": "This form is not valid. Open the page again."})
     try:
         with transaction() as session:
             outcome = deed(session, roster.one(session, account_id).account.email, seen)

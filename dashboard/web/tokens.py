@@ -72,7 +72,7 @@ def revoke(token_id: int) -> ResponseReturnValue:
     """Makes the token worthless at once."""
     with transaction() as session:
         token = tokens.revoke(session, current_actor(), tokens.one(session, token_id).name)
-    flash(f"The token {token.name} no longer works.")
+    flash(f"The token {token.name} was revoked.")
     return redirect(url_for("tokens.index"), 303)
 
 

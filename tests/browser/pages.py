@@ -208,7 +208,7 @@ def invite(ada: Page, role: str = "Support agent") -> str:
     form.get_by_label("Name").fill("Noor Haddad")
     form.get_by_label("Email").fill(NOOR)
     form.get_by_role("radio", name=role).check()
-    form.get_by_role("button", name="Invite and show the link").click()
+    form.get_by_role("button", name="Invite and show link").click()
     expect(ada.get_by_test_id("shown-link")).to_be_focused()
     return ada.get_by_test_id("shown-link-value").input_value()
 

@@ -206,5 +206,5 @@ def test_on_a_phone_it_can_be_filtered_too(enter: Enter) -> None:
     save(tomas, MOBILE, "To do")
     see_saved(tomas, MOBILE, "To do")
     tomas.goto("/activity")
-    choose(tomas, "What", "Step changes of people")
+    choose(tomas, "What", "Changes to people's steps")
     expect(tomas.get_by_test_id("activity-row-1")).to_contain_text("Install the mobile app")

@@ -62,7 +62,7 @@ def test_what_is_chosen_is_told_from_what_is_not(enter: Enter) -> None:
         # a count in it is legible too
         assert looks(current.locator(":scope > span"))["ink"] == chosen["ink"]
 
-    for button in maya.get_by_role("button", name=re.compile("Light|Dark|As the system")).all():
+    for button in maya.get_by_role("button", name=re.compile("Light|Dark|System")).all():
         assert (looks(button) == chosen) == (button.get_attribute("aria-pressed") == "true")
 
 

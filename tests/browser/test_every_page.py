@@ -481,7 +481,7 @@ def shown_link(ada: Page, _tomas: Page) -> None:
 
 def invited(ada: Page, _tomas: Page) -> None:
     invite(ada)
-    ada.get_by_role("link", name="See the account").click()
+    ada.get_by_role("link", name="View account").click()
     expect(ada.get_by_test_id("withdraw-invitation")).to_be_visible()
 
 

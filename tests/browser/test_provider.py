@@ -79,7 +79,7 @@ def test_whoever_says_no_there_is_back_at_the_sign_in_page(page: Page, provider:
     sign_in_there(page, "noor")
     page.get_by_role("button", name="Deny").click()
     expect(page.get_by_test_id("form-problem")).to_contain_text(
-        f"{LABEL} did not let you in, or you cancelled it there."
+        f"{LABEL} did not let you in, or you cancelled there."
     )
     see_heading(page, "Sign in")
     check_scriptable(page)
@@ -102,7 +102,7 @@ def test_the_role_follows_the_groups(enter: Enter, provider: Provider, database:
     expect(ada.get_by_test_id("staff-row-noor@example.com")).to_contain_text(LABEL)
     check(ada)
     ada.get_by_role("link", name="Noor of the provider").click()
-    expect(ada.get_by_test_id("role-by-groups")).to_contain_text("the role follows their groups there")
+    expect(ada.get_by_test_id("role-by-groups")).to_contain_text("their role is set from their groups there")
     check(ada)
 
     provider.put_into("noor", "everybody")
@@ -125,12 +125,12 @@ def test_an_account_with_a_password_is_connected_once(page: Page, provider: Prov
     check_scriptable(page)
     page.get_by_label("Password").fill("a wrong password")
     page.get_by_test_id("connect").click()
-    expect(page.get_by_test_id("password-error")).to_have_text("This is not the password of that account.")
+    expect(page.get_by_test_id("password-error")).to_have_text("This is not the password for that account.")
     page.get_by_label("Password").fill(PASSWORD_HERE)
     page.get_by_test_id("connect").click()
 
     see_heading(page, "Steps")
-    see_flash(page, f"You sign in with {LABEL} from now on. Your password no longer works.")
+    see_flash(page, f"You now sign in with {LABEL}. Your password no longer works.")
     expect(page.get_by_test_id("account")).to_contain_text("Onboarding manager")
     with database.transaction() as session:
         account = accounts.find(session, "noor@example.com")
@@ -143,7 +143,7 @@ def test_a_provider_that_is_down_leaves_the_password(page: Page, provider: Provi
     provider.is_down = True
     page.goto("/sign-in")
     page.get_by_role("link", name=BUTTON).click()
-    expect(page.get_by_test_id("form-problem")).to_contain_text("cannot be reached just now")
+    expect(page.get_by_test_id("form-problem")).to_contain_text("cannot be reached right now")
     check(page)
     page.get_by_role("button", name="Sign in as Viewer").click()
     see_heading(page, "Overview")

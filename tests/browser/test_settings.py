@@ -36,8 +36,8 @@ def accept(noor: Page, link: str) -> None:
     noor.goto(link)
     form = noor.get_by_test_id("set-password-form")
     form.get_by_label("New password").fill(PASSWORD)
-    form.get_by_label("The same again").fill(PASSWORD)
-    form.get_by_role("button", name="Set the password").click()
+    form.get_by_label("Repeat new password").fill(PASSWORD)
+    form.get_by_role("button", name="Set password").click()
     see_heading(noor, "Sign in")
 
 
@@ -59,8 +59,8 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
     see_heading(noor, "Welcome, Noor Haddad")
     form = noor.get_by_test_id("set-password-form")
     form.get_by_label("New password").fill(PASSWORD)
-    form.get_by_role("button", name="Set the password").click()
-    expect(noor.get_by_test_id("password_again-error")).to_contain_text("This is not what you typed above.")
+    form.get_by_role("button", name="Set password").click()
+    expect(noor.get_by_test_id("password_again-error")).to_contain_text("The passwords do not match.")
     expect(form.get_by_label("New password")).to_have_value("")
     accept(noor, link)
     see_flash(noor, f"Sign in as {NOOR}")
@@ -79,8 +79,8 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
 def test_a_withdrawn_invitation_leads_nowhere(enter: Enter) -> None:
     ada, noor = enter("admin"), enter()
     link = invite(ada)
-    ada.get_by_role("link", name="See the account").click()
-    ada.get_by_role("button", name="Withdraw the invitation").click()
+    ada.get_by_role("link", name="View account").click()
+    ada.get_by_role("button", name="Withdraw invitation").click()
     see_flash(ada, "was withdrawn")
     expect(ada.get_by_test_id(f"staff-row-{NOOR}")).to_have_count(0)
     noor.goto(link)
@@ -94,7 +94,7 @@ def test_a_role_changes_under_an_open_page(enter: Enter, javascript: bool) -> No
     before = cookie(tomas)
     open_account(ada, TOMAS)
     choose_role(ada, "Viewer")
-    see_flash(ada, "Tomás Okafor is Viewer now")
+    see_flash(ada, "Tomás Okafor's role is now Viewer")
     expect(ada.get_by_test_id("figure-role")).to_contain_text("Viewer")
 
     save(tomas, MOBILE, "Done")
@@ -108,7 +108,7 @@ def test_a_role_changes_under_an_open_page(enter: Enter, javascript: bool) -> No
     assert cookie(tomas) != before
 
     choose_role(ada, "Support agent")
-    see_flash(ada, "Tomás Okafor is Support agent now")
+    see_flash(ada, "Tomás Okafor's role is now Support agent")
     tomas.reload()
     save(tomas, MOBILE, "Done")
     see_saved(tomas, MOBILE, "Done")
@@ -127,7 +127,7 @@ def test_two_administrators_change_one_account(enter: Enter, session: Session) -
     for someone in (ada, maya):
         open_account(someone, TOMAS)
     choose_role(maya, "Viewer")
-    see_flash(maya, "Tomás Okafor is Viewer now")
+    see_flash(maya, "Tomás Okafor's role is now Viewer")
 
     choose_role(ada, "Onboarding manager")
     panel = ada.get_by_test_id("stale-account-panel")
@@ -135,7 +135,7 @@ def test_two_administrators_change_one_account(enter: Enter, session: Session) -
     expect(panel).to_contain_text("Maya Lindqvist, just now")
     expect(ada.get_by_test_id("figure-role")).to_contain_text("Viewer")
     panel.get_by_role("button", name="Make them Onboarding manager all the same").click()
-    see_flash(ada, "Tomás Okafor is Onboarding manager now")
+    see_flash(ada, "Tomás Okafor's role is now Onboarding manager")
     expect(panel).to_have_count(0)
 
 
@@ -148,7 +148,7 @@ def test_a_disabled_account_is_out_at_once(enter: Enter) -> None:
     ada.get_by_text("Disable this account").click()
     ada.get_by_role("button", name="Disable the account").click()
     see_flash(ada, "can no longer sign in")
-    expect(ada.get_by_test_id("sessions")).to_contain_text("Signed in nowhere")
+    expect(ada.get_by_test_id("sessions")).to_contain_text("No open sessions")
     tomas.goto("/steps")
     see_heading(tomas, "Sign in")
     ada.get_by_role("button", name="Enable the account").click()
@@ -169,7 +169,7 @@ def test_a_session_in_another_browser_is_ended(enter: Enter) -> None:
     here.reload()
     expect(here.get_by_test_id("sessions")).to_contain_text("This browser")
     here.get_by_test_id("sessions").get_by_role("button", name=re.compile("^End the session")).click()
-    see_flash(here, "The session was ended.")
+    see_flash(here, "Session ended.")
     expect(here.get_by_test_id("end-session")).to_have_count(0)
     there.goto("/people")
     see_heading(there, "Sign in")
@@ -185,16 +185,16 @@ def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
     see_heading(there, "Overview")
     here.goto("/settings/account")
     form = here.get_by_test_id("own-password")
-    form.get_by_label("Password until now").fill("demo-wiever")
+    form.get_by_label("Current password").fill("demo-wiever")
     form.get_by_label("New password").fill(PASSWORD)
-    form.get_by_label("The same again").fill(PASSWORD)
+    form.get_by_label("Repeat new password").fill(PASSWORD)
     form.get_by_role("button", name="Change password").click()
-    expect(here.get_by_test_id("old_password-error")).to_have_text("This is not your password.")
+    expect(here.get_by_test_id("old_password-error")).to_have_text("This is not your current password.")
     expect(form.get_by_label("New password")).to_have_value("")
     for label, typed in (
-        ("Password until now", "demo-viewer"),
+        ("Current password", "demo-viewer"),
         ("New password", PASSWORD),
-        ("The same again", PASSWORD),
+        ("Repeat new password", PASSWORD),
     ):
         form.get_by_label(label).fill(typed)
     form.get_by_role("button", name="Change password").click()
@@ -236,7 +236,7 @@ def test_a_token_is_made_used_and_revoked(enter: Enter) -> None:
     expect(ada.get_by_role("main")).not_to_contain_text(secret)
     shop.get_by_role("link", name="Revoke shop").click()
     see_heading(ada, "Revoke shop")
-    ada.get_by_role("button", name="Revoke for good").click()
+    ada.get_by_role("button", name="Revoke token").click()
     see_flash(ada, "The token shop no longer works.")
     assert api(ada, secret) == 401
 
@@ -245,7 +245,7 @@ def test_what_is_shown_once_is_copied(enter: Enter) -> None:
     ada = enter("admin")
     ada.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_account(ada, TOMAS)
-    ada.get_by_role("button", name="Make a link").click()
+    ada.get_by_role("button", name="Create a link").click()
     expect(ada.get_by_test_id("shown-link")).to_be_focused()
     link = ada.get_by_test_id("shown-link-value").input_value()
     ada.get_by_role("button", name="Copy").click()
@@ -282,7 +282,7 @@ def test_the_menu_leads_to_ones_own_account(enter: Enter) -> None:
     see_heading(tomas, "Your account")
     tomas.get_by_label("Name").fill("Tomás O.")
     tomas.get_by_role("button", name="Save name").click()
-    see_flash(tomas, "You are called Tomás O. now.")
+    see_flash(tomas, "Your name is now Tomás O..")
     tomas.goto(f"/people/{AMARA}")
     save(tomas, MOBILE, "Done")
     see_saved(tomas, MOBILE, "Done")

@@ -30,8 +30,8 @@ def test_the_theme_is_switched_and_remembered(enter: Enter) -> None:
     assert ines.url.endswith("/people?q=amara")
     ines.goto("/steps")
     assert scheme(ines) == "light"
-    ines.get_by_role("button", name="As the system").click()
-    expect(ines.get_by_role("button", name="As the system")).to_have_attribute("aria-pressed", "true")
+    ines.get_by_role("button", name="System").click()
+    expect(ines.get_by_role("button", name="System")).to_have_attribute("aria-pressed", "true")
     assert scheme(ines) == "dark"
 
 

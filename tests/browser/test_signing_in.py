@@ -37,7 +37,7 @@ def test_each_role_signs_in_and_out(page: Page, account: DemoAccount) -> None:
 def test_a_wrong_password_keeps_the_email(page: Page) -> None:
     page.goto("/sign-in")
     sign_in(page, MAYA.email, "demo-manger")
-    expect(page.get_by_test_id("password-error")).to_have_text("This email and password do not go together.")
+    expect(page.get_by_test_id("password-error")).to_have_text("The email or password is not correct.")
     expect(page.get_by_label("Email")).to_have_value(MAYA.email)
     expect(page.get_by_label("Password")).to_have_value("")
     expect(page.get_by_label("Password")).to_be_focused()

@@ -113,7 +113,7 @@ def test_a_password_is_not_replaced_by_itself(session: Session) -> None:
 
 def test_a_taken_address_is_refused_and_the_transaction_goes_on(session: Session) -> None:
     make(session, "maya@example.com")
-    with pytest.raises(Invalid, match="already is an account"):
+    with pytest.raises(Invalid, match="already exists"):
         make(session, "MAYA@example.com")
     make(session, "other@example.com")
     assert len(accounts.everyone(session)) == 2
@@ -203,7 +203,7 @@ def test_who_was_only_invited_does_not_count_as_an_admin(session: Session, remov
 
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_an_account_of_the_demo_is_an_admin_in_a_demo_only(session: Session, removal: str) -> None:
-    """A database that was a demo once may hold one, which signs in nowhere but in a demo."""
+    """A database that was a demo once may hold one, which can only sign in to a demo."""
     make(session, "ada@example.com", Role.ADMIN)
     demo_accounts.create_missing(session)
     session.commit()

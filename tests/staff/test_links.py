@@ -84,7 +84,7 @@ def test_bad_input_is_named_and_nobody_is_invited(session: Session, member: str,
 
 
 def test_nobody_is_invited_twice(session: Session, invited: links.Link) -> None:
-    with pytest.raises(Invalid, match="already is an account"):
+    with pytest.raises(Invalid, match="already exists"):
         links.invite(session, BOSS, email=NOOR.upper(), name="Noor", role=Role.ADMIN)
     assert links.opened(session, invited.secret) is not None
 

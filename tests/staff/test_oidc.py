@@ -286,7 +286,7 @@ def test_an_address_that_is_not_verified_makes_no_account(
     provider.person("eve", "onboarding-admins", email="ada@example.com", verified=False)
     answer = sign_in(client, provider, "eve")
     assert answer.status_code == 403
-    assert "does not say that your email address is yours" in answer.text
+    assert "has not confirmed that your email address is verified" in answer.text
     assert people(session) == {}
 
 
@@ -299,7 +299,7 @@ def test_an_answer_without_the_state_is_nobodys(
 ) -> None:
     code = query_of(provider.sign_in(begin(client), "noor"))["code"]
     told = {"code": code, "iss": provider.issuer} | ({} if state is None else {"state": state})
-    see_problem(client.get(CALLBACK, query_string=told), 400, "not begun in this browser")
+    see_problem(client.get(CALLBACK, query_string=told), 400, "not started in this browser")
     assert provider.asked_for(TOKEN) == 0
     assert people(session) == {}
 
@@ -307,10 +307,10 @@ def test_an_answer_without_the_state_is_nobodys(
 def test_an_answer_counts_in_the_browser_alone_that_asked(app: Flask, client: FlaskClient, provider: Provider) -> None:
     back = provider.sign_in(begin(client), "noor")
     other = app.test_client()
-    see_problem(come_back(other, back), 400, "not begun in this browser")
+    see_problem(come_back(other, back), 400, "not started in this browser")
     # nor where another sign-in was begun
     begin(other)
-    see_problem(come_back(other, back), 400, "not begun in this browser")
+    see_problem(come_back(other, back), 400, "not started in this browser")
     assert not is_in(other)
     assert come_back(client, back).status_code == 303
 
@@ -321,7 +321,7 @@ def test_an_answer_counts_once(client: FlaskClient, provider: Provider) -> None:
         back = provider.sign_in(begin(client), "noor")
         assert come_back(client, back).status_code == 303
         client.delete_cookie("staff_session")
-        see_problem(come_back(client, back), 400, "not begun in this browser")
+        see_problem(come_back(client, back), 400, "not started in this browser")
         assert provider.asked_for(TOKEN) == count
         assert not is_in(client)
 
@@ -329,7 +329,7 @@ def test_an_answer_counts_once(client: FlaskClient, provider: Provider) -> None:
 def test_an_answer_that_was_declined_counts_no_more(client: FlaskClient, provider: Provider) -> None:
     back = provider.sign_in(begin(client), "noor")
     assert client.get(CALLBACK, query_string={"state": query_of(back)["state"], "error": "x"}).status_code == 400
-    see_problem(come_back(client, back), 400, "not begun in this browser")
+    see_problem(come_back(client, back), 400, "not started in this browser")
 
 
 def test_an_answer_that_comes_late_does_not_count(
@@ -337,7 +337,7 @@ def test_an_answer_that_comes_late_does_not_count(
 ) -> None:
     back = provider.sign_in(begin(client), "noor")
     monkeypatch.setattr(pages, "GOOD_S", 0)
-    see_problem(come_back(client, back), 400, "too long ago")
+    see_problem(come_back(client, back), 400, "took too long")
 
 
 def test_several_tabs_sign_in_and_the_cookie_stays_small(client: FlaskClient, provider: Provider) -> None:
@@ -346,7 +346,7 @@ def test_several_tabs_sign_in_and_the_cookie_stays_small(client: FlaskClient, pr
     assert cookie is not None
     assert len(cookie.value) < 3_500
     forgotten = client.get(CALLBACK, query_string={"state": query_of(addresses[1])["state"], "code": "x"})
-    see_problem(forgotten, 400, "not begun in this browser")
+    see_problem(forgotten, 400, "not started in this browser")
     assert come_back(client, provider.sign_in(addresses[2], "noor")).location.startswith("/people?q=")
 
 
@@ -436,7 +436,7 @@ def test_a_token_that_does_not_hold_lets_nobody_in(
     client: FlaskClient, provider: Provider, session: Session, forgery: Callable[[Claims], Forged]
 ) -> None:
     provider.tamper = forgery
-    see_problem(sign_in(client, provider), 400, f"The answer of {LABEL} does not hold")
+    see_problem(sign_in(client, provider), 400, f"The answer from {LABEL} could not be verified")
     assert not is_in(client)
     assert people(session) == {}
     assert refusals(session) == [Refusal.NOT_PROVEN.value]
@@ -533,7 +533,7 @@ def declined(client: FlaskClient, **told: str) -> TestResponse:
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        ("access_denied", 403, "did not let you in, or you cancelled it"),
+        ("access_denied", 403, "did not let you in, or you cancelled there"),
         ("login_required", 400, "did not sign you in"),
         ("temporarily_unavailable", 503, "cannot be reached"),
         ("<b>Call 555-0100 to unlock</b>", 400, "did not sign you in"),
@@ -551,7 +551,7 @@ def test_what_the_provider_declines_is_told_in_our_words(
 
 
 def test_a_no_that_nobody_asked_for_is_nobodys(client: FlaskClient) -> None:
-    see_problem(client.get(CALLBACK, query_string={"error": "access_denied"}), 400, "not begun in this browser")
+    see_problem(client.get(CALLBACK, query_string={"error": "access_denied"}), 400, "not started in this browser")
 
 
 def test_an_answer_without_a_code_is_none(client: FlaskClient, provider: Provider) -> None:
@@ -564,7 +564,7 @@ def test_a_provider_that_is_down_is_said_so_and_logged_and_comes_back(
 ) -> None:
     provider.is_down = True
     with capture_logs() as lines:
-        see_problem(client.get(f"{BEGIN}?next=/steps"), 503, f"{LABEL} cannot be reached just now")
+        see_problem(client.get(f"{BEGIN}?next=/steps"), 503, f"{LABEL} cannot be reached right now")
     assert ("sign-in provider unreachable", "error") in [(line["event"], line["log_level"]) for line in lines]
     # nobody waits for the same again at once
     assert client.get(BEGIN).status_code == 503
@@ -701,7 +701,7 @@ def test_the_password_is_asked_for_once(
     assert give(client, "").status_code == 422
     wrong = give(client, "a wrong password")
     assert wrong.status_code == 422
-    assert "This is not the password of that account." in wrong.text
+    assert "This is not the password for that account." in wrong.text
     assert "a wrong password" not in wrong.text
     assert people(session)["noor@example.com"] == "admin"
 
@@ -731,10 +731,10 @@ def test_nobody_connects_who_did_not_come_or_came_too_long_ago(
     assert client.get(f"{BEGIN}/connect").location == "/sign-in"
     token = csrf_token(client.get("/sign-in").text)
     form = {"csrf_token": token, "password": PASSWORD}
-    see_problem(client.post(f"{BEGIN}/connect", data=form), 400, "not begun in this browser")
+    see_problem(client.post(f"{BEGIN}/connect", data=form), 400, "not started in this browser")
     sign_in(client, provider)
     monkeypatch.setattr(pages, "GOOD_S", 0)
-    see_problem(client.post(f"{BEGIN}/connect", data=form), 400, "too long ago")
+    see_problem(client.post(f"{BEGIN}/connect", data=form), 400, "took too long")
     assert not is_in(client)
 
 

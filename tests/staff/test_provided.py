@@ -155,7 +155,7 @@ def test_another_role_counts_from_the_next_sign_in_on_and_sessions_get_new_secre
 
 def test_nobody_gives_them_another_role_by_hand(session: Session) -> None:
     get_in(session)
-    with pytest.raises(Refused, match="follows their groups"):
+    with pytest.raises(Refused, match="set from their groups"):
         accounts.change_role(session, BOSS, NOOR, Role.ADMIN)
     assert fresh(session).role == "support"
 

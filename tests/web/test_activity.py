@@ -263,7 +263,7 @@ def test_each_part_of_the_filter_can_be_taken_away(viewer: FlaskClient, lived: S
     ).text
     found = chips(page)
     assert list(found) == [
-        *("By people themselves", "Step changes of people", "Set up payments", "Anna"),
+        *("By people themselves", "Changes to people's steps", "Set up payments", "Anna"),
         *("From 1 Jan 2026", "Until 31 Dec 2026"),
     ]
     assert found["Anna"] == f"/activity?who=people&what=statuses&step={STEP}&from=2026-01-01&to=2026-12-31"

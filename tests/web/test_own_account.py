@@ -60,7 +60,7 @@ def test_a_new_name_is_shown_at_once(ines: FlaskClient) -> None:
     answer = post(ines, f"{HERE}/name", name=" Inés Varga ")
     assert (answer.status_code, answer.location) == (303, HERE)
     page = ines.get(HERE).text
-    assert "You are called Inés Varga now." in words(page)
+    assert "Your name is now Inés Varga." in words(page)
     assert "Inés Varga" in words(part(page, "account"))
 
 
@@ -197,11 +197,11 @@ def test_one_is_ended(ines: FlaskClient, session: Session, account: StaffAccount
     else:
         assert (answer.status_code, answer.location) == (303, f"{HERE}#sessions")
     page = answer.text if live else ines.get(HERE).text
-    assert "The session was ended." in words(page)
+    assert "Session ended." in words(page)
     assert "192.0.2.1" not in page
     assert "192.0.2.0" in page
     again = post(ines, f"{HERE}/sessions/end", live=live, session=one)
-    assert "not open any more" in words(again.text if live else ines.get(HERE).text)
+    assert "already ended" in words(again.text if live else ines.get(HERE).text)
 
 
 @both

@@ -67,7 +67,7 @@ def test_the_list_says_who_comes_from_the_provider(ada: FlaskClient, session: Se
 def test_the_account_says_that_its_role_follows_the_groups(ada: FlaskClient, noor: StaffAccount) -> None:
     page = ada.get(at(noor)).text
     said = words(part(page, "role-by-groups"))
-    assert f"signs in with {LABEL}, and the role follows their groups there" in said
+    assert f"signs in with {LABEL}, and their role is set from their groups there" in said
     assert "Administrator onboarding-admins Support agent support" in said
     assert 'data-testid="role-form"' not in page
     assert f"signs in with {LABEL}" in words(part(page, "figure-state"))
@@ -80,7 +80,7 @@ def test_a_role_that_is_sent_all_the_same_is_refused(
 ) -> None:
     answer = post(ada, at(noor, "role"), live=live, role="admin", row_version=noor.row_version)
     assert answer.status_code == 409
-    assert "role follows their groups at the sign-in provider" in words(part(answer.text, "form-problem"))
+    assert "role is set from their groups at the sign-in provider" in words(part(answer.text, "form-problem"))
     assert fresh(session, noor).role == "support"
 
 
@@ -110,7 +110,7 @@ def test_what_was_opened_before_they_went_back_to_a_password_is_stale(
     session.commit()
     answer = post(ada, at(noor, "disable"), live=True, row_version=seen)
     assert answer.status_code == 409
-    assert "It has a password in the place of the sign-in provider" in words(part(answer.text, "stale-account-changes"))
+    assert "Switched from the sign-in provider to a password" in words(part(answer.text, "stale-account-changes"))
 
 
 def test_without_the_provider_it_is_said_how_to_get_them_back_in(
@@ -120,7 +120,7 @@ def test_without_the_provider_it_is_said_how_to_get_them_back_in(
     assert "Provider not set up" in words(part(ada.get("/settings/staff").text, f"staff-row-{NOOR}"))
     page = ada.get(at(noor)).text
     assert "cannot sign in" in words(part(page, "figure-state"))
-    assert "With a link they choose a password instead" in words(part(page, "role-by-groups"))
+    assert "so that they can set a password instead" in words(part(page, "role-by-groups"))
 
 
 def test_ones_own_account_has_no_password_to_change(app: Flask, session: Session) -> None:

@@ -119,8 +119,8 @@ def test_a_demo_account_outside_a_demo_says_that_it_cannot_sign_in(ada: FlaskCli
     assert page.count("Demo, cannot sign in") == 4
     assert "demo-staff" not in page
     maya = session.scalars(select(StaffAccount).where(StaffAccount.email == "maya@demo.example")).one()
-    assert "It cannot sign in here" in words(ada.get(at(maya)).text)
-    assert "signs in nowhere but in a demo" in words(post(ada, at(maya, "link"), row_version=1).text)
+    assert "it can only sign in to a demo" in words(ada.get(at(maya)).text)
+    assert "can only sign in to a demo" in words(post(ada, at(maya, "link"), row_version=1).text)
 
 
 @pytest.mark.parametrize("deed", ["role", "disable"])
@@ -150,15 +150,15 @@ def test_a_demo_account_with_a_password_of_its_own_is_shown_as_one(ada: FlaskCli
     ada.application.extensions["settings"] = replace(ada.application.extensions["settings"], demo=True)
     page = ada.application.test_client().get("/sign-in").text
     assert page.count('data-testid="sign-in-as-') == 4
-    assert "anyone may sign in with it" in words(ada.get(at(maya)).text)
+    assert "anyone can use it" in words(ada.get(at(maya)).text)
 
     maya.password_hash = passwords.hashed("a password of her own")
     session.commit()
     page = ada.application.test_client().get("/sign-in").text
     assert page.count('data-testid="sign-in-as-') == 3
     assert "maya@demo.example" not in page
-    assert "has a password of its own" in words(ada.get(at(maya)).text)
-    assert "anyone may sign in" not in words(ada.get(at(maya)).text)
+    assert "has its own password" in words(ada.get(at(maya)).text)
+    assert "anyone can use it" not in words(ada.get(at(maya)).text)
 
 
 # Inviting ------------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_sending_the_form_again_invites_nobody_twice(ada: FlaskClient, session: 
     first = value_of(post(ada, "/settings/staff/invite", **given).text, "shown-link-value")
     again = post(ada, "/settings/staff/invite", **given)
     assert again.status_code == 422
-    assert "There already is an account for iris@example.com." in words(part(again.text, "email-error"))
+    assert "An account for iris@example.com already exists." in words(part(again.text, "email-error"))
     assert links.opened(session, first.partition("=")[2]) is not None
 
 
@@ -360,7 +360,7 @@ def test_an_invitation_that_was_accepted_meanwhile_is_not_withdrawn(ada: FlaskCl
     session.commit()
     answer = post(ada, f"/settings/staff/{made.account.id}/withdraw")
     assert answer.status_code == 409
-    assert "has accepted the invitation meanwhile" in words(part(answer.text, "form-problem"))
+    assert "has accepted the invitation in the meantime" in words(part(answer.text, "form-problem"))
 
 
 @both
@@ -374,12 +374,12 @@ def test_sessions_are_ended_one_by_one_or_all(
     assert words(page).count("Firefox on Linux") == 6  # each once more in the name of its button
     one = re.findall(r'name="session" value="([0-9a-f]{64})"', page)[0]
     answer = post(ada, at(noor, "sessions/end"), live=live, session=one)
-    is_done(ada, answer, noor, live=live, says="The session was ended.")
+    is_done(ada, answer, noor, live=live, says="Session ended.")
     answer = post(ada, at(noor, "sessions/end"), live=live, session=one)
-    is_done(ada, answer, noor, live=live, says="not open any more")
+    is_done(ada, answer, noor, live=live, says="already ended")
     answer = post(ada, at(noor, "sessions/end-all"), live=live)
     page = is_done(ada, answer, noor, live=live, says="2 sessions were ended.")
-    assert "Signed in nowhere" in page
+    assert "No open sessions" in page
     assert actions(session)[-2:] == ["staff.sessions_ended"] * 2
 
 
@@ -412,7 +412,7 @@ def own(session: Session) -> StaffAccount:
 
 def test_ones_own_page_has_nothing_to_lock_oneself_out_with(ada: FlaskClient, session: Session) -> None:
     page = ada.get(at(own(session))).text
-    assert "ask another administrator" in words(part(page, "own-account"))
+    assert "Ask another administrator" in words(part(page, "own-account"))
     for testid in ("role-form", "access-card", "link-card", "end-session"):
         assert f'data-testid="{testid}"' not in page
     assert "This browser" in page
@@ -435,7 +435,7 @@ def test_ending_all_of_ones_own_leaves_this_one(ada: FlaskClient, session: Sessi
     session.commit()
     answer = post(ada, at(own(session), "sessions/end-all"))
     assert answer.status_code == 303
-    assert "1 session was ended." in words(ada.get(at(own(session))).text)
+    assert "1 session ended." in words(ada.get(at(own(session))).text)
 
 
 # Two administrators at once ------------------------------------------------------------------------------------------
@@ -465,7 +465,7 @@ def test_who_comes_second_sees_what_the_other_did(
 
 @pytest.mark.parametrize(
     ("deed", "wanted"),
-    [("disable", "Disable the account"), ("link", "Make a new link"), ("role", "Make them Onboarding manager")],
+    [("disable", "Disable the account"), ("link", "Create a new link"), ("role", "Change the role to Onboarding manager")],
 )
 def test_it_can_be_done_all_the_same_or_left(
     ada: FlaskClient, session: Session, noor: StaffAccount, deed: str, wanted: str

@@ -45,7 +45,7 @@ def row(page: str, name: str) -> str:
 
 def test_without_tokens_it_says_what_they_are_for(ada: FlaskClient) -> None:
     page = ada.get(HERE).text
-    assert "No token is in use Your product needs one" in words(part(page, "no-tokens"))
+    assert "No active tokens Your product needs one" in words(part(page, "no-tokens"))
     assert page.count('data-testid="new-token"') == 1
 
 
@@ -125,7 +125,7 @@ def test_sending_the_form_again_makes_no_second_one(ada: FlaskClient, session: S
     post(ada, f"{HERE}/new", **SHOP)
     again = post(ada, f"{HERE}/new", **SHOP)
     assert again.status_code == 422
-    assert "There already is or was a token “shop”." in words(part(again.text, "name-error"))
+    assert "The name “shop” has already been used." in words(part(again.text, "name-error"))
     assert session.scalar(select(func.count()).select_from(ApiToken)) == 1
 
 
@@ -174,7 +174,7 @@ def test_a_token_is_revoked_after_a_look_at_it(ada: FlaskClient, session: Sessio
     made = a_token(session)
     address = f"{HERE}/{made.entry.id}/revoke"
     page = words(ada.get(address).text)
-    assert "This cannot be taken back" in page
+    assert "This cannot be undone" in page
     assert "progress:read steps:read" in page
     assert tokens.authenticate(session, made.secret) is not None
     session.commit()
@@ -182,7 +182,7 @@ def test_a_token_is_revoked_after_a_look_at_it(ada: FlaskClient, session: Sessio
     assert (answer.status_code, answer.location) == (303, HERE)
     assert "The token shop no longer works." in words(ada.get(HERE).text)
     assert tokens.authenticate(session, made.secret) is None
-    assert "It no longer works already" in words(ada.get(address).text)
+    assert "This token no longer works" in words(ada.get(address).text)
     post(ada, address)
     assert actions(session) == ["token.created", "token.revoked"]
 
