@@ -24,8 +24,12 @@ BY_PERSON = ("onboarding_users", "user_search", "user_steps", "user_step_events"
 """Each after the one that it refers to. The first says where the others lie."""
 
 # Shard by shard over one connection to each node, for what follows in the same transaction has to see it. The triggers
-# that are allowed are those of the events: they refuse, and read nothing.
-BEFORE = ("SET LOCAL citus.multi_shard_modify_mode = 'sequential'", "SET LOCAL citus.enable_unsafe_triggers = on")
+# that are allowed are those of the events: they refuse, and read nothing. One refuses to empty what is here, too.
+BEFORE = (
+    "SET LOCAL citus.multi_shard_modify_mode = 'sequential'",
+    "SET LOCAL citus.enable_unsafe_triggers = on",
+    "SET LOCAL onboarding.emptying = 'on'",
+)
 
 # The migrations define a query that goes from each to the next, which a cluster refuses: here each node tells its own.
 STANDINGS = """CREATE OR REPLACE VIEW standings AS

@@ -83,6 +83,9 @@ class Step(Base):
     draft_row_version: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[created]
 
+    # checked when a statement ends: a new order gives many their places at once
+    __table_args__ = (UniqueConstraint("position", deferrable=True, initially="IMMEDIATE"),)
+
 
 class Definition(Base):
     """What a step says in one version: immutable once released; before that the step's one draft."""
@@ -295,7 +298,10 @@ class BulkChangePerson(Base):
     from_status: Mapped[str | None]
     outcome: Mapped[str | None]
 
-    __table_args__ = (CheckConstraint(one_of("outcome", ("changed", "same", "moved", "gone")), name="outcome"),)
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", ("changed", "same", "moved", "gone")), name="outcome"),
+        Index("ix_bulk_change_people_user_id", "user_id"),
+    )
 
 
 class WriteConflict(Base):
@@ -315,7 +321,10 @@ class WriteConflict(Base):
     current_row_version: Mapped[int]
     release_id: Mapped[int | None]
 
-    __table_args__ = (Index("ix_write_conflicts_at", "at"),)
+    __table_args__ = (
+        Index("ix_write_conflicts_at", "at"),
+        Index("ix_write_conflicts_user_id", "user_id"),
+    )
 
 
 class AuditEntry(Base):

@@ -46,8 +46,16 @@ ONE_AT_A_TIME = 6_401_883
 _numbers = count(1)
 # the triggers that refuse to forget are for the program
 EMPTY = "; ".join(["SET session_replication_role = replica", *(f"DELETE FROM {name}" for name in TABLES)])
-# no node of a cluster knows of that: there it is done by TRUNCATE, on which no trigger is
-EMPTY_CLUSTER = f"TRUNCATE {', '.join(TABLES)}"
+# no node of a cluster knows of that: there it is done by TRUNCATE, as the program may where it says so
+EMPTY_CLUSTER = "; ".join(
+    [
+        "BEGIN",
+        "SET LOCAL citus.propagate_set_commands = 'local'",
+        "SET LOCAL onboarding.emptying = 'on'",
+        f"TRUNCATE {', '.join(TABLES)}",
+        "COMMIT",
+    ]
+)
 RESTART = """
 SELECT setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_class ON oid = seqrelid
 """

@@ -65,7 +65,7 @@ RECEIPT: dict[str, Json] = {
     "actual": counts(IMPACT),
     "drift": {"reset": 0},
     "impact": IMPACT,
-    "invariants": ["affected = copied + reset + restored"],
+    "invariants": ["no status is lost under a policy that keeps it"],
     "milliseconds": 17.4,
 }
 

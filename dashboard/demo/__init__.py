@@ -19,7 +19,7 @@ from dashboard.demo.telling import tell
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Refused
 from dashboard.onboarding.history import record
-from dashboard.onboarding.loading import run
+from dashboard.onboarding.loading import empty
 from dashboard.onboarding.straight import OnlyReads
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
 from dashboard.staff.demo_accounts import create_missing
@@ -93,11 +93,11 @@ def reset(session: Session) -> None:
 
 def _empty(session: Session, attempts: int = 3) -> None:
     """Truncates every table. A request that holds one of them and waits for another may be in the way: then again."""
-    tables = ", ".join(table.name for table in models.Base.metadata.sorted_tables)
+    tables = [table.name for table in models.Base.metadata.sorted_tables]
     for attempt in count(1):
         try:
             with session.begin_nested():
-                run(session, f"TRUNCATE {tables} RESTART IDENTITY")
+                empty(session, tables)
             return
         except OperationalError as error:
             if attempt == attempts or isinstance(error, OnlyReads):

@@ -19,7 +19,7 @@ from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Release, Status, status_at
 from dashboard.onboarding.history import releases_of
-from dashboard.onboarding.loading import driver_connection, run
+from dashboard.onboarding.loading import driver_connection, empty, run
 from dashboard.onboarding.people import INDEX
 
 
@@ -205,7 +205,7 @@ class Teller:
                     self._date(step_id, release.version, release.released_at)
         self._date(DRAFT.step_id, None, self.story.after(DRAFT.days))
         entries = self.session.execute(select(models.AuditEntry.__table__).order_by(models.AuditEntry.id)).all()
-        run(self.session, "TRUNCATE audit_log RESTART IDENTITY")
+        empty(self.session, ["audit_log"])
         with (
             driver_connection(self.session)
             .cursor()

@@ -16,12 +16,11 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DataError, IntegrityError, InternalError
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import many, original, releases
+from dashboard.onboarding import many, original, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Invalid, Refused
@@ -77,12 +76,9 @@ def _release_all(session: Session, actor: Actor, versions: Sequence[OriginalVers
     """Makes the steps with all their releases, and notes which release each version's rows belong to; how many."""
     stage(session, "import_releases", "(step_id text, version bigint, release_id int, behind int) ON COMMIT DROP")
     first_seen = {} if all(one.released_at for one in versions) else _first_seen(session)
-    position = session.execute(text("SELECT coalesce(max(position), 0) FROM steps")).scalar_one()
     made = 0
     for step_id, grouped in groupby(versions, key=lambda one: one.step_id):
-        position += 1
-        step = upsert(models.Step).values(step_id=step_id, position=position).on_conflict_do_nothing()
-        if session.scalar(step.returning(models.Step.step_id)) is None:  # made by someone since it was looked for
+        if not steps.add(session, step_id):  # made by someone since it was looked for
             raise Invalid({step_id: HERE})
         _release_step(session, actor, list(grouped), first_seen)
         made += _note_releases(session, step_id)

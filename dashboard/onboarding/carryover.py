@@ -6,7 +6,7 @@ recorded and the one that is asked about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -81,3 +81,15 @@ def reset_by(status: Status, recorded: int, current: int, releases: Sequence[Rel
 def status_at(status: Status, recorded: int, current: int, releases: Sequence[Release]) -> Status:
     """What a `status` recorded at release number `recorded` counted as at release number `current`."""
     return "todo" if reset_by(status, recorded, current, releases) else status
+
+
+def counting_today(releases: Sequence[Release]) -> Iterator[tuple[Release, set[Status]]]:
+    """Each of the step's releases, newest first, with the statuses recorded under it that count today.
+
+    `releases` are all those of the step, oldest first. One walk, however many there are.
+    """
+    counting: set[Status] = set(WORKED)
+    for release in reversed(releases):
+        yield release, set(counting)
+        if release.undone_by is None and release.kind not in UNDOES:
+            counting = {status for status in counting if release.policy.keeps(status)}

@@ -209,23 +209,45 @@ class Moves:
 class Impact:
     """What a release does to everybody.
 
-    `matrix[before][after]` counts people by the status of this step. copied: a status other than To do stays; reset: it
-    becomes To do; restored: a rollback or a restore gives it back. affected = copied + reset + restored, and with
-    `untouched` (To do before and after) that is everybody. `kept_later`: people with work recorded since the release
-    that a rollback undoes, who keep it.
+    `matrix[before][after]` counts people by the status of this step; what it sums up to is read off it. `kept_later`:
+    people with work recorded since the release that a rollback undoes, who keep it.
     """
 
-    everybody: int
-    affected: int
-    copied: int
-    reset: int
-    restored: int
-    kept_later: int
-    untouched: int
     matrix: Mapping[Status, Counts]
+    kept_later: int
     before: Spread
     after: Spread
     moves: Moves
+
+    @property
+    def everybody(self) -> int:
+        """All people."""
+        return sum(people for counts in self.matrix.values() for people in counts.values())
+
+    @property
+    def untouched(self) -> int:
+        """People whose step is To do before and after."""
+        return self.matrix["todo"]["todo"]
+
+    @property
+    def affected(self) -> int:
+        """All others: copied, reset or restored."""
+        return self.everybody - self.untouched
+
+    @property
+    def reset(self) -> int:
+        """People whose step becomes To do."""
+        return sum(self.matrix[status]["todo"] for status in WORKED)
+
+    @property
+    def restored(self) -> int:
+        """People whose step was To do, and who are given back what it was."""
+        return sum(self.matrix["todo"][status] for status in WORKED)
+
+    @property
+    def copied(self) -> int:
+        """People whose step stays as it is, and is not To do."""
+        return self.affected - self.reset - self.restored
 
     def as_json(self) -> dict[str, Any]:
         """The report's members, as the API and a receipt show them."""
@@ -290,7 +312,7 @@ def impact(counted: Counted) -> Impact:
     """The report on one release."""
     matrix: dict[Status, Counts] = {status: no_counts() for status in STATUSES}
     was, will = Spread(), Spread()
-    up = down = largest_drop = fall = kept_later = affected = 0
+    up = down = largest_drop = fall = kept_later = 0
     for group in counted.groups:
         people, move = group.people, counted.move(group)
         old, new = move.percent_before, move.percent_after
@@ -304,21 +326,5 @@ def impact(counted: Counted) -> Impact:
         fall += people * (old == 100 > new)
         largest_drop = max(largest_drop, old - new)
         kept_later += people * move.keeps_later_work
-        affected += people * (move.before != "todo" or move.after != "todo")
-    everybody = was.people.total()
-    copied = sum(matrix[status][status] for status in STATUSES if status != "todo")
-    reset = sum(matrix[status]["todo"] for status in STATUSES if status != "todo")
-    restored = sum(people for status, people in matrix["todo"].items() if status != "todo")
-    return Impact(
-        everybody=everybody,
-        affected=affected,
-        copied=copied,
-        reset=reset,
-        restored=restored,
-        kept_later=kept_later,
-        untouched=matrix["todo"]["todo"],
-        matrix=matrix,
-        before=was,
-        after=will,
-        moves=Moves(up, down, everybody - up - down, largest_drop, fall),
-    )
+    same = was.people.total() - up - down
+    return Impact(matrix, kept_later, was, will, Moves(up, down, same, largest_drop, fall))

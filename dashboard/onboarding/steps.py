@@ -297,6 +297,22 @@ def compare(before: Fields | None, after: Fields) -> list[FieldChange]:
     return [FieldChange(member, old[member], new[member]) for member in MEMBERS if old[member] != new[member]]
 
 
+# any number will do as long as nothing else takes it
+ADVISORY_LOCK = 5_218_046_937_710_264_889
+
+
+def add(session: Session, step_id: str) -> bool:
+    """Make the row of a step, at the end of the checklist; False: there is one of this id.
+
+    Of two at once the second waits until the first one's transaction ends, for both would have the same place.
+    """
+    s = models.Step
+    session.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+    last = session.scalar(select(func.max(s.position)))
+    made = upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing(index_elements=[s.step_id])
+    return session.scalar(made.returning(s.step_id)) is not None
+
+
 def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any]) -> Definition:
     """A new step at the end of the checklist, as a draft of version 1; nobody sees it before its first release.
 
@@ -313,15 +329,12 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
         raise Invalid(problems | invalid.problems) from None
     if problems:
         raise Invalid(problems)
-    s = models.Step
-    last = session.scalar(select(func.max(s.position)))
-    made = upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing()
-    if session.scalar(made.returning(s.step_id)) is None:
+    if not add(session, step_id):
         raise Invalid({"step_id": "is taken by another step"})
     # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
     # so nothing that was opened then fits this one. Counted when nobody else can make and discard one any more.
     earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
-    session.execute(update(s).where(s.step_id == step_id).values(draft_row_version=earlier))
+    session.execute(update(models.Step).where(models.Step.step_id == step_id).values(draft_row_version=earlier))
     draft = _insert_draft(session, actor, step_id, checked, None)
     record(session, actor, "step.create", step_id=step_id, changes=_diff(None, checked))
     return draft

@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding.loading import empty
 from tests.browser.as_text import look
 from tests.browser.conftest import Enter
 from tests.browser.pages import (
@@ -170,7 +171,7 @@ def test_a_page(enter: Enter, path: str) -> None:
 
 
 def test_the_overview_where_nobody_saved_and_nobody_is_stuck(enter: Enter, session: Session) -> None:
-    session.execute(text("TRUNCATE user_step_events, write_conflicts"))
+    empty(session, ["user_step_events", "write_conflicts"])
     session.execute(text("UPDATE onboarding_users SET in_progress_releases = '{}'"))
     session.commit()
     ada = enter("admin")

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import batch, bulk_changes, imports, plans, progress, releases, steps
+from dashboard.onboarding import batch, bulk_changes, cutover, imports, plans, progress, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Outcome
-from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan, Withdrawn
+from dashboard.onboarding.errors import (
+    AlreadyReleased,
+    BrokenInvariant,
+    Invalid,
+    NotFound,
+    Refused,
+    StalePlan,
+    Withdrawn,
+)
 from dashboard.onboarding.people import find
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields
@@ -378,6 +388,59 @@ def test_a_dry_run_changes_nothing_even_when_what_it_tries_is_refused(session: S
         releases.release(session, MAYA, STEP)
         releases.release(session, MAYA, STEP)
     assert snapshot(session) == before
+
+
+# What a release is held to --------------------------------------------------------------------------------------------
+
+COUNTS = "every status counts as the policies of the releases since then say"
+LOST = "no status is lost under a policy that keeps it"
+GIVEN_BACK = "nobody is given back anything but by a rollback or a restore"
+CURRENT = "this release is the step's current one"
+LIVE = "exactly the released version is live"
+
+
+@pytest.mark.parametrize(
+    ("policy", "damage", "told"),
+    [
+        (Policy(), ("NOT m.carry_in_progress", "false"), [COUNTS, GIVEN_BACK]),
+        (KEEP_ALL, ("NOT m.carry_done", "m.carry_done"), [COUNTS, LOST]),
+    ],
+)
+def test_a_release_that_derives_wrongly_is_taken_back(
+    session: Session, monkeypatch: pytest.MonkeyPatch, policy: Policy, damage: tuple[str, str], told: list[str]
+) -> None:
+    a_step(session)
+    for user_id, status in ((ANNA, "in_progress"), (BEN, "done")):
+        a_person(session, user_id)
+        a_save(session, status, user_id)
+    a_release(session)
+    derived = str(cutover.DERIVE).replace(*damage)
+    monkeypatch.setattr(cutover, "DERIVE", text(derived))
+    with pytest.raises(BrokenInvariant) as broken, session.begin_nested():
+        a_release(session, STEP, policy)
+    assert str(broken.value) == f"It would have broken what must always hold: {'; '.join(told)}."
+
+
+@pytest.mark.parametrize(("wrong", "told"), [({"release_id": 1}, CURRENT), ({"live": None}, LIVE)])
+def test_a_release_that_does_not_go_live_is_taken_back(
+    session: Session, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], told: str
+) -> None:
+    a_step(session)
+    a_draft(session)
+    read = steps.get
+    monkeypatch.setattr(
+        cutover, "steps", SimpleNamespace(**vars(steps) | {"get": lambda *which: replace(read(*which), **wrong)})
+    )
+    with pytest.raises(BrokenInvariant, match=told):
+        releases.release(session, MAYA, STEP)
+
+
+def test_a_receipt_lists_what_its_release_was_held_to(session: Session) -> None:
+    a_step(session)
+    a_release(session)
+    receipt = releases.roll_back(session, MAYA, STEP).release.receipt
+    assert receipt
+    assert receipt["invariants"] == [COUNTS, LOST, GIVEN_BACK, CURRENT, LIVE]
 
 
 # Finished (rule 8) ----------------------------------------------------------------------------------------------------

@@ -256,7 +256,9 @@ def test_whoever_gives_a_wrong_password_or_link_is_written_down(
 
 
 @pytest.mark.parametrize("table", ["audit_log", "user_step_events", "write_conflicts"])
-@pytest.mark.parametrize("change", ["UPDATE {} SET actor = 'nobody'", "DELETE FROM {}", "UPDATE {} SET at = now()"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE {} SET actor = 'nobody'", "DELETE FROM {}", "UPDATE {} SET at = now()", "TRUNCATE {}"]
+)
 def test_no_log_is_rewritten(session: Session, world: World, table: str, change: str) -> None:
     assert session.scalar(text(f"SELECT count(*) FROM {table}"))
     with pytest.raises(DBAPIError, match="is append-only"):

@@ -54,6 +54,21 @@ def test_going_back_before_the_links_takes_nobody_away_who_has_been_here(databas
         undone.rollback()
 
 
+@pytest.mark.one_server("a database is distributed at the newest revision only")
+def test_steps_that_had_one_place_get_their_own_and_keep_their_order(database: Database) -> None:
+    with database.engine.connect() as connection, connection.begin() as undone:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+        connection.execute(
+            text("INSERT INTO steps (step_id, position) VALUES ('c', 1), ('b', 4), ('a', 4), ('d', 4), ('e', 9)")
+        )
+        command.upgrade(config, "head")
+        placed = connection.execute(text("SELECT step_id, position FROM steps ORDER BY position")).all()
+        assert placed == [("c", 1), ("a", 2), ("b", 3), ("d", 4), ("e", 5)]
+        undone.rollback()
+
+
 def test_there_is_one_head() -> None:
     assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
 

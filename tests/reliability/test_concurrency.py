@@ -343,6 +343,15 @@ def test_of_two_drafts_and_of_two_steps_of_one_name_one_is_made(wide: Database) 
     assert (len(of_kind(steps.Definition, started)), len(of_kind(Refused, started))) == (1, 3)
 
 
+@ONE_AT_A_TIME
+def test_of_two_who_make_a_step_at_once_the_second_one_s_comes_after_the_first(wide: Database) -> None:
+    with Session(wide.engine) as first:
+        steps.create(first, MAYA, "b-step", {"title": "B"})
+        assert waits(wide, lambda session: steps.create(session, NOOR, "a-step", {"title": "A"}), first) is None
+    with wide.transaction() as session:
+        assert [(step.step_id, step.position) for step in steps.checklist(session)] == [("b-step", 1), ("a-step", 2)]
+
+
 def test_a_first_draft_is_either_released_or_discarded(wide: Database) -> None:
     for number in range(8):
         step_id = f"step-{number}"

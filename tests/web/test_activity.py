@@ -19,6 +19,7 @@ from dashboard.database import Database
 from dashboard.models import AuditEntry
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.loading import empty
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Role, Scope
 from dashboard.web import export
@@ -183,11 +184,11 @@ def test_hostile_text_is_text(viewer: FlaskClient, session: Session) -> None:
 
 
 def test_with_nothing_done_it_says_what_would_be_here(viewer: FlaskClient, session: Session) -> None:
-    session.connection().exec_driver_sql("TRUNCATE audit_log")
+    empty(session, ["audit_log"])
     session.commit()
-    empty = part(viewer.get("/activity").text, "no-activity").partition("</section>")[0]
-    assert "Nothing has happened yet" in empty
-    assert 'href="/steps"' in empty
+    told = part(viewer.get("/activity").text, "no-activity").partition("</section>")[0]
+    assert "Nothing has happened yet" in told
+    assert 'href="/steps"' in told
 
 
 def test_it_is_in_the_menu_and_the_overview_leads_to_its_releases(viewer: FlaskClient, lived: Session) -> None:

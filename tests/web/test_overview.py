@@ -17,6 +17,7 @@ from dashboard.database import Database
 from dashboard.models import WriteConflict
 from dashboard.onboarding import releases
 from dashboard.onboarding.carryover import KEEP_ALL, Release
+from dashboard.onboarding.loading import empty
 from dashboard.staff.permissions import Role
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step, people
 from tests.staff.signed_in import sign_in_as
@@ -311,7 +312,7 @@ def test_without_conflicts_it_says_so(viewer: FlaskClient, three: Session) -> No
 
 
 def test_without_saves_it_says_so_and_offers_the_other_period(viewer: FlaskClient, three: Session) -> None:
-    three.execute(text("TRUNCATE user_step_events"))
+    empty(three, ["user_step_events"])
     three.commit()
     card = writes(viewer.get("/").text)
     assert 'data-testid="no-writes"' in card
