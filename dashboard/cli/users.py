@@ -117,7 +117,7 @@ def list_(database: Database, as_json: bool) -> None:
     show([_plain(account) for account in found], as_json, lambda: _table(found))
 
 
-keep_tokens_option = click.option("--keep-tokens", is_flag=True, help="Leave the API tokens they made working.")
+keep_tokens_option = click.option("--keep-tokens", is_flag=True, help="Keep the API tokens they created working.")
 
 
 @user.command()

@@ -287,7 +287,7 @@ def test_signing_in_or_out_with_a_session_that_is_due_for_another_secret(
 def test_an_account_is_disabled_and_enabled(ada: FlaskClient, session: Session, noor: StaffAccount, live: bool) -> None:
     tokens_of(session, noor, "hers")
     session.commit()
-    assert "The API token hers was made by them" in words(part(ada.get(at(noor)).text, "access-card"))
+    assert "The API token they created, hers, is revoked too" in words(part(ada.get(at(noor)).text, "access-card"))
     answer = post(ada, at(noor, "disable"), live=live, row_version=1)
     page = is_done(ada, answer, noor, live=live, says="can no longer sign in. Revoked: hers.")
     assert "Disabled since just now" in words(part(page, "figure-state").partition("</div>")[0])
@@ -308,10 +308,10 @@ def test_another_role_asks_about_the_tokens_of_an_administrator_as_disabling_doe
     session.commit()
     page = ada.get(at(ben)).text
     asked = [words(part(page, form).partition("</form>")[0]) for form in ("role-form", "access-card")]
-    for said in ("The API token his was made by them and is revoked too.", "may still know its secret"):
+    for said in ("The API token they created, his, is revoked too.", "may still know its secret"):
         assert all(said in one for one in asked)
     answer = post(ada, at(ben, "role"), live=live, row_version=1, role="viewer")
-    page = is_done(ada, answer, ben, live=live, says="The admin is Viewer now, from their next click on. Revoked: his.")
+    page = is_done(ada, answer, ben, live=live, says="The adminThe admin is Viewer now, from their next click on. Revoked: his.#39;s role is now Viewer, from their next click. Revoked: his.")
     assert "revoked too" not in words(part(page, "role-form").partition("</form>")[0])
     assert tokens.working_of(session, "staff:ben@example.com") == []
 
