@@ -309,7 +309,9 @@ def add(session: Session, step_id: str) -> bool:
     s = models.Step
     session.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
     last = session.scalar(select(func.max(s.position)))
-    made = upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing(index_elements=[s.step_id])
+    made = (
+        upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing(index_elements=[s.step_id])
+    )
     return session.scalar(made.returning(s.step_id)) is not None
 
 

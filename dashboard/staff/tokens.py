@@ -131,7 +131,9 @@ def create(
             session.add(row)
     except IntegrityError as error:
         raise Invalid(
-            {"name": f"The name “{name}” has already been used. Names cannot be reused, because changes are recorded under them."}
+            {
+                "name": f"The name “{name}” has already been used. Names cannot be reused, because changes are recorded under them."
+            }
         ) from error
     changes = {"scopes": [None, wanted], "expires_at": [None, expires_at.isoformat() if expires_at else None]}
     history.record(session, actor, "token.created", subject=name, changes=changes)

@@ -46,7 +46,9 @@ LONGEST_NEXT = 500
 WRONG = "This is not the password for that account."
 CONNECTED = "You now sign in with {called}. Your password no longer works."
 NOT_HERE = "This sign-in was not started in this browser, or it took too long. Start again."
-NOT_PROVEN = "The answer from {called} could not be verified. Try again; if it keeps happening, the server log says why."
+NOT_PROVEN = (
+    "The answer from {called} could not be verified. Try again; if it keeps happening, the server log says why."
+)
 DOWN = "{called} cannot be reached right now. Try again in a moment, or sign in with a password if you have one."
 DENIED = "{called} did not let you in, or you cancelled there."
 DID_NOT = "{called} did not sign you in. Try again; if it keeps happening, the server log says why."

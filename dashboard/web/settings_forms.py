@@ -53,8 +53,7 @@ class NewPasswordForm(Form):
 
     password = PasswordField(
         "New password",
-        description=f"At least {passwords.MIN_PASSWORD} characters. "
-        "A few unrelated words work well.",
+        description=f"At least {passwords.MIN_PASSWORD} characters. A few unrelated words work well.",
     )
     password_again = PasswordField("Repeat new password")
 

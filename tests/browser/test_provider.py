@@ -78,9 +78,7 @@ def test_whoever_says_no_there_is_back_at_the_sign_in_page(page: Page, provider:
     page.get_by_role("link", name=BUTTON).click()
     sign_in_there(page, "noor")
     page.get_by_role("button", name="Deny").click()
-    expect(page.get_by_test_id("form-problem")).to_contain_text(
-        f"{LABEL} did not let you in, or you cancelled there."
-    )
+    expect(page.get_by_test_id("form-problem")).to_contain_text(f"{LABEL} did not let you in, or you cancelled there.")
     see_heading(page, "Sign in")
     check_scriptable(page)
 

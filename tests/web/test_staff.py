@@ -311,7 +311,9 @@ def test_another_role_asks_about_the_tokens_of_an_administrator_as_disabling_doe
     for said in ("The API token they created, his, is revoked too.", "may still know its secret"):
         assert all(said in one for one in asked)
     answer = post(ada, at(ben, "role"), live=live, row_version=1, role="viewer")
-    page = is_done(ada, answer, ben, live=live, says="The adminThe admin is Viewer now, from their next click on. Revoked: his.#39;s role is now Viewer, from their next click. Revoked: his.")
+    page = is_done(
+        ada, answer, ben, live=live, says="The admin's role is now Viewer, from their next click. Revoked: his."
+    )
     assert "revoked too" not in words(part(page, "role-form").partition("</form>")[0])
     assert tokens.working_of(session, "staff:ben@example.com") == []
 
@@ -465,7 +467,11 @@ def test_who_comes_second_sees_what_the_other_did(
 
 @pytest.mark.parametrize(
     ("deed", "wanted"),
-    [("disable", "Disable the account"), ("link", "Create a new link"), ("role", "Change the role to Onboarding manager")],
+    [
+        ("disable", "Disable the account"),
+        ("link", "Create a new link"),
+        ("role", "Change the role to Onboarding manager"),
+    ],
 )
 def test_it_can_be_done_all_the_same_or_left(
     ada: FlaskClient, session: Session, noor: StaffAccount, deed: str, wanted: str
