@@ -132,7 +132,7 @@ def create(
     except IntegrityError as error:
         raise Invalid(
             {
-                "name": f"The name “{name}” has already been used. Names cannot be reused, because changes are recorded under them."
+                "name": f"The name “{name}” has already been used. Changes are recorded under names, so none is used twice."
             }
         ) from error
     changes = {"scopes": [None, wanted], "expires_at": [None, expires_at.isoformat() if expires_at else None]}
