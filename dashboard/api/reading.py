@@ -14,11 +14,13 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.steps import text_problem
 
 MAX_BODY_BYTES = 64 * 1024
 """How long a body may be, where its model names no other `max_bytes`."""
 LONGEST_WHOLE_NUMBER = 100
 """Digits: more than any member takes, so that a number that is too large is refused by the rule of its member."""
+UTF_8 = "utf-8"
 LARGEST_EXACT = 2**53
 """Up to here every whole number has a float of its own."""
 
@@ -85,7 +87,7 @@ def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def _name(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location)
+    return ".".join(str(part) or '""' for part in location)
 
 
 def _reason(error: Mapping[str, Any]) -> str:
@@ -117,8 +119,12 @@ def _names_of(model: type[BaseModel]) -> list[str]:
 
 
 def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
-    if not request.is_json:
+    if request.mimetype != "application/json":
         raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body of no type'}.")
+    if (charset := request.mimetype_params.get("charset", UTF_8)).lower() != UTF_8:
+        raise UnsupportedMediaType(f"Send application/json in {UTF_8}, not {charset}.")
+    if request.content_encoding not in (None, "identity"):
+        raise UnsupportedMediaType(f"Send the body as it is, not in {request.content_encoding}.")
     most: int = getattr(model, "max_bytes", MAX_BODY_BYTES)
     # also where forms may be larger; and werkzeug cuts a body that comes in chunks off at its limit, without a word
     request.max_content_length = most + 1
@@ -154,6 +160,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """One object's members. Two of one name would leave open which one counts; NaN and Infinity are not JSON."""
     found: dict[str, Any] = {}
     for name, value in pairs:
+        if text_problem(name, len(name)):
+            raise BadRequest("The name of a member has a character that can't be kept.")
         if name in found:
             raise ValueError(f"“{name}” is there twice")
         if isinstance(value, float) and not math.isfinite(value):
@@ -168,6 +176,6 @@ def _number(digits: str) -> float:
     return int(number) if number.is_integer() and abs(number) <= LARGEST_EXACT else number
 
 
-def _whole(digits: str) -> float:
-    # Python refuses to convert thousands of digits, without saying of which member
-    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else math.inf
+def _whole(digits: str) -> int:
+    # Python refuses to convert thousands of digits, without saying of which member: the first ones are too many as well
+    return int(digits[:LONGEST_WHOLE_NUMBER])

@@ -92,7 +92,7 @@ HELD_TO = {"reset": "Reset", "restored": "Given back"}
 def check_drift(drifts: Iterable[Drift], tolerance: int) -> None:
     """Raises StalePlan when more than `tolerance` people moved in what a plan is held to."""
     reasons = [
-        f"{HELD_TO[one.member]}: {one.predicted:,} people when you previewed, {one.actual:,} now."
+        f"{HELD_TO[one.member]}: {one.predicted:,} people expected, {one.actual:,} now."
         for one in drifts
         if one.member in HELD_TO and abs(one.difference) > tolerance
     ]

@@ -152,7 +152,7 @@ def test_an_expectation_that_is_not_met_is_409(api: Caller, crowd: Session) -> N
     before = snapshot(crowd)
     refused = migrate(api, expect={"progressReset": 48, "tolerance": 1})
     assert refused.status_code == 409
-    assert refused.json["reasons"] == ["Reset: 48 people when you previewed, 50 now."]
+    assert refused.json["reasons"] == ["Reset: 48 people expected, 50 now."]
     crowd.rollback()
     assert unused(snapshot(crowd)) == unused(before)
     met = migrate(api, expect={"progressReset": 48, "tolerance": 2})

@@ -609,7 +609,7 @@ def test_more_people_reset_than_foretold_make_the_plan_stale(database_url: str, 
     a_save(session, "in_progress", "user-0009")
     session.commit()
     assert terminal.answer("y") == (1, "")
-    assert "Reset: 3 people when you previewed, 4 now." in terminal.shown
+    assert "Reset: 3 people expected, 4 now." in terminal.shown
 
 
 # Help -----------------------------------------------------------------------------------------------------------------

@@ -534,7 +534,7 @@ def test_people_who_move_beyond_the_tolerance_ask_again(
             a_save(session, "done", user_id)
     answer = manager.post(f"{URL}/release", data=fields)
     assert answer.status_code == 409
-    assert "Reset: 3 people when you previewed, 0 now." in answer.text
+    assert "Reset: 3 people expected, 0 now." in answer.text
     drift = answer.text.partition('data-testid="drift"')[2].partition("</table>")[0]
     assert drift.count("3 people moved meanwhile") == 2
     assert [word in drift for word in ("Copied", "Reset", "Untouched")] == [True, True, False]
