@@ -89,4 +89,6 @@ def _lately(
     ended = time.monotonic()
     if is_much(counted):
         here[what] = _Kept(counted, ended + TIMES * (ended - started))
+    else:
+        here.pop(what, None)
     return counted

@@ -138,3 +138,18 @@ def test_many_saves_are_told_again_for_a_while(session: Session, monkeypatch: py
     assert recent.traffic(session, "7d").writes == 2
     clock.now += 0.1
     assert recent.traffic(session, "24h").writes == 2
+
+
+def test_what_was_counted_while_there_was_much_is_not_told_once_there_is_little(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(recent, "time", clock)
+    monkeypatch.setattr(recent, "BUSY", 1)
+    a_save(session, "done")
+    assert recent.traffic(session, "24h").writes == 1
+    monkeypatch.setattr(recent, "BUSY", 9)
+    a_save(session, "todo")
+    clock.now += 3_600
+    assert recent.traffic(session, "24h").writes == 2
+    assert recent.traffic(session, "24h").writes == 2
