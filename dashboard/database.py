@@ -79,6 +79,13 @@ class Database:
             self.on_commit(take(session))
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A transaction that writes nothing, and in which everything is as it was at its first look."""
+        with self.transaction() as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+            yield session
+
+    @contextmanager
     def export(self) -> Iterator[Session]:
         """A transaction that a file is read out of, as slowly as its reader takes it. Raises TooManyExports."""
         if not self._exports.acquire(blocking=False):

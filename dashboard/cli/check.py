@@ -28,7 +28,7 @@ def check(database: Database, as_json: bool) -> None:
     """
     from dashboard.onboarding import invariants
 
-    with database.transaction() as session:
+    with database.snapshot() as session:
         checks = invariants.check(session)
     holds = all(one.holds for one in checks)
     show({"holds": holds, "checks": [asdict(one) for one in checks]}, as_json, lambda: _report(checks))

@@ -31,7 +31,10 @@ class Check:
 
 
 def check(session: Session) -> list[Check]:
-    """Every promise about steps, releases, people and history, checked over the whole database, kept or not."""
+    """Every promise about steps, releases, people and history, checked over the whole database, kept or not.
+
+    Beside writers it needs a transaction in which all reads are of one moment: what it compares would else not fit.
+    """
     releases = releases_of(session)
     return [
         *_release_checks(session, releases),
