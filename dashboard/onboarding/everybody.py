@@ -39,7 +39,7 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How onboarding goes. `new` and `newly_finished` are of the last 30 days.
+    """How onboarding goes. `new` came in the last 30 days, and of those who have finished `newly_finished` did.
 
     `open_again` people count as finished although they are below 100 percent; `idle` ones have not finished, and had no
     activity for 14 days. `stuck` has the live steps at which somebody is. `counted_at` is when they were counted, under
@@ -71,7 +71,8 @@ OVERVIEW_OF_PEOPLE = {
     "finished_once": "finished_at IS NOT NULL",
     "finished": REMEMBERED,
     "new": f"created_at > {MONTH_AGO}",
-    "newly_finished": f"finished_at > {MONTH_AGO}",
+    "newly_finished_once": f"finished_at > {MONTH_AGO}",
+    "newly_finished": f"finished_at > {MONTH_AGO} AND {REMEMBERED}",
     "idle": IDLE,
     "idle_finished_once": f"{IDLE} AND finished_at IS NOT NULL",
     "idle_finished": f"{IDLE} AND {REMEMBERED}",
@@ -102,7 +103,7 @@ def overview(session: Session) -> Overview:
     counted_at = datetime.now(UTC)
     known = rules(session)
     rows = session.execute(text(_census(session))).all()
-    spread, open_again, idle = Spread(), 0, 0
+    spread, newly_finished, open_again, idle = Spread(), 0, 0, 0
     funnel = {worth.step_id: no_counts() for worth in known.releases.values()}
     for row in rows:
         if row.step_id is not None:
@@ -111,6 +112,7 @@ def overview(session: Session) -> Overview:
         percent = percent_of(row.points, row.total or 0)
         spread.people[percent] += row.people
         spread.finished += finished_of(percent, row.finished_once, row.finished)
+        newly_finished += finished_of(percent, row.newly_finished_once, row.newly_finished)
         open_again += row.finished if percent < 100 else 0
         idle += row.idle - finished_of(percent, row.idle_finished_once, row.idle_finished)
     for of_step in funnel.values():
@@ -121,7 +123,7 @@ def overview(session: Session) -> Overview:
         spread,
         funnel,
         new=sum(row.new or 0 for row in rows),
-        newly_finished=sum(row.newly_finished or 0 for row in rows),
+        newly_finished=newly_finished,
         open_again=open_again,
         idle=idle,
         stuck=_stuck(session, [row for row in rows if row.status == "in_progress"], known),

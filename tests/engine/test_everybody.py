@@ -105,6 +105,23 @@ def test_who_finished_once_and_was_reopened_is_idle_again_unless_still_through(s
     assert (found.spread.finished, found.idle) == (1, 2)
 
 
+def test_of_those_who_finished_lately_none_is_told_who_has_not_finished(session: Session) -> None:
+    for user_id in (ANNA, BEN):
+        for step_id in (STEP, OTHER):
+            busy(session, user_id, 50, step_id, "done")
+    assert everybody.overview(session).newly_finished == 0
+    a_save(session, "todo", BEN, STEP)
+    a_draft(session, title="Counts anew")
+    releases.release(session, MAYA, STEP, KEEP_ALL, reopens_finished=True)
+    a_save(session, "done", BEN, STEP)
+    found = everybody.overview(session)
+    assert (found.spread.finished, found.newly_finished) == (2, 1)
+    a_draft(session, title="Done anew")
+    releases.release(session, MAYA, STEP, Policy(done=False), reopens_finished=True)
+    found = everybody.overview(session)
+    assert (found.spread.finished, found.newly_finished) == (0, 0)
+
+
 # Stuck ---------------------------------------------------------------------------------------------------------------
 
 
