@@ -143,8 +143,9 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
 STREAMED = f"""
 SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_at, u.standing,
        {REMEMBERED} AS is_since
-  FROM {{source}} u {{filtered}} ORDER BY {{order}}
+  FROM {{source}} u {{ranked}} {{filtered}} ORDER BY {{order}}
 """
+RANKED = "LEFT JOIN unnest(:order) WITH ORDINALITY AS g (standing, place) ON g.standing = u.standing"
 TOLD_OF_STANDINGS = f"""
 WITH found AS MATERIALIZED ({{found}})
 SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
@@ -156,18 +157,19 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     """All who match, in the filter's order, a few at a time; the transaction stays open until the last."""
     chosen = choose(session, wanted)
     tells_each = not standings.are_few(session)
+    ranked = ""
     order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
     if order:
         by = f"{order.by} {'DESC' if order.descending else ''}"
     elif tells_each:
         by = f"{by_progress.PLACE[wanted.sort]}, u.standing"
     else:
-        by = "array_position(:order, u.standing)"
+        by, ranked = "g.place", RANKED
         chosen.values["order"] = [standing for _, standing in chosen.standings or ()]
     by += f", u.user_id {'DESC' if order and order.descending else ''}"
     streamed = _details(chosen.source, wanted) + f"{chosen.filtered} ORDER BY {by}"
     if not tells_each:
-        streamed = STREAMED.format(source=chosen.source, filtered=chosen.filtered, order=by)
+        streamed = STREAMED.format(source=chosen.source, ranked=ranked, filtered=chosen.filtered, order=by)
     rows = session.execute(
         text(streamed).bindparams(*chosen.types),
         chosen.values,
