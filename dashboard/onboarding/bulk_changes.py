@@ -144,14 +144,19 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
     return there if isinstance(chosen, Filter) else people
 
 
+MOVED = text("""
+SELECT user_id FROM bulk_change_people p JOIN onboarding_users u USING (user_id)
+ WHERE p.bulk_id = :id AND p.outcome = 'moved'
+""")
+
+
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
-    """Prepare the same change for those who had moved, as they are now; returns its id.
+    """Prepare the same change for those who had moved and were not erased since, as they are now; returns its id.
 
     Raises NotFound (the change), Refused (nobody had moved), and what `create` does.
     """
     earlier = get(session, bulk_id)
-    query = text("SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome = 'moved'")
-    moved = list(session.scalars(query, {"id": bulk_id}))
+    moved = list(session.scalars(MOVED, {"id": bulk_id}))
     if not moved:
         raise Refused("Nobody of this change had moved.")
     return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import bulk_changes, history, people, progress, releases
+from dashboard.onboarding import bulk_changes, erasure, history, people, progress, releases
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.filters import Filter
 from tests import factories
@@ -167,6 +167,19 @@ def test_those_who_moved_can_be_changed_again_as_they_are_now(three: Session) ->
     assert carried_out(three, retried).outcomes == {"changed": 1}
     with pytest.raises(Refused):
         bulk_changes.again(three, SAM, retried)
+
+
+def test_whoever_was_erased_is_not_among_those_who_moved(three: Session) -> None:
+    bulk_id = prepared(three, BEN, CLEO)
+    for user_id in (BEN, CLEO):
+        a_save(three, "skipped", user_id)
+    carried_out(three, bulk_id)
+    erasure.erase(three, MAYA, BEN, BEN)
+    retried = bulk_changes.get(three, bulk_changes.again(three, SAM, bulk_id))
+    assert (retried.people, retried.outcomes) == (1, {None: 1})
+    erasure.erase(three, MAYA, CLEO, CLEO)
+    with pytest.raises(Refused):
+        bulk_changes.again(three, SAM, bulk_id)
 
 
 def test_ids_of_nobody_are_gone(three: Session) -> None:
