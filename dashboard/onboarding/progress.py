@@ -26,8 +26,8 @@ log = structlog.get_logger("dashboard.progress")
 
 STATUS_NAMES = ", ".join(reversed(STATUSES))
 NOT_A_STATUS = f"must be one of {STATUS_NAMES}"
-NEWEST_TO_SAVE_OVER = MAX_INTEGER - 1
-"""The greatest row_version that a save can move on by one."""
+NEWEST_TO_SAVE_OVER = 2_100_000_000
+"""The greatest row_version that a save moves on by one: there has to be room left for releases, which do so too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,8 +117,8 @@ def test_what_is_said_of_a_body_is_the_rule(document: Document, api: Caller, wor
     assert [said[name]["maxLength"] for name in ("title", "description", "actionUrl")] == [200, 5_000, 2_000]
     assert (said["weight"]["minimum"], said["weight"]["maximum"]) == (1, 1_000)
     assert schemas["Migration"]["properties"]["note"]["maxLength"] == 2_000
-    assert schemas["StatusChange"]["properties"]["row_version"]["maximum"] == 2**31 - 2
-    assert schemas["OneUpdate"]["properties"]["row_version"]["maximum"] == 2**31 - 2
+    assert schemas["StatusChange"]["properties"]["row_version"]["maximum"] == 2_100_000_000
+    assert schemas["OneUpdate"]["properties"]["row_version"]["maximum"] == 2_100_000_000
     most = {
         "newStepData": {
             "title": "x" * 200,

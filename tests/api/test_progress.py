@@ -216,18 +216,18 @@ def test_an_etag_that_is_none_of_ours_is_refused_by_name(patch: Patch, world: Se
 def test_what_is_wrong_with_an_etag_is_said_of_the_header(patch: Patch, world: Session) -> None:
     for tag, reason in (
         ('"99"', "is 99, but the newest is 1"),
-        ('"2147483647"', 'must be from "1" to "2147483646"'),
-        ('"0"', 'must be from "1" to "2147483646"'),
+        ('"2100000001"', 'must be from "1" to "2100000000"'),
+        ('"0"', 'must be from "1" to "2100000000"'),
     ):
         answer = patch("done", None, headers={"If-Match": tag})
         assert (answer.status_code, answer.json["errors"]) == (422, [{"member": "If-Match", "reason": reason}])
 
 
-@pytest.mark.parametrize("row_version", [2**31 - 1, 2**70])
+@pytest.mark.parametrize("row_version", [2_100_000_001, 2**70])
 def test_the_greatest_row_version_is_named(patch: Patch, world: Session, row_version: int) -> None:
     answer = patch("done", row_version)
-    assert answer.json["errors"] == [{"member": "row_version", "reason": "must be at most 2,147,483,646"}]
-    assert patch("done", 2**31 - 2).json["errors"][0]["reason"] == "is 2147483646, but the newest is 1"
+    assert answer.json["errors"] == [{"member": "row_version", "reason": "must be at most 2,100,000,000"}]
+    assert patch("done", 2_100_000_000).json["errors"][0]["reason"] == "is 2100000000, but the newest is 1"
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,10 @@ def test_the_number_of_statements_does_not_grow_with_the_people(three: Session) 
         ([(f"p{number}", 1) for number in range(1_001)], {"updates"}),
         ([(ANNA, 2), (BEN, 2), (ANNA, 2), (ANNA, 3)], {"updates.2.user_id", "updates.3.user_id"}),
         ([(ANNA, 2), ("a\0", 1), ("x" * 201, 1)], {"updates.1.user_id", "updates.2.user_id"}),
-        ([(BEN, 2), (ANNA, 0), (CLEO, 2**31 - 1)], {"updates.1.row_version", "updates.2.row_version"}),
+        (
+            [(BEN, 2), (ANNA, 0), (CLEO, progress.NEWEST_TO_SAVE_OVER + 1)],
+            {"updates.1.row_version", "updates.2.row_version"},
+        ),
     ],
 )
 def test_what_cannot_be_saved_is_named_and_nobody_is(

@@ -67,7 +67,10 @@ def test_any_status_can_follow_any_other(session: Session, first: str, second: s
     ("member", "value"),
     [
         *(("status", bad) for bad in ("", "Done", "finished", None, 1, ["done"], "done\0")),
-        *(("row_version", bad) for bad in (0, -1, 2**31 - 1, 2**31, 2**70, "1", True, None, 1.0)),
+        *(
+            ("row_version", bad)
+            for bad in (0, -1, progress.NEWEST_TO_SAVE_OVER + 1, 2**31, 2**70, "1", True, None, 1.0)
+        ),
         *(("comment", bad) for bad in ("x" * 2001, "a\0b", "\ud800", None, 5)),
     ],
 )
@@ -85,11 +88,22 @@ def test_an_unknown_status_is_refused_naming_the_four() -> None:
         progress.check_status("finished", 1)
 
 
-@pytest.mark.parametrize("row_version", [2, 2**31 - 2])
+@pytest.mark.parametrize("row_version", [2, progress.NEWEST_TO_SAVE_OVER])
 def test_a_row_version_larger_than_the_current_one_is_refused(session: Session, row_version: int) -> None:
     with pytest.raises(Invalid, match="the newest is 1") as refused:
         progress.save(session, SAM, ANNA, STEP, "done", row_version)
     assert list(refused.value.problems) == ["row_version"]
+
+
+def test_after_the_last_save_there_is_room_for_releases(session: Session) -> None:
+    progress.save(session, SAM, ANNA, STEP, "done", 1)
+    last = progress.NEWEST_TO_SAVE_OVER
+    session.execute(text("UPDATE user_steps SET row_version = :last"), {"last": last})
+    progress.save(session, SAM, ANNA, STEP, "todo", last)
+    a_release(session)
+    assert progress.step_of(session, ANNA, STEP).row_version == last + 2
+    with pytest.raises(Invalid):
+        progress.save(session, SAM, ANNA, STEP, "done", last + 2)
 
 
 def test_a_stale_save_is_told_every_change_since_and_by_whom(session: Session) -> None:
