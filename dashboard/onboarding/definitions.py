@@ -18,7 +18,7 @@ from dashboard.onboarding.history import who
 from dashboard.onboarding.steps import Definition, Fields, Step
 
 NEEDED_MEMBERS = ("title", "weight")
-FORM = "is not a step_id: 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
+FORM = f"is not a step_id: {steps.STEP_ID_FORM}"
 
 
 @dataclass(frozen=True, slots=True)

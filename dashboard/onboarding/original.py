@@ -182,7 +182,7 @@ def _step_problems(session: Session, found: Sequence[tuple[str, int, bool]]) -> 
         if step_id in here:
             problems[step_id] = HERE
         elif not steps.is_step_id(step_id, capitals=True):
-            problems[step_id] = "is not a step_id: 1 to 64 letters, digits and single hyphens"
+            problems[step_id] = "is not a step_id: 1 to 64 letters, digits and single hyphens or underscores"
         elif step_id in steps.RESERVED:
             problems[step_id] = steps.RESERVED[step_id]
         elif numbers[0] < 1 or len(set(numbers)) < len(numbers):

@@ -17,11 +17,13 @@ from dashboard import models
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
+from dashboard.onboarding.visible import is_seen, is_steady
 
 MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 # else letters of other alphabets count as some of these, for instance the sign of the kelvin
 WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
+STEP_ID_FORM = "1 to 64 lower-case letters, digits and single hyphens or underscores, like set-up-payments"
 RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
 """Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
@@ -101,8 +103,8 @@ def check(fields: Mapping[str, Any]) -> Fields:
     description = _text(fields, "description", 5000, problems).strip()
     action_url = _text(fields, "action_url", 2000, problems).strip()
     weight = fields.get("weight", 10)
-    if not title and "title" not in problems:
-        problems["title"] = "is needed"
+    if "title" not in problems and (reason := _title_problem(title)):
+        problems["title"] = reason
     if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
         problems["weight"] = "must be a whole number from 1 to 1,000"
     if action_url and "action_url" not in problems and not _opens(action_url):
@@ -110,6 +112,14 @@ def check(fields: Mapping[str, Any]) -> Fields:
     if problems:
         raise Invalid(problems)
     return Fields(title, description, weight, action_url)
+
+
+def _title_problem(title: str) -> str | None:
+    if not title:
+        return "is needed"
+    if not is_steady(title):
+        return "must be one line, without control characters and marks that turn text round"
+    return None if is_seen(title) else "must have something in it that can be seen"
 
 
 def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str, str]) -> str:
@@ -322,7 +332,7 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     """
     problems: dict[str, str] = {}
     if not is_step_id(step_id):
-        problems["step_id"] = "must be 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
+        problems["step_id"] = f"must be {STEP_ID_FORM}"
     elif step_id in RESERVED:
         problems["step_id"] = RESERVED[step_id]
     try:

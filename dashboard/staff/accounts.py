@@ -19,6 +19,7 @@ from dashboard.models import ApiToken, AuditEntry, StaffAccount, StaffLink, Staf
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
+from dashboard.onboarding.visible import is_seen, is_steady
 from dashboard.staff import demo_accounts, names, passwords, standing
 from dashboard.staff.passwords import CONTROL
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role
@@ -312,8 +313,8 @@ def _put_identity(session: Session, row: StaffAccount, issuer: str, subject: str
 
 def email_problem(email: str) -> str | None:
     """Why this cannot be the address of an account; None when it can."""
-    is_one = len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email) and names.is_steady(email)
-    if is_one and all(map(names.is_seen, email.split("@"))):
+    is_one = len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email) and is_steady(email)
+    if is_one and all(map(is_seen, email.split("@"))):
         return None
     return "Enter an email address such as name@example.com."
 

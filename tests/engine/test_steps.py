@@ -36,6 +36,8 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("title", 0),
     ("title", "a\0b"),
     ("title", "\ud800"),
+    *(("title", f"Set up{breaking}payments") for breaking in "\n\r\t\a\x1b\x85\u2028\u2029\u202e\u2066"),
+    *(("title", unseen) for unseen in ("\u200b", "\u3164", "\u2800\u200d", "\u0301")),
     ("description", "x" * 5001),
     ("description", ["Take cards"]),
     ("description", False),
@@ -89,6 +91,8 @@ def test_every_broken_member_is_named_at_once() -> None:
         {"title": "x"},
         {"title": "x" * 200},
         {"title": "\U0001f680" * 200},
+        {"title": "👩‍👩‍👧 علی‌رضا"},
+        {"description": "One line\nand another"},
         {"weight": 1},
         {"weight": 1000},
         {"description": None},
@@ -104,6 +108,20 @@ def test_every_broken_member_is_named_at_once() -> None:
 def test_what_keeps_the_rules_is_taken_and_stored(session: Session, good: dict[str, Any]) -> None:
     draft = steps.create(session, MAYA, STEP, GOOD | good)
     assert draft.fields == steps.check(GOOD | good)
+
+
+@pytest.mark.parametrize(
+    ("title", "reason"),
+    [
+        ("One\nTwo", "must be one line, without control characters and marks that turn text round"),
+        ("\u200b", "must have something in it that can be seen"),
+        (" \n ", "is needed"),
+    ],
+)
+def test_why_it_is_no_title_is_told(title: str, reason: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        steps.check({"title": title})
+    assert refused.value.problems == {"title": reason}
 
 
 def test_text_is_trimmed() -> None:
@@ -147,6 +165,7 @@ def test_anything_else_is_not_a_step_id(session: Session, step_id: str) -> None:
     with pytest.raises(Invalid) as refused:
         steps.create(session, MAYA, step_id, GOOD | {"weight": 0})
     assert set(refused.value.problems) == {"step_id", "weight"}
+    assert "single hyphens or underscores" in refused.value.problems["step_id"]
     assert steps.checklist(session) == []
 
 
