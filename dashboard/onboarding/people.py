@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, CursorResult, Text, bindparam, text
+from sqlalchemy import ARRAY, CursorResult, Text, bindparam, or_, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -103,20 +103,24 @@ def index_anew(session: Session) -> int:
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
-    """Create or update a person; the second value tells whether they are new. Raises Invalid naming what breaks a rule."""
+    """Create or update a person; the second value tells whether they are new. What changes nothing leaves no trace.
+
+    Raises Invalid naming what breaks a rule.
+    """
     _check(user_id, name, email)
     u = models.User
     made = upsert(u).values(user_id=user_id, name=name.strip(), email=email.strip())
-    is_new = bool(
-        session.scalar(
-            made.on_conflict_do_update(
-                index_elements=[u.user_id], set_={"name": made.excluded.name, "email": made.excluded.email}
-            ).returning(text("xmax = 0"))
-        )
+    is_new = session.scalar(
+        made.on_conflict_do_update(
+            index_elements=[u.user_id],
+            set_={"name": made.excluded.name, "email": made.excluded.email},
+            where=or_(u.name != made.excluded.name, u.email != made.excluded.email),
+        ).returning(text("xmax = 0"))
     )
-    session.execute(INDEX, {"people": [user_id]})
-    record(session, actor, "person.create" if is_new else "person.update", user_id=user_id)
-    return find(session, user_id), is_new
+    if is_new is not None:
+        session.execute(INDEX, {"people": [user_id]})
+        record(session, actor, "person.create" if is_new else "person.update", user_id=user_id)
+    return find(session, user_id), bool(is_new)
 
 
 def ensure(session: Session, actor: Actor, user_id: str) -> bool:

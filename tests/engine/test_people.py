@@ -27,6 +27,15 @@ def test_a_person_is_created_once_and_updated_after_that(session: Session) -> No
     assert (changed.name, changed.email, changed.created_at, is_new) == ("Anna B.", "", made.created_at, False)
 
 
+def test_a_person_who_is_put_as_they_are_leaves_no_trace(session: Session) -> None:
+    made, _ = people.put(session, HOST, ANNA, name="Anna", email="anna@example.com")
+    before = snapshot(session)
+    assert people.put(session, HOST, ANNA, name="Anna ", email="anna@example.com") == (made, False)
+    assert snapshot(session) == before
+    people.put(session, HOST, ANNA, name="Anna", email="")
+    assert snapshot(session) != before
+
+
 @pytest.mark.parametrize(
     ("member", "value"),
     [
