@@ -8,6 +8,7 @@ A status that differs from the person's present one is a write like any other, o
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -163,7 +164,7 @@ SELECT s.step_id, c.id AS release_id, c.number, c.version
 def _columns(session: Session, names: list[str]) -> Columns:
     """Checks the header against the checklist, and notes its steps' releases for the statements. Raises Invalid."""
     known = {row.step_id: row for row in session.execute(STEPS_NOW)}
-    problems = {name: "is there more than once" for name in names if names.count(name) > 1}
+    problems = {name: "is there more than once" for name, times in Counter(names).items() if times > 1}
     problems |= {
         name: "is not live" if name in known else "is neither user_id, name or email nor a step"
         for name in names
@@ -200,6 +201,7 @@ def _stage(
     """Copies the lines into a table of this transaction, statuses as one letter a step, and lists the bad ones."""
     table = "line bigint, user_id text, name text, email text, codes text"
     stage(session, "import_people", f"({table}) ON COMMIT DROP")
+    told = 0
     with driver_connection(session).cursor() as cursor, cursor.copy("COPY import_people FROM STDIN") as copy:
         for line, fields in _records(reader, lines, problems):
             row, reason = _checked(fields, columns)
@@ -207,7 +209,8 @@ def _stage(
                 problems.add(line, reason)
             if row:
                 copy.write_row((line, *row))
-            if line % TOLD_EVERY == 0:
+            if line >= told + TOLD_EVERY:
+                told = line
                 tell(line)
     tell(lines.read)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -137,6 +139,19 @@ def test_progress_is_told_and_ends_at_the_total(session: Session) -> None:
     assert reading == sorted(reading)
     assert reading[-1] == 12_001
     assert told[-1] == ("Done", 12_000, 12_000)
+
+
+def test_progress_is_told_of_records_of_several_lines_too(session: Session) -> None:
+    told = [0]
+    people = "".join(f'u{number},"one\ntwo\nthree",,,\n' for number in range(10_000))
+    imports.import_csv(
+        session,
+        IMPORTER,
+        io.BytesIO((HEADER + people).encode()),
+        progress=lambda stage, done, _: told.append(done) if stage == "Reading" else None,
+    )
+    assert told[-1] == 30_001
+    assert all(after - before < imports.TOLD_EVERY + 3 for before, after in pairwise(told))
 
 
 # People who are there already ----------------------------------------------------------------------------------------
@@ -347,6 +362,15 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
         assert importing.result(10).new_people == new
     assert step(session, ANNA).status == "done"
     assert broken(session) == []
+
+
+def test_a_header_of_very_many_columns_is_soon_refused(session: Session) -> None:
+    columns = [f"c{number}" for number in range(30_000)]
+    started = time.process_time()
+    with pytest.raises(Invalid) as refused:
+        load(session, ",".join(["user_id", *columns, "c7"]) + "\n")
+    assert time.process_time() - started < 2
+    assert len(refused.value.problems) == 30_000
 
 
 # What is refused: the header -----------------------------------------------------------------------------------------
