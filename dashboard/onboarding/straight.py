@@ -7,6 +7,7 @@ stay: only the way from a text to a row is the short one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -17,6 +18,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 DIALECT = make_url("postgresql+psycopg://").get_dialect()()
+
+# those of a literal belong to it
+BLANKS = re.compile(r"('[^']*')|\s+")
 
 EACH_ALONE = {"each_alone": True}
 """The execution option of connections on which each statement is a transaction of its own."""
@@ -61,7 +65,7 @@ class Straight:
 
     def __init__(self, statement: TextClause) -> None:
         # without what only people need: up to 4,096 characters psycopg keeps a statement as it takes it apart
-        self.sql = " ".join(str(statement.compile(dialect=DIALECT)).split())
+        self.sql = BLANKS.sub(lambda found: found[1] or " ", str(statement.compile(dialect=DIALECT))).strip()
 
     def rows(self, asked: Session | Alone, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """What it answers, in the transaction of the session if there is one. Raises SQLAlchemy's errors."""
