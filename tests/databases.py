@@ -45,16 +45,14 @@ BLOCKED_WITHIN_S = 15
 ONE_AT_A_TIME = 6_401_883
 _numbers = count(1)
 # the triggers that refuse to forget are for the program
-EMPTY = "; ".join(["SET session_replication_role = replica", *(f"DELETE FROM {name}" for name in TABLES)])
-# no node of a cluster knows of that: there it is done by TRUNCATE, as the program may where it says so
-EMPTY_CLUSTER = "; ".join(
-    [
-        "BEGIN",
-        "SET LOCAL citus.propagate_set_commands = 'local'",
-        "SET LOCAL onboarding.emptying = 'on'",
-        f"TRUNCATE {', '.join(TABLES)}",
-        "COMMIT",
-    ]
+EMPTY = ("; ".join(["SET session_replication_role = replica", *(f"DELETE FROM {name}" for name in TABLES)]),)
+# no node of a cluster knows of that: there it is done by TRUNCATE, as who means it may; each node is told by itself
+EMPTY_CLUSTER = (
+    "BEGIN",
+    "SET LOCAL citus.propagate_set_commands = 'local'",
+    "SET LOCAL onboarding.emptying = 'on'",
+    f"TRUNCATE {', '.join(TABLES)}",
+    "COMMIT",
 )
 RESTART = """
 SELECT setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_class ON oid = seqrelid
@@ -190,7 +188,8 @@ class Databases:
         try:
             end_others(self.own, self.name)
             if self.tests < AT_MOST and self._shape() == self.shape:
-                self.own.execute(sql.SQL(self.empty))  # type: ignore[arg-type]
+                for statement in self.empty:
+                    self.own.execute(sql.SQL(statement))
                 self.own.execute(RESTART)
                 self.own.execute("RESET ALL")
                 return
