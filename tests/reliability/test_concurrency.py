@@ -25,6 +25,7 @@ from dashboard.onboarding import (
     definitions,
     everybody,
     history,
+    invariants,
     people,
     progress,
     releases,
@@ -55,6 +56,7 @@ from tests.factories import (
     a_save,
     a_step,
 )
+from tests.program import Program
 
 T = TypeVar("T")
 SECONDS = 2.0
@@ -102,6 +104,36 @@ def of_kind(kind: type[T], results: Iterable[object]) -> list[T]:
 def a_plan(session: Session, step_id: str = STEP) -> Planned:
     step = steps.get(session, step_id)
     return Planned(step.release_id or 0, step.draft.row_version if step.draft else None)
+
+
+def another_step(session: Session) -> None:
+    a_step(session, OTHER)
+
+
+def a_release_and_a_save(session: Session) -> None:
+    a_release(session)
+    a_save(session, "done")
+
+
+@pytest.mark.parametrize("meanwhile", [another_step, a_release_and_a_save])
+def test_a_check_beside_a_running_server_is_of_one_moment(
+    wide: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Session], object]
+) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_person(session)
+        a_save(session, "in_progress")
+    read = invariants.releases_of
+
+    def and_then(session: Session) -> dict[str, list[Release]]:
+        found = read(session)
+        with wide.transaction() as other:
+            meanwhile(other)
+        return found
+
+    monkeypatch.setattr(invariants, "releases_of", and_then)
+    checked = Program({"DATABASE_URL": database_url})("check")
+    assert (checked.code, "BROKEN" in checked.out) == (0, False)
 
 
 # Writers --------------------------------------------------------------------------------------------------------------
