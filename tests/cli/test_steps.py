@@ -269,7 +269,7 @@ def test_a_withdrawn_step_is_refused(dashboard: Program, session: Session) -> No
 
 def test_the_list(dashboard: Program, session: Session) -> None:
     assert dashboard("list").out.startswith("There are no steps yet.")
-    a_step(session, title="Set\x1bup", weight=1000)
+    a_step(session, title="Set up", weight=1000)
     a_draft(session, weight=5)
     a_step(session, OTHER, released=False)
     a_step(session, "gone")
@@ -277,7 +277,7 @@ def test_the_list(dashboard: Program, session: Session) -> None:
     session.commit()
     assert dashboard("list").out.splitlines() == [
         "Step             Title        State                               Weight",
-        "set-up-payments  Set\\x1bup    version 1, draft of version 2         1000",
+        "set-up-payments  Set up       version 1, draft of version 2         1000",
         "invite-team      Invite team  never released, draft of version 1      10",
         "gone             Gone         withdrawn                               10",
     ]

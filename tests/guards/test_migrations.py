@@ -69,6 +69,18 @@ def test_steps_that_had_one_place_get_their_own_and_keep_their_order(database: D
         undone.rollback()
 
 
+BEGINS_WITH_THE_PERSON = text("""
+SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                WHERE i.indrelid = CAST(:kept AS regclass) AND a.attname = 'user_id')
+""")
+
+
+@pytest.mark.parametrize("kept", [name for name, table in Base.metadata.tables.items() if "user_id" in table.columns])
+def test_what_is_kept_of_a_person_is_found_by_an_index(database: Database, kept: str) -> None:
+    with database.transaction() as session:
+        assert session.scalar(BEGINS_WITH_THE_PERSON, {"kept": kept})
+
+
 def test_there_is_one_head() -> None:
     assert len(ScriptDirectory.from_config(alembic_config()).get_heads()) == 1
 

@@ -25,7 +25,6 @@ from dashboard.onboarding import (
     definitions,
     everybody,
     history,
-    invariants,
     people,
     progress,
     releases,
@@ -123,15 +122,14 @@ def test_a_check_beside_a_running_server_is_of_one_moment(
         a_step(session)
         a_person(session)
         a_save(session, "in_progress")
-    read = invariants.releases_of
 
     def and_then(session: Session) -> dict[str, list[Release]]:
-        found = read(session)
+        found = history.releases_of(session)
         with wide.transaction() as other:
             meanwhile(other)
         return found
 
-    monkeypatch.setattr(invariants, "releases_of", and_then)
+    monkeypatch.setattr("dashboard.onboarding.invariants.releases_of", and_then)
     checked = Program({"DATABASE_URL": database_url})("check")
     assert (checked.code, "BROKEN" in checked.out) == (0, False)
 
