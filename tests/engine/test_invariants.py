@@ -139,7 +139,10 @@ BEN_AT = (
         ("DROP TRIGGER not_rewritten ON onboarding_step_definitions", {GUARDED}),
         (f"{LONG_AGO}; UPDATE onboarding_users SET finished_at = NULL WHERE user_id = 'anna'", {FINISHED}),
         ("UPDATE onboarding_users SET finished_at = 'epoch' WHERE user_id = 'anna'", {TOLD}),
-        ("UPDATE onboarding_users SET finished_at = now() + interval '1 day' WHERE user_id = 'anna'", {TOLD}),
+        (
+            "UPDATE onboarding_users SET finished_at = statement_timestamp() + interval '1 day' WHERE user_id = 'anna'",
+            {TOLD},
+        ),
         ("UPDATE onboarding_users SET finished_at = now() WHERE user_id = 'cleo'", {TOLD}),
         ("UPDATE onboarding_users SET last_activity_at = NULL WHERE user_id = 'ben'", {TOLD}),
         ("UPDATE onboarding_users SET last_activity_at = '9000-01-01' WHERE user_id = 'ben'", {TOLD}),
