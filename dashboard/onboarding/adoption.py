@@ -41,7 +41,7 @@ from dashboard.onboarding.loading import (
     stage,
 )
 from dashboard.onboarding.original import HERE, TELLABLE, OriginalVersion
-from dashboard.onboarding.people import index
+from dashboard.onboarding.people import BLANKS, ID_PROBLEM, index
 from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
@@ -155,8 +155,7 @@ STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
 BAD_ROWS = text(f"""
 WITH judged AS (
     SELECT o.user_id, o.step_id,
-           CASE WHEN coalesce(btrim(o.user_id), '') = '' THEN 'user_id is empty'
-                WHEN char_length(o.user_id) > 200 THEN 'user_id has more than 200 characters'
+           CASE WHEN problem IS NOT NULL THEN 'user_id ' || problem
                 WHEN m.release_id IS NULL AND o.step_id IN (SELECT step_id FROM import_releases)
                      THEN 'the step has no version ' || coalesce(o.version::text, 'null')
                 WHEN m.release_id IS NULL THEN 'there is no such step'
@@ -170,6 +169,7 @@ WITH judged AS (
            END AS reason
       FROM import_rows o
       LEFT JOIN import_releases m ON m.step_id = o.step_id AND m.version = o.version
+     CROSS JOIN LATERAL (SELECT {ID_PROBLEM} AS problem) AS asked
 )
 SELECT user_id, step_id, reason, count(*) OVER () AS total
   FROM judged WHERE reason IS NOT NULL ORDER BY 1, 2 LIMIT :listed
@@ -183,7 +183,7 @@ SELECT user_id, step_id, 'has ' || count(*) || ' rows' AS reason, count(*) OVER 
 
 def _check_rows(session: Session) -> None:
     run(session, "ANALYZE import_rows, import_releases")
-    bad = session.execute(BAD_ROWS, {"listed": LISTED}).all()
+    bad = session.execute(BAD_ROWS, {"listed": LISTED, "blanks": BLANKS}).all()
     if bad:
         _refuse(bad)
 
@@ -192,6 +192,7 @@ def _refuse(bad: Sequence[Any]) -> None:
     raise BadRows([Problem(f"{row.user_id} / {row.step_id}", row.reason) for row in bad], bad[0].total)
 
 
+# What is dated later than now, or not at all, counts as of now, as versions do (_moments): least() passes over null.
 # A bit for each thing that a row can say; what all rows of somebody say is then one bit string, worked out without a sort.
 CODES_OF_ROWS = """
 ON COMMIT DROP AS
@@ -203,8 +204,8 @@ SELECT m.*, status,
 """
 PEOPLE_OF_ROWS = """
 ON COMMIT DROP AS
-SELECT user_id, bit_or(code) AS code, min(coalesce(created_at, updated_at, now())) AS created_at,
-       max(coalesce(updated_at, now())) AS last_activity_at
+SELECT user_id, bit_or(code) AS code, min(least(coalesce(created_at, updated_at), now())) AS created_at,
+       max(least(updated_at, now())) AS last_activity_at
   FROM import_rows JOIN import_codes USING (step_id, version, status)
  GROUP BY user_id
 """
@@ -256,7 +257,7 @@ UPDATE onboarding_users u
 
 ADD_STEPS = f"""
 {INSERT_STATUS}
-SELECT o.user_id, o.step_id, o.status, m.release_id, o.row_version - m.behind, coalesce(o.updated_at, now()), :actor
+SELECT o.user_id, o.step_id, o.status, m.release_id, o.row_version - m.behind, least(o.updated_at, now()), :actor
   FROM import_rows o JOIN import_releases m USING (step_id, version)
  ORDER BY o.user_id, o.step_id
 """

@@ -38,7 +38,7 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
-from dashboard.onboarding.people import INDEX, LONGEST, index
+from dashboard.onboarding.people import INDEX, LONGEST, id_problem, index
 from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REMEMBERED_FROM, STATUS_NAMES
 from dashboard.onboarding.steps import text_problem
 
@@ -241,14 +241,9 @@ def _checked(fields: list[str], columns: Columns) -> tuple[tuple[str, str, str, 
     if len(fields) != columns.count:
         return None, f"has {len(fields)} field{'s' * (len(fields) != 1)}, not {columns.count}"
     user_id = fields[columns.user_id]
-    trimmed = user_id.strip()
-    if not trimmed:
-        return None, "user_id is empty"
-    if reason := text_problem(user_id, LONGEST["user_id"]):
+    if reason := id_problem(user_id):
         return None, f"user_id {reason}"
-    # names and statuses are trimmed; an id is not, for another one would be somebody else
-    if trimmed != user_id:
-        return (user_id, "", "", ""), "user_id has a blank at its beginning or end"
+    # names and statuses are trimmed
     name = fields[columns.name].strip() if columns.name is not None else ""
     email = fields[columns.email].strip() if columns.email is not None else ""
     try:

@@ -18,6 +18,9 @@ from dashboard.onboarding.history import record
 from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved, save
 from dashboard.onboarding.steps import MAX_KEY, check_key, text_problem
 
+BLANKS = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
+"""Every blank there is, as str.strip takes them off, for the database to take off too."""
+NO_ID, BLANK_AT_END = "is needed", "has a blank at its beginning or end"
 LONGEST = {"user_id": MAX_KEY, "name": 200, "email": 320}
 """How many characters each member of a person may have."""
 
@@ -154,17 +157,33 @@ def save_of_anybody(
         raise
 
 
+def id_problem(user_id: str) -> str | None:
+    """Why nobody can have this id, however they come in; None when somebody can.
+
+    An id is not trimmed, for another one would be somebody else. An adoption asks the same in SQL, see ID_PROBLEM.
+    """
+    trimmed = user_id.strip()
+    if not trimmed:
+        return NO_ID
+    return BLANK_AT_END if trimmed != user_id else text_problem(user_id, MAX_KEY)
+
+
+# Of `o`, null where there is none: one look at each id that is as it should be. The database keeps no text that may not be.
+ID_PROBLEM = f"""
+    CASE WHEN (o.user_id <> '' AND btrim(o.user_id, :blanks) = o.user_id) IS NOT TRUE
+         THEN CASE WHEN btrim(o.user_id, :blanks) <> '' THEN '{BLANK_AT_END}' ELSE '{NO_ID}' END
+         WHEN char_length(o.user_id) > {MAX_KEY}
+         THEN 'must be at most {MAX_KEY} characters, not ' || to_char(char_length(o.user_id), 'FM999,999,999,999') END
+"""
+
+
 def _check(user_id: str, name: str = "", email: str = "") -> None:
     problems = {
         member: reason
-        for member, value in (("user_id", user_id), ("name", name), ("email", email))
+        for member, value in (("name", name), ("email", email))
         if (reason := text_problem(value, LONGEST[member]))
     }
-    trimmed = user_id.strip()
-    if not trimmed:
-        problems["user_id"] = "is needed"
-    elif trimmed != user_id:
-        # by an import, too: an id is not trimmed, for another one would be somebody else
-        problems["user_id"] = "has a blank at its beginning or end"
+    if reason := id_problem(user_id):
+        problems["user_id"] = reason
     if problems:
         raise Invalid(problems)

@@ -1,4 +1,4 @@
-"""No log is emptied by accident, no two steps have one place, and what is kept of a person is found by who they are.
+"""No log is emptied by accident, no released version is rewritten, no two steps have one place; people's logs are indexed.
 
 Revision ID: 0008
 """
@@ -24,6 +24,26 @@ BEGIN
 END $$
 """
 
+# What a released version says, and that it is one. Whether it is live now goes to and fro.
+SAYS = ("step_id", "version", "title", "description", "weight", "action_url", "state")
+REFUSE_REWRITE = """
+CREATE FUNCTION refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'version % of % was released: it is kept as it is', OLD.version, OLD.step_id
+        USING ERRCODE = 'restrict_violation';
+END $$
+"""
+NOT_REWRITTEN = f"""
+CREATE TRIGGER not_rewritten BEFORE UPDATE ON onboarding_step_definitions FOR EACH ROW
+WHEN (OLD.state = 'released' AND ({", ".join(f"OLD.{name}" for name in SAYS)})
+                IS DISTINCT FROM ({", ".join(f"NEW.{name}" for name in SAYS)}))
+EXECUTE FUNCTION refuse_rewrite()
+"""
+NOT_DELETED = """
+CREATE TRIGGER not_deleted BEFORE DELETE ON onboarding_step_definitions FOR EACH ROW
+WHEN (OLD.state = 'released') EXECUTE FUNCTION refuse_rewrite()
+"""
+
 # Two that were made at one moment may have the same place; they keep the order in which they are shown.
 PLACES = """
 UPDATE steps s SET position = o.place
@@ -41,6 +61,8 @@ def upgrade() -> None:
             f"CREATE TRIGGER not_emptied BEFORE TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate_unless_emptying()"
         )
+    for statement in (REFUSE_REWRITE, NOT_REWRITTEN, NOT_DELETED):
+        op.execute(statement)
     for table in BY_PERSON:
         op.create_index(f"ix_{table}_user_id", table, ["user_id"])
     op.execute(PLACES)
@@ -51,6 +73,9 @@ def downgrade() -> None:
     op.drop_constraint("uq_steps_position", "steps")
     for table in BY_PERSON:
         op.drop_index(f"ix_{table}_user_id", table_name=table)
+    for name in ("not_rewritten", "not_deleted"):
+        op.execute(f"DROP TRIGGER {name} ON onboarding_step_definitions")
+    op.execute("DROP FUNCTION refuse_rewrite()")
     for table in LOGS:
         op.execute(f"DROP TRIGGER not_emptied ON {table}")
     op.execute("DROP FUNCTION refuse_truncate_unless_emptying()")

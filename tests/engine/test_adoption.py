@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
@@ -411,9 +412,13 @@ def test_somebody_who_is_erased_meanwhile_stops_an_adoption(
             "ben / setup-payments",
             "row_version is 2000000001, not a whole number from 1 to 2,000,000,000",
         ),
-        (("", PAY, 1, "done", 1), " / setup-payments", "user_id is empty"),
-        ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is empty"),
-        (("x" * 201, PAY, 1, "done", 1), f"{'x' * 201} / setup-payments", "user_id has more than 200 characters"),
+        (("", PAY, 1, "done", 1), " / setup-payments", "user_id is needed"),
+        ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is needed"),
+        (
+            ("x" * 201, PAY, 1, "done", 1),
+            f"{'x' * 201} / setup-payments",
+            "user_id must be at most 200 characters, not 201",
+        ),
         ((BEN, PAY, 1, "done", 1, "infinity"), "ben / setup-payments", "updated_at is not a time"),
         ((BEN, PAY, 1, "done", 1, "20000-01-01"), "ben / setup-payments", "updated_at is not a time"),
         ((BEN, PAY, 1, "done", 1, "0044-03-15 BC"), "ben / setup-payments", "updated_at is not a time"),
@@ -650,6 +655,39 @@ def test_a_conflict_on_a_row_that_came_in_low_names_only_what_came_after(session
     with pytest.raises(Conflict) as refused:
         progress.save(session, SAM, "done-0", PAY, "skipped", 1)
     assert [(change.kind, change.row_version) for change in refused.value.changes] == [("event", 2)]
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    ["", " ", "\t", "\u00a0", " ada", "ada ", "ada\n", "\u2028ada", "\u3000", " " * 201, "x" * 201, "x" * 1201],
+)
+def test_nobody_comes_in_by_an_id_that_nobody_can_have(session: Session, original: Original, user_id: str) -> None:
+    original.define(PAY, 10)
+    original.row(user_id, PAY, 1, "done", 1)
+    with pytest.raises(Invalid) as problem:
+        people.put(session, MAYA, user_id)
+    with pytest.raises(BadRows) as refused:
+        adopt(session, original)
+    assert refused.value.listed == (Problem(f"{user_id} / {PAY}", f"user_id {problem.value.problems['user_id']}"),)
+
+
+def test_every_blank_is_known_to_be_one() -> None:
+    assert [one for one in map(chr, range(sys.maxunicode + 1)) if one.isspace()] == list(people.BLANKS)
+
+
+def test_what_is_dated_later_than_now_counts_as_of_now(session: Session, original: Original) -> None:
+    original.define(PAY, 10)
+    original.connection.execute("ALTER TABLE user_onboarding ADD COLUMN created_at timestamptz")
+    original.row(ANNA, PAY, 1, "done", 1, "9000-01-01")
+    original.connection.execute("UPDATE user_onboarding SET created_at = updated_at")
+    adopt(session, original)
+    anna = people.find(session, ANNA)
+    now = session.scalar(text("SELECT now()"))
+    assert (anna.created_at, anna.last_activity_at, anna.finished_at, anna.finished) == (now, now, now, True)
+    assert broken(session) == []
+    a_draft(session, PAY, title="Do it again")
+    releases.release(session, MAYA, PAY, Policy(done=False), reopens_finished=True)
+    assert not people.find(session, ANNA).finished
 
 
 @pytest.mark.parametrize("moment", ["-infinity", "infinity", "20000-01-01", "0044-03-15 BC"])

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import invariants, people, releases
-from tests.factories import ANNA, BEN, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step
+from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step
 
 LISTS = "A person's lists of releases are what their rows say"
 FOUND = "Everybody is found by what they are called"
@@ -20,18 +20,26 @@ NEWEST_RELEASE = "A step's current release is its newest"
 LIVE = "A live step has exactly one active version, the released one; any other step has none"
 WEIGHT = "A step's weight is that of its live version"
 NUMBERED = "Releases of a step are numbered 1, 2, 3 ... in the order of their ids"
-UNDOES = "A rollback or a restore undoes exactly one release before it"
+FOLLOWS = "What each release is, undoes and goes back to follows from those before it"
+IN_TIME = "Releases of a step come one after another"
+NAMED = "A version is released when a release names it, and only then"
+DRAFTED = "A draft's row_version is not below those of drafts before it"
+RECEIPTS = "Each release has its receipt, which adds up"
+GUARDED = "The database guards what is never rewritten"
+TOLD = "Events tell who is there or was erased, when they were last active, and by what they finished"
+FINISHED = "Whoever came to 100 % by a step of their own has finished"
 DERIVED = "What each release keeps is what the policies after it say"
 
 
 @pytest.fixture(autouse=True)
 def eventful(session: Session) -> None:
-    """Two people and two steps, with releases, a rollback, a withdrawal and a restore between their writes."""
+    """Three people, one of whom does nothing, and two steps, with releases of all kinds between their writes."""
     a_step(session, STEP)
     a_step(session, OTHER)
     a_step(session, "never-released", released=False)
     a_person(session, ANNA)
     a_person(session, BEN)
+    a_person(session, CLEO)
     a_save(session, "in_progress")
     a_save(session, "done", BEN)
     a_release(session)
@@ -64,9 +72,12 @@ def test_an_empty_database_holds(session: Session) -> None:
 
 def test_each_promise_is_told_once(session: Session) -> None:
     promises = [check.promise for check in invariants.check(session)]
-    assert len(set(promises)) == len(promises) == 13
+    assert len(set(promises)) == len(promises) == 20
 
 
+BY_HAND = "SET LOCAL session_replication_role = replica"
+"""No trigger fires, and no foreign key holds."""
+LONG_AGO = "UPDATE step_releases SET released_at = released_at - interval '1 hour'"
 EVENT = (
     "INSERT INTO user_step_events (user_id, step_id, row_version, actor, source, from_status, to_status, release_id)"
 )
@@ -92,20 +103,55 @@ BEN_AT = (
         (f"{EVENT} {BEN_AT % (9, 'web')}", {GAPLESS, NEWEST_EVENT}),
         (f"{EVENT} {BEN_AT % (3, 'web')}", {GAPLESS, NEWEST_EVENT}),
         (f"{EVENT} SELECT 'ben', '{OTHER}', 7, 'x', 'web', 'todo', 'done', 2", {GAPLESS, NEWEST_EVENT}),
-        (f"{EVENT} SELECT 'ben', '{OTHER}', 7, 'x', 'import', 'todo', 'done', 2", {NEWEST_EVENT}),
+        (f"{EVENT} SELECT 'ben', '{OTHER}', 7, 'x', 'import', 'todo', 'done', 2", {GAPLESS, NEWEST_EVENT}),
         (f"{EVENT} SELECT 'ben', '{OTHER}', 2, 'x', 'web', 'done', 'todo', 2", {STARTS, NEWEST_EVENT}),
         (f"UPDATE steps SET current_release_id = 1 WHERE step_id = '{STEP}'", {NEWEST_RELEASE}),
         (f"UPDATE onboarding_step_definitions SET is_active = false WHERE step_id = '{STEP}'", {LIVE, WEIGHT}),
-        ("UPDATE onboarding_step_definitions SET weight = 7 WHERE is_active", {WEIGHT}),
+        (f"{BY_HAND}; UPDATE onboarding_step_definitions SET weight = 7 WHERE is_active", {WEIGHT}),
         ("UPDATE step_releases SET in_progress_reset_by = NULL WHERE id = 1", {DERIVED}),
         ("UPDATE step_releases SET done_reset_by = 3 WHERE id = 1", {DERIVED}),
         ("UPDATE step_releases SET done_points = 3 WHERE id = 1", {DERIVED}),
         ("UPDATE step_releases SET number = 99 WHERE id = 2", {NUMBERED, NEWEST_RELEASE}),
-        ("UPDATE step_releases SET undone_by = NULL", {UNDOES, DERIVED}),
+        ("UPDATE step_releases SET undone_by = NULL", {FOLLOWS, DERIVED}),
+        (f"UPDATE step_releases SET undone_by = 2 WHERE step_id = '{STEP}' AND number = 4", {FOLLOWS}),
+        (f"UPDATE step_releases SET version = 2 WHERE step_id = '{STEP}' AND number = 3", {FOLLOWS, RECEIPTS}),
+        (f"UPDATE step_releases SET version = 1 WHERE step_id = '{STEP}' AND number = 4", {FOLLOWS, LIVE}),
+        ("UPDATE step_releases SET kind = 'publish' WHERE kind = 'migrate'", {FOLLOWS, RECEIPTS}),
+        ("UPDATE step_releases SET kind = 'publish' WHERE kind = 'rollback'", {FOLLOWS}),
+        ("UPDATE step_releases SET kind = 'rollback' WHERE kind = 'restore'", {FOLLOWS}),
+        ("UPDATE step_releases SET released_at = 'epoch' WHERE number = 4", {IN_TIME}),
+        ("UPDATE step_releases SET receipt = NULL WHERE number = 1", {RECEIPTS}),
+        ("UPDATE step_releases SET receipt = '[1]' WHERE number = 1", {RECEIPTS}),
+        ("UPDATE step_releases SET receipt = jsonb_set(receipt, '{actual,reset}', '9')", {RECEIPTS}),
+        ("UPDATE step_releases SET receipt = jsonb_set(receipt, '{impact,untouched}', '9')", {RECEIPTS}),
+        ("UPDATE step_releases SET receipt = jsonb_set(receipt, '{impact,matrix,done,todo}', '9')", {RECEIPTS}),
+        ("UPDATE step_releases SET receipt = jsonb_set(receipt, '{impact,after,bands,0}', '9')", {RECEIPTS}),
+        ("UPDATE step_releases SET receipt = jsonb_set(receipt, '{version}', '9')", {RECEIPTS}),
+        (
+            f"{BY_HAND}; UPDATE onboarding_step_definitions SET state = 'draft' WHERE step_id = '{STEP}' AND version = 2",
+            {NAMED},
+        ),
+        ("UPDATE onboarding_step_definitions SET state = 'released' WHERE step_id = 'never-released'", {NAMED}),
+        ("UPDATE steps SET draft_row_version = 0", {DRAFTED}),
+        ("UPDATE steps SET draft_row_version = 9 WHERE step_id = 'never-released'", {DRAFTED}),
+        ("ALTER TABLE audit_log DISABLE TRIGGER append_only", {GUARDED}),
+        ("ALTER TABLE write_conflicts ENABLE REPLICA TRIGGER not_emptied", {GUARDED}),
+        ("DROP TRIGGER not_rewritten ON onboarding_step_definitions", {GUARDED}),
+        (f"{LONG_AGO}; UPDATE onboarding_users SET finished_at = NULL WHERE user_id = 'anna'", {FINISHED}),
+        ("UPDATE onboarding_users SET finished_at = 'epoch' WHERE user_id = 'anna'", {TOLD}),
+        (
+            "UPDATE onboarding_users SET finished_at = statement_timestamp() + interval '1 day' WHERE user_id = 'anna'",
+            {TOLD},
+        ),
+        ("UPDATE onboarding_users SET finished_at = now() WHERE user_id = 'cleo'", {TOLD}),
+        ("UPDATE onboarding_users SET last_activity_at = NULL WHERE user_id = 'ben'", {TOLD}),
+        ("UPDATE onboarding_users SET last_activity_at = '9000-01-01' WHERE user_id = 'ben'", {TOLD}),
+        (f"{BY_HAND}; DELETE FROM user_steps; DELETE FROM onboarding_users; DELETE FROM user_search", {TOLD}),
     ],
 )
 def test_damage_is_found_under_its_name(session: Session, damage: str, promises: set[str]) -> None:
-    session.execute(text(damage))
+    for statement in damage.split("; "):
+        session.execute(text(statement))
     found = broken(session)
     assert promises <= set(found), found
     assert all(found.values())

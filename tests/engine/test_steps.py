@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import releases, steps
@@ -407,3 +409,30 @@ def test_no_form_of_a_discarded_first_draft_fits_the_next_step_of_that_id(sessio
         with pytest.raises(StalePlan):
             releases.release(session, MAYA, STEP, planned=Planned(0, old.row_version))
     assert steps.get(session, STEP).draft == anew
+
+
+# What was released ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            f"UPDATE onboarding_step_definitions SET {says}"
+            for says in ("title = 'x'", "description = 'x'", "weight = 9")
+        ),
+        *(f"UPDATE onboarding_step_definitions SET {says}" for says in ("action_url = '/x'", "version = version + 9")),
+        "UPDATE onboarding_step_definitions SET state = 'draft', is_active = false",
+        "DELETE FROM onboarding_step_definitions",
+    ],
+)
+def test_the_database_itself_refuses_to_rewrite_what_was_released(session: Session, change: str) -> None:
+    a_step(session)
+    a_release(session)
+    before = snapshot(session)
+    with (
+        pytest.raises(DBAPIError, match=f"version 1 of {STEP} was released: it is kept as it is"),
+        session.begin_nested(),
+    ):
+        session.execute(text(f"{change} WHERE version = 1"))
+    assert snapshot(session) == before
