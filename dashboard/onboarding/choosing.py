@@ -163,7 +163,10 @@ class Chosen:
         query = f"SELECT FROM {self.people} u {paging.filtered(conditions)}"
         if query not in self.explained:
             explain = text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(*self.types)
-            self.explained[query] = expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+            # undone, for on a cluster it forbids the coordinator to answer by itself what the transaction asks after it
+            with session.begin_nested() as undone:
+                self.explained[query] = expected(session.execute(explain, self.values).scalar_one()[0]["Plan"])
+                undone.rollback()
         return self.explained[query]
 
     def _share(self, session: Session) -> float:

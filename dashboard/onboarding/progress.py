@@ -132,8 +132,11 @@ FINISHED_NOW = FINISHED.format(at_100="now.progress = 100")
 # What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
 TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
 # A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
-# one statement too may see one that was committed while it was planned.
-REMEMBERED_FROM = f"greatest({{moment}}, {REOPENED_AT} + interval '1 microsecond')"
+# one statement too may see one that was committed while it was planned. In UTC, for a cluster takes no sum here that the
+# time zone of a connection has a say in.
+REMEMBERED_FROM = f"""
+    greatest({{moment}}, ({REOPENED_AT} AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC')
+"""
 
 
 Told = TypeVar("Told", bound=int)

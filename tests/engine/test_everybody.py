@@ -39,8 +39,6 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def session(undone_session: Session) -> Session:
-    # a coordinator that wrote the checklist by itself cannot be given parts of a list in the same transaction
-    undone_session.execute(text("SET LOCAL citus.enable_local_execution = off"))
     return undone_session
 
 

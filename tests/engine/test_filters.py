@@ -34,8 +34,6 @@ def crowd(shared_connection: Connection) -> Iterator[dict[str, Person]]:
     """Thirty people of all kinds, after releases that reset and that reopen; by id, as their own pages tell of them."""
     transaction = shared_connection.begin()
     with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
-        # a coordinator that wrote the checklist by itself cannot be given parts of a list in the same transaction
-        session.execute(text("SET LOCAL citus.enable_local_execution = off"))
         made = _crowd(session)
         session.commit()
     yield made
