@@ -103,10 +103,7 @@ def can(permission: Permission | str) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Loads who is signed in before every request; templates get `can` and `current_staff`. Once is enough."""
-    if "access" in app.extensions:
-        return
-    app.extensions["access"] = True
+    """Loads who is signed in before every request; templates get `can` and `current_staff`."""
     app.before_request(load_staff)
     app.before_request(refuse_undeclared)
     app.after_request(tell_browser)
