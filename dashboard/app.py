@@ -1,16 +1,13 @@
 """The web application, put together: its options, its database, its doors."""
 
 from flask import Flask
-from sqlalchemy.exc import DataError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from dashboard import api, metrics, paths, web
 from dashboard.config import Settings
-from dashboard.database import DATABASE_FAULTS, Database
+from dashboard.database import Database
 from dashboard.web import assets, compression, errors, rendering, requestlog, security
 from dashboard.web.cookies import BrowserSession
-
-VALUE_UNSTORABLE = (DataError,)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -30,7 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     assets.install(app)
     security.install(app)
     rendering.install(app)
-    errors.install(app, unreachable=DATABASE_FAULTS, unstorable=VALUE_UNSTORABLE)
+    errors.install(app)
     open_doors(app, settings)
     return app
 

@@ -11,9 +11,10 @@ from flask import current_app
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError as DataError  # doors name it and Session from here: they import no sqlalchemy
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session as Session  # doors name the type from here, for they import no sqlalchemy
+from sqlalchemy.orm import Session as Session
 from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings

@@ -364,7 +364,7 @@ def _clear_leftovers(data: Path, socket_folder: Path) -> None:
     pid = int(lines[0])
     if not _alive(pid):
         return
-    if str(data) in _command_line(pid):
+    if _serves(pid, data):
         _stop_orphan(pid, data)
     else:
         (data / "postmaster.pid").unlink(missing_ok=True)
@@ -377,7 +377,7 @@ def _stop_orphan(pid: int, data: Path) -> None:
             os.kill(pid, how)
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            if not _alive(pid) or str(data) not in _command_line(pid):
+            if not _alive(pid) or not _serves(pid, data):
                 return
             time.sleep(0.05)
     raise EmbeddedError(f"A PostgreSQL server (process {pid}) of an earlier run still has {data} and does not stop")
@@ -393,11 +393,12 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _command_line(pid: int) -> str:
+def _serves(pid: int, data: Path) -> bool:
+    """Whether the process is a server of that folder, and not one that only has its name among its arguments."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return b"\0-D\0%b\0" % os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout
+    return f" -D {data} " in f"{shown.stdout.strip()} "
 
 
 def _socket_folder(data_dir: Path) -> Path:

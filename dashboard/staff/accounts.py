@@ -85,6 +85,10 @@ class StaleAccount(Refused):
         super().__init__(f"{account.name}'s account changed while you had it open. Nothing was saved.")
 
 
+class Taken(Invalid):
+    """Somebody else's account has the address."""
+
+
 def actor_key(email: str) -> str:
     """The name under which what this account does is kept."""
     return f"staff:{email}"
@@ -115,7 +119,7 @@ def add(session: Session, *, email: str, name: str, role: Role, password_hash: s
         with session.begin_nested():
             session.add(row)
     except IntegrityError as error:
-        raise Invalid({"email": f"An account for {email} already exists."}) from error
+        raise Taken({"email": f"An account for {email} already exists."}) from error
     return row
 
 

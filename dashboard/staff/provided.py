@@ -16,7 +16,7 @@ from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import NotFound, Refused
 from dashboard.staff import accounts, passwords, sessions
-from dashboard.staff.accounts import account_from, actor_key
+from dashboard.staff.accounts import Taken, account_from, actor_key
 from dashboard.staff.demo_accounts import is_demo_account
 from dashboard.staff.permissions import Role
 from dashboard.staff.provider import Identity
@@ -140,7 +140,11 @@ def _created(session: Session, identity: Identity, role: Role | None) -> StaffAc
         return Refusal.TAKEN
     if role is None:
         return Refusal.NO_ROLE
-    row = accounts.add(session, email=identity.email, name=identity.name, role=role, password_hash=None)
+    try:
+        row = accounts.add(session, email=identity.email, name=identity.name, role=role, password_hash=None)
+    except Taken:
+        # two came at once, who are two people to the provider
+        return Refusal.TAKEN
     row.oidc_issuer, row.oidc_subject = identity.issuer, identity.subject
     session.flush()
     changes = {"role": [None, role.value], "name": [None, row.name], "provider": [None, identity.issuer]}

@@ -40,12 +40,8 @@ Staff = Account
 
 COOKIE = "staff_session"
 
-# Routes that are not views of ours, or that anyone needs before signing in.
-PUBLIC_ENDPOINTS = {
-    "static": Public("files that came with the program"),
-    "health.healthz": Public("says that the process answers, and nothing else"),
-    "theme.choose": Public("sets a cookie of the browser it comes from"),
-}
+ASK_THEMSELVES = frozenset({"theme.choose", "session.sign_out"})
+"""Routes that are for anybody and do their work without the database too; they call `find_staff` where it matters."""
 
 
 def require(permission: Permission) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P, ResponseReturnValue]]:
@@ -79,7 +75,7 @@ def public(why: str) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P,
 
 def need_of(app: Flask, endpoint: str) -> Need | None:
     """What the route declares; None when it declares nothing."""
-    return declared(app.view_functions[endpoint]) or PUBLIC_ENDPOINTS.get(endpoint)
+    return declared(app.view_functions[endpoint])
 
 
 def staff_or_none() -> Staff | None:
@@ -107,10 +103,7 @@ def can(permission: Permission | str) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Loads who is signed in before every request; templates get `can` and `current_staff`. Once is enough."""
-    if "access" in app.extensions:
-        return
-    app.extensions["access"] = True
+    """Loads who is signed in before every request; templates get `can` and `current_staff`."""
     app.before_request(load_staff)
     app.before_request(refuse_undeclared)
     app.after_request(tell_browser)
@@ -120,10 +113,16 @@ def init_app(app: Flask) -> None:
 
 
 def load_staff() -> None:
-    """Sets g.account. Where that is of no use the database is not asked: what is for machines, and what anyone needs."""
+    """Sets g.account. Where that is of no use the database is not asked: what is for machines, and ASK_THEMSELVES."""
     g.account = None
+    if request.endpoint not in ASK_THEMSELVES and not request.path.startswith(FOR_MACHINES):
+        find_staff()
+
+
+def find_staff() -> None:
+    """Looks up who is signed in, where the browser has a session's secret."""
     secret = session_secret()
-    if not secret or request.endpoint in PUBLIC_ENDPOINTS or request.path.startswith(FOR_MACHINES):
+    if not secret:
         return
     with statements() as session:
         # what a page asks by itself keeps no session open
@@ -192,8 +191,9 @@ def _signed_out() -> ResponseReturnValue:
 
 def _old_form(error: CSRFError) -> ResponseReturnValue:
     """401 where nobody is signed in any more, whose token went with the session: sent again, it would say so only then."""
+    g.account = None
     try:
-        load_staff()  # tokens are looked at before
+        find_staff()  # tokens are looked at before
     except DATABASE_FAULTS as fault:
         return on_unreachable(fault)
     need = need_of(current_app, request.endpoint or "")

@@ -16,6 +16,7 @@ from flask import Flask, Response, current_app, request, url_for
 from werkzeug.exceptions import NotFound
 
 from dashboard import paths
+from dashboard.staff.permissions import Public, declare
 
 YEAR_S = 31_536_000
 MINUTES_S = 300
@@ -62,6 +63,7 @@ def install(app: Flask) -> None:
         raise MissingAssetsError(
             f"Front-end files are missing from {paths.VENDOR}: {', '.join(missing)}. Run `python build_assets.py`."
         )
+    declare(send, Public("files that came with the program"))
     app.extensions["static_files"] = files = read(paths.STATIC)
     app.config["STATIC_FINGERPRINT"] = fingerprint(files)
     app.add_url_rule(f"/static/<string(length={FINGERPRINT_LENGTH}):version>/<path:filename>", "static", send)

@@ -31,7 +31,6 @@ def export(user_id: str) -> ResponseReturnValue:
     response = Response(json.dumps(given, indent=2, ensure_ascii=False), mimetype="application/json")
     name = UNFIT.sub("-", user_id)[:80].strip("-.") or "person"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
-    response.headers["Cache-Control"] = "no-store"
     return response
 
 

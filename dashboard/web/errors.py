@@ -1,18 +1,25 @@
 """Every refusal and every fault becomes a page, a notice for htmx, or JSON under /api/: here and nowhere else."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import starmap
-from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BuildError, RequestRedirect
+from werkzeug.routing import BuildError
 
-from dashboard.database import TooManyExports, only_reads, reason_of, took_too_long, was_cut
+from dashboard.database import (
+    DATABASE_FAULTS,
+    DataError,
+    TooManyExports,
+    only_reads,
+    reason_of,
+    took_too_long,
+    was_cut,
+)
 from dashboard.onboarding.errors import (
     BrokenInvariant,
     Conflict,
@@ -25,7 +32,7 @@ from dashboard.onboarding.errors import (
 )
 from dashboard.staff.sign_in import Throttled
 from dashboard.web import kept
-from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, site_address, wants_partial
+from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, this_address, wants_partial
 from dashboard.web.requestlog import request_id
 from dashboard.web.security import API_PREFIX, is_from_here
 
@@ -81,26 +88,16 @@ SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you t
 UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
 
 
-def install(app: Flask, *, unreachable: Iterable[type[Exception]], unstorable: Iterable[type[Exception]]) -> None:
-    """Registers the handlers. The two groups are the database driver's errors, which a door may not import itself."""
-    app.before_request(to_one_slash)
+def install(app: Flask) -> None:
+    """Registers the handlers."""
     app.register_error_handler(HTTPException, on_http)
     app.register_error_handler(OnboardingError, on_onboarding)
     app.register_error_handler(Throttled, on_throttled)
     app.register_error_handler(TooManyExports, on_many_exports)
     app.register_error_handler(Exception, on_fault)
-    for error in unreachable:
+    app.register_error_handler(DataError, on_unstorable)
+    for error in DATABASE_FAULTS:
         app.register_error_handler(error, on_unreachable)
-    for error in unstorable:
-        app.register_error_handler(error, on_unstorable)
-
-
-def to_one_slash() -> ResponseReturnValue | None:
-    """To the address without its doubled slashes: on this site, where werkzeug would follow any Host that was asked."""
-    redirected = request.routing_exception
-    if not isinstance(redirected, RequestRedirect):
-        return None
-    return redirect(site_address(urlsplit(redirected.new_url)), redirected.code)
 
 
 def on_http(error: HTTPException) -> ResponseReturnValue:
@@ -137,7 +134,7 @@ def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response
         "errors/send_again.html",
         fields=kept.fields(),
         typed=kept.typed(),
-        action=request.full_path.rstrip("?"),
+        action=this_address(),
         back=back,
         sign_in=sign_in,
     )
@@ -230,7 +227,7 @@ def on_signed_out(error: HTTPException) -> ResponseReturnValue:
 
 def sign_in_address() -> str:
     """The sign-in page, with the way back."""
-    here = request.full_path.rstrip("?") if request.method in SAFE_METHODS and not wants_partial() else back_address()
+    here = this_address() if request.method in SAFE_METHODS and not wants_partial() else back_address()
     try:
         return url_for("session.sign_in", next=here)
     except BuildError:

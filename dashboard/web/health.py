@@ -20,6 +20,7 @@ FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwa
 
 
 @blueprint.get("/healthz")
+@public("says that the process answers, and nothing else")
 def healthz() -> ResponseReturnValue:
     """200 while the process answers. Asks nothing else, not even the database."""
     return jsonify(status="ok")
@@ -31,7 +32,8 @@ def readyz() -> ResponseReturnValue:
     """200 when requests can be answered, else 503 with the check that failed."""
     readiness: Readiness | None = current_app.extensions.get("readiness")
     if readiness is None:
-        readiness = current_app.extensions["readiness"] = Readiness(settings().database_url)
+        # where two ask first at once, both go on with one of the two: the other has not connected yet
+        readiness = current_app.extensions.setdefault("readiness", Readiness(settings().database_url))
     checks = readiness.check()
     told = jsonify(status="ready" if checks.passed else "not ready", checks=asdict(checks))
     return told, HTTPStatus.OK if checks.passed else HTTPStatus.SERVICE_UNAVAILABLE

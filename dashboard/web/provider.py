@@ -1,6 +1,6 @@
 """Signing in with the sign-in provider: the way there, the way back, and the password that is asked for once.
 
-What a browser has to bring back is kept in its own signed cookie, is good for a few minutes, and is taken out by the
+What a browser has to bring back is kept in its signed session cookie, is good for a few minutes, and is taken out by the
 first answer that names it. The way there is a link: a form's redirect to another site would be stopped by `form-action`.
 """
 

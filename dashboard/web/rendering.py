@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from htmx_flask.extension import Htmx
@@ -75,7 +75,7 @@ def shell() -> dict[str, object]:
     return {
         "theme": chosen(),
         "demo": current_app.config["DEMO"],
-        "here": request.full_path.rstrip("?"),
+        "here": this_address(),
         "way_back": _way_back(),
         "account": g.get("account"),
         "draft_count": 0,
@@ -87,7 +87,7 @@ def _way_back() -> str:
     adapter = current_app.create_url_adapter(request)
     if request.method == "POST" and adapter and not adapter.test(method="GET"):
         return back_address()
-    return request.full_path.rstrip("?")
+    return this_address()
 
 
 def drafts_waiting() -> int:
@@ -125,25 +125,27 @@ def render(page: str, partial: str | None = None, *, status: int = 200, **contex
     return make_response(render_template(page, **context), status)
 
 
-def local_address(address: str | None, default: str = "/") -> str:
-    """The address when it stays on this site, else the default: no form of ours sends people elsewhere."""
+def local_address(address: str | None) -> str:
+    """The address when it stays on this site, else the overview: no form of ours sends people elsewhere."""
     if not address or not address.startswith("/") or address.startswith(("//", "/\\")):
-        return default
+        return "/"
     if any(ord(letter) < 32 for letter in address):
-        return default
+        return "/"
     parts = urlsplit(address)
-    return default if parts.scheme or parts.netloc else address
+    return "/" if parts.scheme or parts.netloc else address
 
 
-def back_address(default: str = "/") -> str:
-    """The page that a form post came from, for a redirect after a fault."""
+def back_address() -> str:
+    """The page that a form post came from, for a redirect after a fault; the overview where that is none of ours."""
     try:
         referrer = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
     except ValueError:
-        return default
-    return site_address(referrer, default) if referrer.netloc == request.host else default
+        return "/"
+    if referrer.netloc != request.host:
+        return "/"
+    return local_address(referrer._replace(scheme="", netloc="", fragment="").geturl())
 
 
-def site_address(address: SplitResult, default: str = "/") -> str:
-    """The same address without its host, wherever that is; a path that would be read as a host is not followed."""
-    return local_address(address._replace(scheme="", netloc="", fragment="").geturl(), default)
+def this_address() -> str:
+    """The path and the query of this request."""
+    return request.full_path.rstrip("?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+import structlog
 from flask import Blueprint, Flask, Response, current_app, redirect, request, session, url_for
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from wtforms import EmailField, Form, PasswordField, ValidationError
 from wtforms.validators import InputRequired
 
 from dashboard.config import Settings
-from dashboard.database import transaction
+from dashboard.database import DATABASE_FAULTS, reason_of, transaction
 from dashboard.staff import demo_accounts, sessions
 from dashboard.staff import sign_in as signing_in
 from dashboard.staff.accounts import email_problem, normalise_email
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dashboard.staff.provider import Provider
 
 blueprint = Blueprint("session", __name__)
+log = structlog.get_logger("dashboard.session")
 
 WRONG = "The email or password is not correct."
 OIDC = "oidc"
@@ -102,10 +104,15 @@ def sign_in_post() -> ResponseReturnValue:
 @blueprint.post("/sign-out")
 @access.public("ends the session of the browser it comes from")
 def sign_out() -> ResponseReturnValue:
-    """Ends the session here and in the database."""
-    if access.staff_or_none():
-        with transaction() as database:
-            sessions.sign_out(database, access.current_actor(), access.session_secret())
+    """Ends the session here and in the database; while that cannot be used, here."""
+    try:
+        access.find_staff()
+        if access.staff_or_none():
+            with transaction() as database:
+                sessions.sign_out(database, access.current_actor(), access.session_secret())
+    except DATABASE_FAULTS as error:
+        # whoever leaves the browser to others must not stay signed in in it
+        log.error("signed out in the browser alone", reason=reason_of(error))
     access.keep_secret("")
     session.clear()
     return redirect(url_for("session.sign_in"), 303)

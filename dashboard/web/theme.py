@@ -3,7 +3,7 @@
 from flask import Blueprint, abort, redirect, request
 from flask.typing import ResponseReturnValue
 
-from dashboard.web import cookies
+from dashboard.web import access, cookies
 from dashboard.web.rendering import local_address
 
 THEMES = ("light", "dark", "system")
@@ -20,10 +20,12 @@ def chosen() -> str:
 
 
 @blueprint.post("/theme")
+@access.public("sets a cookie of the browser it comes from")
 def choose() -> ResponseReturnValue:
     """Remembers the choice and goes back to where the person was."""
     theme = request.form.get("theme", "")
     if theme not in THEMES:
+        access.find_staff()
         abort(422)
     response = redirect(local_address(request.form.get("next")), 303)
     response.set_cookie(COOKIE, theme, max_age=YEAR_S, secure=cookies.is_secure(), httponly=True, samesite="Lax")

@@ -26,7 +26,7 @@ async function askTwice(address, request) {
   const token = response.headers.get("X-CSRFToken");
   if (!token) return response;
   renewToken(token);
-  if (response.headers.get("X-Account") !== document.body.dataset.account) return response;
+  if (response.headers.get("X-Account") !== (document.body.dataset.account ?? "")) return response;
   request.headers["X-CSRFToken"] = token;
   if (request.body?.has("csrf_token")) request.body.set("csrf_token", token);
   return fetch(address, request);
@@ -155,10 +155,18 @@ window.addEventListener("beforeunload", (event) => {
 });
 window.addEventListener("pageshow", forget);
 
+/** Has the server remember the theme. What it says instead, for htmx as it were, is told beside the page. */
+async function rememberTheme(address, body) {
+  const headers = { "HX-Request": "true" };
+  const response = await askTwice(address, { method: "POST", headers, body, redirect: "manual" });
+  if (response.type === "opaqueredirect") return;
+  if (!response.headers.has("X-Request-ID")) tellOfNoAnswer();
+  else notices().innerHTML = await response.text();
+}
+
 /** The page stays as it is, with what is typed on it and the list that it shows; the server is told for the next ones. */
 function switchTheme(form, button) {
-  const body = new URLSearchParams(new FormData(form, button));
-  fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(tellOfNoAnswer);
+  rememberTheme(form.action, new URLSearchParams(new FormData(form, button))).catch(tellOfNoAnswer);
   if (button.value === "system") delete document.documentElement.dataset.bsTheme;
   else document.documentElement.dataset.bsTheme = button.value;
   for (const one of document.querySelectorAll(".theme button")) one.ariaPressed = String(one.value === button.value);

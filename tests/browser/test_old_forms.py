@@ -62,6 +62,25 @@ def test_a_row_is_sent_once_more_by_itself(enter: Enter) -> None:
     expect(tomas.get_by_test_id(f"now-{PAYMENTS}")).to_have_text("In progress")
 
 
+def test_another_theme_is_remembered_by_itself(enter: Enter) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    forget_the_token(tomas)
+    with tomas.expect_response(lambda answer: answer.url.endswith("/theme") and answer.status == 303):
+        tomas.get_by_role("button", name="Dark").click()
+    expect(tomas.get_by_test_id("notice")).to_have_count(0)
+    tomas.reload()
+    expect(tomas.locator("html")).to_have_attribute("data-bs-theme", "dark")
+
+
+def test_that_another_theme_is_not_remembered_is_said(enter: Enter) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    tomas.evaluate("document.querySelector('.theme [value=dark]').value = 'pink'")
+    tomas.get_by_role("button", name="Dark").click()
+    expect(tomas.get_by_test_id("notice")).to_have_attribute("data-status", "422")
+
+
 def test_signed_in_again_in_another_tab_the_next_press_saves(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)

@@ -200,10 +200,13 @@ def test_after_a_kill_of_the_server_too_the_next_start_recovers(folder: Path) ->
         assert query(url, "SELECT number FROM kept") == 7
 
 
-def test_a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "doing", [["sleep", "60"], ["tail", "-f", "{}/postgres.log"], ["tail", "-f", "{}/postgres/PG_VERSION"]]
+)
+def test_a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start(folder: Path, doing: list[str]) -> None:
     with running(folder, durable=False):
         stale = (folder / "postgres" / "postmaster.pid").read_text()
-    bystander = subprocess.Popen(["sleep", "60"])
+    bystander = subprocess.Popen([word.format(folder) for word in doing], stdout=subprocess.DEVNULL)
     try:
         _, _, rest = stale.partition("\n")
         (folder / "postgres" / "postmaster.pid").write_text(f"{bystander.pid}\n{rest}")

@@ -186,7 +186,7 @@ def invited(client: FlaskClient, **headers: str) -> str:
 @pytest.fixture
 def settled(settings: Settings) -> Iterator[Flask]:
     """An installation that knows its address, behind a proxy."""
-    made = create_app(replace(settings, base_url="https://onboarding.example.com", trusted_proxies=1))
+    made = create_app(replace(settings, base_url="http://onboarding.example.com", trusted_proxies=1))
     yield made
     made.extensions["database"].dispose()
 
@@ -196,8 +196,8 @@ def test_links_are_those_of_the_settings_and_no_other_host_has_pages(
 ) -> None:
     client = signed_in(settled, database, Role.ADMIN)
     known, foreign = ({"X-Forwarded-Host": host} for host in ("onboarding.example.com", "evil.example"))
-    assert "https://onboarding.example.com/set-password?link=" in invited(client, **known)
-    assert "export ONBOARDING=https://onboarding.example.com" in client.get("/api/docs", headers=known).text
+    assert "http://onboarding.example.com/set-password?link=" in invited(client, **known)
+    assert "export ONBOARDING=http://onboarding.example.com" in client.get("/api/docs", headers=known).text
     for path in ("/settings/staff/invite", "/api/docs", "/sign-in"):
         answer = client.get(path, headers=foreign)
         assert (answer.status_code, "evil.example" in answer.text) == (400, False), path

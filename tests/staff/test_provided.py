@@ -304,6 +304,26 @@ def test_one_identity_has_one_account(session: Session) -> None:
     assert fresh(session).password_hash is not None
 
 
+def test_of_two_that_come_at_once_with_one_address_the_second_is_refused_in_words(
+    session: Session, database: Database
+) -> None:
+    first = provided.sign_in(session, IDENTITY, Role.SUPPORT, address=HOME)
+    assert isinstance(first, SignedIn)
+
+    def second() -> SignedIn | Refusal:
+        with database.transaction() as other:
+            return provided.sign_in(other, replace(IDENTITY, subject="subject-2"), Role.SUPPORT, address=HOME)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(second)
+        # it has seen no account, and waits for the first one's
+        with pytest.raises(TimeoutError):
+            coming.result(1)
+        session.commit()
+        assert coming.result(20) is Refusal.TAKEN
+    assert (reason(session), people(session)) == (Refusal.TAKEN.value, 1)
+
+
 # Back to a password --------------------------------------------------------------------------------------------------
 
 

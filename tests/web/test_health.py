@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from structlog.testing import capture_logs
 from dashboard import create_app
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database
-from dashboard.readiness import FRESH_S, PATIENCE_S, Readiness
+from dashboard.readiness import FRESH_S, PATIENCE_S, UNREACHABLE, Checks, Readiness
 from tests.conftest import test_settings as settings_for
 from tests.databases import end_others
 
@@ -82,6 +83,25 @@ def test_a_pool_that_is_used_up_is_not_a_database_that_is_away(app: Flask, clien
     assert client.get("/readyz").status_code == 200
     for connection in held:
         connection.close()
+
+
+def test_two_that_ask_first_look_by_the_same_connection(new_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, looked = threading.Barrier(2), []
+
+    class Slow(Readiness):
+        def __init__(self, database_url: str) -> None:
+            super().__init__(database_url)
+            both.wait(10)
+
+        def check(self) -> Checks:
+            looked.append(self)
+            return UNREACHABLE
+
+    monkeypatch.setattr("dashboard.web.health.Readiness", Slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: new_app.test_client().get("/readyz"), range(2)))
+    assert len(looked) == 2
+    assert looked[0] is looked[1]
 
 
 @pytest.mark.one_server("each node of a cluster has settings of its own")

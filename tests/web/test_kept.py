@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from dashboard import create_app
 from dashboard.config import Settings
@@ -189,6 +190,30 @@ def test_while_the_database_is_away_it_can_be_sent_again(manager: FlaskClient, a
     found = steps.get(session, STEP).draft
     assert found is not None
     assert found.fields.weight == 35
+
+
+def test_while_the_database_is_away_a_browser_is_signed_out_all_the_same(manager: FlaskClient, away: Flask) -> None:
+    form, browser = draft(manager), away.test_client()
+    for name in ("staff_session", "dashboard"):
+        cookie = manager.get_cookie(name)
+        assert cookie is not None
+        browser.set_cookie(name, cookie.value)
+    with capture_logs() as log:
+        answer = browser.post("/sign-out", data={"csrf_token": form["csrf_token"]})
+    assert (answer.status_code, answer.location) == (303, "/sign-in")
+    assert browser.get_cookie("staff_session") is browser.get_cookie("dashboard") is None
+    assert log[0]["event"] == "signed out in the browser alone"
+
+
+def test_what_is_wrong_with_the_switch_of_the_theme_is_said_inside_the_page(manager: FlaskClient) -> None:
+    token, from_here = draft(manager)["csrf_token"], {"Sec-Fetch-Site": "same-origin"}
+    wrong = manager.post("/theme", data={"theme": "pink", "csrf_token": token})
+    assert (wrong.status_code, "data-account=" in wrong.text) == (422, True)
+    old = manager.post("/theme", data={"theme": "dark", "csrf_token": "old"}, headers=from_here | HTMX)
+    account = re.findall(r'data-account="(\d+)"', wrong.text)
+    assert (old.status_code, [old.headers["X-Account"]]) == (400, account)
+    again = {"theme": "dark", "csrf_token": old.headers["X-CSRFToken"]}
+    assert manager.post("/theme", data=again, headers=HTMX).status_code == 303
 
 
 def test_whatever_people_type_into_has_a_label(client: FlaskClient, database: Database, session: Session) -> None:
