@@ -105,7 +105,7 @@ def test_a_session_ends_while_a_row_is_edited(enter: Enter, session: Session, ja
     edit(tomas)
     expect(tomas.get_by_text("You are signed out").first).to_be_visible()
     see_kept(tomas, javascript)
-    expect(tomas.get_by_text("You will be asked once more")).to_have_count(0)
+    expect(tomas.get_by_text("You will be asked to confirm it")).to_have_count(0)
     if not javascript:
         expect(tomas.get_by_test_id("typed")).to_contain_text("Status of Install the mobile app")
 
@@ -186,7 +186,7 @@ def test_who_signed_out_in_another_tab_is_told_that_they_will_be_asked_and_is(en
     beside.close()
     edit(tomas)
     see_heading(tomas, "You are signed out")
-    expect(tomas.get_by_test_id("signed-out")).to_contain_text("You will be asked once more whether to send it")
+    expect(tomas.get_by_test_id("signed-out")).to_contain_text("You will be asked to confirm it")
     sign_in_again(tomas, Role.SUPPORT).close()
     tomas.get_by_test_id("send-again").click()
     see_heading(tomas, "This page was open too long")

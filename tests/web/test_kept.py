@@ -177,7 +177,7 @@ def test_titles_are_told_to_the_browser_of_somebody_whose_session_is_over(
     answer = client.post("/bulk-changes", data=form)
     assert answer.status_code == 401
     assert typed(answer.text) == {"People": "1 person chosen"} | SAID
-    assert "You will be asked once more" not in answer.text
+    assert "You will be asked to confirm it" not in answer.text
 
 
 def test_while_the_database_is_away_steps_have_their_ids(manager: FlaskClient, away: Flask) -> None:
