@@ -38,7 +38,7 @@ def accept(noor: Page, link: str) -> None:
     """Chooses the password that the link is for."""
     noor.goto(link)
     form = noor.get_by_test_id("set-password-form")
-    form.get_by_label("New password").fill(PASSWORD)
+    form.get_by_label("New password", exact=True).fill(PASSWORD)
     form.get_by_label("Repeat new password").fill(PASSWORD)
     form.get_by_role("button", name="Set password").click()
     see_heading(noor, "Sign in")
@@ -61,10 +61,10 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
     noor.goto(link)
     see_heading(noor, "Welcome, Noor Haddad")
     form = noor.get_by_test_id("set-password-form")
-    form.get_by_label("New password").fill(PASSWORD)
+    form.get_by_label("New password", exact=True).fill(PASSWORD)
     form.get_by_role("button", name="Set password").click()
     expect(noor.get_by_test_id("password_again-error")).to_contain_text("The passwords do not match.")
-    expect(form.get_by_label("New password")).to_have_value("")
+    expect(form.get_by_label("New password", exact=True)).to_have_value("")
     accept(noor, link)
     see_flash(noor, f"Sign in as {NOOR}")
     sign_in(noor, NOOR, PASSWORD)
@@ -222,11 +222,11 @@ def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
     here.goto("/settings/account")
     form = here.get_by_test_id("own-password")
     form.get_by_label("Current password").fill("demo-wiever")
-    form.get_by_label("New password").fill(PASSWORD)
+    form.get_by_label("New password", exact=True).fill(PASSWORD)
     form.get_by_label("Repeat new password").fill(PASSWORD)
     form.get_by_role("button", name="Change password").click()
     expect(here.get_by_test_id("old_password-error")).to_have_text("This is not your current password.")
-    expect(form.get_by_label("New password")).to_have_value("")
+    expect(form.get_by_label("New password", exact=True)).to_have_value("")
     for password, says in (
         ("password123", "Many people have this password"),
         ("Inés Varga", "name of the account"),
@@ -242,7 +242,7 @@ def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
         ("New password", PASSWORD),
         ("Repeat new password", PASSWORD),
     ):
-        form.get_by_label(label).fill(typed)
+        form.get_by_label(label, exact=True).fill(typed)
     form.get_by_role("button", name="Change password").click()
     see_flash(here, "Your password was changed.")
     there.goto("/people")
