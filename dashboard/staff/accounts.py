@@ -378,13 +378,23 @@ def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
 
 
 def _keep_an_admin(session: Session, leaving: StaffAccount, *, demo: bool) -> None:
-    # whoever cannot sign in can put nothing right: an account of the demo, where this is none
-    nobody = frozenset() if demo else demo_accounts.EMAILS
-    if leaving.disabled_at is not None or is_invited(leaving) or leaving.email in nobody:
+    if (
+        leaving.disabled_at is not None
+        or is_invited(leaving)
+        or not demo_accounts.may_sign_in(leaving.email, demo=demo)
+    ):
         return
-    others = select(func.count()).where(_ACTIVE_ADMIN, StaffAccount.id != leaving.id, StaffAccount.email.not_in(nobody))
-    if not session.scalar(others):
+    if not has_other_admin(session, leaving.id, demo=demo):
         raise Refused(f"{leaving.email} is the last administrator. Make someone else an administrator first.")
+
+
+def has_other_admin(session: Session, account_id: int, *, demo: bool) -> bool:
+    """Whether an administrator beside this account can sign in; `demo`: this is one, so that its accounts can."""
+    nobody = frozenset() if demo else demo_accounts.EMAILS
+    others = select(StaffAccount.id).where(
+        _ACTIVE_ADMIN, StaffAccount.id != account_id, StaffAccount.email.not_in(nobody)
+    )
+    return session.scalar(others.limit(1)) is not None
 
 
 def end_sessions(session: Session, row: StaffAccount) -> None:

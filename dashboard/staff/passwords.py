@@ -23,7 +23,7 @@ HASHER = PasswordHasher()
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 _COMMON = Path(__file__).with_name("common_passwords.txt")
-SAME = "This is the password until now. Choose another one."
+SAME = "This is the current password. Choose another one."
 
 
 def problem(password: str, *owner: str, before: str = "") -> str | None:
@@ -55,7 +55,7 @@ def _common() -> frozenset[str]:
 def _bare(text: str) -> str:
     """Its letters and digits in lower case, without digits at either end: Maya.Lindqvist-1999 is a name with a year."""
     letters = "".join(filter(str.isalnum, text.casefold()))
-    return letters.strip("0123456789") or letters
+    return letters.strip("0123456789") or letters or text
 
 
 def hashed(password: str, *owner: str, before: str = "") -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import starmap
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from flask import session as browser
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import HTTPException
@@ -137,6 +139,8 @@ def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response
         action=this_address(),
         back=back,
         sign_in=sign_in,
+        # after a sign-out no token outlives the next sign-in: whoever comes then is asked whether it is theirs to send
+        confirms=kept.WHO not in browser,
     )
     return make_response(page, status)
 
@@ -227,11 +231,20 @@ def on_signed_out(error: HTTPException) -> ResponseReturnValue:
 
 def sign_in_address() -> str:
     """The sign-in page, with the way back."""
-    here = this_address() if request.method in SAFE_METHODS and not wants_partial() else back_address()
+    here = this_address() if request.method in SAFE_METHODS and not wants_partial() else _page_address()
     try:
         return url_for("session.sign_in", next=here)
     except BuildError:
         return url_for("overview.show")
+
+
+def _page_address() -> str:
+    """The browser's page; with the search or the filter that htmx has just asked it for, which is not in its address yet."""
+    page = urlsplit(back_address())
+    # what is no page, such as a row of one, has a path of its own
+    if request.method in SAFE_METHODS and not asks_by_itself() and unquote(page.path) == request.path:
+        page = page._replace(query=request.query_string.decode(errors="replace"))
+    return page.geturl()
 
 
 def fault_of(error: OnboardingError) -> Fault:
@@ -264,7 +277,7 @@ def answer(fault: Fault, error: Exception) -> Response:
         return make_response(problem(fault, error))
     if wants_partial():
         return notice(fault)
-    typed, again = kept.typed(), kept.fields() if fault.ours else []
+    typed, again = kept.typed(titled=not fault.ours), kept.fields() if fault.ours else []
     page = render_template(page_of(fault), fault=fault, request_id=request_id(), typed=typed, again=again)
     return make_response(page, fault.status)
 

@@ -23,6 +23,7 @@ from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
 from dashboard.web.errors import throttled
+from dashboard.web.kept import WHO
 from dashboard.web.rendering import local_address, render
 
 if TYPE_CHECKING:
@@ -179,8 +180,8 @@ def _say(form: SignInForm, message: str) -> None:
 def go_on(signed_in: SignedIn, wanted: str) -> ResponseReturnValue:
     """Gives the browser the session that was started, and leads where its owner wanted to go."""
     # The same person signing in again keeps the CSRF secret, so that a page still open can be saved; nobody else does.
-    if session.get("who") != signed_in.account.email:
+    if session.get(WHO) != signed_in.account.email:
         session.clear()
-        session["who"] = signed_in.account.email
+        session[WHO] = signed_in.account.email
     access.keep_secret(signed_in.secret)
     return redirect(wanted, 303)

@@ -12,7 +12,7 @@ from dashboard.database import Session, transaction
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.history import who
 from dashboard.staff import accounts, links, roster, sessions, tokens
-from dashboard.staff.accounts import AccountChange, StaleAccount, actor_key
+from dashboard.staff.accounts import Account, AccountChange, StaleAccount, actor_key
 from dashboard.staff.demo_accounts import as_shown, is_demo_account
 from dashboard.staff.links import Link
 from dashboard.staff.permissions import Permission, Role
@@ -74,13 +74,18 @@ def invite_post() -> ResponseReturnValue:
             made = links.invite(session, current_actor(), email=email, name=name, role=role)
     except Invalid as invalid:
         say(form, invalid.problems)
-        return _invite_page(form, 422)
+        with transaction() as session:
+            known = accounts.find(session, email)
+        return _invite_page(form, 422, known=known)
     return _invite_page(form, link=made)
 
 
-def _invite_page(form: InviteForm, status: int = 200, link: Link | None = None) -> ResponseReturnValue:
+def _invite_page(
+    form: InviteForm, status: int = 200, *, link: Link | None = None, known: Account | None = None
+) -> ResponseReturnValue:
+    """`known`: the account that the address has already."""
     address = link.address(access.base_url()) if link else ""
-    return render("settings/invite.html", status=status, form=form, roles=Role, link=link, address=address)
+    return render("settings/invite.html", status=status, form=form, roles=Role, link=link, address=address, known=known)
 
 
 @blueprint.get("/<int:account_id>")
@@ -234,6 +239,8 @@ def _page(
     with transaction() as session:
         member = roster.one(session, account_id)
         email = member.account.email
+        is_own = email == current_staff().email
+        is_only = is_own and not accounts.has_other_admin(session, account_id, demo=access.settings().demo)
         opened = sessions.sessions_of(session, email, access.session_secret())
         made = tokens.working_of(session, actor_key(email))
         names = who(session, {member.link_by} - {""})
@@ -244,7 +251,8 @@ def _page(
         status=status,
         member=member,
         staff=member.account,
-        is_own=email == current_staff().email,
+        is_own=is_own,
+        is_only=is_only,
         is_demo=is_demo_account(email),
         is_open=is_open,
         link_by=name_of(member.link_by, names[member.link_by]) if member.link_by else "",

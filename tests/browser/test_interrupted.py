@@ -15,7 +15,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import accounts
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 from dashboard.staff.permissions import Role
-from tests.browser.conftest import Enter, both_ways
+from tests.browser.conftest import Enter, both_ways, scriptless
 from tests.browser.pages import (
     AMARA,
     MOBILE,
@@ -105,6 +105,9 @@ def test_a_session_ends_while_a_row_is_edited(enter: Enter, session: Session, ja
     edit(tomas)
     expect(tomas.get_by_text("You are signed out").first).to_be_visible()
     see_kept(tomas, javascript)
+    expect(tomas.get_by_text("You will be asked to confirm it")).to_have_count(0)
+    if not javascript:
+        expect(tomas.get_by_test_id("typed")).to_contain_text("Status of Install the mobile app")
 
     tab = sign_in_again(tomas, Role.SUPPORT)
     expect(tab).to_have_url(at(f"/people/{AMARA}"))
@@ -167,7 +170,29 @@ def test_a_page_on_which_nothing_is_typed_leads_to_the_sign_in_page_and_back(ent
     tomas.get_by_role("searchbox", name="Search").fill("amara")
     see_heading(tomas, "Sign in")
     sign_in(tomas, ACCOUNTS[Role.SUPPORT].email, ACCOUNTS[Role.SUPPORT].password)
-    expect(tomas).to_have_url(at("/people"))
+    expect(tomas).to_have_url(re.compile(r"/people\?q=amara"))
+    expect(tomas.get_by_role("searchbox", name="Search")).to_have_value("amara")
+    expect(tomas.get_by_test_id(f"person-row-{AMARA}")).to_be_visible()
+
+
+@scriptless
+def test_who_signed_out_in_another_tab_is_told_that_they_will_be_asked_and_is(enter: Enter) -> None:
+    tomas = come_in(enter, Role.SUPPORT)
+    open_person(tomas)
+    beside = tomas.context.new_page()
+    beside.goto("/")
+    beside.get_by_role("button", name="Sign out").click()
+    see_heading(beside, "Sign in")
+    beside.close()
+    edit(tomas)
+    see_heading(tomas, "You are signed out")
+    expect(tomas.get_by_test_id("signed-out")).to_contain_text("You will be asked to confirm it")
+    sign_in_again(tomas, Role.SUPPORT).close()
+    tomas.get_by_test_id("send-again").click()
+    see_heading(tomas, "This page was open too long")
+    expect(tomas.get_by_test_id("typed")).to_contain_text("Status of Install the mobile app")
+    tomas.get_by_test_id("send-again").click()
+    see_saved(tomas, MOBILE, "Done")
 
 
 def test_an_open_page_asks_no_more_and_stays_as_it_is(enter: Enter, session: Session) -> None:

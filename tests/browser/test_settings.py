@@ -10,6 +10,9 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from dashboard.models import StaffAccount
+from dashboard.onboarding.actor import Actor
+from dashboard.staff import tokens
+from dashboard.staff.permissions import Scope
 from tests.browser.conftest import Enter, both_ways, scriptless
 from tests.browser.pages import (
     AMARA,
@@ -27,7 +30,7 @@ from tests.browser.pages import (
     sign_in,
 )
 
-TOMAS = "tomas@demo.example"
+TOMAS, MAYA = "tomas@demo.example", "maya@demo.example"
 PASSWORD = "four words that rhyme"
 
 
@@ -35,7 +38,7 @@ def accept(noor: Page, link: str) -> None:
     """Chooses the password that the link is for."""
     noor.goto(link)
     form = noor.get_by_test_id("set-password-form")
-    form.get_by_label("New password").fill(PASSWORD)
+    form.get_by_label("New password", exact=True).fill(PASSWORD)
     form.get_by_label("Repeat new password").fill(PASSWORD)
     form.get_by_role("button", name="Set password").click()
     see_heading(noor, "Sign in")
@@ -58,10 +61,10 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
     noor.goto(link)
     see_heading(noor, "Welcome, Noor Haddad")
     form = noor.get_by_test_id("set-password-form")
-    form.get_by_label("New password").fill(PASSWORD)
+    form.get_by_label("New password", exact=True).fill(PASSWORD)
     form.get_by_role("button", name="Set password").click()
     expect(noor.get_by_test_id("password_again-error")).to_contain_text("The passwords do not match.")
-    expect(form.get_by_label("New password")).to_have_value("")
+    expect(form.get_by_label("New password", exact=True)).to_have_value("")
     accept(noor, link)
     see_flash(noor, f"Sign in as {NOOR}")
     sign_in(noor, NOOR, PASSWORD)
@@ -74,6 +77,19 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
     see_heading(ada, "This link does not work")
     ada.goto("/activity?what=staff")
     expect(ada.get_by_test_id("activity-list")).to_contain_text("Accepted the invitation")
+
+
+@both_ways
+def test_an_invitation_that_is_sent_again_leads_to_the_account_and_another_link(enter: Enter) -> None:
+    ada = enter("admin")
+    link = invite(ada)
+    ada.reload()
+    expect(ada.get_by_test_id("email-error")).to_contain_text(NOOR)
+    ada.get_by_test_id("known-account").click()
+    see_heading(ada, "Noor Haddad")
+    ada.get_by_test_id("make-link").click()
+    expect(ada.get_by_test_id("shown-link")).to_be_visible()
+    assert ada.get_by_test_id("shown-link-value").input_value() != link
 
 
 def test_a_withdrawn_invitation_leads_nowhere(enter: Enter) -> None:
@@ -112,6 +128,26 @@ def test_a_role_changes_under_an_open_page(enter: Enter, javascript: bool) -> No
     tomas.reload()
     save(tomas, MOBILE, "Done")
     see_saved(tomas, MOBILE, "Done")
+
+
+@both_ways
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "revoked"])
+def test_an_administrator_becomes_something_else_and_what_becomes_of_their_tokens(
+    enter: Enter, session: Session, keep: bool
+) -> None:
+    session.execute(update(StaffAccount).where(StaffAccount.email == MAYA).values(role="admin"))
+    secret = tokens.create(session, Actor(f"staff:{MAYA}"), name="mayas", scopes=[Scope.PROGRESS_READ]).secret
+    session.commit()
+    ada = enter("admin")
+    open_account(ada, MAYA)
+    form = ada.get_by_test_id("role-form")
+    expect(form).to_contain_text("mayas, is revoked too.")
+    if keep:
+        form.get_by_role("checkbox", name="Keep their tokens working").check()
+    choose_role(ada, "Viewer")
+    see_flash(ada, "role is now Viewer" if keep else "Revoked: mayas.")
+    expect(form.get_by_role("checkbox")).to_have_count(0)
+    assert api(ada, secret) == (200 if keep else 401)
 
 
 def cookie(page: Page) -> str:
@@ -186,17 +222,27 @@ def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
     here.goto("/settings/account")
     form = here.get_by_test_id("own-password")
     form.get_by_label("Current password").fill("demo-wiever")
-    form.get_by_label("New password").fill(PASSWORD)
+    form.get_by_label("New password", exact=True).fill(PASSWORD)
     form.get_by_label("Repeat new password").fill(PASSWORD)
     form.get_by_role("button", name="Change password").click()
     expect(here.get_by_test_id("old_password-error")).to_have_text("This is not your current password.")
-    expect(form.get_by_label("New password")).to_have_value("")
+    expect(form.get_by_label("New password", exact=True)).to_have_value("")
+    for password, says in (
+        ("password123", "Many people have this password"),
+        ("Inés Varga", "name of the account"),
+        ("demo-viewer", "current password"),
+    ):
+        form.get_by_label("Current password").fill("demo-viewer")
+        form.get_by_label("New password", exact=True).fill(password)
+        form.get_by_label("Repeat new password").fill(password)
+        form.get_by_role("button", name="Change password").click()
+        expect(here.get_by_test_id("password-error")).to_contain_text(says)
     for label, typed in (
         ("Current password", "demo-viewer"),
         ("New password", PASSWORD),
         ("Repeat new password", PASSWORD),
     ):
-        form.get_by_label(label).fill(typed)
+        form.get_by_label(label, exact=True).fill(typed)
     form.get_by_role("button", name="Change password").click()
     see_flash(here, "Your password was changed.")
     there.goto("/people")

@@ -92,7 +92,11 @@ def test_who_becomes_no_administrator_any_more_loses_the_tokens_they_made(dashbo
 def test_another_password_is_another_one_and_no_common_one(dashboard: Program, session: Session) -> None:
     make_account(session, Role.ADMIN, "ada@example.com")
     session.commit()
-    for password, says in (("password123", "Many people"), ("ada@example.com", "the account"), (PASSWORD, "until now")):
+    for password, says in (
+        ("password123", "Many people"),
+        ("ada@example.com", "the account"),
+        (PASSWORD, "current password"),
+    ):
         done = dashboard("user", "password", "ada@example.com", "--password-stdin", given=password + "\n")
         assert (done.code, done.out) == (2, "")
         assert says in done.err

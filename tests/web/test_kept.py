@@ -24,12 +24,13 @@ from tests import factories
 from tests.conftest import csrf_token
 from tests.factories import ANNA, STEP
 from tests.security.world import forms_of, furnish, pages
-from tests.staff.signed_in import sign_in_as
+from tests.staff.signed_in import PASSWORD, email_of, make_account, sign_in_as
 from tests.web.desk import HTMX, Data, form_of
 from tests.web.person import part
 
 LONG = "Line one & two.\r\n\r\n  <script>alert(1)</script>\r\nÜber “quotes” and 'more'.\r\n" * 20
 DRAFT = f"/steps/{STEP}/draft"
+TITLE = "Set up payments"
 NO_LOSS = {"typed", "username"}
 """The id of somebody who is to be erased, which stands on the page, and an address that cannot be changed."""
 
@@ -133,10 +134,63 @@ def test_of_a_persons_rows_it_is_what_was_chosen_and_typed(client: FlaskClient, 
     answer = manager.post(f"/people/{ANNA}/steps", data=form)
     assert answer.status_code == 403
     assert typed(answer.text) == {
-        f"Status of {STEP}": "Done",
-        f"Comment of {STEP}": "By phone.",
+        f"Status of {TITLE}": "Done",
+        f"Comment of {TITLE}": "By phone.",
         "Status of third": "Skipped",
     }
+
+
+BULK = {"step": STEP, "status": "done", "comment": "By phone.", "filter_q": "a"}
+SAID = {"Step": TITLE, "Status": "Done", "Comment": "By phone."}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "people"),
+    [
+        ({"user_id": [ANNA, "ben"]}, "2 people chosen"),
+        ({"user_id": [ANNA]}, "1 person chosen"),
+        ({"user_id": [ANNA], "everybody": ["1"]}, "Everybody who matches"),
+    ],
+)
+def test_of_a_change_of_many_people_it_is_the_step_and_how_many(
+    manager: FlaskClient, chosen: dict[str, list[str]], people: str
+) -> None:
+    form = {"csrf_token": csrf_token(manager.get("/settings/account").text)} | BULK | chosen
+    answer = manager.post("/bulk-changes", data=form)
+    assert answer.status_code == 403
+    assert typed(answer.text) == {"People": people} | SAID
+    manager.delete_cookie("staff_session")
+    answer = manager.post("/bulk-changes", data=form)
+    assert answer.status_code == 401
+    assert typed(answer.text) == {"People": people} | SAID | {"Step": STEP}, "no title for whom nobody knows"
+
+
+def test_titles_are_told_to_the_browser_of_somebody_whose_session_is_over(
+    client: FlaskClient, session: Session
+) -> None:
+    factories.a_step(session)
+    make_account(session, Role.SUPPORT)
+    session.commit()
+    sent = form_of(client.get("/sign-in"), "sign-in-form")
+    client.post("/sign-in", data=sent | {"email": email_of(Role.SUPPORT), "password": PASSWORD})
+    form = {"csrf_token": csrf_token(client.get("/settings/account").text)} | BULK | {"user_id": ANNA}
+    client.delete_cookie("staff_session")
+    answer = client.post("/bulk-changes", data=form)
+    assert answer.status_code == 401
+    assert typed(answer.text) == {"People": "1 person chosen"} | SAID
+    assert "You will be asked to confirm it" not in answer.text
+
+
+def test_while_the_database_is_away_steps_have_their_ids(manager: FlaskClient, away: Flask) -> None:
+    form = {"csrf_token": csrf_token(manager.get("/settings/account").text)} | BULK | {"user_id": ANNA}
+    browser = away.test_client()
+    for name in ("staff_session", "dashboard"):
+        cookie = manager.get_cookie(name)
+        assert cookie is not None
+        browser.set_cookie(name, cookie.value)
+    answer = browser.post("/bulk-changes", data=form)
+    assert answer.status_code == 503
+    assert typed(answer.text) == {"People": "1 person chosen"} | SAID | {"Step": STEP}
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -242,11 +296,11 @@ def test_a_page_on_which_something_is_typed_is_not_left(manager: FlaskClient, un
     headers = HTMX | {"HX-Current-URL": f"http://localhost/people/{ANNA}"} | ({"X-Unsaved": "1"} if unsaved else {})
     answer = manager.get(f"/people/{ANNA}?history=20", headers=headers)
     if not unsaved:
-        assert answer.headers["HX-Redirect"] == f"/sign-in?next=/people/{ANNA}"
+        assert answer.headers["HX-Redirect"] == f"/sign-in?next=/people/{ANNA}?history%3D20"
         return
     assert answer.status_code == 401
     assert (answer.headers["HX-Retarget"], answer.headers["HX-Push-Url"]) == ("#notices", "false")
-    assert f'href="/sign-in?next=/people/{ANNA}" target="_blank"' in answer.text
+    assert f'href="/sign-in?next=/people/{ANNA}?history%3D20" target="_blank"' in answer.text
 
 
 def test_while_the_database_is_away_an_old_page_can_be_sent_again_too(

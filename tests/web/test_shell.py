@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask, g
@@ -366,6 +367,29 @@ def test_someone_signed_out_is_sent_to_sign_in_and_back(app: Flask) -> None:
     assert (response.status_code, response.location) == (303, "/sign-in?next=/private?q%3D1")
     redirected = app.test_client().get("/private", headers=HTMX | {"HX-Current-URL": "http://localhost/people?q=1"})
     assert redirected.headers["HX-Redirect"] == "/sign-in?next=/people?q%3D1"
+
+
+@pytest.mark.parametrize(
+    ("page", "asked", "back"),
+    [
+        ("/people", "/people?q=okafor%20%26", "/people?q=okafor%20%26"),
+        ("/people?q=oka", "/people?q=okafor", "/people?q=okafor"),
+        ("/people/a%3Fb%20c", "/people/a%3Fb%20c?history=2", "/people/a%3Fb%20c?history=2"),
+        ("/people/anna", "/people/anna/steps/one", "/people/anna"),
+        ("/activity?who=x", "/people?q=okafor", "/activity?who=x"),
+        ("//evil.example", "/people?q=%C3%A9", "/"),
+    ],
+)
+def test_what_a_page_was_just_asked_for_is_where_signing_in_leads(
+    client: FlaskClient, page: str, asked: str, back: str
+) -> None:
+    """A search that was typed after the session had ended is in no address yet."""
+    answer = client.get(asked, headers=HTMX | {"HX-Current-URL": f"http://localhost{page}"})
+    (wanted,) = parse_qs(urlsplit(answer.headers["HX-Redirect"]).query)["next"]
+    assert wanted == back
+    quiet = client.get(asked, headers=HTMX | {"HX-Current-URL": f"http://localhost{page}", "X-Quiet": "1"})
+    assert quiet.status_code == 401
+    assert "okafor" not in quiet.text
 
 
 def test_a_fault_page_keeps_the_shell_for_people_who_are_signed_in(app: Flask) -> None:

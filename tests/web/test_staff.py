@@ -183,6 +183,12 @@ def test_sending_the_form_again_invites_nobody_twice(ada: FlaskClient, session: 
     assert again.status_code == 422
     assert "An account for iris@example.com already exists." in words(part(again.text, "email-error"))
     assert links.opened(session, first.partition("=")[2]) is not None
+    made = accounts.find(session, "iris@example.com")
+    assert made is not None
+    assert f'href="/settings/staff/{made.id}" data-testid="known-account"' in again.text
+    assert 'data-testid="make-link"' in ada.get(f"/settings/staff/{made.id}").text
+    other = post(ada, "/settings/staff/invite", **(given | {"name": "", "email": "new@example.com"}))
+    assert 'data-testid="known-account"' not in other.text
 
 
 def test_all_that_is_wrong_is_said_at_once_and_what_was_typed_stays(ada: FlaskClient, session: Session) -> None:
@@ -413,11 +419,22 @@ def own(session: Session) -> StaffAccount:
 
 
 def test_ones_own_page_has_nothing_to_lock_oneself_out_with(ada: FlaskClient, session: Session) -> None:
+    a_colleague(session, Role.ADMIN)
     page = ada.get(at(own(session))).text
     assert "Ask another administrator" in words(part(page, "own-account"))
     for testid in ("role-form", "access-card", "link-card", "end-session"):
         assert f'data-testid="{testid}"' not in page
     assert "This browser" in page
+
+
+def test_whoever_is_the_only_administrator_is_sent_to_no_other(ada: FlaskClient, session: Session) -> None:
+    """One of a demo that was is none, nor is one who has not come yet."""
+    demo_accounts.create_missing(session)
+    links.invite(session, ADA, email="iris@example.com", name="Iris", role=Role.ADMIN)
+    session.commit()
+    told = words(part(ada.get(at(own(session))).text, "own-account"))
+    assert "another administrator" not in told
+    assert "dashboard user role admin@staff.example" in told
 
 
 @pytest.mark.parametrize("deed", ["role", "disable", "link"])
