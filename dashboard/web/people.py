@@ -16,8 +16,9 @@ from dashboard.web import addresses, person_page, saving
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
 from dashboard.web.formats import status_label
-from dashboard.web.person_page import NOTHING, Attempt, Happened, PersonPage, Undo
+from dashboard.web.person_page import PersonPage
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.saving import NOTHING, Attempt, Happened, Undo
 from dashboard.web.told import NOTHING_CHANGED, saved_several
 
 blueprint = Blueprint("people", __name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,88 +13,12 @@ from dashboard.onboarding.carryover import STATUSES, Release, Status
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, Timeline, Who
 from dashboard.onboarding.people import Person
-from dashboard.onboarding.progress import Saved, UserStep, WantedSave
+from dashboard.onboarding.progress import UserStep
 from dashboard.web.formats import status_label
+from dashboard.web.saving import AT_REST, NOTHING, Attempt, Happened
 from dashboard.web.told import Told, called, how_many_changes, receipt_address, tell
 
 HISTORY_LIMIT = 20
-WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
-LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
-YOURS = "yours."
-UNKNOWN_STATUS = "The status must be one of To do, In progress, Done and Skipped."
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What was chosen and typed for one row. `row_version` is 0 where it is not a number; `seen` is the status shown.
-
-    `resolve` is a conflict's way out, and `number` counts the conflicts that this came through.
-    """
-
-    status: str
-    row_version: int
-    comment: str
-    resolve: str = ""
-    undoes: bool = False
-    opened: datetime | None = None
-    seen: str = ""
-    number: int = 0
-    has_row_version: bool = True
-
-    @classmethod
-    def read(cls, form: Mapping[str, str], step_id: str = "") -> Attempt:
-        """From a request's form, however broken it is; a form of many rows holds each under the id of its step.
-
-        Beside a row's own fields it has those of its Undo, and it has those of a panel that stands in a row's place.
-        """
-        starts = ("undo.", "", YOURS) if "undoes" in form else ("", YOURS)
-
-        def field(name: str) -> str:
-            names = [*(f"{start}{name}.{step_id}" for start in starts), name]
-            return next((form[one] for one in names if one in form), "")
-
-        row_version, number = field("row_version").strip(), field("attempt")
-        return cls(
-            status=field("status"),
-            row_version=int(row_version) if WHOLE_NUMBER.fullmatch(row_version) else 0,
-            comment=field("comment").strip(),
-            resolve=form.get("resolve", ""),
-            undoes=form.get("undoes", "") == "1",
-            opened=moment(field("opened")),
-            seen=field("seen"),
-            number=max(0, int(number)) if WHOLE_NUMBER.fullmatch(number) else 0,
-            has_row_version=bool(row_version),
-        )
-
-    def wanted(self, step_id: str) -> WantedSave:
-        """The same for the engine."""
-        return WantedSave(step_id, self.status, self.row_version, self.seen, self.comment, self.number)
-
-    def once_more(self) -> Attempt:
-        """The next try, after a conflict."""
-        return replace(self, number=self.number + 1)
-
-    def told(self, problems: Mapping[str, str]) -> tuple[str, ...]:
-        """Why it was not saved, as sentences."""
-        return tuple(self._sentence(member, reason) for member, reason in problems.items())
-
-    def _sentence(self, member: str, reason: str) -> str:
-        if member == "status":
-            return UNKNOWN_STATUS
-        if member == "row_version" and not self.has_row_version:
-            return "The row version is missing."
-        return f"{LABELS.get(member, member)} {reason}."
-
-
-def moment(text: str) -> datetime | None:
-    """When a form says that it was opened; None where it says nothing that can be."""
-    try:
-        found = datetime.fromisoformat(text)
-        # a year that only another zone has cannot be shown
-        found = found.astimezone(UTC) if found.tzinfo else datetime.max.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-    return found if found <= datetime.now(UTC) else None
 
 
 def moment_of(text: str) -> datetime:
@@ -105,52 +28,6 @@ def moment_of(text: str) -> datetime:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise Invalid({"as_of": "is no day and time that exist"}) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """The write that takes a save back: the status before it, over the row_version that it made."""
-
-    status: str
-    row_version: int
-    undone: bool = False
-
-    @classmethod
-    def of(cls, saved: Saved, attempt: Attempt) -> Undo | None:
-        """None where the save left the status as it was."""
-        if saved.before == saved.status:
-            return None
-        return cls(saved.before, saved.row_version, attempt.undoes)
-
-
-NOTHING_TYPED = Attempt("", 0, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """What came of a form that was sent for one row. `focus`: the row, as it is now, or its panel gets the focus.
-
-    `is_same`: it said nothing new, and nothing was written.
-    """
-
-    step_id: str
-    attempt: Attempt = NOTHING_TYPED
-    is_saved: bool = False
-    is_same: bool = False
-    is_stale: bool = False
-    undo: Undo | None = None
-    problems: tuple[str, ...] = ()
-    changes: Sequence[Change] = ()
-    focus: bool = False
-
-    @property
-    def unsaved(self) -> Attempt:
-        """What was chosen and typed and is not saved."""
-        return NOTHING_TYPED if self.is_saved or self.is_same else self.attempt
-
-
-AT_REST = Happened("")
-NOTHING: Mapping[str, Happened] = {}
 
 
 @dataclass(frozen=True, slots=True)

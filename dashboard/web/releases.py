@@ -55,84 +55,48 @@ def _without_choice(engine: Callable[..., Outcome]) -> Run:
 
 CHOSE_OTHERWISE = "You chose something else than this report showed. Look at what it would do, then confirm."
 
-RELEASE = Deed("release", _release, of_draft=True)
-ROLLBACK = Deed("rollback", _without_choice(releases.roll_back))
-WITHDRAW = Deed("withdraw", _without_choice(releases.withdraw))
-RESTORE = Deed("restore", _without_choice(releases.restore))
-DEEDS = {deed.path: deed for deed in (RELEASE, ROLLBACK, WITHDRAW, RESTORE)}
-
-
-@blueprint.get("/release")
-@require(Permission.VIEW)
-def release(step_id: str) -> ResponseReturnValue:
-    """What the release of the draft would do to everybody, under the policy of the address."""
-    return _preview(RELEASE, step_id)
-
-
-@blueprint.post("/release")
-@require(Permission.RELEASE)
-def confirm_release(step_id: str) -> ResponseReturnValue:
-    """Releases the draft, if it still is what was previewed; or only shows the report under another choice.
-
-    The latter is for browsers without scripts: a form that is sent by GET would lose the reason, or show it in its address.
-    """
-    if "update" in request.form:
-        return _asked_again(RELEASE, step_id, forms.choice_from(request.form), ReasonForm(request.form), [], 200)
-    return _carry_out(RELEASE, step_id)
-
-
-@blueprint.get("/rollback")
-@require(Permission.VIEW)
-def rollback(step_id: str) -> ResponseReturnValue:
-    """What a rollback would give back, and who keeps later work."""
-    return _preview(ROLLBACK, step_id)
-
-
-@blueprint.post("/rollback")
-@require(Permission.RELEASE)
-def confirm_rollback(step_id: str) -> ResponseReturnValue:
-    """Undoes the newest release that is not undone."""
-    return _carry_out(ROLLBACK, step_id)
-
-
-@blueprint.get("/withdraw")
-@require(Permission.VIEW)
-def withdraw(step_id: str) -> ResponseReturnValue:
-    """What everybody's progress would be without the step."""
-    return _preview(WITHDRAW, step_id)
-
-
-@blueprint.post("/withdraw")
-@require(Permission.RELEASE)
-def confirm_withdraw(step_id: str) -> ResponseReturnValue:
-    """Takes the step off everybody's checklist."""
-    return _carry_out(WITHDRAW, step_id)
-
-
-@blueprint.get("/restore")
-@require(Permission.VIEW)
-def restore(step_id: str) -> ResponseReturnValue:
-    """What everybody's progress would be with the step again."""
-    return _preview(RESTORE, step_id)
-
-
-@blueprint.post("/restore")
-@require(Permission.RELEASE)
-def confirm_restore(step_id: str) -> ResponseReturnValue:
-    """Puts a withdrawn step back as it was."""
-    return _carry_out(RESTORE, step_id)
+DEEDS = {
+    deed.path: deed
+    for deed in (
+        Deed("release", _release, of_draft=True),
+        Deed("rollback", _without_choice(releases.roll_back)),
+        Deed("withdraw", _without_choice(releases.withdraw)),
+        Deed("restore", _without_choice(releases.restore)),
+    )
+}
 
 
 # Preview and confirmation --------------------------------------------------------------------------------------------
 
 
-def _preview(deed: Deed, step_id: str) -> ResponseReturnValue:
+@require(Permission.VIEW)
+def preview(step_id: str, deed: str) -> ResponseReturnValue:
+    """What it would do to everybody's progress; of a release, under the policy of the address."""
+    chosen = DEEDS[deed]
     with transaction() as session:
         place = checklist.find(session, step_id)
     try:
-        return _preview_page(deed, step_id, _asked_for(deed, place), ReasonForm())
+        return _preview_page(chosen, step_id, _asked_for(chosen, place), ReasonForm())
     except Refused as refused:
-        return _refused_page(deed, place, [str(refused)])
+        return _refused_page(chosen, place, [str(refused)])
+
+
+@require(Permission.RELEASE)
+def confirm(step_id: str, deed: str) -> ResponseReturnValue:
+    """Does it, if it still is what was previewed; or, of a release, only shows the report under another choice.
+
+    The latter is for browsers without scripts: a form that is sent by GET would lose the reason, or show it in its address.
+    """
+    chosen = DEEDS[deed]
+    if chosen.of_draft and "update" in request.form:
+        return _asked_again(chosen, step_id, forms.choice_from(request.form), ReasonForm(request.form), [], 200)
+    return _carry_out(chosen, step_id)
+
+
+for _path in DEEDS:
+    # an address of its own for each: the log of activity names what somebody was not allowed to do by its route
+    blueprint.add_url_rule(f"/{_path}", view_func=preview, defaults={"deed": _path})
+    blueprint.add_url_rule(f"/{_path}", view_func=confirm, defaults={"deed": _path}, methods=["POST"])
 
 
 def _asked_for(deed: Deed, place: Place) -> Choice:
@@ -244,7 +208,7 @@ def _dry_run(session: Session, deed: Deed, step: Step, choice: Choice) -> Outcom
 
 def _crowd(session: Session, deed: Deed, step: Step, outcome: Outcome, choice: Choice) -> crowd.Crowd:
     """The people that the address asks for, from the same dry run as the report. Raises Invalid: an unknown tab."""
-    path = url_for(f"releases.{deed.path}", step_id=step.step_id)
+    path = url_for("releases.preview", step_id=step.step_id, deed=deed.path)
     query = choice.as_query() if deed.of_draft else {}
     cursor = request.args.get("cursor") or None
     return crowd.read(session, outcome, path, query, forms.which_from(request.values), cursor)
