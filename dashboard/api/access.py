@@ -68,7 +68,7 @@ class Caller:
         """The user that the request is about. Raises Invalid: nobody; BadRequest: two people; NotAllowed: another."""
         people = {user_id for user_id in (*named, self.user_id) if user_id is not None}
         if not people:
-            raise Invalid({"user_id": "is needed"})
+            raise Invalid({"user_id": "is required"})
         if self.user_id is not None and len(people) > 1:
             raise NotAllowed("A user token is for its own user alone.")
         if len(people) > 1:

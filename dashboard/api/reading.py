@@ -28,10 +28,10 @@ Model = TypeVar("Model", bound=BaseModel)
 Part = Callable[[type[BaseModel], Mapping[str, str]], Mapping[str, Any]]
 
 REASONS = {
-    "missing": "is needed",
+    "missing": "is required",
     "extra_forbidden": "is not known here",
     "string_type": "must be text",
-    "string_too_short": "is needed",
+    "string_too_short": "is required",
     "string_too_long": "must be at most {max_length:,} characters",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",

@@ -158,7 +158,7 @@ def _check(user_id: str, name: str = "", email: str = "") -> None:
     }
     trimmed = user_id.strip()
     if not trimmed:
-        problems["user_id"] = "is needed"
+        problems["user_id"] = "is required"
     elif trimmed != user_id:
         # by an import, too: an id is not trimmed, for another one would be somebody else
         problems["user_id"] = "has a blank at its beginning or end"

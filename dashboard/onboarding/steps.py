@@ -22,7 +22,7 @@ MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 # else letters of other alphabets count as some of these, for instance the sign of the kelvin
 WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
-RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
+RESERVED = {"new": "is reserved for the page that creates a step: choose another"}
 """Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
 MAX_KEY = 200
@@ -102,7 +102,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
     action_url = _text(fields, "action_url", 2000, problems).strip()
     weight = fields.get("weight", 10)
     if not title and "title" not in problems:
-        problems["title"] = "is needed"
+        problems["title"] = "is required"
     if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
         problems["weight"] = "must be a whole number from 1 to 1,000"
     if action_url and "action_url" not in problems and not _opens(action_url):
@@ -322,7 +322,7 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     """
     problems: dict[str, str] = {}
     if not is_step_id(step_id):
-        problems["step_id"] = "must be 1 to 64 lower-case letters, digits and single hyphens, like set-up-payments"
+        problems["step_id"] = "must be 1 to 64 lowercase letters, digits and single hyphens, like set-up-payments"
     elif step_id in RESERVED:
         problems["step_id"] = RESERVED[step_id]
     try:
@@ -332,7 +332,7 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     if problems:
         raise Invalid(problems)
     if not add(session, step_id):
-        raise Invalid({"step_id": "is taken by another step"})
+        raise Invalid({"step_id": "is already used by another step"})
     # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
     # so nothing that was opened then fits this one. Counted when nobody else can make and discard one any more.
     earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
@@ -357,7 +357,7 @@ def reorder(session: Session, actor: Actor, order: Sequence[str], seen: Sequence
     lock(session)
     current = list(session.scalars(select(s.step_id).order_by(s.position, s.step_id)))
     if list(seen) != current:
-        raise StalePlan(["The order or the steps themselves were changed since you opened this page."])
+        raise StalePlan(["The steps or their order changed since you opened this page."])
     if sorted(order) != sorted(current):
         raise Invalid({"order": "must name each step exactly once"})
     if list(order) == current:

@@ -53,7 +53,7 @@ def _without_choice(engine: Callable[..., Outcome]) -> Run:
     return run
 
 
-CHOSE_OTHERWISE = "You chose something else than this report showed. Look at what it would do, then confirm."
+CHOSE_OTHERWISE = "You changed the choices after the last report. Check the updated report, then confirm."
 
 RELEASE = Deed("release", _release, of_draft=True)
 ROLLBACK = Deed("rollback", _without_choice(releases.roll_back))

@@ -111,10 +111,10 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("a weight of ten", a_file("ten"), f"line 4: steps.{STEP}.weight: must be a whole number from 1 to 1,000"),
     ("a weight of 10.5", a_file("10.5"), f"line 4: steps.{STEP}.weight: must be a whole number from 1 to 1,000"),
     ("a huge weight", a_file("9" * 5000), f"line 4: steps.{STEP}.weight: must be a whole number from 1 to 1,000"),
-    ("no title", f"steps:\n  {STEP}:\n    weight: 5\n", f"line 2: steps.{STEP}.title: is needed"),
+    ("no title", f"steps:\n  {STEP}:\n    weight: 5\n", f"line 2: steps.{STEP}.title: is required"),
     ("a number as title", a_file(title="2024"), f"line 3: steps.{STEP}.title: must be text"),
-    ("a bad step_id", a_file(step_id="Set Up"), "line 2: steps.Set Up: is not a step_id: 1 to 64 lower-case letters"),
-    ("a new step_id in capitals", a_file(step_id="SetUp"), "line 2: steps.SetUp: must be 1 to 64 lower-case letters"),
+    ("a bad step_id", a_file(step_id="Set Up"), "line 2: steps.Set Up: is not a step_id: 1 to 64 lowercase letters"),
+    ("a new step_id in capitals", a_file(step_id="SetUp"), "line 2: steps.SetUp: must be 1 to 64 lowercase letters"),
     ("the id of a page", a_file(step_id="new"), "line 2: steps.new: is reserved for the page that makes a new step"),
     (
         "a bad address",
@@ -264,7 +264,7 @@ def test_a_withdrawn_step_is_refused(dashboard: Program, session: Session) -> No
     session.commit()
     done = dashboard("import", "-", given=a_file())
     assert done.code == 1
-    assert done.err == f"Withdrawn: “{STEP}”. Restore first what is to change, or leave it out."
+    assert done.err == f"Withdrawn: “{STEP}”. Restore the steps you want to change, or leave them out."
 
 
 def test_the_list(dashboard: Program, session: Session) -> None:

@@ -172,7 +172,7 @@ def test_a_reason_is_kept_trimmed_and_needed_only_where_it_is_required() -> None
     for nothing in ("", " \n"):
         with pytest.raises(Invalid) as refused:
             releases.reason(nothing, required=True)
-        assert refused.value.problems == {"note": "is needed"}
+        assert refused.value.problems == {"note": "is required"}
 
 
 def test_a_release_is_found_by_its_number_with_its_receipt(session: Session) -> None:

@@ -241,7 +241,7 @@ def test_what_takes_too_long_is_not_told_as_an_unreachable_database(
     told = response.get_data(as_text=True)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert "This took too long" in told
-    assert "Nothing was saved: try it again." in told
+    assert "Nothing was saved. Try again." in told
 
 
 @pytest.mark.parametrize("path", ["/raise/standby", "/api/raise/standby"])
@@ -277,7 +277,7 @@ def test_the_log_says_why_a_database_cannot_be_used(dead: Flask) -> None:
     assert "\n" not in told["reason"]
 
 
-@pytest.mark.parametrize(("method", "said"), [("GET", "Nothing was saved"), ("POST", "look before you send it again")])
+@pytest.mark.parametrize(("method", "said"), [("GET", "Nothing was saved"), ("POST", "check before sending it again")])
 def test_a_connection_that_was_lost_in_the_middle_may_have_saved_it(
     app: Flask, client: FlaskClient, method: str, said: str
 ) -> None:
