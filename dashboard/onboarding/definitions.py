@@ -81,7 +81,7 @@ def read(given: object) -> list[WantedStep]:
     problems = {str(member): "is not known here" for member in given if member != "steps"}
     listed = given.get("steps")
     if not isinstance(listed, Mapping):
-        reason = "must be a mapping from each step_id to what the step says" if "steps" in given else "is required"
+        reason = "must be a mapping from each step_id to the step's members" if "steps" in given else "is required"
         raise Invalid(problems | {"steps": reason})
     wanted = [one for step_id, says in listed.items() if (one := _wanted(step_id, says, problems))]
     if problems:

@@ -56,7 +56,12 @@ class BulkPage:
     @property
     def tabs(self) -> list[tuple[str, int | None, str, bool]]:
         """The lists of people by what came of them, those that have anybody."""
-        words = {"changed": "Changed", "same": "No change needed", "moved": "Changed in the meantime", "gone": "Not found"}
+        words = {
+            "changed": "Changed",
+            "same": "No change needed",
+            "moved": "Changed in the meantime",
+            "gone": "Not found",
+        }
         every: list[tuple[str, int | None, str, bool]] = [
             ("All", self.bulk.people, self.address(None), self.outcome is None)
         ]

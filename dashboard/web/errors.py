@@ -72,9 +72,7 @@ FAULTS = {
 }
 OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload the page and send the form again.")
 TOO_LONG = Fault(503, "This took too long", "The database was too busy. Nothing was saved. Try again.")
-ONLY_READS = Fault(
-    503, "The database is read-only right now", "Nothing was saved. Try again once it accepts changes."
-)
+ONLY_READS = Fault(503, "The database is read-only right now", "Nothing was saved. Try again once it accepts changes.")
 CUT = Fault(
     503,
     "The connection to the database was lost",

@@ -130,7 +130,7 @@ def test_a_draft_of_somebody_else_is_kept_unless_told(api: Caller, world: Sessio
     refused = migrate(api)
     assert (refused.status_code, len(refused.json["reasons"])) == (409, 1)
     assert refused.json["message"] == (
-        refused.json["reasons"][0] + " Let it be released, or throw it away with discardDraft."
+        refused.json["reasons"][0] + " Release it first, or discard it with discardDraft."
     )
     assert refused.json["reasons"][0].startswith("A draft of version 2 by ")
     world.rollback()

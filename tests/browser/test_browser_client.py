@@ -247,7 +247,7 @@ def test_who_leaves_it_sees_what_there_is(page: Page, token: str, session: Sessi
     expect(failed).to_contain_text("Done was not saved.")
     factories.a_save(session, "skipped", AMARA, PAYMENTS)
     session.commit()
-    failed.get_by_role("button", name="Leave it").click()
+    failed.get_by_role("button", name="Cancel").click()
     expect(failed).to_have_count(0)
     expect(choice(amara, "Set up payments", "Skipped")).to_be_focused()
 
@@ -257,7 +257,7 @@ def test_what_cannot_be_looked_at_again_is_said(page: Page, token: str) -> None:
     Faults(amara, f"**/steps/{PAYMENTS}*", [{"status": 403, "json": {"message": "No"}}])
     choice(amara, "Set up payments", "Done").click()
     Faults(amara, "**/steps?*", [{"status": 500, "json": {"message": "No"}}])
-    amara.get_by_role("region", name="You cannot do this").get_by_role("button", name="Leave it").click()
+    amara.get_by_role("region", name="You cannot do this").get_by_role("button", name="Cancel").click()
     expect(amara.get_by_role("alert")).to_contain_text("This did not work")
     expect(choice(amara, "Set up payments", "In progress")).to_be_focused()
 

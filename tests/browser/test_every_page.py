@@ -177,7 +177,7 @@ def test_the_overview_where_nobody_saved_and_nobody_is_stuck(enter: Enter, sessi
     ada = enter("admin")
     ada.goto("/")
     expect(ada.get_by_test_id("no-writes")).to_be_visible()
-    expect(ada.get_by_test_id("stuck")).to_contain_text("Nobody")
+    expect(ada.get_by_test_id("stuck")).to_contain_text("No one")
     check(ada)
 
 

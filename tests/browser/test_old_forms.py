@@ -45,7 +45,7 @@ def test_what_was_typed_can_be_left(enter: Enter) -> None:
     open_draft(maya)
     forget_the_token(maya)
     save_draft(maya, Title="Get paid")
-    maya.get_by_test_id("old-form").get_by_role("link", name="Leave it").click()
+    maya.get_by_test_id("old-form").get_by_role("link", name="Cancel").click()
     expect(maya.get_by_label("Title")).not_to_have_value("Get paid")
 
 

@@ -72,7 +72,7 @@ def test_a_dry_run_says_what_would_come_in_and_keeps_nothing(dashboard: Program,
     done = dashboard("people", "import", "-", "--dry-run", given=given)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        "Would be imported: 1 new person, 1 status written.",
+        "Would import: 1 new person, 1 status written.",
         "Nothing was changed: this was a dry run.",
     ]
     told = dashboard("people", "import", "-", "--dry-run", "--json", given=given).json
@@ -84,7 +84,7 @@ def test_a_dry_run_says_what_would_come_in_and_keeps_nothing(dashboard: Program,
 def test_a_dry_run_of_an_adoption_keeps_nothing(dashboard: Program, session: Session, original: str) -> None:
     done = dashboard("people", "import", "--from-database", original, "--dry-run")
     assert done.out.splitlines() == [
-        "Would be imported: 1 step with 1 releases, 9 new people, 9 statuses written.",
+        "Would import: 1 step with 1 releases, 9 new people, 9 statuses written.",
         "Nothing was changed: this was a dry run.",
     ]
     assert everybody(session) == 0

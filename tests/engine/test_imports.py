@@ -451,9 +451,7 @@ def test_a_repeated_person_is_named_also_where_the_first_line_is_wrong(session: 
 
 
 def test_an_open_quote_at_the_end_is_named(session: Session) -> None:
-    assert problems_of(session, HEADER + f'{ANNA},"Anna,,done,\n') == [
-        Problem("line 2", "has an unclosed quote")
-    ]
+    assert problems_of(session, HEADER + f'{ANNA},"Anna,,done,\n') == [Problem("line 2", "has an unclosed quote")]
 
 
 def test_the_first_problems_are_listed_in_order_and_all_are_counted(session: Session) -> None:

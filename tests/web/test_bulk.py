@@ -65,7 +65,7 @@ def test_the_list_offers_it_to_those_who_may(agent: FlaskClient, three: Session)
     form = part(page, "people-form")
     assert 'method="post" action="/bulk-changes"' in agent.get("/people").text
     assert f'name="filter_step" value="{STEP}"' in form
-    assert f'name="user_id" value="{BEN}" aria-label="Choose Ben"' in form
+    assert f'name="user_id" value="{BEN}" aria-label="Select Ben"' in form
 
 
 def test_only_steps_that_are_live_can_be_set(agent: FlaskClient, three: Session) -> None:
@@ -259,7 +259,10 @@ def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
     assert "bulk-running" not in last
     assert figure(last, "bulk-changed") == "Changed 2"
     # in words beside it, outside of what is swapped
-    assert [said(page) for page in (first, last)] == ["2 of 3 people", "Done. 2 people changed, 0 changed in the meantime."]
+    assert [said(page) for page in (first, last)] == [
+        "2 of 3 people",
+        "Done. 2 people changed, 0 changed in the meantime.",
+    ]
 
 
 def test_only_the_answer_to_the_button_asks_for_the_focus(agent: FlaskClient, three: Session) -> None:
@@ -350,7 +353,7 @@ def test_all_who_match_a_filter_are_chosen_whatever_page_they_are_on(agent: Flas
         ([BEN], {"step": "nowhere"}, "The step is not on the checklist."),
         ([BEN], {"step": ""}, "The step is not on the checklist."),
         ([], {"everybody": "1", "filter_idle": "never"}, "No activity for must be a whole number of days"),
-        ([f"nobody-{number}" for number in range(10_001)], {}, "People can be 10,000 at once at most"),
+        ([f"nobody-{number}" for number in range(10_001)], {}, "People are limited to 10,000 at once"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_everything_still_there(

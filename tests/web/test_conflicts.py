@@ -116,7 +116,9 @@ def test_a_release_that_keeps_the_choice_preselects_mine_and_says_why(agent: Fla
     shown = panel(save_live(agent, 2, "done"))
     assert is_primary(shown, "conflict-mine")
     yours = words(part(shown, "conflict-yours"))
-    assert "The only change since is the release of version 2, which keeps Done. Your choice still makes sense." in yours
+    assert (
+        "The only change since is the release of version 2, which keeps Done. Your choice still makes sense." in yours
+    )
 
 
 def test_a_release_that_kept_it(agent: FlaskClient, anna: Session) -> None:

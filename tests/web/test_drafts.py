@@ -272,7 +272,10 @@ def test_what_they_took_back_is_not_told_as_merged(
     saved_by(colleague, weight="20")
     panel = manager.post(DRAFT, data=opened | {"title": "New words"})
     assert panel.status_code == 409
-    assert "The draft is back to what it was when you opened it. Nothing is saved until you press Save merged." in panel.text
+    assert (
+        "The draft is back to what it was when you opened it. Nothing is saved until you press Save merged."
+        in panel.text
+    )
     assert 'data-testid="merged-title"' in panel.text
     assert ">Merged</span>" not in panel.text
     assert manager.post(DRAFT, data=form_of(panel, "merge-panel")).status_code == 303

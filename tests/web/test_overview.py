@@ -133,9 +133,7 @@ def test_titles_and_names_are_text(viewer: FlaskClient, session: Session) -> Non
     assert "&lt;script&gt;alert(1)" in page
 
 
-@pytest.mark.parametrize(
-    ("role", "offer"), [(Role.MANAGER, "Create the first step"), (Role.SUPPORT, "Go to steps")]
-)
+@pytest.mark.parametrize(("role", "offer"), [(Role.MANAGER, "Create the first step"), (Role.SUPPORT, "Go to steps")])
 def test_without_steps_it_says_what_to_do_next(client: FlaskClient, database: Database, role: Role, offer: str) -> None:
     sign_in_as(client, database, role)
     page = client.get("/").text

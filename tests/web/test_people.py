@@ -138,7 +138,7 @@ def test_letters_that_mean_something_elsewhere_mean_themselves(viewer: FlaskClie
 def test_no_match_says_what_to_try(viewer: FlaskClient, three: Session) -> None:
     page = viewer.get("/people", query_string={"q": HOSTILE}).text
     assert "<script>alert" not in page
-    assert "Nobody matches “&lt;script&gt;" in page
+    assert "No people match “&lt;script&gt;" in page
     assert "Show everyone" in page
 
 

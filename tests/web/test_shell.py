@@ -258,7 +258,7 @@ def test_a_database_that_only_takes_reads_is_told_as_that(app: Flask, client: Fl
         response = client.post(path) if path.startswith("/raise") else client.get(path)
     told = response.get_data(as_text=True)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-    assert "The database only takes reads at present" in told
+    assert "The database is read-only right now" in told
     assert "Nothing was saved." in told
     assert [(line["event"], line.get("reason")) for line in lines] == [
         ("database only takes reads", "cannot execute INSERT in a read-only transaction"),
