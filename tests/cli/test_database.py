@@ -41,7 +41,7 @@ def test_none_is_made_where_there_is_none(tmp_path: Path, command: tuple[str, ..
     done = Program({"DATABASE_URL": "", "DATA_DIR": str(folder)})(*command)
     assert (done.code, done.out) == (3, "")
     assert done.err == (
-        f"There is no database in {folder}, and only `dashboard run` makes one. "
+        f"There is no database in {folder}, and only `dashboard run` creates one. "
         "Set DATA_DIR to the folder that has it, or set DATABASE_URL."
     )
     assert not folder.exists()

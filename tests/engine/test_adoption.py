@@ -553,7 +553,7 @@ def test_a_weight_may_be_a_number_in_a_text(session: Session, original: Original
         ("ALTER created_at TYPE timestamptz USING 'infinity'", "setup-payments version 1: created_at: is not a time"),
         (
             "DROP CONSTRAINT onboarding_step_definitions_pkey, ALTER version TYPE text USING 'one'",
-            'onboarding_step_definitions.version: can\'t be taken over: invalid input syntax for type integer: "one"',
+            'onboarding_step_definitions.version: can\'t be adopted: invalid input syntax for type integer: "one"',
         ),
         (
             "ALTER created_at TYPE boolean USING true",
@@ -578,7 +578,7 @@ def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, origina
     with pytest.raises(Invalid) as refused:
         adopt(session, original)
     assert str(refused.value) == (
-        'user_onboarding.row_version: can\'t be taken over: invalid input syntax for type bigint: "two"'
+        'user_onboarding.row_version: can\'t be adopted: invalid input syntax for type bigint: "two"'
     )
 
 
