@@ -418,7 +418,7 @@ def test_a_release_that_derives_wrongly_is_taken_back(
     monkeypatch.setattr(cutover, "DERIVE", text(derived))
     with pytest.raises(BrokenInvariant) as broken, session.begin_nested():
         a_release(session, STEP, policy)
-    assert str(broken.value) == f"It would have broken what must always hold: {'; '.join(told)}."
+    assert str(broken.value) == f"It would have broken a rule that must always hold: {'; '.join(told)}."
 
 
 @pytest.mark.parametrize(("wrong", "told"), [({"release_id": 1}, CURRENT), ({"live": None}, LIVE)])

@@ -560,14 +560,14 @@ def test_a_reason_is_asked_for_where_one_is_required(
     answer = manager.post(f"{URL}/release", data=confirm(manager) | {"note": "  "})
     assert answer.status_code == 422
     assert 'data-testid="note-error"' in answer.text
-    assert "Reason is needed." in answer.text
+    assert "Reason is required." in answer.text
     assert newest(database).number == 1
     assert manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Because."}).status_code == 303
     for path in ("/rollback", "/withdraw", "/restore"):
         number = newest(database).number
         refused = manager.post(URL + path, data=confirm(manager, path))
         assert refused.status_code == 422
-        assert "Reason is needed." in refused.text
+        assert "Reason is required." in refused.text
         assert re.search('<textarea[^>]* autofocus[^>]* name="note"', refused.text)
         assert newest(database).number == number
         assert manager.post(URL + path, data=confirm(manager, path) | {"note": "Because."}).status_code == 303
@@ -859,7 +859,7 @@ def test_a_withdrawal_is_checked_to_leave_no_version_live(
 
 
 PRESENT = re.compile(
-    r"Go |\bStay |[Kk]eeps? later|Nobody (?:keeps|loses)|people move,|falls? from|There is nothing"
+    r"Go |\bStay |[Kk]eeps? later|No one (?:keeps|loses)|people move,|falls? below|There is nothing"
     r"|is off|are asked|stays "
 )
 
@@ -890,9 +890,7 @@ def test_a_draft_that_changes_nothing_is_said_to(manager: FlaskClient, session: 
     a_draft(session)
     session.commit()
     page = manager.get(f"{URL}/release").text
-    assert (
-        "Identical to version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
-    )
+    assert "Identical to version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
     policy = page.partition('id="policy"')[2].partition("policy-form")[0]
     assert "Identical to version 1" in policy
     assert "only the wording changed" not in page
