@@ -108,7 +108,7 @@ def _nodes(session: Session) -> tuple[str, ...]:
     if not citus.here:
         raise Refused("Citus is not in this database yet. Run `CREATE EXTENSION citus` in it, on every node.")
     if session.scalar(text("SELECT groupid FROM pg_dist_local_group")) != 0:
-        raise Refused("This is a worker of the cluster. DATABASE_URL has to lead to the coordinator.")
+        raise Refused("This is a worker of the cluster. DATABASE_URL must point to the coordinator.")
     nodes = session.execute(NODES).all()
     if not any(node.is_coordinator for node in nodes):
         raise Refused(

@@ -138,10 +138,10 @@ class Settings:
             return
         if not self.database_url and not self.embedded_database:
             raise SettingsError(
-                "DATABASE_URL must be set, for this is no demo; EMBEDDED_DATABASE=1 says that the database in DATA_DIR is meant"
+                "DATABASE_URL must be set because this is not a demo; EMBEDDED_DATABASE=1 uses the database in DATA_DIR"
             )
         if environ.get("FLASK_DEBUG", "").strip().lower() not in FALSE_WORDS | {""}:
-            raise SettingsError("FLASK_DEBUG must not be set, for this is no demo: it would show the program's insides")
+            raise SettingsError("FLASK_DEBUG must not be set because this is not a demo: it would expose internals")
 
     def scrapers(self) -> "tuple[IPv4Network | IPv6Network, ...]":
         """The networks from which /metrics may be read without a token. Raises SettingsError: one of them is none."""
@@ -165,7 +165,7 @@ class Settings:
         algorithms = tuple(self.user_token_algorithms.replace(",", " ").split())
         if not algorithms:
             raise SettingsError(
-                "USER_TOKEN_ALGORITHMS must be set, for USER_TOKEN_KEY is: what user tokens are signed with, HS256 say"
+                "USER_TOKEN_ALGORITHMS must be set when USER_TOKEN_KEY is: the algorithms of user tokens, such as HS256"
             )
         try:
             return UserTokens(
@@ -192,7 +192,7 @@ class Settings:
         if not all(find_spec(name) for name in ("authlib", "joserfc")):
             raise SettingsError("OIDC_ISSUER needs Authlib: run `pip install '.[oidc]'` in the source folder")
         if not self.base_url:
-            raise SettingsError("BASE_URL must be set, for OIDC_ISSUER is: the provider sends people back there")
+            raise SettingsError("BASE_URL must be set when OIDC_ISSUER is: the provider sends people back there")
         try:
             return Provider(
                 self.oidc_issuer,
@@ -245,7 +245,7 @@ def _with_hosts_apart(given: str) -> str:
     hosts = [HOST.fullmatch(host) for host in several["hosts"].split(",")]
     named = [(host[1].strip("[]"), host[2] or "") for host in hosts if host]
     if len(named) < len(hosts):
-        raise SettingsError("DATABASE_URL has several hosts, and one of them is none: host:port,host:port")
+        raise SettingsError("DATABASE_URL has several hosts, and one of them is not valid: use host:port,host:port")
     options = [
         f"{name}={','.join(each)}" for name, each in zip(("host", "port"), zip(*named, strict=True), strict=True)
     ]
@@ -291,7 +291,7 @@ def _generated_secret(data_dir: Path) -> str:
     except OSError as error:
         raise SettingsError(f"DATA_DIR {data_dir} cannot be used: {error.strerror}") from error
     if len(secret) < MIN_SECRET_LENGTH:
-        raise SettingsError(f"{path} holds no usable secret: remove it and a new one is made")
+        raise SettingsError(f"{path} holds no usable secret: remove it, and a new one will be created")
     return secret
 
 

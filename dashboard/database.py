@@ -173,9 +173,9 @@ def why_unusable(error: Exception) -> str | None:
         case PoolTimeoutError():
             return "The database is busy: every connection is in use"
         case DBAPIError() if only_reads(error):
-            return f"The database only takes reads at present: {reason_of(error)}"
+            return f"The database is read-only right now: {reason_of(error)}"
         case OperationalError() | InterfaceError():
-            return f"The database {'gave this up' if took_too_long(error) else 'cannot be used'}: {reason_of(error)}"
+            return f"The database {'cancelled this' if took_too_long(error) else 'cannot be used'}: {reason_of(error)}"
         case DBAPIError(orig=psycopg.errors.InsufficientPrivilege()):
             return f"The database does not let this role do that: {reason_of(error)}"
         case DBAPIError(orig=psycopg.errors.FeatureNotSupported() | psycopg.errors.UndefinedFile()):

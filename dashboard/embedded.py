@@ -80,7 +80,7 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
                 yield str(url_of_other)
                 return
         time.sleep(0.05)
-    raise EmbeddedError(f"The database of {data_dir} is held by another process that does not say its address")
+    raise EmbeddedError(f"The database of {data_dir} is in use by another process that does not tell its address")
 
 
 @contextmanager
@@ -345,7 +345,7 @@ def _initdb(data_dir: Path, data: Path, account: "_Account", durable: bool) -> N
     )
     if made.returncode:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise EmbeddedError(f"PostgreSQL could not make its data folder {data}:\n{made.stderr.strip()}")
+        raise EmbeddedError(f"PostgreSQL could not create its data folder {data}:\n{made.stderr.strip()}")
     unfinished.rename(data)
 
 
@@ -536,5 +536,5 @@ def _major_version() -> str:
     ).stdout
     found = re.search(r"(\d+)", shown)
     if found is None:
-        raise EmbeddedError(f"PostgreSQL says no version: {shown.strip()}")
+        raise EmbeddedError(f"PostgreSQL did not report a version: {shown.strip()}")
     return found[1]

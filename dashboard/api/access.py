@@ -68,11 +68,11 @@ class Caller:
         """The user that the request is about. Raises Invalid: nobody; BadRequest: two people; NotAllowed: another."""
         people = {user_id for user_id in (*named, self.user_id) if user_id is not None}
         if not people:
-            raise Invalid({"user_id": "is needed"})
+            raise Invalid({"user_id": "is required"})
         if self.user_id is not None and len(people) > 1:
-            raise NotAllowed("A user token is for its own user alone.")
+            raise NotAllowed("A user token is only for its own user.")
         if len(people) > 1:
-            raise BadRequest("user_id is one in the address and another in the body.")
+            raise BadRequest("The user_id in the address and the one in the body differ.")
         return people.pop()
 
 
@@ -108,7 +108,7 @@ def admit() -> Bearer:
         if g.allowance.is_spent:
             who = "token" if bearer.user_id is None else "user"
             raise TooManyRequests(
-                f"This {who} may ask {limit.per_minute:,} times a minute. Wait {g.allowance.retry_after_s} s.",
+                f"This {who} can make {limit.per_minute:,} requests a minute. Wait {g.allowance.retry_after_s} s.",
                 retry_after=g.allowance.retry_after_s,
             )
     return bearer
@@ -156,9 +156,9 @@ def _allowed(caller: Caller, scope: Scope, *, backend_only: bool) -> Caller:
     g.caller = caller
     if scope not in caller.scopes:
         token = "a token" if caller.user_id is None else "an API token of the host's backend, not a user's,"
-        raise NotAllowed(f"This takes {token} with the scope {scope}.", scope)
+        raise NotAllowed(f"This requires {token} with the scope {scope}.", scope)
     if backend_only and caller.user_id is not None:
-        raise NotAllowed("This takes an API token of the host's backend, not a user's.")
+        raise NotAllowed("This requires an API token of the host's backend, not a user's.")
     return caller
 
 

@@ -46,11 +46,11 @@ class Batch(Body):
 
 
 OF_ONE_SAVE = "The HTTP status of this one save."
-IT_IS_KEPT = f"{OF_ONE_SAVE} One that is refused has 404, 409 or 422 here, and the members of that problem beside it."
+IT_IS_KEPT = f"{OF_ONE_SAVE} A refused one has 404, 409 or 422 here, and the members of that problem."
 
 
 class SavedUpdate(Answer):
-    """The save of one person is kept. Where the person is with the step now is in `step`."""
+    """One person's step was saved; `step` is its current state."""
 
     user_id: str
     status: Literal[200] = Field(default=200, description=IT_IS_KEPT)
@@ -74,7 +74,7 @@ class StaleUpdate(StepConflict):
 
 
 class NewerThanThereIs(Unprocessable):
-    """This person's row_version is a newer one than there is."""
+    """This person's row_version is higher than the newest."""
 
     user_id: str
     status: Literal[422] = Field(default=422, description=OF_ONE_SAVE)
@@ -84,9 +84,9 @@ Result = SavedUpdate | StaleUpdate | NewerThanThereIs | UnknownPerson
 
 
 class BatchSaved(Answer):
-    """What came of each person, in the order of `updates`: what a save of their own would have been answered with.
+    """The result for each person, in the order of `updates`: what a single save would have returned.
 
-    `status` of the whole is the one that was asked for, in each result it is 200, 404, 409 or 422.
+    `status` of the whole is the requested one; in each result it is 200, 404, 409 or 422.
     """
 
     step_id: str
@@ -105,11 +105,11 @@ class BatchSaved(Answer):
 def save_batch(session: Session, caller: Caller, header: Attempt, body: Batch) -> Response:
     """Save one status for one step of up to 1,000 people, each over the row_version that was read.
 
-    A refused person holds up nobody else. What refuses the request as a whole (an unknown or withdrawn step, a member
-    that breaks a rule, a person twice) saves nobody. Sent again after it was cut off, it is as safe as a single save.
+    A refused person does not hold up the others. If the request as a whole is refused (an unknown or withdrawn step, a
+    member that breaks a rule, a person twice), nothing is saved. It is as safe to send again as a single save.
     """
     if "If-Match" in request.headers:
-        raise Invalid({"If-Match": "is for one person's step: here each update has a row_version"})
+        raise Invalid({"If-Match": "is for a single step: here each update has a row_version"})
     updates = [Update(one.user_id, one.row_version) for one in body.updates]
     found = batch.save(session, caller.actor, body.step_id, body.status, updates, attempt=header.attempt)
     results = [_result(update.user_id, one) for update, one in zip(updates, found, strict=True)]

@@ -101,7 +101,7 @@ def fits(example: Json, schema: Schema) -> bool:
 
 def refusal(schema: str, status: int, scope: Scope) -> Json:
     """What an endpoint that takes `scope` answers with this status by a problem of this schema; None: nobody knows."""
-    for told in (*_refusals(), tell(NotAllowed(f"This takes a token with the scope {scope}.", scope))):
+    for told in (*_refusals(), tell(NotAllowed(f"This requires a token with the scope {scope}.", scope))):
         if told is not None and (type(told).__name__, told.status) == (schema, status):
             return told.model_dump(mode="json")
     return None
@@ -116,7 +116,7 @@ def of_problem(schema: str) -> Json:
     }
     if schema in of_many and (told := tell(of_many[schema])):
         return {"user_id": OTHER_USER, **told.model_dump(mode="json")}
-    needed = NotAllowed(f"This takes a token with the scope {Scope.PROGRESS_WRITE}.", Scope.PROGRESS_WRITE)
+    needed = NotAllowed(f"This requires a token with the scope {Scope.PROGRESS_WRITE}.", Scope.PROGRESS_WRITE)
     found = (told for told in (*_refusals(), tell(needed)) if type(told).__name__ == schema)
     return next((told.model_dump(mode="json") for told in found if told), None)
 
@@ -131,11 +131,11 @@ def _refusals() -> tuple[Problem | None, ...]:
         tell(errors.StalePlan(["Version 1 is not live: version 2 is."])),
         tell(errors.Withdrawn(STEP)),
         tell_conflict(_conflict()).model_copy(update={"status": 412}),
-        tell(RequestEntityTooLarge(f"The body may have at most {MAX_BODY_BYTES:,} bytes.")),
+        tell(RequestEntityTooLarge(f"The body is limited to {MAX_BODY_BYTES:,} bytes.")),
         tell(UnsupportedMediaType("Send application/json, not text/plain.")),
         tell(errors.Invalid({"status": NOT_A_STATUS})),
-        tell(PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")),
-        tell(TooManyRequests("This token may ask 6,000 times a minute. Wait 2 s.")),
+        tell(PreconditionRequired("Send the row_version you read, in the body or as If-Match.")),
+        tell(TooManyRequests("This token can make 6,000 requests a minute. Wait 2 s.")),
         *(
             Fault(title=fault.title, status=fault.status, detail=fault.text, request_id=REQUEST_ID)
             for fault in (FAULTS[500], FAULTS[503])

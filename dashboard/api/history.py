@@ -28,12 +28,12 @@ Item = TypeVar("Item")
 
 
 class Page(Query):
-    limit: Written = Field(50, ge=1, le=200, description="How many at most.")
-    before: Written | None = Field(None, ge=1, le=MAX_INTEGER, description="Where to go on: `next` of the page before.")
+    limit: Written = Field(50, ge=1, le=200, description="The most to return.")
+    before: Written | None = Field(None, ge=1, le=MAX_INTEGER, description="Continue at `next` of the previous page.")
 
 
 class StepVersion(CamelAnswer):
-    """What a step says in one version. `live` is what people see, `draft` what nobody sees yet, and the rest `past`."""
+    """One version of a step. `live` is what people see, `draft` is not released yet, and the rest is `past`."""
 
     version: int
     state: Literal["live", "draft", "past"]
@@ -41,13 +41,13 @@ class StepVersion(CamelAnswer):
     description: str
     weight: int
     action_url: str
-    based_on: int | None = Field(description="The version that its draft was begun from.")
+    based_on: int | None = Field(description="The version its draft was started from.")
     edited_at: datetime
     edited_by: str
 
 
 class StepVersions(CamelAnswer):
-    """The versions of a step, newest first. `next` is the `before` of the next page; null: this was the last one."""
+    """The versions of a step, newest first. `next` is the `before` of the next page; null: this is the last page."""
 
     id: str
     versions: list[StepVersion]
@@ -65,7 +65,7 @@ class CarriedOver(CamelAnswer):
 class StepRelease(CamelAnswer):
     """One moment at which a version went live; `version` is null where the step was withdrawn.
 
-    `undoneBy` is the id of the release that took it back. `receipt` is what was counted in its own transaction.
+    `undoneBy` is the id of the release that undid it. `receipt` is what was counted in its own transaction.
     """
 
     id: int
@@ -83,7 +83,7 @@ class StepRelease(CamelAnswer):
 
 
 class StepReleases(CamelAnswer):
-    """The releases of a step, newest first. `next` is the `before` of the next page; null: this was the last one."""
+    """The releases of a step, newest first. `next` is the `before` of the next page; null: this is the last page."""
 
     id: str
     releases: list[StepRelease]
@@ -92,7 +92,7 @@ class StepReleases(CamelAnswer):
 
 @endpoint(blueprint.get, "/steps/<step_id>/versions", Scope.STEPS_READ, StepVersions, {404: Problem})
 def list_versions(session: Session, path: StepPath, query: Page) -> Response:
-    """The versions of a step, its draft too, newest first."""
+    """The versions of a step, including its draft, newest first."""
     found, more = _page(steps.versions(session, path.step_id, before=query.before, limit=query.limit + 1), query)
     following = found[-1].version if more else None
     return reply(StepVersions(id=path.step_id, versions=[_version(one) for one in found], next=following))

@@ -16,7 +16,7 @@ class Changed(Answer):
 
 
 class Spread(Answer):
-    """How far everybody is: people in 0-9, 10-19 ... 90-99 and 100 percent; the median percent; who has finished."""
+    """Progress of everyone: people in 0-9, 10-19 ... 90-99 and 100 percent; the median; how many have finished."""
 
     bands: list[int]
     median: int
@@ -24,7 +24,7 @@ class Spread(Answer):
 
 
 class Moves(Answer):
-    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
+    """How percentages move: people who go up, down or stay; the largest drop in points; who falls below 100."""
 
     up: int
     down: int
@@ -34,9 +34,9 @@ class Moves(Answer):
 
 
 class Impact(CamelAnswer):
-    """What a release does to everybody. `matrix[before][after]` counts people by the status of the step.
+    """What a release does to everyone. `matrix[before][after]` counts people by the status of the step.
 
-    affected = copied + reset + restored, and with `untouched` that is everybody.
+    affected = copied + reset + restored, and with `untouched` that is everyone.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -55,6 +55,6 @@ class Impact(CamelAnswer):
 
 
 class ImpactReport(Impact):
-    """What a release does to everybody, and to what the step says."""
+    """What a release does to everyone, and what changes in the step."""
 
     changes: list[Changed]

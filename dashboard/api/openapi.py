@@ -31,7 +31,7 @@ ADDRESS, PAGE = "/api/openapi.json", "/api/docs"
 JSON, PROBLEM = "application/json", "application/problem+json"
 TOKEN, USER_TOKEN = "token", "userToken"
 ABOUT = """\
-Progress of the people who go through an onboarding checklist, and releases of its steps.
+Progress of the people on an onboarding checklist, and releases of its steps.
 
 Every refusal is a problem document (RFC 9457) that also has the members `error` and `message`.
 A save names the `row_version` it was based on, in the body or as `If-Match`; a stale one is refused with what changed since."""
@@ -42,14 +42,14 @@ SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
         scheme="bearer",
         bearerFormat="obd_...",
         description="An API token of the host product's backend, which begins with `obd_`. It has scopes, and names the "
-        "user with `user_id`. The settings make one, or `dashboard token create`.",
+        "user with `user_id`. Create one in the settings, or with `dashboard token create`.",
     ),
     USER_TOKEN: SecurityScheme(
         type="http",
         scheme="bearer",
         bearerFormat="JWT",
         description="A JSON Web Token that the host product has signed for one of its users: `sub` is their id, and `exp` "
-        "is needed. It is good for reading and saving the progress of that user alone, and taken only where a key is "
+        "is required. It can read and save the progress of that user only, and works only where a key is "
         "configured (USER_TOKEN_KEY).",
     ),
 }
@@ -65,21 +65,21 @@ EVERY_ENDPOINT: dict[int, type[Problem]] = {
 }
 WITH_A_BODY: dict[int, type[Problem]] = {413: Problem, 415: Problem}
 MEANS: Mapping[int, str] = {
-    400: "The request cannot be read: broken JSON, a parameter that is there twice, two users named at once.",
-    401: "There is no token, or it is unknown, expired or revoked.",
-    403: "The token was not made for this: it lacks the scope, or is another user's.",
+    400: "The request cannot be read: broken JSON, a repeated parameter, two users named at once.",
+    401: "The token is missing, unknown, expired or revoked.",
+    403: "The token does not allow this: it lacks the scope, or is another user's.",
     404: "There is no such step, person or version.",
-    409: "It changed since the caller looked: nothing was done, and the answer says what came in between.",
+    409: "It changed since it was read: nothing was done, and the answer says what changed.",
     410: "The step was withdrawn.",
-    412: "As 409, where the row_version came as `If-Match`.",
+    412: "As 409, if the row_version was sent as `If-Match`.",
     413: "The body is too large.",
     415: "The body is not `application/json`.",
     422: "The request can be read, but some of its members break a rule; `errors` names each.",
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
-    429: "The requests of this minute are used up.",
-    500: "Our fault. Nothing was half done, and `request_id` finds it in the log.",
-    503: "The database cannot be reached, takes only reads, was too busy, or was lost in the middle. A save is safe to "
-    "send again; look before a release or a rollback is.",
+    429: "The rate limit is used up.",
+    500: "Our fault. Nothing was partly done; `request_id` finds it in the log.",
+    503: "The database cannot be reached, is read-only or too busy, or the connection was lost. A save is safe to "
+    "send again; check before repeating a release or a rollback.",
 }
 """What the refusals mean, by status."""
 
@@ -102,22 +102,22 @@ class Header:
 
 HEADERS: Mapping[str, Header] = {
     "X-Request-ID": Header(
-        "The id of the request, as the log has it. One that the request brings (8 to 64 letters, digits, `.`, `_`, `-`) "
+        "The id of the request, as in the log. One sent with the request (8 to 64 letters, digits, `.`, `_`, `-`) "
         "is kept.",
         REQUEST_ID,
         "^[A-Za-z0-9._-]{8,64}$",
         always=True,
     ),
     "RateLimit-Limit": Header(
-        "How many requests a minute this token, or this user, may make. This and the next two are not there where nothing "
-        "is counted: without a limit, and where a request is refused before its token is looked at.",
+        "Requests a minute allowed for this token or user. This and the next two are absent where nothing "
+        "is counted: without a limit, and if a request is refused before its token is checked.",
         6000,
     ),
-    "RateLimit-Remaining": Header("How many more it could make now.", 5999),
-    "RateLimit-Reset": Header("Seconds until it could make all of them again.", 1),
-    "Retry-After": Header("Seconds to wait before the same request is worth sending again.", 2),
-    "ETag": Header("The row_version in quotes, as `If-Match` takes it.", '"6"', '^"[0-9]+"$'),
-    "WWW-Authenticate": Header("How to authenticate, and the scope that is lacking.", 'Bearer realm="onboarding"'),
+    "RateLimit-Remaining": Header("How many requests are left now.", 5999),
+    "RateLimit-Reset": Header("Seconds until all of them are available again.", 1),
+    "Retry-After": Header("Seconds to wait before sending the request again.", 2),
+    "ETag": Header("The row_version in quotes, for `If-Match`.", '"6"', '^"[0-9]+"$'),
+    "WWW-Authenticate": Header("How to authenticate, and the missing scope.", 'Bearer realm="onboarding"'),
 }
 COUNTED = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 OF_A_STATUS: Mapping[int, tuple[str, ...]] = {
@@ -164,7 +164,7 @@ def responses(
     }
     if body:
         most = getattr(body, "max_bytes", MAX_BODY_BYTES)
-        refused[413]["description"] = f"The body has more than {most // 1024} KiB, or than this server takes at all."
+        refused[413]["description"] = f"The body is larger than {most // 1024} KiB, or than this server accepts."
     return good | refused
 
 
@@ -209,7 +209,7 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
         __name__,
         info=Info(title="The onboarding dashboard", version="1.0.0", description=ABOUT),
         servers=[Server(url="/", description="This installation")],
-        external_docs={"url": PAGE, "description": "The same as a page"},
+        external_docs={"url": PAGE, "description": "The same as a web page"},
         security_schemes=SCHEMES,
         validation_error_model=MemberProblem,
         doc_ui=False,

@@ -21,14 +21,16 @@ from dashboard.onboarding.people import LONGEST
 from dashboard.staff.permissions import Scope
 from dashboard.web import addresses
 
-TAG = Tag(name="People", description="Who goes through the checklist, as the host product knows them.")
+TAG = Tag(name="People", description="The people on the checklist, as the host product knows them.")
 
 blueprint = APIBlueprint("api_people", __name__, url_prefix=PEOPLE, abp_tags=[TAG])
 blueprint.record_once(addresses.install)
 
 
 class UserPath(Query):
-    user_id: Id = Field(description="Slashes and all; an id that no address can hold comes as ~ and its base64url.")
+    user_id: Id = Field(
+        description="Slashes included; encode an id that an address cannot hold as ~ and its base64url."
+    )
 
 
 class ErasedPath(UserPath):
@@ -36,7 +38,7 @@ class ErasedPath(UserPath):
 
 
 class Details(Body):
-    """All that is kept of a person. It takes the place of what was kept before: what is left out becomes empty."""
+    """All that is stored of a person. It replaces what was stored before: members left out become empty."""
 
     # to pass over a misspelt member would empty the one that was meant
     model_config = ConfigDict(extra="forbid")
@@ -46,7 +48,7 @@ class Details(Body):
 
 
 class Person(Answer):
-    """A person, and how far they are in percent."""
+    """A person, and their progress in percent."""
 
     user_id: str
     name: str
@@ -57,7 +59,7 @@ class Person(Answer):
 
 
 class PersonKept(Answer):
-    """The person as they are kept now."""
+    """The person as stored now."""
 
     success: Literal[True] = True
     user: Person
@@ -70,7 +72,7 @@ class Gone(Answer):
 
 
 class Anonymised(CamelAnswer):
-    """What stays, because it was counted: without anything that tells whose it was."""
+    """What stays, so that counts stay right: without the person's identity."""
 
     events: int
     conflicts: int
@@ -78,7 +80,7 @@ class Anonymised(CamelAnswer):
 
 
 class PersonErased(Answer):
-    """The person is gone. The name that is left of them in the history is not told: it would say whose it was."""
+    """The person was erased. Their name in the history is not returned: it would identify them."""
 
     success: Literal[True] = True
     erased: Gone
@@ -96,7 +98,7 @@ class PersonErased(Answer):
     backend_only=True,
 )
 def put_user(session: Session, caller: Caller, path: UserPath, body: Details) -> Response:
-    """Create a person, or replace what is known of them; their progress stays."""
+    """Create a person, or replace their details; their progress stays."""
     person, is_new = people.put(session, caller.actor, path.user_id, name=body.name, email=body.email)
     kept = Person(
         user_id=person.user_id,
@@ -111,10 +113,10 @@ def put_user(session: Session, caller: Caller, path: UserPath, body: Details) ->
 
 @endpoint(blueprint.delete, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonErased, {404: Problem}, backend_only=True)
 def delete_user(session: Session, caller: Caller, path: ErasedPath) -> Response:
-    """Erase a person and their progress; what was counted stays, without telling whose it was.
+    """Erase a person and their progress; what was counted stays, without their identity.
 
-    A save at the same time is erased with them, or finds nobody. The same id can be created anew, as a new person: by
-    their own token too.
+    A save at the same time is erased too, or is answered by 404. The same id can be created again, as a new person, even
+    by their own token.
     """
     stored = erasure.erase(session, caller.actor, path.user_id, typed=path.user_id).stored
     anonymised = Anonymised(events=stored.events, conflicts=stored.conflicts, log_entries=stored.audit)

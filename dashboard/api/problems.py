@@ -24,16 +24,16 @@ PEOPLE = "/api/onboarding/users"
 Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
 
 KINDS: Mapping[Kind, str] = {
-    "not-found": "What the request names is not there: a step, a person, a version. Nothing was done.",
-    "invalid": "The request can be read, but some of its members break a rule. `errors` names each that does so by "
-    "itself, by its path in the body or as a header, with the rule. What only the data can tell comes once those are "
-    "mended, and so does 428.",
-    "withdrawn": "The step was taken off the checklist. There is nothing to read or save until it is restored, and what "
-    "people did with it is kept for then.",
-    "step-conflict": "The person's step moved on since the row_version that was named: somebody saved it, or a release "
-    "moved every row of the step. Nothing was written. `currentState` is where it is now, and `changes` are all that "
-    "happened since, oldest first.",
-    "release-conflict": "The release is not possible as it was planned. Nothing was changed; `reasons` say what moved.",
+    "not-found": "The step, person or version named does not exist. Nothing was done.",
+    "invalid": "The request can be read, but some of its members break a rule. `errors` names each one by its path in "
+    "the body or as a header, with the rule. Rules that depend on stored data are checked once those are "
+    "fixed, and so is 428.",
+    "withdrawn": "The step was taken off the checklist. There is nothing to read or save until it is restored; "
+    "people's work on it is kept.",
+    "step-conflict": "The person's step changed since the row_version that was named: someone saved it, or a release "
+    "moved every row of the step. Nothing was written. `currentState` is its current state, and `changes` lists "
+    "what happened since, oldest first.",
+    "release-conflict": "The release is not possible as planned. Nothing was changed; `reasons` says why.",
 }
 """The problems of our own, by the last part of their `type`, and what each one means."""
 
@@ -41,12 +41,10 @@ KINDS: Mapping[Kind, str] = {
 class Problem(Answer):
     """What went wrong. `error` and `message` say the same as `title` and `detail`, for clients of the original system."""
 
-    type: str = Field(
-        default="about:blank", description="What kind of problem this is; about:blank: what the status says."
-    )
+    type: str = Field(default="about:blank", description="The kind of problem; about:blank: see the status.")
     title: str = Field(description="The kind of problem in words.")
     status: int = Field(description="The status of the answer.")
-    detail: str = Field(description="One plain sentence for whoever reads the log.")
+    detail: str = Field(description="One plain sentence for the log.")
 
     @computed_field(description="As `title`.")
     def error(self) -> str:
@@ -75,7 +73,7 @@ class Unprocessable(Problem):
 
 
 class NotAllowedProblem(Problem):
-    """The token was not made for this. `scope` is the one that it lacks; null: it has the scope, but is a user's."""
+    """The token does not allow this. `scope` is the one it lacks; null: it has the scope, but is a user's."""
 
     scope: str | None
 
@@ -87,27 +85,25 @@ class Fault(Problem):
 
 
 class State(Answer):
-    """Where a person's step is now."""
+    """A person's step as it is now."""
 
     status: Status
     row_version: int
 
 
 class Change(Answer):
-    """What one row_version came from: a save, or a release of the step."""
+    """What made one row_version: a save, or a release of the step."""
 
     row_version: int
     at: datetime
-    by: str = Field(
-        description="Who. A user is told no more of others than staff, token, user or system.", examples=["token:shop"]
-    )
+    by: str = Field(description="Who. Users see others only as staff, token, user or system.", examples=["token:shop"])
     kind: Literal["event", "release"]
     from_status: Status = Field(serialization_alias="from")
     to_status: Status = Field(serialization_alias="to")
 
 
 class StepConflict(Problem):
-    """A stale save: nothing was written. `changes` are all that happened after `attemptedVersion`, oldest first."""
+    """A stale save: nothing was written. `changes` lists what happened after `attemptedVersion`, oldest first."""
 
     attempted: int = Field(
         serialization_alias="attemptedVersion", description="The row_version that the save was based on."
@@ -119,7 +115,7 @@ class StepConflict(Problem):
 
 
 class ReleaseConflict(Problem):
-    """The release is not possible as it was planned: nothing was changed. `reasons` say why, a sentence each."""
+    """The release is not possible as planned: nothing was changed. `reasons` says why, one sentence each."""
 
     reasons: list[str]
 
@@ -158,13 +154,13 @@ def _(error: HTTPException) -> Problem | None:
 @tell.register
 def _(error: NoSuchAddress) -> Problem:
     is_packed = request.path.startswith(f"{PEOPLE}/")
-    told = ": an id that no address can hold comes as ~ and its base64url, without =" if is_packed else ""
+    told = ": encode an id that an address cannot hold as ~ and its base64url, without =" if is_packed else ""
     return Problem(title=error.name, status=404, detail=f"There is no {request.path}{told}; see /api/openapi.json.")
 
 
 @tell.register
 def _(error: MethodNotAllowed) -> Problem:
-    return Problem(title=error.name, status=405, detail=f"{request.path} does not take {request.method}.")
+    return Problem(title=error.name, status=405, detail=f"{request.path} does not support {request.method}.")
 
 
 @tell.register
@@ -182,7 +178,7 @@ def tell_missing(error: errors.NotFound) -> Problem:
 def tell_nobody(error: errors.NotFound) -> Problem:
     """A person who is not there, and how to make them."""
     told = tell_missing(error)
-    return told.model_copy(update={"detail": f"{told.detail} PUT makes them, or a save with ?create=true."})
+    return told.model_copy(update={"detail": f"{told.detail} Create them with PUT, or save with ?create=true."})
 
 
 @tell.register
@@ -235,7 +231,7 @@ def _(error: errors.StalePlan) -> Problem:
 @tell.register
 def _(error: errors.DraftOpen) -> Problem:
     # what the way out is called here is not for the engine to say
-    return _release_conflict(f"{error} Let it be released, or throw it away with discardDraft.", list(error.reasons))
+    return _release_conflict(f"{error} Release it first, or discard it with discardDraft.", list(error.reasons))
 
 
 @tell.register(errors.Refused)

@@ -37,10 +37,10 @@ class StepPath(Query):
 
 
 class OfUser(Query):
-    user_id: Id | None = Field(None, description="Whose steps; a user token need not say so.")
+    user_id: Id | None = Field(None, description="Whose steps; not needed with a user token.")
 
 
-MAKES = "Make whoever is not known yet; their row_version is the number of the step's newest release."
+MAKES = "Create the person if they do not exist yet; their row_version is the number of the step's newest release."
 
 
 class Saving(Query):
@@ -67,11 +67,11 @@ class Condition(Attempt):
 
 
 class StatusChange(Body):
-    """A status, saved over the row_version that the caller saw. Members that are not named here are passed over."""
+    """A status, saved over the row_version that the caller read. Unknown members are ignored."""
 
     user_id: Id = optional("Whose step, unless the address or a user token says so.")
     status: Wanted
-    row_version: Seen = optional("The row_version that was read. It may come as If-Match instead.")
+    row_version: Seen = optional("The row_version that was read. Can be sent as If-Match instead.")
 
 
 class Step(Answer):
@@ -89,7 +89,7 @@ class Step(Answer):
 
 
 class Checklist(Answer):
-    """A person's steps in checklist order, and how far they are in percent."""
+    """A person's steps in checklist order, and their progress in percent."""
 
     user_id: str
     progress: int
@@ -107,7 +107,7 @@ class SavedStep(Answer):
 
 
 class StepSaved(Answer):
-    """The save is kept. `progress` is the person's percent after it."""
+    """The step was saved. `progress` is the person's percentage after it."""
 
     success: Literal[True] = True
     step: SavedStep
@@ -164,11 +164,11 @@ def save_at_once(
 def save_step(
     session: Session, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
 ) -> Response:
-    """Save the status of a person's step over the row_version that was read; a stale one is refused.
+    """Save the status of a person's step over the row_version that was read; a stale save is refused.
 
-    Members of the body that are not named here are passed over, for clients of the original system send some.
+    Unknown members of the body are ignored, because clients of the original system send some.
     A save cut off before its answer is safe to send again: it applies once, or is answered by a conflict whose
-    currentState already is what was asked for, or whose changes hold it at attemptedVersion + 1.
+    currentState already is what was asked for, or whose changes include it at attemptedVersion + 1.
     """
     user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
     save = people.save_of_anybody if query.create else progress.save
@@ -200,7 +200,7 @@ def _one_version(header: Condition, body: StatusChange) -> int:
     """The row_version to save over. Raises PreconditionRequired, BadRequest when there are two."""
     if header.if_match is None:
         if body.row_version is None:
-            raise PreconditionRequired("Say which row_version you read: in the body, or as If-Match.")
+            raise PreconditionRequired("Send the row_version you read, in the body or as If-Match.")
         return body.row_version
     row_version = int(header.if_match.strip('"'))
     if body.row_version not in (None, row_version):

@@ -28,10 +28,10 @@ Model = TypeVar("Model", bound=BaseModel)
 Part = Callable[[type[BaseModel], Mapping[str, str]], Mapping[str, Any]]
 
 REASONS = {
-    "missing": "is needed",
-    "extra_forbidden": "is not known here",
+    "missing": "is required",
+    "extra_forbidden": "is unknown",
     "string_type": "must be text",
-    "string_too_short": "is needed",
+    "string_too_short": "is required",
     "string_too_long": "must be at most {max_length:,} characters",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -46,7 +46,7 @@ REASONS = {
     "too_long": "must have at most {max_length:,}",
     "literal_error": "must be {expected}",
     "model_type": "must be an object",
-    "string_unicode": "has a character that can't be kept",
+    "string_unicode": "has a character that cannot be stored",
     "value_error": "{error}",
 }
 
@@ -105,7 +105,7 @@ def _path(_: type[BaseModel], path: Mapping[str, str]) -> Mapping[str, Any]:
 def _query(_: type[BaseModel], __: Mapping[str, str]) -> Mapping[str, Any]:
     twice = [name for name, values in request.args.lists() if len(values) > 1]
     if twice:
-        raise BadRequest(f"The address has “{twice[0]}” twice.")
+        raise BadRequest(f"The parameter “{twice[0]}” appears twice.")
     return request.args.to_dict()
 
 
@@ -120,7 +120,7 @@ def _names_of(model: type[BaseModel]) -> list[str]:
 
 def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
     if request.mimetype != "application/json":
-        raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body of no type'}.")
+        raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body without a type'}.")
     if (charset := request.mimetype_params.get("charset", UTF_8)).lower() != UTF_8:
         raise UnsupportedMediaType(f"Send application/json in {UTF_8}, not {charset}.")
     if request.content_encoding not in (None, "identity"):
@@ -161,11 +161,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if text_problem(name, len(name)):
-            raise BadRequest("The name of a member has a character that can't be kept.")
+            raise BadRequest("The name of a member has a character that cannot be stored.")
         if name in found:
-            raise ValueError(f"“{name}” is there twice")
+            raise ValueError(f"“{name}” appears twice")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"“{name}” is not a number that can be kept")
+            raise ValueError(f"“{name}” is not a number that can be stored")
         found[name] = value
     return found
 

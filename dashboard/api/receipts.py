@@ -19,7 +19,7 @@ class KeptStatuses(Answer):
 
     done: bool = Field(description="Whether steps that were done stayed done.")
     skipped: bool = Field(description="Whether skipped steps stayed skipped.")
-    in_progress: bool = Field(description="Whether those in progress went on; `inProgress` in `policy`.")
+    in_progress: bool = Field(description="Whether those in progress continued; `inProgress` in `policy`.")
 
 
 class KeptChange(Changed):
@@ -37,33 +37,31 @@ class Counts(CamelAnswer):
     restored: int
     kept_later: int
     untouched: int
-    up: int = optional("How many go up; older receipts do not say, nor the next three.")
+    up: int = optional("How many go up; not in older receipts, nor are the next three.")
     down: int = optional("How many go down.")
-    same: int = optional("How many stay.")
-    fall_from_100: int = optional("How many are at 100 percent no more.")
+    same: int = optional("How many stay the same.")
+    fall_from_100: int = optional("How many fall below 100 percent.")
 
 
 class Receipt(CamelAnswer):
-    """What is kept with a release: what it was told to do, what was predicted of it, and what it did."""
+    """The record of a release: its settings, what was predicted, and what it did."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RECEIPT]})
 
-    kind: Kind = Field(description="How the release came about.")
+    kind: Kind = Field(description="The kind of release.")
     version: int | None = Field(description="The version that went live; null: the step was withdrawn.")
-    from_version: int | None = Field(description="The version that was live before; null: none was.")
+    from_version: int | None = Field(description="The version that was live before; null: none.")
     policy: KeptStatuses = Field(description="What people keep: the `policy` of the release, as true and false.")
     reopens_finished: bool = Field(description="The `reopenFinished` of the release.")
-    changes: list[KeptChange] = Field(description="What the step says now beside what it said before.")
+    changes: list[KeptChange] = Field(description="What changed in the step.")
     predicted: dict[str, int] | None = Field(
-        description="Those members of `actual` that a preview or `expect` foretold, as it did; null: nothing was."
+        description="The members of `actual` that a preview or `expect` predicted; null: none."
     )
-    actual: Counts = Field(description="How many people it came to.")
-    drift: dict[str, int] | None = Field(
-        description="`actual` less `predicted`, for the members of the latter; null: nothing was predicted."
-    )
-    impact: Impact = Field(description="What it did to everybody.")
-    invariants: list[str] = Field(description="What was checked before it was kept, in words; all of it held.")
-    milliseconds: float = Field(description="How long it took to release and to count.")
+    actual: Counts = Field(description="How many people it affected.")
+    drift: dict[str, int] | None = Field(description="`actual` minus `predicted`; null: nothing was predicted.")
+    impact: Impact = Field(description="What it did to everyone.")
+    invariants: list[str] = Field(description="What was checked before committing, in words; all of it held.")
+    milliseconds: float = Field(description="How long releasing and counting took.")
 
 
 class _DescribedAsReceipt:

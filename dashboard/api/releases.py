@@ -30,7 +30,7 @@ from dashboard.web.access import settings
 
 TAG = Tag(
     name="Releases",
-    description="The checklist as staff see it, and new versions of its steps: tried out, made live, taken back.",
+    description="The checklist as staff see it, and new versions of its steps: preview, release, roll back.",
 )
 
 blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])
@@ -44,9 +44,9 @@ REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410
 
 
 class NewStepData(ExactBody):
-    """What changes in the new version. What is left out stays; `{}`: the same task, done anew as `policy` says."""
+    """What changes in the new version. Members left out stay the same; `{}`: the same task, reset as `policy` says."""
 
-    title: str = optional("What the task is called.", minLength=1, maxLength=200)
+    title: str = optional("The task's name.", minLength=1, maxLength=200)
     description: str = optional("What to do.", maxLength=5_000)
     weight: int = optional("Points.", minimum=1, maximum=1_000)
     action_url: str = optional("A path, or an http or https address; empty: nowhere.", maxLength=2_000)
@@ -64,7 +64,7 @@ class NewStepData(ExactBody):
 
 
 class CarryOver(ExactBody):
-    """Which statuses count on under the new version. The default is the rule of the original system."""
+    """Which statuses are kept under the new version. The default is the rule of the original system."""
 
     done: Literal["keep", "redo"] = "keep"
     skipped: Literal["keep", "reset"] = "keep"
@@ -75,7 +75,7 @@ class CarryOver(ExactBody):
 
 
 class Expectation(ExactBody):
-    """What a dry run foretold: the release is refused when it would reset other than that many people, give or take."""
+    """What a dry run predicted: the release is refused if the number of people it resets differs by more than that."""
 
     progress_reset: int = Field(ge=0)
     tolerance: int = Field(0, ge=0)
@@ -84,10 +84,10 @@ class Expectation(ExactBody):
         return Planned(reset=self.progress_reset, tolerance=self.tolerance)
 
 
-NOTE = Field("", max_length=MAX_COMMENT, description="Why, for the history. Some installations require it.")
+NOTE = Field("", max_length=MAX_COMMENT, description="The reason, for the history. Some installations require it.")
 
 
-DISCARDS = "Throw away somebody else's draft; the log of activity alone keeps what it said."
+DISCARDS = "Discard someone else's draft; only the activity log keeps its content."
 
 
 class Migration(ExactBody):
@@ -97,20 +97,20 @@ class Migration(ExactBody):
     from_version: Whole = Field(description="The live version.")
     to_version: Whole = Field(description="The version after the newest one.")
     new_step_data: NewStepData
-    dry_run: bool = Field(False, description="Say what it would do, and do nothing.")
+    dry_run: bool = Field(False, description="Show what it would do, without doing it.")
     policy: CarryOver = CarryOver()
-    reopen_finished: bool = Field(False, description="Those who had finished have not, if they fall below 100 percent.")
+    reopen_finished: bool = Field(False, description="People who fall below 100 percent lose their finished state.")
     note: str = NOTE
-    expect: Expectation = optional("Refuse the release when its effect is not what a dry run foretold.")
+    expect: Expectation = optional("Refuse the release if its effect is not what a dry run predicted.")
     discard_draft: bool = Field(False, description=DISCARDS)
 
 
 class Rollback(ExactBody):
-    """Takes back the newest release of a step that was not taken back yet."""
+    """Rolls back the newest release of a step that was not rolled back yet."""
 
     step_id: Id
     from_version: Whole = Field(description="The live version.")
-    dry_run: bool = Field(False, description="Say what it would do, and do nothing.")
+    dry_run: bool = Field(False, description="Show what it would do, without doing it.")
     note: str = NOTE
 
 
@@ -122,7 +122,7 @@ class Migrated(CamelAnswer):
 
     success: Literal[True] = True
     dry_run: bool
-    users_affected: int = Field(description="People who had begun the step: progressCopied + progressReset.")
+    users_affected: int = Field(description="People who had started the step: progressCopied + progressReset.")
     progress_copied: int
     progress_reset: int
     untouched: int
@@ -132,9 +132,9 @@ class Migrated(CamelAnswer):
 
 
 class RolledBack(Migrated):
-    """The same of a rollback. `restored` people get back what the release took, `keptLater` keep what they did since."""
+    """The same for a rollback. `restored` get back what the release reset, `keptLater` keep what they did since."""
 
-    users_affected: int = Field(description="People whom it touches: progressCopied + progressReset + restored.")
+    users_affected: int = Field(description="People affected: progressCopied + progressReset + restored.")
     restored: int
     kept_later: int
 
@@ -179,15 +179,15 @@ class StepsOverview(Answer):
 
 @endpoint(blueprint.get, "/steps", Scope.STEPS_READ, StepsOverview, {})
 def list_definitions(session: Session) -> Response:
-    """The checklist: what is live, and what waits as a draft."""
+    """The checklist: what is live, and what is a draft."""
     return reply(StepsOverview(steps=[_overview(step) for step in steps.checklist(session)]))
 
 
 @endpoint(blueprint.post, "/migrate-version", Scope.STEPS_RELEASE, Migrated, REFUSALS)
 def migrate_version(session: Session, caller: Caller, body: Migration) -> Response:
-    """Make a new version of a step live for everybody at once, or see what that would do.
+    """Release a new version of a step to everyone at once, or preview it.
 
-    All or nothing. Refused when fromVersion is not live, toVersion is not the next, somebody else's draft is open, or
+    All or nothing. Refused if fromVersion is not live, toVersion is not the next, someone else's draft is open, or
     the effect is not what was expected.
     """
     with _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
@@ -209,9 +209,9 @@ def migrate_version(session: Session, caller: Caller, body: Migration) -> Respon
 
 @endpoint(blueprint.post, "/rollback-version", Scope.STEPS_RELEASE, RolledBack, REFUSALS)
 def rollback_version(session: Session, caller: Caller, body: Rollback) -> Response:
-    """Take back the newest release: people get back what it reset, unless they did something since.
+    """Roll back the newest release: people get back what it reset, unless they did something since.
 
-    All or nothing. Refused when fromVersion is not live, or there is nothing to go back to.
+    All or nothing. Refused if fromVersion is not live, or there is nothing to roll back to.
     """
     with _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
         outcome = releases.roll_back(session, caller.actor, body.step_id, body.from_version, note=_reason(body))

@@ -54,10 +54,10 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="onboarding-dashboard")
 def dashboard() -> None:
-    """Change an onboarding checklist, see what the change would do, release it, undo it.
+    """Change an onboarding checklist, preview the change, release it, roll it back.
 
-    The database is DATABASE_URL, or an embedded PostgreSQL with its data in DATA_DIR (default: var, in the folder where
-    the command is run). Only `dashboard run` makes one where there is none.
+    The database is DATABASE_URL, or an embedded PostgreSQL with its data in DATA_DIR (default: var, in the current
+    folder). Only `dashboard run` creates that database if there is none.
     """
 
 

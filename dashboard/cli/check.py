@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @json_option
 @with_database
 def check(database: Database, as_json: bool) -> None:
-    """Check every stored row against the promises of docs/model.md; exit code 1 when one is broken.
+    """Check every stored row against the promises of docs/model.md; exits with 1 if one is broken.
 
     \b
     Example:
       dashboard check && echo "nothing is wrong"
 
-    It only reads, also beside a running server; a million people take about a minute.
+    It only reads, so it can run beside a server; a million people take about a minute.
     """
     from dashboard.onboarding import invariants
 

@@ -97,8 +97,8 @@ def open_server() -> Iterator[Settings]:
 
     if not is_made(settings.data_dir):
         fault(
-            f"There is no database in {settings.data_dir}, and only `dashboard run` makes one. "
-            "Set DATA_DIR to the folder of the one that is meant, or DATABASE_URL."
+            f"There is no database in {settings.data_dir}, and only `dashboard run` creates one. "
+            "Set DATA_DIR to the folder that has it, or set DATABASE_URL."
         )
     with running(settings.data_dir) as url:
         yield replace(settings, database_url=url)

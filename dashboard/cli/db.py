@@ -17,13 +17,13 @@ def db() -> None:
 @db.command()
 @json_option
 def url(as_json: bool) -> None:
-    """Print the address for psql or a BI tool.
+    """Print the database address for psql or a BI tool.
 
     \b
     Example:
       psql "$(dashboard db url)" -c 'TABLE user_onboarding LIMIT 5'
 
-    The embedded database answers there while `dashboard run` (or another command) has it running.
+    The embedded database is reachable there while `dashboard run` (or another command) is running.
     """
     from dashboard.config import database_url_from, libpq_url
 
@@ -39,15 +39,15 @@ def url(as_json: bool) -> None:
 @db.command()
 @json_option
 def migrate(as_json: bool) -> None:
-    """Bring the database to the newest version; safe to run at any time, by several at once.
+    """Migrate the database to the newest schema; safe to run at any time, even several at once.
 
     \b
     Example:
       DATABASE_URL=postgresql://me@localhost/onboarding dashboard db migrate
 
-    `dashboard run` brings up the schema, too, before it serves. No other command does: they refuse one of another version.
-    This one also looks whether everybody is found by their name: who was made or renamed by a process of an older version
-    that went on beside the newer schema may not be.
+    `dashboard run` also migrates the schema before it serves. Other commands do not: they refuse a schema of another
+    version. This command also repairs the search index: people who were added or renamed by a process of an older
+    version, still running beside the newer schema, may be missing from it.
     """
     from dashboard.onboarding import people
     from dashboard.schema import head_revision
@@ -59,5 +59,5 @@ def migrate(as_json: bool) -> None:
             mended = people.index_anew(session)
         told = f"The schema is at {head_revision()}."
         if mended:
-            told += f" Found by what they are called, and were not: {mended:,}."
+            told += f" Search index repaired for {mended:,} {'person' if mended == 1 else 'people'}."
         show({"revision": head_revision(), "found_again": mended}, as_json, told)

@@ -10,20 +10,20 @@ from dashboard.database import Database
 
 @click.group()
 def demo() -> None:
-    """The demo data: a made-up product and its people."""
+    """Demo data: a made-up product and its people."""
 
 
 @demo.command()
 @json_option
 @with_database
 def reset(database: Database, as_json: bool) -> None:
-    """Bring the demo back to its known state, also beside a running server; everybody is signed out.
+    """Reset the demo to its initial state, even while the server runs; everyone is signed out.
 
     \b
     Example:
       dashboard demo reset
 
-    Accounts that were added and API tokens are gone then, too: make tokens again with `dashboard token create`.
+    Accounts that were added and API tokens are deleted too: create new tokens with `dashboard token create`.
 
     Only a database that `dashboard run` filled with the demo is touched; any other is refused with exit code 1.
     """
@@ -35,5 +35,5 @@ def reset(database: Database, as_json: bool) -> None:
     show(
         shown,
         as_json,
-        f"The demo is as it was at first: {data.PEOPLE:,} people, 8 steps. Sign in again; API tokens are gone.",
+        f"The demo was reset: {data.PEOPLE:,} people, 8 steps. Sign in again; API tokens were deleted.",
     )

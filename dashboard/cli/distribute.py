@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Print the statements, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the statements without running them.")
 @json_option
 def distribute(dry_run: bool, as_json: bool) -> None:
     """Spread the people over the nodes of a Citus cluster, in one transaction.
@@ -24,9 +24,9 @@ def distribute(dry_run: bool, as_json: bool) -> None:
       dashboard distribute --dry-run
       DATABASE_URL=postgresql://me@coordinator/onboarding dashboard distribute
 
-    The checklist is copied to every node, everything of a person lies together on one node, and staff, tokens and the
-    log stay on the coordinator. What lies where it should is left alone. Saves wait while it runs; restart the servers
-    afterwards.
+    The checklist is copied to every node, each person's data is kept together on one node, and staff, tokens and the
+    log stay on the coordinator. Whatever is already in place is left alone. Saves wait while it runs; restart the
+    servers afterwards.
     """
     from dashboard import cluster
     from dashboard.database import Database
@@ -44,10 +44,10 @@ def distribute(dry_run: bool, as_json: bool) -> None:
 def _told(plan: Plan, dry_run: bool) -> str:
     nodes = f"{len(plan.nodes):,} {'node' if len(plan.nodes) == 1 else 'nodes'} ({', '.join(plan.nodes)})"
     if not plan.statements:
-        return f"Nothing to do: everything lies where it should, people on {nodes}."
+        return f"Nothing to do: everything is already in place, with people on {nodes}."
     if dry_run:
         return "\n".join(["BEGIN;", *(f"{statement};" for statement in plan.statements), "COMMIT;"])
     return (
-        f"People lie on {nodes} now. Tables copied to every node: {', '.join(plan.copied) or 'none'}. "
-        f"Tables spread by person: {', '.join(plan.by_person) or 'none'}. Restart the servers that were running."
+        f"People are now on {nodes}. Tables copied to every node: {', '.join(plan.copied) or 'none'}. "
+        f"Tables spread by person: {', '.join(plan.by_person) or 'none'}. Restart any running servers."
     )

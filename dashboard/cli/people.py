@@ -21,17 +21,17 @@ IMPORTER = Actor("system:import", "import")
 
 @click.group()
 def people() -> None:
-    """The people who go through the checklist."""
+    """The people on the checklist."""
 
 
 @people.command("import")
 @click.argument("file", type=click.File("rb"), required=False, metavar="FILE.csv")
-@click.option("--from-database", "url", metavar="URL", help="Adopt steps and progress from the original's schema.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--from-database", "url", metavar="URL", help="Adopt a database in the original schema.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, without doing it.")
 @json_option
 @with_database
 def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run: bool, as_json: bool) -> None:
-    """Import people from a CSV file ("-": standard input), or a whole database in the original's schema.
+    """Import people from a CSV file ("-": standard input), or a whole database in the original schema.
 
     \b
     Examples:
@@ -44,11 +44,11 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
     The file's columns are user_id, name, email, and one for each step, named by its step_id:
       user_id,name,email,verify-email,setup-payments
       ada,Ada Moreau,ada@example.com,done,in_progress
-    An empty cell says nothing: a new person has not started that step, and one who is there already keeps what they
-    have. A status that differs is saved over the present one and is in the person's history. A user_id is taken as it
-    stands, so one with a blank at its beginning or end is refused.
+    An empty cell changes nothing: a new person has not started that step, and an existing one keeps what they have. A
+    status that differs replaces the current one and is recorded in the person's history. A user_id is taken exactly as
+    written, so one that begins or ends with a space is refused.
 
-    Either everything is imported or, when a line or row is wrong, nothing; those are listed with their reasons.
+    Either everything is imported or, if any line or row is wrong, nothing; the problems are listed with their reasons.
     """
     if (file is None) == (url is None):
         bad_input("Give either a CSV file (- for standard input) or --from-database URL.")
@@ -115,11 +115,11 @@ def _told(done: Imported, dry_run: bool) -> str:
         (done.new_people, lambda n: f"{n:,} new {'person' if n == 1 else 'people'}"),
         (done.updated_people, lambda n: f"{n:,} {'person' if n == 1 else 'people'} updated"),
         (done.statuses, lambda n: f"{n:,} {'status' if n == 1 else 'statuses'} written"),
-        (done.unchanged, lambda n: f"{n:,} as before"),
+        (done.unchanged, lambda n: f"{n:,} unchanged"),
     ]
     said = [tell(number) for number, tell in parts if number]
     if not said:
         return "There was nothing to import."
     if dry_run:
-        return f"Would be imported: {', '.join(said)}.\nNothing was changed: this was a dry run."
+        return f"Would import: {', '.join(said)}.\nNothing was changed: this was a dry run."
     return f"Imported: {', '.join(said)}."

@@ -61,8 +61,8 @@ def receipt(outcome: Outcome) -> str:
         f"{_count(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
     ]
     if predicted := told.get("predicted"):
-        lines.append(f"Foretold: {predicted['reset']:,} reset, {predicted['restored']:,} given back.")
-    lines.append(f"{len(told.get('invariants', ()))} invariants were checked and hold; {outcome.milliseconds:,} ms.")
+        lines.append(f"Predicted: {predicted['reset']:,} reset, {predicted['restored']:,} given back.")
+    lines.append(f"{len(told.get('invariants', ()))} invariants checked, all hold; {outcome.milliseconds:,} ms.")
     return "\n".join(lines)
 
 
@@ -111,7 +111,7 @@ def _heading(outcome: Outcome) -> str:
 
 def _changes(changes: Iterable[FieldChange]) -> str:
     told = "\n".join(_change(change) for change in changes)
-    return f"What it says\n{told or '  the same as before'}"
+    return f"What changes\n{told or '  nothing'}"
 
 
 def _change(change: FieldChange) -> str:
@@ -136,11 +136,11 @@ def _lines(before: str, after: str) -> list[str]:
 def _policy(outcome: Outcome) -> str:
     policy = outcome.release.policy
     parts = [
-        f"Done {'kept' if policy.done else 'to be done again'}",
+        f"Done {'kept' if policy.done else 'to do again'}",
         f"Skipped {'kept' if policy.skipped else 'reset'}",
         f"In progress {'kept' if policy.in_progress else 'reset'}",
     ]
-    finished = "finished no more below 100 %" if outcome.release.reopens_finished else "stay finished"
+    finished = "not finished below 100 %" if outcome.release.reopens_finished else "stay finished"
     return f"Carry-over: {', '.join(parts)}; people who had finished: {finished}"
 
 
@@ -183,9 +183,9 @@ def _ends(before: Spread, after: Spread) -> list[tuple[str, str, str]]:
 
 def _moves(impact: Impact) -> str:
     moves = impact.moves
-    told = f"Percents: {moves.up:,} go up, {moves.down:,} go down, {moves.same:,} stay"
+    told = f"Progress: {moves.up:,} go up, {moves.down:,} go down, {moves.same:,} stay the same"
     if moves.down:
         told += f"; the largest drop is {_count(moves.largest_drop, 'point', 'points')}"
     if moves.fall_from_100:
-        told += f"; {_count(moves.fall_from_100, 'person falls', 'people fall')} from 100 %"
+        told += f"; {_count(moves.fall_from_100, 'person falls', 'people fall')} below 100 %"
     return f"{told}."

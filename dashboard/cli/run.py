@@ -75,7 +75,7 @@ def _say_where(settings: Settings, *, with_accounts: bool) -> None:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     click.echo(f"The onboarding dashboard is at {address_at(shown, settings.port)}")
     if with_accounts:
-        click.echo("It shows demo data. Sign in as:")
+        click.echo("It contains demo data. Sign in as:")
         for account in DEMO_ACCOUNTS:
             click.echo(f"  {account.role.value:<8} {account.email:<22} password {account.password}")
-    click.echo("Ctrl-C stops it.")
+    click.echo("Press Ctrl-C to stop it.")

@@ -30,12 +30,12 @@ R = TypeVar("R")
 Run = Callable[[Session, "Planned"], "Outcome"]
 
 LISTED = 20
-HEADER = "# What the live steps say. `dashboard step import` makes drafts of what is changed here.\n"
+HEADER = "# The live steps. `dashboard step import` creates drafts from changes made here.\n"
 
 
 @click.group()
 def step() -> None:
-    """The steps of the checklist: what they say, and their releases."""
+    """The steps of the checklist: their definitions and releases."""
 
 
 @step.command("list")
@@ -59,7 +59,7 @@ def _table(found: Sequence[Step]) -> str:
     from dashboard.cli.report import printable, table
 
     if not found:
-        return "There are no steps yet. Make them on the Steps page, or with `dashboard step import`."
+        return "There are no steps yet. Create them on the Steps page, or with `dashboard step import`."
     rows = [
         (one.step_id, printable(one.latest.fields.title), _state(one), f"{one.latest.fields.weight}") for one in found
     ]
@@ -76,18 +76,18 @@ def _state(one: Step) -> str:
 
 @step.command()
 @click.argument("step_ids", nargs=-1, metavar="[STEP_ID]...")
-@click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write there, not to the output.")
+@click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @json_option
 @with_database
 def export(database: Database, step_ids: tuple[str, ...], path: Path | None, as_json: bool) -> None:
-    """Write what the live steps say as YAML, all or the named ones, in checklist order.
+    """Export all live steps, or the named ones, as YAML in checklist order.
 
     \b
     Examples:
       dashboard step export --file steps.yaml
       dashboard step export setup-payments | less
 
-    Drafts, never released and withdrawn steps are left out. `dashboard step import` reads it back without loss.
+    Drafts, unreleased and withdrawn steps are left out. `dashboard step import` reads the file back without loss.
     """
     import json
 
@@ -113,12 +113,12 @@ def _put(raw: bytes, path: Path | None) -> None:
 
 @step.command("import")
 @click.argument("file", type=click.File("rb"), metavar="FILE.yaml")
-@click.option("--discard-drafts", is_flag=True, help="Replace drafts that somebody else has open.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--discard-drafts", is_flag=True, help="Replace drafts that someone else has open.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, without doing it.")
 @json_option
 @with_database
 def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: bool, as_json: bool) -> None:
-    """Make drafts from a YAML file ("-": standard input): never a release.
+    """Create drafts from a YAML file ("-": standard input); nothing is released.
 
     \b
     Examples:
@@ -126,7 +126,7 @@ def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: b
       git show main:steps.yaml | dashboard step import -
 
     \b
-    The file is what `dashboard step export` writes:
+    The format is what `dashboard step export` writes:
       steps:
         setup-payments:
           position: 2
@@ -135,16 +135,16 @@ def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: b
           action_url: /settings/payments
           description: |-
             Take cards from the first day.
-    Title and weight are needed; a description or action_url that is left out is empty.
+    Title and weight are required; a description or action_url that is left out is empty.
 
-    A step that says something else than its live version gets a draft, and one that is not here yet is made, with its
-    first draft, at the end of the checklist. A step that already says the same is left alone, its draft too, and so is
-    every step that the file does not name. A withdrawn step that the file changes is refused.
+    A step that differs from its live version gets a draft. A step that does not exist yet is created, with its first
+    draft, at the end of the checklist. A step that is identical is left alone, including its draft, and so is every
+    step that the file does not name. A withdrawn step that the file changes is refused.
 
-    The order is left alone, whatever the positions in the file: reorder on the Steps page.
+    Positions in the file do not change the order: reorder on the Steps page.
 
-    Either everything is imported or nothing. A draft made by an earlier import is replaced; one that somebody else has
-    open is refused, unless --discard-drafts: what it said stays in the audit log.
+    Either everything is imported or nothing. A draft made by an earlier import is replaced. If someone else has a draft
+    open, the import is refused unless you add --discard-drafts; the discarded draft stays in the audit log.
     """
     brought, same_order = _brought_in(database, file, discard_drafts, dry_run, as_json)
     told = {"dry_run": dry_run, "same_order": same_order, "steps": [asdict(one) for one in brought]}
@@ -172,7 +172,7 @@ def _brought_in(
     except Invalid as invalid:
         _refuse_file([_placed(name, reason, lines) for name, reason in invalid.problems.items()], as_json)
     except definitions.DraftsOpen as drafts:
-        refuse(f"{drafts} Nothing was imported; --discard-drafts replaces what others have open.")
+        refuse(f"{drafts} Nothing was imported. To replace other people's drafts, add --discard-drafts.")
     return brought, same_order
 
 
@@ -204,7 +204,7 @@ def _told(brought: Sequence[Brought], dry_run: bool, same_order: bool) -> str:
         return "The file has no steps, so there was nothing to import."
     lines = [table(((one.step_id, _became(one)) for one in brought), left=2)]
     if not same_order:
-        lines.append("The order of the file differs and was left alone: reorder on the Steps page.")
+        lines.append("The file's order differs and was not applied: reorder on the Steps page.")
     lines.append("Nothing was changed: this was a dry run." if dry_run else "Nothing was released: these are drafts.")
     return "\n".join(lines)
 
@@ -237,8 +237,8 @@ def with_choice(command: Callable[Concatenate[Choice, P], R]) -> Callable[P, R]:
 
     @click.option("--done", type=click.Choice(["keep", "redo"]), help="People who are done.  [default: keep]")
     @click.option("--skipped", type=click.Choice(["keep", "reset"]), help="People who skipped it.  [default: keep]")
-    @click.option("--in-progress", type=click.Choice(["keep", "reset"]), help="Begun work.  [default: reset]")
-    @click.option("--reopen-finished", is_flag=True, help="Who falls below 100 % has finished no more.")
+    @click.option("--in-progress", type=click.Choice(["keep", "reset"]), help="People in progress.  [default: reset]")
+    @click.option("--reopen-finished", is_flag=True, help="People who fall below 100 % no longer count as finished.")
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         done, skipped, in_progress = (kwargs.pop(name) for name in ("done", "skipped", "in_progress"))
@@ -252,7 +252,7 @@ def with_choice(command: Callable[Concatenate[Choice, P], R]) -> Callable[P, R]:
 
 def _may_ask(_context: click.Context, _parameter: click.Parameter, yes: bool) -> bool:
     if not yes and not sys.stdin.isatty():
-        bad_input("There is no terminal to ask for confirmation on: look at `dashboard step preview`, then add --yes.")
+        bad_input("There is no terminal to confirm on. Check `dashboard step preview`, then add --yes.")
     return yes
 
 
@@ -263,20 +263,20 @@ def _reason(_context: click.Context, _parameter: click.Parameter, note: str) -> 
     return releases.reason(note, required=True)
 
 
-yes_option = click.option("--yes", is_flag=True, callback=_may_ask, help="Do it without asking.")
+yes_option = click.option("--yes", is_flag=True, callback=_may_ask, help="Do not ask for confirmation.")
 note_option = click.option("--note", required=True, callback=_reason, metavar="TEXT", help="Why, for the history.")
 
 
 @step.command()
 @click.argument("step_id")
 @with_choice
-@click.option("--rollback", "deed", flag_value="rollback", help="Foretell a rollback, not the release of the draft.")
-@click.option("--withdraw", "deed", flag_value="withdrawal", help="Foretell a withdrawal.")
-@click.option("--restore", "deed", flag_value="restore", help="Foretell a restore.")
+@click.option("--rollback", "deed", flag_value="rollback", help="Preview a rollback, not the release of the draft.")
+@click.option("--withdraw", "deed", flag_value="withdrawal", help="Preview a withdrawal.")
+@click.option("--restore", "deed", flag_value="restore", help="Preview a restore.")
 @json_option
 @with_database
 def preview(database: Database, choice: Choice, step_id: str, deed: str | None, as_json: bool) -> None:
-    """Say what releasing the draft, or another deed, would do to everybody; nothing is changed.
+    """Show what releasing the draft (or another action) would do to everyone; changes nothing.
 
     \b
     Examples:
@@ -284,8 +284,8 @@ def preview(database: Database, choice: Choice, step_id: str, deed: str | None, 
       dashboard step preview setup-payments --rollback
       dashboard step preview setup-payments --json | jq .impact.moves
 
-    The default policy is the original system's: done and skipped are kept, in progress becomes To do. The pages preset
-    the same, except that they keep begun work too when the weight stays as it is.
+    The default carry-over is the original system's: Done and Skipped are kept, In progress becomes To do. The pages
+    preset the same, except that they also keep In progress when the weight does not change.
     """
     from dashboard.cli import report
     from dashboard.onboarding import releases
@@ -302,8 +302,8 @@ def preview(database: Database, choice: Choice, step_id: str, deed: str | None, 
 @click.argument("step_id")
 @note_option
 @with_choice
-@click.option("--expect-reset", type=click.IntRange(0), metavar="N", help="Refuse it when not N people are reset.")
-@click.option("--tolerance", type=click.IntRange(0), metavar="N", help="Let that number be off by up to N people.")
+@click.option("--expect-reset", type=click.IntRange(0), metavar="N", help="Refuse unless N people are reset.")
+@click.option("--tolerance", type=click.IntRange(0), metavar="N", help="Allow that number to differ by up to N people.")
 @yes_option
 @json_option
 @with_database
@@ -317,18 +317,18 @@ def release(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make the draft live for everybody: shows what that does, asks, releases, prints the receipt.
+    """Release the draft to everyone: shows the preview, asks, releases, prints the receipt.
 
     \b
     Examples:
       dashboard step release setup-payments --note "New payment providers"
       dashboard step release setup-payments --note "From CI" --expect-reset 200 --tolerance 10 --yes
 
-    What is released is what was shown: another release or another save of the draft in between is refused, and so are
-    more people reset, or fewer, than --tolerance allows (without it: none with --expect-reset, else DRIFT_PEOPLE or
-    DRIFT_PERCENT as on the pages).
+    Only what was shown is released: it is refused if there was another release or another save of the draft since, or
+    if the number of people reset differs by more than --tolerance (default: 0 with --expect-reset, else DRIFT_PEOPLE or
+    DRIFT_PERCENT, as on the pages).
 
-    The default policy is the original system's: done and skipped are kept, in progress becomes To do.
+    The default carry-over is the original system's: Done and Skipped are kept, In progress becomes To do.
     """
     run = _release(step_id, choice, note)
     _carry_out(database, step_id, run, yes=yes, as_json=as_json, reset=expect_reset, tolerance=tolerance)
@@ -337,12 +337,12 @@ def release(
 @step.command()
 @click.argument("step_id")
 @note_option
-@click.option("--from-version", type=click.IntRange(1), metavar="N", help="Refuse it when version N is not live.")
+@click.option("--from-version", type=click.IntRange(1), metavar="N", help="Refuse unless version N is live.")
 @yes_option
 @json_option
 @with_database
 def rollback(database: Database, step_id: str, note: str, from_version: int | None, yes: bool, as_json: bool) -> None:
-    """Take back the newest release: shows what that gives back, asks, rolls back, prints the receipt.
+    """Roll back the newest release: shows the preview, asks, rolls back, prints the receipt.
 
     \b
     Examples:
@@ -351,13 +351,15 @@ def rollback(database: Database, step_id: str, note: str, from_version: int | No
 
     People get back what the release reset; what they did since is kept.
 
-    With --yes the live version has to be named: then a second run finds that it is not live any more and is refused,
-    where it would take back one release more.
+    With --yes, the live version must be named, so that a second run is refused instead of rolling back one more
+    release.
     """
     from dashboard.onboarding import releases
 
     if yes and from_version is None:
-        bad_input("With --yes name the version to go back from, --from-version N: else a repeat goes back once more.")
+        bad_input(
+            "With --yes, add --from-version N (the live version): otherwise a repeat rolls back one more release."
+        )
     run = _run(releases.roll_back, step_id, from_version=from_version, note=note)
     _carry_out(database, step_id, run, yes=yes, as_json=as_json)
 
@@ -369,13 +371,13 @@ def rollback(database: Database, step_id: str, note: str, from_version: int | No
 @json_option
 @with_database
 def withdraw(database: Database, step_id: str, note: str, yes: bool, as_json: bool) -> None:
-    """Take the step off everybody's checklist: shows what that does, asks, withdraws, prints the receipt.
+    """Take the step off everyone's checklist: shows the preview, asks, withdraws, prints the receipt.
 
     \b
     Example:
       dashboard step withdraw setup-payments --note "Payments moved elsewhere"
 
-    What people did in it is kept for `dashboard step restore`.
+    People's work on it is kept for `dashboard step restore`.
     """
     from dashboard.onboarding import releases
 
@@ -389,7 +391,7 @@ def withdraw(database: Database, step_id: str, note: str, yes: bool, as_json: bo
 @json_option
 @with_database
 def restore(database: Database, step_id: str, note: str, yes: bool, as_json: bool) -> None:
-    """Put a withdrawn step back as it was: shows what that gives back, asks, restores, prints the receipt.
+    """Restore a withdrawn step as it was: shows the preview, asks, restores, prints the receipt.
 
     \b
     Example:
@@ -431,7 +433,8 @@ def _foreseen(
     if tolerance is None:
         tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
     if reset is not None and abs(impact.reset - reset) > tolerance:
-        refuse(f"Nothing was released: {impact.reset:,} people would be reset, not {reset:,}.")
+        people = "person" if impact.reset == 1 else "people"
+        refuse(f"Nothing was released: {impact.reset:,} {people} would be reset, not {reset:,}.")
     foretold = plans.foretold(impact)
     if reset is not None:
         foretold["reset"] = reset
@@ -470,5 +473,5 @@ def _carry_out(
 def _ask(shown: str) -> None:
     # not on the output, which may go to a file or a program
     click.echo(shown + "\n", err=True)
-    if not click.confirm("Do this?", err=True):
+    if not click.confirm("Continue?", err=True):
         refuse("Nothing was changed.")

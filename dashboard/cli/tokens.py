@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def token() -> None:
-    """API tokens: keys with which the host product uses the JSON API."""
+    """API tokens: keys that let the host product use the JSON API."""
 
 
 @token.command()
-@click.option("--name", required=True, help="What changes made with it are signed with; never used twice.")
-@click.option("--scopes", required=True, help="Any of progress:read,progress:write,steps:read,steps:release.")
-@click.option("--days", type=click.IntRange(1, 3650), help="It expires after this many days; without: never.")
+@click.option("--name", required=True, help="Recorded with every change made with the token; cannot be reused.")
+@click.option("--scopes", required=True, help="One or more of progress:read,progress:write,steps:read,steps:release.")
+@click.option("--days", type=click.IntRange(1, 3650), help="Days until it expires.  [default: never]")
 @json_option
 @with_database
 def create(database: Database, name: str, scopes: str, days: int | None, as_json: bool) -> None:
-    """Make a token and print it alone. It is shown now and never again.
+    """Create a token and print only its secret, which is not shown again.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def list_(database: Database, as_json: bool) -> None:
 @json_option
 @with_database
 def revoke(database: Database, name: str, as_json: bool) -> None:
-    """Make a token worthless at once; this cannot be undone.
+    """Revoke a token at once; this cannot be undone.
 
     \b
     Example:
@@ -76,7 +76,7 @@ def revoke(database: Database, name: str, as_json: bool) -> None:
 
     with database.transaction() as session:
         entry = tokens.revoke(session, COMMAND_LINE, name)
-    show(_plain(entry), as_json, f"The token {entry.name} no longer works.")
+    show(_plain(entry), as_json, f"The token {entry.name} was revoked.")
 
 
 def _plain(entry: TokenEntry) -> dict[str, object]:
@@ -85,7 +85,7 @@ def _plain(entry: TokenEntry) -> dict[str, object]:
 
 def _table(found: list[TokenEntry]) -> str:
     if not found:
-        return "There are no tokens yet. Make one with `dashboard token create`."
+        return "There are no tokens yet. Create one with `dashboard token create`."
     width = max(len(entry.name) for entry in found)
     return "\n".join(
         f"{entry.name:{width}}  {entry.state:7}  used {_day(entry.last_used_at)}  expires {_day(entry.expires_at)}  "

@@ -25,18 +25,18 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - no address to listen on, but ones
 
 @click.group()
 def user() -> None:
-    """Staff accounts: who may sign in to the dashboard."""
+    """Staff accounts: who can sign in to the dashboard."""
 
 
 @user.command()
 @click.argument("email")
-@click.option("--name", required=True, help="How pages call them.")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@click.option("--name", required=True, help="Display name.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What they can do.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @json_option
 @with_database
 def add(database: Database, email: str, name: str, role: str, password_stdin: bool, as_json: bool) -> None:
-    """Make an account; without --password-stdin a password is made up and printed once.
+    """Create an account; without --password-stdin a password is generated and printed once.
 
     \b
     Examples:
@@ -54,19 +54,19 @@ def add(database: Database, email: str, name: str, role: str, password_stdin: bo
 
 
 base_url_option = click.option(
-    "--base-url", default="", help="Where the dashboard is reached.  [default: BASE_URL, or the server beside]"
+    "--base-url", default="", help="The dashboard's address.  [default: BASE_URL, or the local server]"
 )
 
 
 @user.command()
 @click.argument("email")
-@click.option("--name", required=True, help="How pages call them.")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@click.option("--name", required=True, help="Display name.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What they can do.")
 @base_url_option
 @json_option
 @with_database
 def invite(database: Database, email: str, name: str, role: str, base_url: str, as_json: bool) -> None:
-    """Make an account and print the one-time link with which its owner chooses a password, to be handed over.
+    """Create an account and print a one-time link to pass on, with which its owner sets a password.
 
     \b
     Example:
@@ -86,7 +86,7 @@ def invite(database: Database, email: str, name: str, role: str, base_url: str, 
 @json_option
 @with_database
 def reset_link(database: Database, email: str, base_url: str, as_json: bool) -> None:
-    """Print a one-time link with which the account's owner chooses another password; an earlier one no longer works.
+    """Print a one-time link with which the account's owner sets a new password; earlier links stop working.
 
     \b
     Example:
@@ -126,7 +126,7 @@ keep_tokens_option = click.option("--keep-tokens", is_flag=True, help="Keep the 
 @json_option
 @with_database
 def disable(database: Database, email: str, keep_tokens: bool, as_json: bool) -> None:
-    """Sign the account out everywhere, keep it from signing in, and revoke the API tokens it made.
+    """Sign the account out everywhere, block its sign-in, and revoke the API tokens it created.
 
     \b
     Example:
@@ -165,7 +165,7 @@ def enable(database: Database, email: str, as_json: bool) -> None:
 @json_option
 @with_database
 def role(database: Database, email: str, role: str, keep_tokens: bool, as_json: bool) -> None:
-    """Give the account another role; it counts at once, also where it is signed in.
+    """Change the account's role; takes effect at once, even where it is signed in.
 
     Where an administrator becomes something else, the API tokens that they made are revoked.
 
@@ -191,8 +191,8 @@ def role(database: Database, email: str, role: str, keep_tokens: bool, as_json: 
 def password(database: Database, email: str, password_stdin: bool, as_json: bool) -> None:
     """Replace the password and sign the account out everywhere.
 
-    An account that signs in with the provider does so no more: it has this password instead, and its role no longer
-    follows the groups there.
+    An account that signs in with the provider uses this password from then on instead, and its role no longer follows
+    the groups there.
 
     \b
     Example:
@@ -207,8 +207,8 @@ def password(database: Database, email: str, password_stdin: bool, as_json: bool
     text = f"The password of {account.email} was replaced."
     if before and before.issuer:
         text = (
-            f"{account.email} signs in with this password now, and no longer with the provider {before.issuer}; "
-            "the role stays what it is, whatever the groups there."
+            f"{account.email} now signs in with this password, and no longer with the provider {before.issuer}; "
+            "the role stays as it is, whatever the groups there."
         )
     shown = {} if password_stdin else {"password": new}
     show(_plain(account) | shown, as_json, text if password_stdin else f"{text}\nPassword: {new}")
@@ -237,21 +237,22 @@ def _base_url(given: str) -> str:
     if site and urlsplit(site).hostname not in EVERYWHERE:
         return site
     if settings.database_url or site or settings.host in EVERYWHERE:
-        bad_input("Say where the dashboard is reached, for the link leads there: --base-url, or BASE_URL.")
-    click.echo("BASE_URL is not set and no server runs here, so where the link leads is a guess.", err=True)
+        bad_input("The link needs the dashboard's address: set --base-url or BASE_URL.")
+    click.echo("BASE_URL is not set and no server is running here, so the address in the link is a guess.", err=True)
     return address_at(settings.host, settings.port)
 
 
 def _show_link(made: Link, base_url: str, as_json: bool) -> None:
     address = made.address(base_url)
-    text = f"{made.account.email} chooses a password here, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC:\n{address}"
+    until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
+    text = f"One-time link for {made.account.email} to set a password, valid until {until}:\n{address}"
     show(_plain(made.account) | {"link": address, "link_expires_at": made.expires_at}, as_json, text)
 
 
 def _from_stdin() -> str:
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
-        bad_input("There is no password on standard input.")
+        bad_input("No password was given on standard input.")
     return line
 
 
@@ -261,7 +262,7 @@ def _plain(account: Account) -> dict[str, object]:
 
 def _table(found: list[Account]) -> str:
     if not found:
-        return "There are no accounts yet. Make one with `dashboard user add`."
+        return "There are no accounts yet. Create one with `dashboard user add`."
     width = max(len(account.email) for account in found)
     return "\n".join(
         f"{account.email:{width}}  {account.role.value:7}  {account.state:8}  {account.name}{_by_provider(account)}"

@@ -75,9 +75,9 @@ class _Loader(yaml.SafeLoader):
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         mark = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            _refuse(mark, f"*{event.anchor}: write it out, references are not used here")
+            _refuse(mark, f"*{event.anchor}: write it out, references are not supported")
         if getattr(event, "tag", None):
-            _refuse(mark, f"{event.tag}: tags are not used here")
+            _refuse(mark, f"{event.tag}: tags are not supported")
         if self.depth == DEEPEST:
             _refuse(mark, "is nested too deeply")
         self.depth += 1
@@ -136,14 +136,14 @@ def _compose(text: str) -> yaml.Node | None:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = _place(before.count("\n"), len(before) - before.rfind("\n") - 1)
-        reason = f"has a character that can't be kept (U+{ord(text[error.position]):04X})"
+        reason = f"has a character that cannot be stored (U+{ord(text[error.position]):04X})"
         raise BadFile(Problem(place, reason)) from None
     except yaml.MarkedYAMLError as error:
         place = _at(error.problem_mark or error.context_mark)
         raise BadFile(Problem(place, f"is not YAML: {error.problem or error.context}")) from None
     except (ValueError, OverflowError):
         # an escape such as "\UFFFFFFFF", of which PyYAML does not say where it is
-        raise BadFile(Problem("the file", "is not YAML: it has an escape that is no character")) from None
+        raise BadFile(Problem("the file", "is not YAML: it has an invalid escape")) from None
     return root
 
 
@@ -165,7 +165,7 @@ def _mapping(node: yaml.MappingNode, name: str, lines: dict[str, int]) -> dict[s
         member = f"{name}.{key.value}" if name else key.value
         line = key.start_mark.line + 1
         if key.value in found:
-            raise BadFile(Problem(f"line {line}", f"{member} is here twice, first in line {lines[member]}"))
+            raise BadFile(Problem(f"line {line}", f"{member} appears twice, first on line {lines[member]}"))
         lines[member] = line
         found[key.value] = _plain(value, member, lines)
     return found

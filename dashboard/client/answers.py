@@ -42,7 +42,7 @@ class Step(Answer):
 
 
 class Checklist(Answer):
-    """A person's steps in checklist order, and how far they are in percent."""
+    """A person's steps in checklist order, and their progress in percent."""
 
     user_id: str
     progress: int

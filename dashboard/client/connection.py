@@ -22,7 +22,7 @@ BROKEN = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError,
 """No answer, or not all of it. What else httpx raises is a mistake of the caller's: an address, a header."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
-LACKING = "the answer lacks members that are needed"
+LACKING = "the answer lacks required members"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Connection:
     def _ask(self, tries: Tries, kind: type[A], request: Request) -> A:
         timeout_s = min(self.timeout_s, tries.left_s)
         if timeout_s <= 0:
-            raise Unanswered("the time was up before it was asked")
+            raise Unanswered("time ran out before the request was sent")
         asked = self.http.stream(
             request.method,
             request.path,
@@ -105,7 +105,7 @@ def _read(response: httpx.Response, content: bytes) -> Any:
         if not response.is_success and "json" not in response.headers.get("Content-Type", ""):
             return None
         # whoever passed it on may have been cut off, and left its end away
-        raise Unanswered("the answer is not whole", unsure=True) from error
+        raise Unanswered("the answer is incomplete", unsure=True) from error
 
 
 def _refused(response: httpx.Response, found: object) -> ClientError:

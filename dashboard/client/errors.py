@@ -134,7 +134,7 @@ class NoLongerWanted(ClientError):
 
     def __init__(self, conflict: Conflict) -> None:
         self.conflict = conflict
-        super().__init__(f"Not saved: meanwhile the step is {conflict.current.status}")
+        super().__init__(f"Not saved: the step is now {conflict.current.status}")
 
 
 class GaveUp(ClientError):

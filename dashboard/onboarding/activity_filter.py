@@ -101,7 +101,7 @@ def read(session: Session, values: Mapping[str, str], known: Choices) -> Activit
     since, until = (day_from(given[name]) for name in ("from", "to"))
     for name, day in (("from", since), ("to", until)):
         if given[name] and day is None:
-            problems[name] = "must be a day that there is, such as 2026-11-24"
+            problems[name] = "must be a valid date, such as 2026-11-24"
     if since and until and until < since:
         problems["to"] = "is before the first day"
     if problems:

@@ -287,7 +287,7 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
             progress("Checking keys", rows * 3 // 4, rows)
     except (IntegrityError, DataError, InternalError) as error:  # the last from the nodes of a cluster
         if isinstance(error.orig, psycopg.errors.ForeignKeyViolation):
-            raise Refused("Somebody to be imported was erased by someone else just now. Import it again.") from error
+            raise Refused("Someone in this import was just erased by someone else. Run the import again.") from error
         # The primary key found a repeated row; looking for them beforehand would cost every import another sort.
         if repeated := session.execute(REPEATED_ROWS, {"listed": LISTED}).all():
             _refuse(repeated)

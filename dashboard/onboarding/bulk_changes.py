@@ -134,11 +134,11 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
     """Their ids, with those who are there held: nobody of them is erased before the transaction ends."""
     people = finding.ids(session, chosen, MOST_PEOPLE + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
     if not people:
-        raise Invalid({"people": "are needed: choose at least one"})
+        raise Invalid({"people": "are required: select at least one"})
     if len(people) > MOST_PEOPLE:
-        raise Invalid({"people": f"can be {MOST_PEOPLE:,} at once at most; choose a narrower filter"})
+        raise Invalid({"people": f"are limited to {MOST_PEOPLE:,} at once; choose a narrower filter"})
     if any(text_problem(user_id, 200) for user_id in people):
-        raise Invalid({"people": "include an id that can't be one"})
+        raise Invalid({"people": "include an id that is not valid"})
     there = [one for group in many.groups(session, people) for one in session.scalars(HOLD_PEOPLE, {"people": group})]
     # Whoever was erased since a filter found them was named by nobody.
     return there if isinstance(chosen, Filter) else people
@@ -158,7 +158,7 @@ def again(session: Session, actor: Actor, bulk_id: int) -> int:
     earlier = get(session, bulk_id)
     moved = list(session.scalars(MOVED, {"id": bulk_id}))
     if not moved:
-        raise Refused("Nobody of this change had moved.")
+        raise Refused("No one in this bulk change had changed in the meantime.")
     return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)
 
 

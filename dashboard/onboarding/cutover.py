@@ -205,7 +205,7 @@ def _check_invariants(
     }
     broken = [name for name, holds in checks.items() if not holds]
     if broken:
-        raise BrokenInvariant(f"It would have broken what must always hold: {'; '.join(broken)}.")
+        raise BrokenInvariant(f"It would have broken a rule that must always hold: {'; '.join(broken)}.")
     return list(checks)
 
 

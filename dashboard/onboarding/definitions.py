@@ -81,7 +81,7 @@ def read(given: object) -> list[WantedStep]:
     problems = {str(member): "is not known here" for member in given if member != "steps"}
     listed = given.get("steps")
     if not isinstance(listed, Mapping):
-        reason = "must be a mapping from each step_id to what the step says" if "steps" in given else "is needed"
+        reason = "must be a mapping from each step_id to the step's members" if "steps" in given else "is required"
         raise Invalid(problems | {"steps": reason})
     wanted = [one for step_id, says in listed.items() if (one := _wanted(step_id, says, problems))]
     if problems:
@@ -97,7 +97,7 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> WantedSt
     if not isinstance(says, Mapping):
         problems[name] = "must be a mapping with at least a title and a weight"
         return None
-    found = {member: "is needed" for member in NEEDED_MEMBERS if member not in says}
+    found = {member: "is required" for member in NEEDED_MEMBERS if member not in says}
     position = says.get("position")
     if position is not None and not _is_position(position):
         found["position"] = "must be a whole number from 1"
@@ -148,7 +148,7 @@ def _differs(one: WantedStep, step: Step) -> bool:
 def _check_withdrawn(touched: Iterable[Step]) -> None:
     withdrawn = [f"“{step.step_id}”" for step in touched if step.withdrawn]
     if withdrawn:
-        raise Refused(f"Withdrawn: {', '.join(withdrawn)}. Restore first what is to change, or leave it out.")
+        raise Refused(f"Withdrawn: {', '.join(withdrawn)}. Restore the steps you want to change, or leave them out.")
 
 
 def _open(session: Session, draft: Definition) -> str:

@@ -170,7 +170,7 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
     if session.scalar(LOCK_PERSON, {"user_id": user_id}) is None:
         raise NotFound("person", user_id)
     if not _same(typed, user_id):
-        raise Invalid({"typed": "is not the id of this person"})
+        raise Invalid({"typed": "is not this person's id"})
     found = _stored(session, user_id)
     pseudonym = f"{ERASED}{token_hex(6)}"
     session.execute(HOLD_BULK_CHANGES, {"bulk_ids": list(session.scalars(BULK_CHANGES, {"user_id": user_id}))})

@@ -89,7 +89,7 @@ class AlreadyReleased(StalePlan):
 
     def __init__(self, release: Release) -> None:
         self.release = release
-        super().__init__([f"You did this already: it is release {release.number}."])
+        super().__init__([f"You already did this: it is release {release.number}."])
 
 
 class BrokenInvariant(OnboardingError):

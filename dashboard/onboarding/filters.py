@@ -71,7 +71,7 @@ YEARS = range(1900, 9001)
 
 def read(session: Session, values: Mapping[str, str]) -> Filter:
     """The filter that `values` spell, by the names in FILTERS; an empty value does not matter. Raises Invalid."""
-    problems = {name: "is not a filter of people" for name in values if name not in FILTERS}
+    problems = {name: "is not a known filter" for name in values if name not in FILTERS}
     given = {name: value.strip() for name, value in values.items() if value.strip() and name in FILTERS}
     problems |= {name: reason for name, value in given.items() if (reason := text_problem(value, MAX_VALUE))}
     readable = {name: value for name, value in given.items() if name not in problems}
@@ -105,7 +105,7 @@ def _band(value: str) -> dict[str, Any]:
     found = BAND.fullmatch(value)
     least, most = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if not least <= most <= 100:
-        raise ValueError("must be a percent, or from one to another such as 40-49, up to 100")
+        raise ValueError("must be a percentage or a range such as 40-49, up to 100")
     return {"progress": (least, most)}
 
 
@@ -120,7 +120,7 @@ def day_from(value: str) -> date | None:
 def _joined(member: str, value: str) -> dict[str, Any]:
     day = day_from(value)
     if day is None or day.year not in YEARS:
-        raise ValueError("is not a day that exists, such as 2026-02-28")
+        raise ValueError("must be a valid date, such as 2026-02-28")
     return {member: day}
 
 

@@ -196,7 +196,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How percents move: people who go up, down or stay; the largest drop in points; who falls from 100."""
+    """How percentages move: people who go up, down or stay; the largest drop in points; who falls below 100."""
 
     up: int
     down: int

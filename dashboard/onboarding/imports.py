@@ -44,12 +44,12 @@ from dashboard.onboarding.steps import text_problem
 
 LONGEST_LINE = 1_000_000
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
-OLD_LINE_ENDS = "has line ends of a lone CR: save the file with those of Windows or Unix"
-NOT_UTF_8 = "has NUL characters, as UTF-16 (“Unicode text”) does: save the file as UTF-8"
+OLD_LINE_ENDS = "has old Mac line endings (CR): save the file with Windows or Unix ones"
+NOT_UTF_8 = "has NUL characters, like UTF-16 (“Unicode text”): save the file as UTF-8"
 NOT_CSV = {
     "new-line character": OLD_LINE_ENDS,
-    "field larger": f"has a cell of more than {csv.field_size_limit():,} characters, or a quote that is not closed",
-    "unexpected end": "has a quote that is not closed",
+    "field larger": f"has a cell of more than {csv.field_size_limit():,} characters, or an unclosed quote",
+    "unexpected end": "has an unclosed quote",
 }
 """What csv says, as it begins, and what we say."""
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -147,7 +147,7 @@ def _header(reader: Iterator[list[str]], lines: Lines) -> list[str]:
     if not names:
         raise Invalid({"header": "is missing: the first line must name the columns, in UTF-8"})
     if len(names) == 1 and (found := [told for mark, told in SEPARATORS.items() if mark in names[0]]):
-        raise Invalid({"header": f"has {found[0]} between its columns: it takes commas, in every line"})
+        raise Invalid({"header": f"has {found[0]} between its columns: use commas, on every line"})
     return [name.strip() for name in names]
 
 
@@ -164,9 +164,9 @@ SELECT s.step_id, c.id AS release_id, c.number, c.version
 def _columns(session: Session, names: list[str]) -> Columns:
     """Checks the header against the checklist, and notes its steps' releases for the statements. Raises Invalid."""
     known = {row.step_id: row for row in session.execute(STEPS_NOW)}
-    problems = {name: "is there more than once" for name, times in Counter(names).items() if times > 1}
+    problems = {name: "appears more than once" for name, times in Counter(names).items() if times > 1}
     problems |= {
-        name: "is not live" if name in known else "is neither user_id, name or email nor a step"
+        name: "is not live" if name in known else "is not user_id, name, email or a step"
         for name in names
         if name not in LONGEST and (name not in known or known[name].version is None)
     }

@@ -206,7 +206,7 @@ def add_people(session: Session, new_people: str, people: int) -> int:
     """
     known = stage(session, "import_known", KNOWN)
     if known + run(session, new_people) != people:
-        raise Refused("Somebody to be imported was added by someone else just now. Import it again.")
+        raise Refused("Someone in this import was just added by someone else. Run the import again.")
     return known
 
 

@@ -40,8 +40,8 @@ TRUTHS = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromke
     ("", "false", "f", "no", "n", "off", "0"), False
 )
 HERE = (
-    "is here already: a database is adopted once, into one that has none of its steps. What people did there since then "
-    "comes with `dashboard people import FILE.csv`"
+    "already exists: a database is adopted once, into one that has none of its steps. To bring in what people did since, "
+    "use `dashboard people import FILE.csv`"
 )
 NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -117,7 +117,7 @@ def _castable(source: psycopg.Connection[Any], table: str, columns: set[str]) ->
                 wrong, told = f"{table}.{name}", found
                 source.rollback()
                 break
-        raise Invalid({wrong: f"can't be taken over: {str(told).splitlines()[0]}"}) from error
+        raise Invalid({wrong: f"can't be adopted: {str(told).splitlines()[0]}"}) from error
 
 
 def _versions(session: Session, source: psycopg.Connection[Any], columns: set[str]) -> list[OriginalVersion]:

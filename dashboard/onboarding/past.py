@@ -39,7 +39,7 @@ def as_of(session: Session, user_id: str, moment: datetime) -> Past:
     if moment < person.created_at:
         raise Invalid({"as_of": "is before they joined"})
     if moment > (session.scalar(select(func.now())) or moment):
-        raise Invalid({"as_of": "is yet to come"})
+        raise Invalid({"as_of": "is in the future"})
     return stood(session, person, moment)
 
 

@@ -20,7 +20,7 @@ from dashboard.onboarding.steps import MAX_KEY, check_key, text_problem
 
 BLANKS = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
 """Every blank there is, as str.strip takes them off, for the database to take off too."""
-NO_ID, BLANK_AT_END = "is needed", "has a blank at its beginning or end"
+NO_ID, BLANK_AT_END = "is required", "has a blank at its beginning or end"
 LONGEST = {"user_id": MAX_KEY, "name": 200, "email": 320}
 """How many characters each member of a person may have."""
 

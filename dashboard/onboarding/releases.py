@@ -82,7 +82,7 @@ def reason(note: str, *, required: bool = False) -> str:
     if problem := steps.text_problem(note, steps.MAX_COMMENT):
         raise Invalid({"note": problem})
     if required and not note.strip():
-        raise Invalid({"note": "is needed"})
+        raise Invalid({"note": "is required"})
     return note.strip()
 
 
@@ -225,7 +225,7 @@ def migrate(
         steps.discard_draft(session, actor, step_id, step.draft.row_version)
     draft = steps.start_draft(session, actor, step_id, from_version)
     if draft.version != to_version:
-        raise StalePlan([f"Version {to_version} is not the next: {draft.version} is."])
+        raise StalePlan([f"Version {to_version} is not the next version: {draft.version} is."])
     if data:
         steps.save_draft(session, actor, step_id, asdict(draft.fields) | dict(data), draft.row_version)
     return release(session, actor, step_id, policy, reopens_finished=reopens_finished, note=note, planned=planned)

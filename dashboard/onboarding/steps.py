@@ -23,8 +23,8 @@ MEMBERS = ("title", "description", "weight", "action_url")
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 # else letters of other alphabets count as some of these, for instance the sign of the kelvin
 WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
-STEP_ID_FORM = "1 to 64 lower-case letters, digits and single hyphens or underscores, like set-up-payments"
-RESERVED = {"new": "is reserved for the page that makes a new step: choose another"}
+STEP_ID_FORM = "1 to 64 lowercase letters, digits and single hyphens or underscores, like set-up-payments"
+RESERVED = {"new": "is reserved for the page that creates a step: choose another"}
 """Ids that no step may have, and why."""
 MAX_INTEGER = 2**31 - 1
 MAX_KEY = 200
@@ -116,7 +116,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
 
 def _title_problem(title: str) -> str | None:
     if not title:
-        return "is needed"
+        return "is required"
     if not is_steady(title):
         return "must be one line, without control characters and marks that turn text round"
     return None if is_seen(title) else "must have something in it that can be seen"
@@ -342,7 +342,7 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     if problems:
         raise Invalid(problems)
     if not add(session, step_id):
-        raise Invalid({"step_id": "is taken by another step"})
+        raise Invalid({"step_id": "is already used by another step"})
     # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
     # so nothing that was opened then fits this one. Counted when nobody else can make and discard one any more.
     earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
@@ -367,7 +367,7 @@ def reorder(session: Session, actor: Actor, order: Sequence[str], seen: Sequence
     lock(session)
     current = list(session.scalars(select(s.step_id).order_by(s.position, s.step_id)))
     if list(seen) != current:
-        raise StalePlan(["The order or the steps themselves were changed since you opened this page."])
+        raise StalePlan(["The steps or their order changed since you opened this page."])
     if sorted(order) != sorted(current):
         raise Invalid({"order": "must name each step exactly once"})
     if list(order) == current:

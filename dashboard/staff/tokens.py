@@ -131,9 +131,7 @@ def create(
             session.add(row)
     except IntegrityError as error:
         raise Invalid(
-            {
-                "name": f"The name “{name}” has already been used. Changes are recorded under names, so none is used twice."
-            }
+            {"name": f"The name “{name}” has already been used. Choose another: names cannot be reused."}
         ) from error
     changes = {"scopes": [None, wanted], "expires_at": [None, expires_at.isoformat() if expires_at else None]}
     history.record(session, actor, "token.created", subject=name, changes=changes)

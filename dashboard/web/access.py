@@ -215,7 +215,7 @@ def _forbidden(permission: Permission, role: Role | None) -> ResponseReturnValue
     who = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} or {titles[-1]}"
     you = f"You are signed in as {role.title}." if role else "Your account was disabled."
     nothing = "" if request.method in SAFE_METHODS else " Nothing was saved."
-    text = f"To {permission.does} takes the role {who}. {you}{nothing}"
+    text = f"To {permission.does}, you need the role {who}. {you}{nothing}"
     return answer(Fault(403, FAULTS[403].title, text, kind="forbidden"), Forbidden(text))
 
 

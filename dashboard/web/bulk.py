@@ -56,7 +56,12 @@ class BulkPage:
     @property
     def tabs(self) -> list[tuple[str, int | None, str, bool]]:
         """The lists of people by what came of them, those that have anybody."""
-        words = {"changed": "Changed", "same": "Already so", "moved": "Moved meanwhile", "gone": "Not found"}
+        words = {
+            "changed": "Changed",
+            "same": "No change needed",
+            "moved": "Changed in the meantime",
+            "gone": "Not found",
+        }
         every: list[tuple[str, int | None, str, bool]] = [
             ("All", self.bulk.people, self.address(None), self.outcome is None)
         ]
@@ -90,7 +95,7 @@ class BulkPage:
         if not self.bulk.finished_at:
             return f"Set “{self.title}” to {status}"
         changed = self.bulk.outcomes.get("changed", 0)
-        return f"“{self.title}” was set to {status} for {plural(changed, 'person', 'people') if changed else 'nobody'}"
+        return f"“{self.title}” was set to {status} for {plural(changed, 'person', 'people') if changed else 'no one'}"
 
     def step(self, deed: str) -> str:
         """Where this is carried out, or prepared again, with the way back to the list."""
@@ -123,9 +128,9 @@ def create() -> ResponseReturnValue:
         except Invalid as invalid:
             return _refused(session, asked, invalid.problems)
         except NotFound:
-            return _refused(session, asked, {"step": "is not one that anybody has"})
+            return _refused(session, asked, {"step": "is not on the checklist"})
         except Withdrawn:
-            return _refused(session, asked, {"step": "was withdrawn meanwhile"})
+            return _refused(session, asked, {"step": "was withdrawn in the meantime"})
     # the filter comes along, for the way back
     return redirect(url_for("bulk.show", bulk_id=made, back=asked.query or None), 303)
 
@@ -190,7 +195,7 @@ def _carry_out_the_rest(bulk: BulkChange) -> None:
     except Exception as error:
         why = errors.dealt_with(error).title
         done, everybody = bulk.people - bulk.waiting, plural(bulk.people, "person", "people")
-        flash(f"This stopped after {number(done)} of {everybody}. {why}. What was carried out stays.", "notice")
+        flash(f"This stopped after {number(done)} of {everybody}. {why}. Changes made so far stay.", "notice")
 
 
 @blueprint.post("/<int:bulk_id>/again")

@@ -27,7 +27,7 @@ LABELS: dict[Which, str] = {
     "restored": "Given back",
     "kept": "Keep later work",
     "down": "Go down",
-    "fall": "Fall from 100\N{NARROW NO-BREAK SPACE}%",
+    "fall": "Fall below 100\N{NARROW NO-BREAK SPACE}%",
 }
 
 

@@ -42,7 +42,7 @@ def show(step_id: str) -> ResponseReturnValue:
     with transaction() as session:
         place = checklist.find(session, step_id)
     if place.step.draft is None:
-        flash("This step has no draft now.", "notice")
+        flash("This step has no draft.", "notice")
         return redirect(url_for("steps.show", step_id=step_id), 303)
     return _draft_page(place, DraftForm.of(place.step.draft))
 
@@ -203,7 +203,7 @@ def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), stat
 def _step_gone(step_id: str, typed: StepForm) -> ResponseReturnValue:
     """404, and what was typed is in the form that makes the step again."""
     values = {field.name: field.data for field in typed} | {"step_id": step_id}
-    problem = f"There is no step “{step_id}” any more. What you typed is still here: create the step from it."
+    problem = f"The step “{step_id}” no longer exists. What you typed is still here: create the step from it."
     return new_page(NewStepForm(data=values), [problem], status=404)
 
 
@@ -220,7 +220,7 @@ def start(step_id: str) -> ResponseReturnValue:
         with transaction() as session:
             steps.start_draft(session, current_actor(), step_id, said if isinstance(said, int) else None)
     except Refused:
-        flash("There is a draft already: edit this one, or discard it first.", "notice")
+        flash("This step already has a draft. Edit it, or discard it first.", "notice")
     return redirect(url_for("drafts.show", step_id=step_id), 303)
 
 
@@ -250,13 +250,13 @@ def discard(step_id: str) -> ResponseReturnValue:
         return _not_discarded(step_id, error)
     with transaction() as session:
         is_there = any(step.step_id == step_id for step in steps.checklist(session))
-    flash("The draft was discarded." if is_there else "The step was discarded with its only draft.")
+    flash("The draft was discarded." if is_there else "The draft was discarded, and the step with it.")
     return redirect(url_for("steps.show", step_id=step_id) if is_there else url_for("steps.index"), 303)
 
 
 def _not_discarded(step_id: str, error: StaleDraft) -> ResponseReturnValue:
     if error.current is None:
-        flash("This draft was released or discarded already.", "notice")
+        flash("This draft was already released or discarded.", "notice")
         return redirect(url_for("steps.show", step_id=step_id), 303)
     with transaction() as session:
         place = checklist.find(session, step_id)
@@ -264,5 +264,5 @@ def _not_discarded(step_id: str, error: StaleDraft) -> ResponseReturnValue:
     if place.step.draft is None:
         return redirect(url_for("steps.show", step_id=step_id), 303)
     by = _by(place.step.draft.edited_by, names) or "You"
-    problem = f"{by} saved this draft since you opened it, so it was not discarded. This is how it is now."
+    problem = f"{by} saved this draft since you opened it, so it was not discarded. The current draft is shown here."
     return _draft_page(place, DraftForm.of(place.step.draft), [problem], status=409)

@@ -50,8 +50,8 @@ def erase(user_id: str) -> ResponseReturnValue:
         with transaction() as session:
             erasure.erase(session, current_actor(), user_id, typed)
     except Invalid as invalid:
-        return _page(user_id, 422, typed, f"This {invalid.problems['typed']}. Nobody was erased.")
-    flash("The person was erased. What was counted stays, without telling whose it was.")
+        return _page(user_id, 422, typed, f"This {invalid.problems['typed']}. No one was erased.")
+    flash("The person was erased. What was counted stays, without their identity.")
     return redirect(url_for("finding.index"), 303)
 
 

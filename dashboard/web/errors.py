@@ -65,29 +65,31 @@ FAULTS = {
     fault.status: fault
     for fault in (
         Fault(400, "This request cannot be read", "Something in the address or the form is not valid."),
-        Fault(403, "You may not do this", "Your role does not include it. An administrator can change that."),
-        Fault(404, "There is nothing here", "The address may be mistyped, or what it led to is gone."),
-        Fault(405, "This address works differently", "It cannot be opened in this way. Use the page that links to it."),
+        Fault(403, "You cannot do this", "Your role does not allow it. An administrator can change that."),
+        Fault(404, "Not found", "The address may be mistyped, or what it led to no longer exists."),
+        Fault(405, "This page cannot be opened that way", "Use the page that links to it."),
         Fault(409, "This changed in the meantime", "Nothing was saved. Open the page again to see how it is now."),
-        Fault(410, "This is gone", "It was here, and has been removed."),
-        Fault(413, "This is too large", "The form holds more than this server takes. Shorten it and send it again."),
-        Fault(415, "This kind of content is not taken here", "Use the form on the page."),
-        Fault(416, "There is no such part", "The file is shorter than the part that was asked for."),
+        Fault(410, "This no longer exists", "It has been removed."),
+        Fault(413, "This is too large", "The form is larger than this server accepts. Shorten it and send it again."),
+        Fault(415, "This kind of content is not accepted", "Use the form on the page."),
+        Fault(416, "This part does not exist", "The file is shorter than the part you asked for."),
         Fault(422, "This cannot be saved as it is", "Something in the form breaks a rule. Nothing was saved."),
-        Fault(429, "Too many tries", "Wait a little, then try again."),
-        Fault(500, "Something went wrong here", "It is our fault, not yours. Nothing was half done."),
-        Fault(503, "The database cannot be reached", "Nothing was saved. This works again as soon as it is back."),
+        Fault(429, "Too many attempts", "Wait a moment, then try again."),
+        Fault(500, "Something went wrong", "The fault is ours, not yours. Nothing was partly saved."),
+        Fault(503, "The database cannot be reached", "Nothing was saved. Try again once it is back."),
     )
 }
 OLD_FORM = Fault(400, "This page was open too long", "Nothing was saved. Reload the page and send the form again.")
-TOO_LONG = Fault(503, "This took too long", "The database was too busy for it. Nothing was saved: try it again.")
-ONLY_READS = Fault(
-    503, "The database only takes reads at present", "Nothing was saved. This works again as soon as it takes changes."
+TOO_LONG = Fault(503, "This took too long", "The database was too busy. Nothing was saved. Try again.")
+ONLY_READS = Fault(503, "The database is read-only right now", "Nothing was saved. Try again once it accepts changes.")
+CUT = Fault(
+    503,
+    "The connection to the database was lost",
+    "Your change may or may not have been saved: check before sending it again.",
 )
-CUT = Fault(503, "The database was lost in the middle", "It may have been saved or not: look before you send it again.")
-EXPORTS = Fault(429, "Others are exporting just now", "This server makes a few files at a time. Try again in a moment.")
+EXPORTS = Fault(429, "Too many exports are running", "This server runs only a few at a time. Try again in a moment.")
 SIGNED_OUT = Fault(401, "You are signed out", "Nothing was saved, and what you typed is still here.", kind="signed-out")
-UNSTORABLE = Fault(400, "This cannot be stored", "A value is not one the database can hold. Nothing was saved.")
+UNSTORABLE = Fault(400, "This cannot be stored", "The database cannot store one of the values. Nothing was saved.")
 
 
 def install(app: Flask) -> None:
@@ -149,7 +151,7 @@ def _old_page() -> Fault:
     """What is said where the page does not send it once more by itself: somebody else has signed in, for one."""
     account = g.get("account")
     who = f" as {account.name}" if account else ""
-    text = f"Nothing was saved, and what you typed is still here. Send it once more{who}: now it works."
+    text = f"Nothing was saved, and what you typed is still here. Send it again{who}: it should work now."
     return Fault(OLD_FORM.status, OLD_FORM.title, text)
 
 
@@ -260,7 +262,7 @@ def fault_of(error: OnboardingError) -> Fault:
     if isinstance(error, Refused):
         return Fault(409, "This is not possible now", text, kind="refused")
     if isinstance(error, BrokenInvariant):
-        return Fault(500, "The release was taken back", f"{text} Nothing was changed.", kind="broken-invariant")
+        return Fault(500, "The release was undone", f"{text} Nothing was changed.", kind="broken-invariant")
     return FAULTS[500]
 
 

@@ -22,7 +22,7 @@ FORMULA = "=+@\uff1d\uff0b\uff20\uff0d-"
 # A spreadsheet that divides at semicolons or tabs begins cells inside of ours; quotes and spaces before one mean nothing.
 STARTS = re.compile(rf'(?:^|[;\t\r\n])[\s";]*+[{FORMULA}]?')
 CHUNK = 32_768
-BROKEN_OFF = "This file breaks off here, for the rest could not be read. Export it again."
+BROKEN_OFF = "This file is incomplete: the rest could not be read. Export it again."
 
 
 def cell(value: str | int) -> str | int:

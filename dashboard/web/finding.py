@@ -39,16 +39,16 @@ LABELS = {
     "joined_from": "The first day",
     "joined_to": "The last day",
     "idle": "No activity for",
-    "sort": "The order",
+    "sort": "The sort order",
 }
 SORTED = {
     "name": "Name",
     "active": "Last active first",
     "inactive": "Longest inactive first",
-    "furthest": "Furthest first",
-    "least": "Least far first",
+    "furthest": "Most progress first",
+    "least": "Least progress first",
     "newest": "Newest first",
-    "oldest": "Longest here first",
+    "oldest": "Oldest first",
 }
 BANDS = ("0", "1-24", "25-49", "50-74", "75-99", "100")
 IDLE = ("7", "14", "30", "60", "90")

@@ -43,7 +43,7 @@ class StepForm(Form):
 
     def typed(self) -> dict[str, Any]:
         """The members as typed, for the engine to check. Raises Invalid when a field did not arrive at all."""
-        if absent := {name: "did not arrive with the form" for name in MEMBERS if not self[name].raw_data}:
+        if absent := {name: "is missing from the form" for name in MEMBERS if not self[name].raw_data}:
             raise Invalid(absent)
         return {name: self[name].data or "" for name in MEMBERS} | {"weight": whole(self.weight.data)}
 
@@ -107,7 +107,7 @@ def not_chosen(values: Values) -> dict[str, str]:
     """What a merge panel asked about and nobody decided, as problems of its fields."""
     choices = choices_of(values)
     missing = [name for name in _asked(values) if name not in choices]
-    return dict.fromkeys(missing, "is not chosen yet: choose one of the two")
+    return dict.fromkeys(missing, "is not decided yet: choose one of the two")
 
 
 def shown_merge(values: Values) -> list[MergedField]:
@@ -204,7 +204,7 @@ def which_from(values: Values) -> Which | None:
     try:
         return check_which(said) if said else None
     except Invalid:
-        raise Invalid({"who": "There is no such list of people. Open the preview again and choose a tab."}) from None
+        raise Invalid({"who": "This list of people does not exist. Open the preview again and choose a tab."}) from None
 
 
 def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft: bool) -> Planned:
@@ -221,5 +221,5 @@ def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft:
 def _count(values: Values, name: str) -> int:
     number = whole(values.get(name))
     if not isinstance(number, int) or number < 0:
-        raise Invalid({name: "This form is not one that a preview gave out. Open the preview again."})
+        raise Invalid({name: "This form is not valid. Open the preview again."})
     return number

@@ -27,7 +27,7 @@ def moment_of(text: str) -> datetime:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise Invalid({"as_of": "is no day and time that exist"}) from None
+        raise Invalid({"as_of": "is not a valid date and time"}) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +233,9 @@ def _panel(step: UserStep, happened: Happened, names: Mapping[str, Who]) -> Pane
 def _why(status: Status, changes: Sequence[Change]) -> str:
     """On what ground saving mine is offered first."""
     passed = [change.release for change in changes if change.release]
-    only, keep = (called(passed[0]), "it keeps") if len(passed) == 1 else ("releases", "they keep")
-    kept = "" if status == "todo" else f", and {keep} {status_label(status)}"
-    return f"Only {only} came in between{kept}. So your choice still holds."
+    if len(passed) == 1:
+        only, keeps = f"change since is {called(passed[0])}", "which keeps"
+    else:
+        only, keeps = "changes since are releases", "which keep"
+    kept = "" if status == "todo" else f", {keeps} {status_label(status)}"
+    return f"The only {only}{kept}. Your choice still makes sense."

@@ -53,7 +53,7 @@ def _without_choice(engine: Callable[..., Outcome]) -> Run:
     return run
 
 
-CHOSE_OTHERWISE = "You chose something else than this report showed. Look at what it would do, then confirm."
+CHOSE_OTHERWISE = "You changed the choices after the last report. Check the updated report, then confirm."
 
 DEEDS = {
     deed.path: deed

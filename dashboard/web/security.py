@@ -75,7 +75,7 @@ def refuse_unusable() -> None:
         return
     limit = request.max_content_length
     if limit is not None and (request.content_length or 0) > limit:
-        raise RequestEntityTooLarge(f"The body may have at most {limit:,} bytes.")
+        raise RequestEntityTooLarge(f"The body is limited to {limit:,} bytes.")
     if request.mimetype not in FORM_TYPES:
         raise UnsupportedMediaType(f"This address takes a form, not {request.mimetype}.")
     if request.mimetype == "application/x-www-form-urlencoded":

@@ -59,9 +59,9 @@ def reorder() -> ResponseReturnValue:
             else:
                 steps.reorder(session, current_actor(), request.form.getlist("order"), seen)
     except StalePlan as stale:
-        return _list_page([*stale.reasons, "Nothing was moved. This is the order as it is now."], status=409)
+        return _list_page([*stale.reasons, "Nothing was moved. This is the current order."], status=409)
     except Invalid:
-        raise Invalid({"order": "This order does not name each step once. Nothing was moved."}) from None
+        raise Invalid({"order": "This order does not include each step exactly once. Nothing was moved."}) from None
     if wants_partial():
         return _list_page()
     return redirect(url_for("steps.index", _anchor=f"step-row-{moved}" if moved else "steps"), 303)
@@ -84,7 +84,7 @@ def create() -> ResponseReturnValue:
             made = steps.create(session, current_actor(), (form.step_id.data or "").strip(), form.typed())
     except Invalid as error:
         return new_page(form, put_problems(form, error.problems), status=422)
-    flash("The step is there as a draft. People see it once version 1 is released.")
+    flash("The step was created as a draft. People see it once version 1 is released.")
     return redirect(url_for("steps.show", step_id=made.step_id), 303)
 
 

@@ -105,8 +105,8 @@ def counted(kind: Kind, *, done: bool = False) -> dict[str, str]:
             COPIED.get(kind, ("Copied", "Copied")),
             ("Go up", "Went up"),
             ("Go down", "Went down"),
-            ("Stay where they are", "Stayed where they were"),
-            ("Fall from 100\N{NARROW NO-BREAK SPACE}%", "Fell from 100\N{NARROW NO-BREAK SPACE}%"),
+            ("Stay the same", "Stayed the same"),
+            ("Fall below 100\N{NARROW NO-BREAK SPACE}%", "Fell below 100\N{NARROW NO-BREAK SPACE}%"),
             ("Keep later work", "Kept later work"),
         )
     )
@@ -164,7 +164,7 @@ def saved_several(saved: int, stale: int, withdrawn: int, refused: int) -> str:
     if stale:
         told.append(f"{stale} changed while you had {'it' if stale == 1 else 'them'} open.")
     if withdrawn:
-        told.append(f"{withdrawn} {'was' if withdrawn == 1 else 'were'} withdrawn meanwhile.")
+        told.append(f"{withdrawn} {'was' if withdrawn == 1 else 'were'} withdrawn in the meantime.")
     if refused:
         told.append(f"{refused} cannot be saved as {'it is' if refused == 1 else 'they are'}.")
     return " ".join(told)

@@ -8,13 +8,13 @@ const SLOW_MS = 1_500;
 
 // What went wrong, by status, for the user of the page: the words of the API are for whoever reads a log.
 const PROBLEMS = {
-  0: ["No answer came", "Look at your connection, then try again."],
-  401: ["You are not signed in", "Sign in again; on this page, with another token."],
-  403: ["You may not do this", "Your sign-in does not allow it."],
-  404: ["There is nothing to show", "We do not know this checklist or this step, or not yet."],
-  410: ["This step was taken away", "There is nothing left to do for it."],
-  422: ["Something is missing", "With the token of a backend, say whose checklist it is."],
-  429: ["Too many requests just now", "Wait a minute, then try again."],
+  0: ["No response", "Check your connection, then try again."],
+  401: ["You are not signed in", "Sign in again. On this page, use another token."],
+  403: ["You cannot do this", "Your sign-in does not allow it."],
+  404: ["There is nothing to show", "This checklist or step does not exist, or not yet."],
+  410: ["This step was removed", "There is nothing left to do here."],
+  422: ["Something is missing", "With a backend token, enter whose checklist it is."],
+  429: ["Too many requests", "Wait a minute, then try again."],
 };
 const OTHER = ["This did not work", "The fault is ours. Try again in a moment."];
 
@@ -44,7 +44,7 @@ function draw() {
   $("how-far").hidden = !steps.length;
   $("percent").textContent = `${progress} %`;
   $("progress").value = progress;
-  $("how-many").textContent = finished ? "Everything is set up" : `${over} of ${steps.length} steps behind you`;
+  $("how-many").textContent = finished ? "Everything is set up" : `${over} of ${steps.length} steps completed`;
   $("steps").replaceChildren(...(steps.length ? steps.map(row) : [emptyRow()]));
   if (focused) $(focused)?.focus();
 }
@@ -57,8 +57,8 @@ function drawInside(step, id) {
 }
 
 function emptyRow() {
-  const what = make("b", {}, "There are no steps yet");
-  return make("li", { className: "empty" }, what, "They come here when one is published in the dashboard.");
+  const what = make("b", {}, "No steps yet");
+  return make("li", { className: "empty" }, what, "They appear here once one is published in the dashboard.");
 }
 
 function row(step) {
@@ -147,8 +147,8 @@ function refused(step, status, { changes }) {
 function failed(step, status, error) {
   const [title, text] = problemOf(error);
   const [lead, way] = error.unsure
-    ? [`${WORDS[status]} may have been saved: look again.`, "Look again"]
-    : [`${WORDS[status]} was not saved. ${text}`, "Leave it"];
+    ? [`${WORDS[status]} may have been saved: check again.`, "Check again"]
+    : [`${WORDS[status]} was not saved. ${text}`, "Cancel"];
   return panel(step, title, lead, [], [
     ["Try again", () => save(step, status)],
     [way, () => lookAgain(step)],
@@ -249,7 +249,7 @@ $("again").addEventListener("click", async () => {
     await read();
     told.clear();
     draw();
-    $("said").textContent = "The steps are as they are now.";
+    $("said").textContent = "The steps are up to date.";
   } catch (error) {
     tellProblem($("list-problem"), error);
   }

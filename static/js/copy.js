@@ -20,7 +20,7 @@ document.addEventListener("click", async (event) => {
   const isCopied = await copy(document.getElementById(button.dataset.copy));
   const said = button.closest("section").querySelector("[data-copied]");
   button.textContent = isCopied ? "Copied" : "Copy";
-  said.textContent = isCopied ? "Copied" : "It could not be copied. Select it and copy it by hand.";
+  said.textContent = isCopied ? "Copied" : "Could not copy. Select the text and copy it yourself.";
   said.className = isCopied ? "sr" : "hint";
 });
 document.addEventListener("htmx:after:swap", showButtons);

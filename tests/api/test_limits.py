@@ -78,7 +78,7 @@ def test_all_tokens_of_a_user_share_one_limit(api: Caller, world: Session) -> No
     tokens = [of_user(ANNA, minutes) for minutes in range(1, 5)]
     assert [api("GET", "/api/onboarding/steps", token=token).status_code for token in tokens] == [200] * 3 + [429]
     refused = api("GET", "/api/onboarding/steps", token=tokens[0])
-    assert refused.json["message"].startswith("This user may ask 3 times a minute. Wait ")
+    assert refused.json["message"].startswith("This user can make 3 requests a minute. Wait ")
     assert api("GET", "/api/onboarding/steps", token=of_user("somebody else")).status_code == 404
 
 

@@ -135,7 +135,7 @@ def test_what_is_said_of_a_body_is_the_rule(document: Document, api: Caller, wor
 def test_that_unknown_members_of_a_save_are_passed_over_is_said(document: Document) -> None:
     assert "passed over" in document["components"]["schemas"]["StatusChange"]["description"]
     save = document["paths"]["/api/onboarding/steps/{step_id}"]["patch"]
-    assert "Members of the body that are not named here are passed over" in save["description"]
+    assert "Unknown members of the body are ignored" in save["description"]
 
 
 def test_headers_that_are_not_always_there_are_not_promised(document: Document, api: Caller) -> None:
@@ -144,7 +144,7 @@ def test_headers_that_are_not_always_there_are_not_promised(document: Document, 
     assert not [name for name, _ in broken.headers if name.startswith("RateLimit")]
     told = document["components"]["headers"]["RateLimit-Limit"]
     assert not told["required"]
-    assert "refused before its token is looked at" in told["description"]
+    assert "refused before its token is checked" in told["description"]
 
 
 # Words and examples --------------------------------------------------------------------------------------------------

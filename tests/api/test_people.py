@@ -75,7 +75,7 @@ def test_to_delete_is_to_erase(api: Caller, world: Session) -> None:
 def test_an_id_that_is_not_packed_as_it_should_be_is_404_and_says_how(api: Caller, world: Session, shown: str) -> None:
     answer = api("PUT", f"{USERS}/{shown}", {})
     assert answer.status_code == 404
-    assert "an id that no address can hold comes as ~ and its base64url, without =;" in answer.json["detail"]
+    assert "encode an id that an address cannot hold as ~ and its base64url, without =;" in answer.json["detail"]
 
 
 def test_an_erased_person_may_be_created_anew_as_a_new_one(api: Caller, world: Session) -> None:

@@ -286,7 +286,7 @@ def test_the_address_may_name_the_person(api: Caller, world: Session) -> None:
 def test_create_makes_a_person_once_and_never_touches_their_name(api: Caller, world: Session) -> None:
     body = {"user_id": BEN, "status": "done", "row_version": 1}
     unknown = api("PATCH", f"{STEPS}/{STEP}", body)
-    told = "There is no person “ben”. PUT makes them, or a save with ?create=true."
+    told = "There is no person “ben”. Create them with PUT, or save with ?create=true."
     assert (unknown.status_code, unknown.json["detail"], unknown.json["message"]) == (404, told, told)
     assert unknown.json["type"] == "/api/docs#not-found"
     assert api("GET", f"{STEPS}/{STEP}?user_id={BEN}").json["detail"] == "There is no person “ben”."

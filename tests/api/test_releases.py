@@ -106,8 +106,8 @@ def test_the_release_is_signed_and_explained(api: Caller, world: Session) -> Non
     [
         ({"fromVersion": 2, "toVersion": 3}, "Version 2 is not live: version 1 is."),
         ({"fromVersion": 10**18, "toVersion": 3}, "Version 1000000000000000000 is not live: version 1 is."),
-        ({"toVersion": 1}, "Version 1 is not the next: 2 is."),
-        ({"toVersion": 5}, "Version 5 is not the next: 2 is."),
+        ({"toVersion": 1}, "Version 1 is not the next version: 2 is."),
+        ({"toVersion": 5}, "Version 5 is not the next version: 2 is."),
     ],
 )
 def test_versions_that_do_not_fit_are_409(api: Caller, world: Session, members: dict[str, Any], why: str) -> None:
@@ -130,7 +130,7 @@ def test_a_draft_of_somebody_else_is_kept_unless_told(api: Caller, world: Sessio
     refused = migrate(api)
     assert (refused.status_code, len(refused.json["reasons"])) == (409, 1)
     assert refused.json["message"] == (
-        refused.json["reasons"][0] + " Let it be released, or throw it away with discardDraft."
+        refused.json["reasons"][0] + " Release it first, or discard it with discardDraft."
     )
     assert refused.json["reasons"][0].startswith("A draft of version 2 by ")
     world.rollback()
@@ -166,7 +166,7 @@ def test_all_that_is_wrong_is_told_at_once(api: Caller, world: Session) -> None:
     refused = migrate(api, newStepData=said, dryrun=True)
     assert refused.status_code == 422
     assert {one["member"]: one["reason"] for one in refused.json["errors"]} == {
-        "newStepData.title": "is needed",
+        "newStepData.title": "is required",
         "newStepData.weight": "must be a whole number from 1 to 1,000",
         "newStepData.actionUrl": "must be an http or https address, or a path that starts with /",
         "newStepData.descripton": "is not known here",
@@ -188,7 +188,7 @@ def test_a_reason_is_asked_for_where_one_is_required(
     for nothing in ({}, {"note": " \n"}):
         refused = post(api, **nothing)
         assert refused.status_code == 422
-        assert refused.json["errors"] == [{"member": "note", "reason": "is needed"}]
+        assert refused.json["errors"] == [{"member": "note", "reason": "is required"}]
     assert post(api, dryRun=True).status_code == 200
     assert steps.get(world, STEP).release_number == number
     world.rollback()
@@ -200,7 +200,7 @@ def test_a_broken_invariant_is_told_and_changes_nothing(
     api: Caller, crowd: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> list[str]:
-        raise BrokenInvariant("It would have broken what must always hold: this.")
+        raise BrokenInvariant("It would have broken a rule that must always hold: this.")
 
     api.secret()
     before = snapshot(crowd)
@@ -208,7 +208,7 @@ def test_a_broken_invariant_is_told_and_changes_nothing(
     monkeypatch.setattr(cutover, "_check_invariants", broken)
     answer = migrate(api)
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
-    assert answer.json["detail"] == "It would have broken what must always hold: this. Nothing was changed."
+    assert answer.json["detail"] == "It would have broken a rule that must always hold: this. Nothing was changed."
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
     assert unused(snapshot(crowd)) == unused(before)
 

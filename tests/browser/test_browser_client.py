@@ -190,7 +190,7 @@ def test_a_step_withdrawn_meanwhile(enter: Enter, token: str) -> None:
     open_preview(maya, deed="withdraw")
     confirm(maya)
     choice(amara, "Set up payments", "Done").click()
-    expect(amara.get_by_role("alert")).to_contain_text("This step was taken away")
+    expect(amara.get_by_role("alert")).to_contain_text("This step was removed")
     expect(amara.get_by_role("listitem")).to_have_count(7)
 
 
@@ -225,14 +225,14 @@ def test_a_save_of_which_no_answer_came_is_not_said_to_have_failed(page: Page, t
     amara = seen_checklist(page, token)
     faults = Faults(amara, f"**/steps/{PAYMENTS}*", [is_lost, *["connectionfailed"] * ALWAYS])
     choice(amara, "Set up payments", "Done").click()
-    failed = amara.get_by_role("region", name="No answer came")
+    failed = amara.get_by_role("region", name="No response")
     expect(failed).to_be_focused()
-    expect(failed).to_contain_text("Done may have been saved: look again")
+    expect(failed).to_contain_text("Done may have been saved: check again")
     expect(failed).not_to_contain_text("not saved")
     expect(amara.get_by_role("status")).to_have_text("Set up payments: Done may have been saved.")
 
     faults.end()
-    failed.get_by_role("button", name="Look again").click()
+    failed.get_by_role("button", name="Check again").click()
     expect(failed).to_have_count(0)
     expect(choice(amara, "Set up payments", "Done")).to_be_focused()
     expect(choice(amara, "Set up payments", "Done")).to_have_attribute("aria-pressed", "true")
@@ -243,11 +243,11 @@ def test_who_leaves_it_sees_what_there_is(page: Page, token: str, session: Sessi
     busy = {"status": 429, "json": {"message": "No"}, "headers": {"Retry-After": "99"}}
     Faults(amara, f"**/steps/{PAYMENTS}*", [busy])
     choice(amara, "Set up payments", "Done").click()
-    failed = amara.get_by_role("region", name="Too many requests just now")
+    failed = amara.get_by_role("region", name="Too many requests")
     expect(failed).to_contain_text("Done was not saved.")
     factories.a_save(session, "skipped", AMARA, PAYMENTS)
     session.commit()
-    failed.get_by_role("button", name="Leave it").click()
+    failed.get_by_role("button", name="Cancel").click()
     expect(failed).to_have_count(0)
     expect(choice(amara, "Set up payments", "Skipped")).to_be_focused()
 
@@ -257,7 +257,7 @@ def test_what_cannot_be_looked_at_again_is_said(page: Page, token: str) -> None:
     Faults(amara, f"**/steps/{PAYMENTS}*", [{"status": 403, "json": {"message": "No"}}])
     choice(amara, "Set up payments", "Done").click()
     Faults(amara, "**/steps?*", [{"status": 500, "json": {"message": "No"}}])
-    amara.get_by_role("region", name="You may not do this").get_by_role("button", name="Leave it").click()
+    amara.get_by_role("region", name="You cannot do this").get_by_role("button", name="Cancel").click()
     expect(amara.get_by_role("alert")).to_contain_text("This did not work")
     expect(choice(amara, "Set up payments", "In progress")).to_be_focused()
 
@@ -282,7 +282,7 @@ def test_a_user_is_not_told_the_words_for_staff(page: Page, token: str, status: 
     words = {"message": "Use `dashboard step restore`", "detail": "Use `dashboard step restore`"}
     Faults(amara, f"**/steps/{PAYMENTS}*", [{"status": status, "json": words, "headers": {"Retry-After": "99"}}])
     choice(amara, "Set up payments", "Done").click()
-    expect(amara.locator(f"#panel-{PAYMENTS}")).to_contain_text(re.compile("not saved|look again"))
+    expect(amara.locator(f"#panel-{PAYMENTS}")).to_contain_text(re.compile("not saved|check again"))
     expect(amara.get_by_role("main")).not_to_contain_text("dashboard step")
 
 
@@ -298,7 +298,7 @@ def test_the_link_leads_to_the_person_whatever_their_id(page: Page, session: Ses
 
 def test_the_token_is_gone_with_the_page(page: Page, token: str) -> None:
     amara = seen_checklist(page, token)
-    amara.get_by_role("button", name="Another token").click()
+    amara.get_by_role("button", name="Use another token").click()
     expect(amara.get_by_label("Token")).to_have_value("")
     assert amara.evaluate("localStorage.length + sessionStorage.length + document.cookie.length") == 0
 
@@ -325,7 +325,7 @@ def with_a_conflict(page: Page, token: str) -> None:
 def without_steps(page: Page, token: str) -> None:
     page.route("**/steps?*", lambda route: route.fulfill(json={"user_id": AMARA, "progress": 0, "steps": []}))
     open_checklist(page, token)
-    expect(page.get_by_text("There are no steps yet")).to_be_visible()
+    expect(page.get_by_text("No steps yet")).to_be_visible()
 
 
 @pytest.mark.parametrize("way", [at_first, refused, with_a_conflict, without_steps], ids=lambda way: way.__name__)

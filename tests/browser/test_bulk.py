@@ -119,7 +119,7 @@ def test_a_tick_stays_with_the_person(enter: Enter) -> None:
 def test_one_tick_for_the_page(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto(IN_PROGRESS)
-    whole, bar = tomas.get_by_role("checkbox", name="Choose everybody on this page"), tomas.locator(".bulk .picked")
+    whole, bar = tomas.get_by_role("checkbox", name="Select everyone on this page"), tomas.locator(".bulk .picked")
     boxes = tomas.get_by_test_id("people-list").locator("tbody").get_by_role("checkbox")
     whole.check()
     expect(tomas.locator("tbody input:checked")).to_have_count(boxes.count())
@@ -194,7 +194,7 @@ def test_progress_is_heard_and_the_focus_comes_to_the_result_once(
     expect(result).to_be_focused()
     heard = tomas.evaluate("window.heard")
     assert heard[0] == f"20 of {people} people"
-    assert heard[-1] == f"Done. {people} people changed, 0 moved meanwhile."
+    assert heard[-1] == f"Done. {people} people changed, 0 changed in the meantime."
     for look in (tomas.reload, tomas.get_by_role("link", name="Next").click):
         look()
         expect(tomas.locator("body")).to_be_focused()

@@ -154,7 +154,7 @@ def test_a_release_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
     found = see_panel(tomas, "Set up payments and payouts changed while you had it open")
     expect(found.get_by_test_id("conflict-changes")).to_contain_text("Reset by the release of version 4")
     expect(found.get_by_test_id("conflict-changes")).to_contain_text("Payouts are part of it now.")
-    expect(found.get_by_test_id("conflict-yours")).to_contain_text("So your choice still holds.")
+    expect(found.get_by_test_id("conflict-yours")).to_contain_text("Your choice still makes sense.")
     take(tomas, MINE)
     see_saved(tomas, PAYMENTS, "Done")
 
@@ -195,8 +195,8 @@ def test_a_person_erased_meanwhile_is_no_longer_here(enter: Enter, ada: Page) ->
     open_person(tomas)
     choose_status(tomas, MOBILE, "Done")
     ada.goto(f"/people/{AMARA}/erase")
-    ada.get_by_label("Their id, to be sure").fill(AMARA)
-    ada.get_by_role("button", name="Erase for good").click()
+    ada.get_by_label("Confirm their id").fill(AMARA)
+    ada.get_by_role("button", name="Erase permanently").click()
     expect(ada.get_by_test_id("flash")).to_contain_text("The person was erased.")
 
     save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")

@@ -68,7 +68,7 @@ def test_neither_side_of_a_merge_is_chosen_for_them(enter: Enter) -> None:
     panel(maya).get_by_label("Weight").fill("45")
     maya.get_by_role("button", name="Save merged").click()
 
-    expect(maya.get_by_test_id("title-error")).to_have_text("Title is not chosen yet: choose one of the two.")
+    expect(maya.get_by_test_id("title-error")).to_have_text("Title is not decided yet: choose one of the two.")
     expect(panel(maya).get_by_label("Weight")).to_have_value("45")
     expect(choice(maya, "title", "Ada Whitfield")).to_be_focused()
     maya.keyboard.press("ArrowDown")

@@ -177,7 +177,7 @@ def test_the_overview_where_nobody_saved_and_nobody_is_stuck(enter: Enter, sessi
     ada = enter("admin")
     ada.goto("/")
     expect(ada.get_by_test_id("no-writes")).to_be_visible()
-    expect(ada.get_by_test_id("stuck")).to_contain_text("Nobody")
+    expect(ada.get_by_test_id("stuck")).to_contain_text("No one")
     check(ada)
 
 
@@ -297,7 +297,7 @@ def first_release(maya: Page, _ada: Page) -> None:
     maya.goto("/steps/new")
     maya.get_by_label("Id").fill("invite-a-friend")
     maya.get_by_label("Title").fill("Invite a friend")
-    maya.get_by_role("button", name="Create the step").click()
+    maya.get_by_role("button", name="Create step").click()
     maya.get_by_role("link", name="Preview version 1").click()
     expect(maya.get_by_test_id("impact-report")).to_be_visible()
 
@@ -430,7 +430,7 @@ def new_on_the_checklist(tomas: Page, ada: Page) -> None:
 
 def erased(ada: Page) -> None:
     ada.goto(f"/people/{AMARA}/erase")
-    ada.get_by_label("Their id, to be sure").fill(AMARA)
+    ada.get_by_label("Confirm their id").fill(AMARA)
     ada.get_by_test_id("erase").click()
     expect(ada.get_by_test_id("flash")).to_be_visible()
 
@@ -451,7 +451,7 @@ def saved_of_nobody(tomas: Page, ada: Page) -> None:
 
 def another_id_was_typed(tomas: Page, _ada: Page) -> None:
     tomas.goto(f"/people/{AMARA}/erase")
-    tomas.get_by_label("Their id, to be sure").fill("amara")
+    tomas.get_by_label("Confirm their id").fill("amara")
     tomas.get_by_test_id("erase").click()
     expect(tomas.get_by_test_id("typed-error")).to_be_visible()
 

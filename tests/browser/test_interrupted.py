@@ -237,7 +237,7 @@ def test_an_agent_becomes_a_viewer_while_a_row_is_edited(enter: Enter, session: 
     open_person(tomas)
     change_role(session, Role.SUPPORT, Role.VIEWER)
     edit(tomas)
-    expect(tomas.get_by_text("You may not do this").first).to_be_visible()
+    expect(tomas.get_by_text("You cannot do this").first).to_be_visible()
     expect(tomas.get_by_text("You are signed in as Viewer. Nothing was saved.").first).to_be_visible()
     see_kept(tomas, javascript)
     if javascript:
@@ -257,7 +257,7 @@ def test_a_manager_becomes_a_viewer_while_a_long_text_is_written(
     open_draft(maya)
     change_role(session, Role.MANAGER, Role.VIEWER)
     save_draft(maya, Description=LONG)
-    see_heading(maya, "You may not do this")
+    see_heading(maya, "You cannot do this")
     assert LONG in maya.get_by_test_id("typed").inner_text()
     if javascript:
         check(maya)

@@ -90,8 +90,8 @@ def test_a_new_step_is_created_once(enter: Enter) -> None:
     maya.goto("/steps/new")
     maya.get_by_label("Id").fill("invite-a-friend")
     maya.get_by_label("Title").fill("Invite a friend")
-    press_twice(maya, maya.get_by_role("button", name="Create the step"))
-    expect(maya.get_by_test_id("flash")).to_contain_text("The step is there as a draft.")
+    press_twice(maya, maya.get_by_role("button", name="Create step"))
+    expect(maya.get_by_test_id("flash")).to_contain_text("The step was created as a draft.")
 
 
 def test_a_password_is_changed_once(enter: Enter) -> None:
@@ -123,7 +123,7 @@ def test_copied_is_said_only_of_what_was_copied(enter: Enter) -> None:
     ada.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false;")
     copy = ada.get_by_role("button", name="Copy")
     copy.click()
-    expect(ada.get_by_text("Select it and copy it by hand.")).to_be_visible()
+    expect(ada.get_by_text("Select the text and copy it yourself.")).to_be_visible()
     expect(copy).to_have_text("Copy")
 
 

@@ -81,7 +81,7 @@ def test_the_first_result_is_a_few_keys_away(enter: Enter) -> None:
 def test_nobody_found_says_what_to_do(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people?q=zzz")
-    expect(tomas.get_by_test_id("no-match")).to_contain_text("Nobody matches “zzz”")
+    expect(tomas.get_by_test_id("no-match")).to_contain_text("No people match “zzz”")
     tomas.get_by_role("link", name="Show everyone").click()
     expect(rows(tomas)).to_have_count(25)
 
@@ -108,7 +108,7 @@ def test_a_filter_narrows_the_list_stands_in_the_address_and_can_be_left_out(ent
     tomas.goto("/people")
     tomas.get_by_label("Step", exact=True).select_option(label="Set up payments")
     tomas.get_by_label("Status", exact=True).select_option(label="In progress")
-    tomas.get_by_label("Order").select_option(label="Longest inactive first")
+    tomas.get_by_label("Sort by").select_option(label="Longest inactive first")
     if not javascript:
         tomas.get_by_role("button", name="Filter").click()
     expect(tomas).to_have_url(re.compile(rf"/people\?step={PAYMENTS}&status=in_progress&sort=inactive$"))

@@ -385,7 +385,7 @@ def test_an_erased_person_is_told_and_asked_for_no_more(enter: Enter) -> None:
 def test_an_earlier_day_is_looked_at_and_left(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)
-    tomas.get_by_text("See an earlier day").click()
+    tomas.get_by_text("View an earlier day").click()
     # after the rollback of payments, before its release as version 3
     moment = datetime.now(UTC) - timedelta(days=15)
     tomas.get_by_label("As it was on").fill(moment.strftime("%Y-%m-%d"))
@@ -403,7 +403,7 @@ def test_an_earlier_day_is_looked_at_and_left(enter: Enter) -> None:
 def test_no_day_is_said_at_the_field(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)
-    tomas.get_by_text("See an earlier day").click()
+    tomas.get_by_text("View an earlier day").click()
     tomas.get_by_test_id("earlier-form").get_by_role("button", name="Show").click()
     expect(tomas.get_by_test_id("as_of-error")).to_contain_text("Choose a day.")
     expect(tomas.get_by_label("As it was on")).to_be_focused()
@@ -452,7 +452,7 @@ def test_a_day_before_they_joined_is_refused_at_the_field(enter: Enter) -> None:
 def erase(page: Page) -> None:
     """Erases Amara by the typed id."""
     page.goto(f"/people/{AMARA}/erase")
-    page.get_by_label("Their id, to be sure").fill(AMARA)
+    page.get_by_label("Confirm their id").fill(AMARA)
     page.get_by_test_id("erase").click()
     see_flash(page, "The person was erased.")
 
@@ -470,10 +470,10 @@ def test_what_is_stored_is_exported_and_the_person_erased(enter: Enter, tmp_path
 
     tomas.get_by_test_id("erase-person").click()
     see_heading(tomas, "Erase Amara Okafor")
-    tomas.get_by_label("Their id, to be sure").fill("amara")
+    tomas.get_by_label("Confirm their id").fill("amara")
     tomas.get_by_test_id("erase").click()
-    expect(tomas.get_by_test_id("typed-error")).to_contain_text("Nobody was erased.")
-    field = tomas.get_by_label("Their id, to be sure")
+    expect(tomas.get_by_test_id("typed-error")).to_contain_text("No one was erased.")
+    field = tomas.get_by_label("Confirm their id")
     expect(field).to_have_value("amara")
     field.fill(AMARA)
     tomas.get_by_test_id("erase").click()

@@ -363,7 +363,7 @@ def test_an_order_that_somebody_else_changed_is_not_changed_again(enter: Enter) 
 
     press_move(ada, "down", second)
     notice = ada.get_by_test_id("steps-list").get_by_role("alert")
-    expect(notice).to_contain_text("were changed since you opened this page")
+    expect(notice).to_contain_text("changed since you opened this page")
     expect(notice).to_contain_text("Nothing was moved.")
     see_order(ada, [second, first, third, *rest])
     assert open_order(maya) == [second, first, third, *rest]

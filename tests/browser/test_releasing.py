@@ -135,7 +135,7 @@ def test_another_choice_than_the_report_showed_is_shown_before_it_is_released(en
         maya.route("**/release?*", lambda route: route.abort())
     choose(maya, "In progress", "Keep")
     press_confirm(maya, "Payouts are part of it now.")
-    see_stale_plan(maya, "You chose something else than this report showed.")
+    see_stale_plan(maya, "You changed the choices after the last report.")
     assert figures(maya, "reset") == {"reset": 0}
     expect(maya.get_by_label("Reason")).to_have_value("Payouts are part of it now.")
     confirm(maya)
@@ -203,13 +203,13 @@ def test_a_new_step_is_written_and_published(enter: Enter) -> None:
     maya.get_by_role("link", name="New step").click()
     maya.get_by_label("Id").fill("Invite a friend")
     maya.get_by_label("Title").fill("Invite a friend")
-    maya.get_by_role("button", name="Create the step").click()
+    maya.get_by_role("button", name="Create step").click()
     expect(maya.get_by_test_id("step_id-error")).to_be_visible()
     expect(maya.get_by_label("Title")).to_have_value("Invite a friend")
 
     maya.get_by_label("Id").fill("invite-a-friend")
-    maya.get_by_role("button", name="Create the step").click()
-    see_flash(maya, "The step is there as a draft.")
+    maya.get_by_role("button", name="Create step").click()
+    see_flash(maya, "The step was created as a draft.")
     maya.get_by_role("link", name="Preview version 1").click()
     see_heading(maya, "Preview of version 1")
     expect(maya.get_by_test_id("confirm")).to_have_text("Publish version 1 for 2,000 people")
@@ -260,7 +260,7 @@ def test_a_draft_that_somebody_else_released_cannot_be_released_again(enter: Ent
     press_confirm(maya, "Payouts are part of it now.")
     see_stale_plan(maya, "This is not possible now")
     expect(maya.get_by_label("Your reason")).to_have_value("Payouts are part of it now.")
-    maya.get_by_role("link", name="See the step as it is now").click()
+    maya.get_by_role("link", name="View the step").click()
     expect(maya).to_have_url(at(f"/steps/{PAYMENTS}"))
 
 

@@ -22,7 +22,7 @@ from tests.browser.pages import (
 )
 
 HOSTILE = """<script>alert("1")</script><img src=x onerror=alert(2)>"'&amp;<b>"""
-CHANGES = ("New step", "Start a draft", "Edit draft", "Withdraw", "Roll back", "Save", "Undo", "Go to confirm")
+CHANGES = ("New step", "Start a draft", "Edit draft", "Withdraw", "Roll back", "Save", "Undo", "Go to confirmation")
 
 
 def see_no_controls(page: Page, *names: str) -> None:
@@ -58,7 +58,7 @@ def test_a_viewer_sees_no_control_that_changes_anything(enter: Enter) -> None:
 def test_an_address_beyond_the_role_says_who_may(enter: Enter, role: str, path: str, needed: str) -> None:
     someone = enter(role)
     someone.goto(path)
-    see_heading(someone, "You may not do this")
+    see_heading(someone, "You cannot do this")
     expect(someone.get_by_test_id("fault")).to_contain_text(needed)
 
 
@@ -80,7 +80,7 @@ def test_what_was_typed_into_a_step_is_shown_as_text(enter: Enter) -> None:
     maya.get_by_label("Id").fill("hostile")
     maya.get_by_label("Title").fill(HOSTILE)
     maya.get_by_label("Description").fill(HOSTILE)
-    maya.get_by_role("button", name="Create the step").click()
+    maya.get_by_role("button", name="Create step").click()
     see_heading(maya, HOSTILE)
     open_preview(maya, "hostile")
     expect(maya.get_by_test_id("what-changes")).to_contain_text(HOSTILE)

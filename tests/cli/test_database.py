@@ -41,8 +41,8 @@ def test_none_is_made_where_there_is_none(tmp_path: Path, command: tuple[str, ..
     done = Program({"DATABASE_URL": "", "DATA_DIR": str(folder)})(*command)
     assert (done.code, done.out) == (3, "")
     assert done.err == (
-        f"There is no database in {folder}, and only `dashboard run` makes one. "
-        "Set DATA_DIR to the folder of the one that is meant, or DATABASE_URL."
+        f"There is no database in {folder}, and only `dashboard run` creates one. "
+        "Set DATA_DIR to the folder that has it, or set DATABASE_URL."
     )
     assert not folder.exists()
 
@@ -82,9 +82,7 @@ def test_people_left_by_an_older_version_are_found_again(database_url: str, sess
     session.execute(text("DELETE FROM user_search"))
     session.commit()
     migrate = Program({"DATABASE_URL": database_url})
-    assert migrate("db", "migrate").out == (
-        f"The schema is at {head_revision()}. Found by what they are called, and were not: 1."
-    )
+    assert migrate("db", "migrate").out == (f"The schema is at {head_revision()}. Search index repaired for 1 person.")
     assert [one.person.user_id for one in finding.page(session, Filter(q="quirinus")).people] == ["usr_1"]
     assert migrate("db", "migrate").out == f"The schema is at {head_revision()}."
 
@@ -141,7 +139,7 @@ def test_a_database_that_only_takes_reads_is_told_in_one_line(database_url: str,
     url = with_option(database_url, "options", "-c default_transaction_read_only=on")
     done = Program({"DATABASE_URL": url})(*command)
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("The database only takes reads at present: cannot execute ")
+    assert done.err.startswith("The database is read-only right now: cannot execute ")
     assert len(done.err.splitlines()) == 1
 
 
@@ -150,7 +148,7 @@ def test_a_demo_that_cannot_be_reset_since_only_reads_are_taken_is_told_in_one_l
     url = with_option(database_url, "options", "-c default_transaction_read_only=on")
     done = Program({"DATABASE_URL": url})("demo", "reset")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("The database only takes reads at present: cannot execute TRUNCATE")
+    assert done.err.startswith("The database is read-only right now: cannot execute TRUNCATE")
 
 
 def test_migrating_a_database_that_only_takes_reads_is_told_in_one_line(database_url: str, session: Session) -> None:
@@ -159,7 +157,7 @@ def test_migrating_a_database_that_only_takes_reads_is_told_in_one_line(database
     url = with_option(database_url, "options", "-c default_transaction_read_only=on")
     done = Program({"DATABASE_URL": url})("db", "migrate")
     assert (done.code, len(done.err.splitlines())) == (3, 1)
-    assert done.err.startswith("The database only takes reads at present: cannot execute")
+    assert done.err.startswith("The database is read-only right now: cannot execute")
 
 
 @pytest.mark.parametrize("command", [("user", "list"), ("db", "migrate")], ids=" ".join)

@@ -67,7 +67,7 @@ def test_it_says_that_tokens_are_gone(database_url: str, session: Session) -> No
     tokens.create(session, HOST, name="shop", scopes=[Scope.STEPS_READ])
     session.commit()
     done = Program({"DATABASE_URL": database_url}, "demo", "reset")()
-    assert done.out.endswith("Sign in again; API tokens are gone.")
+    assert done.out.endswith("Sign in again; API tokens were deleted.")
     assert tokens.everything(session) == []
     assert "API tokens are gone then" in Program({}, "demo", "reset")("--help").out
 

@@ -73,7 +73,7 @@ def test_a_worker_is_not_where_it_is_done(undistributed: str, server: Server) ->
     of_worker = undistributed.replace(f"{server.info.host}:{server.info.port}", f"{host}:{port}")
     told = Program({"DATABASE_URL": of_worker}, "distribute")()
     assert told.code == 1
-    assert told.err == "This is a worker of the cluster. DATABASE_URL has to lead to the coordinator."
+    assert told.err == "This is a worker of the cluster. DATABASE_URL must point to the coordinator."
 
 
 @pytest.mark.cluster

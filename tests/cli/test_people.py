@@ -72,7 +72,7 @@ def test_a_dry_run_says_what_would_come_in_and_keeps_nothing(dashboard: Program,
     done = dashboard("people", "import", "-", "--dry-run", given=given)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        "Would be imported: 1 new person, 1 status written.",
+        "Would import: 1 new person, 1 status written.",
         "Nothing was changed: this was a dry run.",
     ]
     told = dashboard("people", "import", "-", "--dry-run", "--json", given=given).json
@@ -84,7 +84,7 @@ def test_a_dry_run_says_what_would_come_in_and_keeps_nothing(dashboard: Program,
 def test_a_dry_run_of_an_adoption_keeps_nothing(dashboard: Program, session: Session, original: str) -> None:
     done = dashboard("people", "import", "--from-database", original, "--dry-run")
     assert done.out.splitlines() == [
-        "Would be imported: 1 step with 1 releases, 9 new people, 9 statuses written.",
+        "Would import: 1 step with 1 releases, 9 new people, 9 statuses written.",
         "Nothing was changed: this was a dry run.",
     ]
     assert everybody(session) == 0
@@ -130,7 +130,7 @@ def test_bad_usage_is_exit_code_2(dashboard: Program, arguments: tuple[str, ...]
 
 def test_an_unknown_column_is_exit_code_2(dashboard: Program) -> None:
     done = dashboard("people", "import", "-", given="user_id,nonsense\n")
-    assert (done.code, done.err) == (2, "column 'nonsense': is neither user_id, name or email nor a step")
+    assert (done.code, done.err) == (2, "column 'nonsense': is not user_id, name, email or a step")
 
 
 def test_a_database_that_cannot_be_reached_is_exit_code_3(dashboard: Program) -> None:
@@ -168,7 +168,7 @@ def test_a_database_is_adopted(dashboard: Program, session: Session, original: s
     assert {(row.user_id, row.row_version) for row in rows} == {(f"u{n}", n) for n in range(1, 10)}
     again = dashboard("people", "import", "--from-database", original)
     assert again.code == 2
-    assert "verify: is here already: a database is adopted once" in again.err
+    assert "verify: already exists: a database is adopted once" in again.err
     assert "people import FILE.csv" in again.err
 
 

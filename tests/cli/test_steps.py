@@ -102,19 +102,19 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("not YAML", "steps:\n  a: [1\n  b: 2\n", "line 3, column 4: is not YAML: expected ',' or ']', but got ':'"),
     ("a tab", "steps:\n\ta: 1\n", "line 2, column 1: is not YAML: found character '\\t' that cannot start any token"),
     ("a list", "- a\n", "the file: the document: must be a mapping with the member steps"),
-    ("no steps", "{}\n", "the file: steps: is needed"),
+    ("no steps", "{}\n", "the file: steps: is required"),
     ("an unknown part", "steps: {}\nstpes: {}\n", "line 2: stpes: is not known here"),
     ("an unknown member", a_file(more="    colour: red\n"), f"line 5: steps.{STEP}.colour: is not a member of a step"),
-    ("a step twice", a_file() + a_file().partition("\n")[2], f"line 5: steps.{STEP} is here twice, first in line 2"),
+    ("a step twice", a_file() + a_file().partition("\n")[2], f"line 5: steps.{STEP} appears twice, first on line 2"),
     ("a list of steps", "steps:\n- step_id: a\n- step_id: a\n", "line 1: steps: must be a mapping from each step_id"),
-    ("a member twice", a_file(more="    weight: 5\n"), f"line 5: steps.{STEP}.weight is here twice, first in line 4"),
+    ("a member twice", a_file(more="    weight: 5\n"), f"line 5: steps.{STEP}.weight appears twice, first on line 4"),
     ("a weight of ten", a_file("ten"), f"line 4: steps.{STEP}.weight: must be a whole number from 1 to 1,000"),
     ("a weight of 10.5", a_file("10.5"), f"line 4: steps.{STEP}.weight: must be a whole number from 1 to 1,000"),
     ("a huge weight", a_file("9" * 5000), f"line 4: steps.{STEP}.weight: must be a whole number from 1 to 1,000"),
-    ("no title", f"steps:\n  {STEP}:\n    weight: 5\n", f"line 2: steps.{STEP}.title: is needed"),
+    ("no title", f"steps:\n  {STEP}:\n    weight: 5\n", f"line 2: steps.{STEP}.title: is required"),
     ("a number as title", a_file(title="2024"), f"line 3: steps.{STEP}.title: must be text"),
-    ("a bad step_id", a_file(step_id="Set Up"), "line 2: steps.Set Up: is not a step_id: 1 to 64 lower-case letters"),
-    ("a new step_id in capitals", a_file(step_id="SetUp"), "line 2: steps.SetUp: must be 1 to 64 lower-case letters"),
+    ("a bad step_id", a_file(step_id="Set Up"), "line 2: steps.Set Up: is not a step_id: 1 to 64 lowercase letters"),
+    ("a new step_id in capitals", a_file(step_id="SetUp"), "line 2: steps.SetUp: must be 1 to 64 lowercase letters"),
     ("the id of a page", a_file(step_id="new"), "line 2: steps.new: is reserved for the page that makes a new step"),
     (
         "a bad address",
@@ -126,8 +126,8 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
         "steps: !!python/object/apply:os.system ['true']\n",
         "line 1, column 8: tag:yaml.org,2002:python/",
     ),
-    ("a harmless tag", a_file("!!int 5"), "line 4, column 13: tag:yaml.org,2002:int: tags are not used here"),
-    ("a bomb of aliases", BOMB, "line 2, column 8: *a: write it out, references are not used here"),
+    ("a harmless tag", a_file("!!int 5"), "line 4, column 13: tag:yaml.org,2002:int: tags are not supported"),
+    ("a bomb of aliases", BOMB, "line 2, column 8: *a: write it out, references are not supported"),
     ("an endless list", "steps: &a [*a]\n", "line 1, column 12: *a: write it out"),
     ("very deep", "[" * 100_000, "line 1, column 9: is nested too deeply"),
     ("a key that is a list", "? [a]\n: b\n", "line 1, column 3: the name of a member must be text"),
@@ -135,8 +135,8 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("more than 1 MB", "#" * (2**20 + 1), "the file: is larger than 1 MB"),
     ("broken UTF-8", b"steps:\n  a: \xff\n", "line 2: is not text in UTF-8"),
     ("UTF-16", "steps: {}".encode("utf-16"), "line 1: is not text in UTF-8"),
-    ("binary", b"\x7fELF\x00\x01", "line 1, column 1: has a character that can't be kept (U+007F)"),
-    ("an impossible escape", 'a: "\\UFFFFFFFF"\n', "the file: is not YAML: it has an escape that is no character"),
+    ("binary", b"\x7fELF\x00\x01", "line 1, column 1: has a character that cannot be stored (U+007F)"),
+    ("an impossible escape", 'a: "\\UFFFFFFFF"\n', "the file: is not YAML: it has an invalid escape"),
     ("half a character", a_file(title='"\\uD800"'), f"line 3: steps.{STEP}.title: has a character that can't be kept"),
     ("a terminal's command", a_file(more='    "\\e[2J": x\n'), f"line 5: steps.{STEP}.\\x1b[2J: is not a member"),
 ]
@@ -221,7 +221,7 @@ def test_an_import_makes_drafts_and_no_release(dashboard: Program, session: Sess
         f"{STEP}  draft of version 2 (changed: title, weight)",
         f"{OTHER}      unchanged",
         "new-one          created, with a draft of version 1",
-        "The order of the file differs and was left alone: reorder on the Steps page.",
+        "The file's order differs and was not applied: reorder on the Steps page.",
         "Nothing was released: these are drafts.",
     ]
     assert dry.out.splitlines()[:4] == done.out.splitlines()[:4]
@@ -250,7 +250,7 @@ def test_a_colleagues_draft_is_refused_unless_it_is_to_be_discarded(dashboard: P
     assert done.code == 1
     assert done.err == (
         f"“{STEP}” has an open draft of version 2 by maya@example.com. "
-        "Nothing was imported; --discard-drafts replaces what others have open."
+        "Nothing was imported. To replace other people's drafts, add --discard-drafts."
     )
     assert snapshot(session) == before
     done = dashboard("import", "-", "--discard-drafts", given=raw)
@@ -264,7 +264,7 @@ def test_a_withdrawn_step_is_refused(dashboard: Program, session: Session) -> No
     session.commit()
     done = dashboard("import", "-", given=a_file())
     assert done.code == 1
-    assert done.err == f"Withdrawn: “{STEP}”. Restore first what is to change, or leave it out."
+    assert done.err == f"Withdrawn: “{STEP}”. Restore the steps you want to change, or leave them out."
 
 
 def test_the_list(dashboard: Program, session: Session) -> None:
@@ -357,8 +357,8 @@ def test_the_preview_under_another_policy(dashboard: Program) -> None:
         "preview", STEP, "--done", "redo", "--skipped", "reset", "--in-progress", "keep", "--reopen-finished"
     )
     assert "Carry-over: Done to be done again, Skipped reset, In progress kept" in done.out
-    assert "finished no more below 100 %" in done.out
-    assert done.out.endswith("Percents: 0 go up, 6 go down, 4 stay; the largest drop is 50 points.")
+    assert "not finished below 100 %" in done.out
+    assert done.out.endswith("Progress: 0 go up, 6 go down, 4 stay the same; the largest drop is 50 points.")
 
 
 @pytest.mark.usefixtures("crowd")
@@ -389,7 +389,7 @@ def test_a_release_and_its_rollback(dashboard: Program, session: Session) -> Non
     assert told[:3] == [
         f"{STEP} is live in version 2: release 2.",
         "9 people affected: 6 kept, 3 reset. 1 untouched.",
-        "Foretold: 3 reset, 0 given back.",
+        "Predicted: 3 reset, 0 given back.",
     ]
     assert "5 invariants were checked and hold" in told[3]
     made = releases.get(session, STEP, 2)
@@ -432,15 +432,15 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("release", STEP, "--note", "x"), 2, "There is no terminal to ask for confirmation on"),
-        (("rollback", STEP, "--note", "x"), 2, "There is no terminal to ask for confirmation on"),
+        (("release", STEP, "--note", "x"), 2, "There is no terminal to confirm on"),
+        (("rollback", STEP, "--note", "x"), 2, "There is no terminal to confirm on"),
         (("release", STEP, "--yes"), 2, "Missing option '--note'"),
-        (("release", STEP, "--note", " \t ", "--yes"), 2, "note: is needed"),
-        (("rollback", STEP, "--note", "", "--from-version", "1", "--yes"), 2, "note: is needed"),
+        (("release", STEP, "--note", " \t ", "--yes"), 2, "note: is required"),
+        (("rollback", STEP, "--note", "", "--from-version", "1", "--yes"), 2, "note: is required"),
         (
             ("rollback", STEP, "--note", "x", "--yes"),
             2,
-            "With --yes name the version to go back from, --from-version N",
+            "With --yes, add --from-version N",
         ),
         (("rollback", STEP, "--note", "x", "--from-version", "2", "--yes"), 1, "Version 2 is not live: version 1 is."),
         (("restore", STEP, "--note", "x", "--yes"), 1, "The step is not withdrawn."),
@@ -563,7 +563,7 @@ class Terminal:
 @pytest.mark.usefixtures("crowd")
 def test_a_terminal_sees_the_report_and_is_asked(database_url: str, session: Session) -> None:
     terminal = Terminal(database_url, "release", STEP, "--note", "x", "--json")
-    terminal.wait_for("Do this? [y/N]:")
+    terminal.wait_for("Continue? [y/N]:")
     assert "release of version 2; version 1 is live" in terminal.shown
     code, out = terminal.answer("y")
     assert code == 0
@@ -574,7 +574,7 @@ def test_a_terminal_sees_the_report_and_is_asked(database_url: str, session: Ses
 def test_a_no_changes_nothing(database_url: str, session: Session) -> None:
     before = snapshot(session)
     terminal = Terminal(database_url, "release", STEP, "--note", "x")
-    terminal.wait_for("Do this?")
+    terminal.wait_for("Continue?")
     assert terminal.answer("n") == (1, "")
     assert "Nothing was changed." in terminal.shown
     assert snapshot(session) == before
@@ -583,7 +583,7 @@ def test_a_no_changes_nothing(database_url: str, session: Session) -> None:
 @pytest.mark.usefixtures("crowd")
 def test_a_release_in_the_meantime_makes_the_plan_stale(database_url: str, session: Session) -> None:
     terminal = Terminal(database_url, "release", STEP, "--note", "x")
-    terminal.wait_for("Do this?")
+    terminal.wait_for("Continue?")
     releases.release(session, MAYA, STEP)
     session.commit()
     assert terminal.answer("y") == (1, "")
@@ -593,7 +593,7 @@ def test_a_release_in_the_meantime_makes_the_plan_stale(database_url: str, sessi
 @pytest.mark.usefixtures("crowd")
 def test_a_save_of_the_draft_in_the_meantime_makes_the_plan_stale(database_url: str, session: Session) -> None:
     terminal = Terminal(database_url, "release", STEP, "--note", "x")
-    terminal.wait_for("Do this?")
+    terminal.wait_for("Continue?")
     draft = steps.get(session, STEP).draft
     assert draft
     steps.save_draft(session, MAYA, STEP, {"title": "Later words"}, draft.row_version)
@@ -605,7 +605,7 @@ def test_a_save_of_the_draft_in_the_meantime_makes_the_plan_stale(database_url: 
 @pytest.mark.usefixtures("crowd")
 def test_more_people_reset_than_foretold_make_the_plan_stale(database_url: str, session: Session) -> None:
     terminal = Terminal(database_url, "release", STEP, "--note", "x", "--expect-reset", "3")
-    terminal.wait_for("Do this?")
+    terminal.wait_for("Continue?")
     a_save(session, "in_progress", "user-0009")
     session.commit()
     assert terminal.answer("y") == (1, "")

@@ -350,7 +350,7 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
         assert not adopting.done(), "the adoption must wait for whoever is being added"
         other.commit()
         if new is None:
-            with pytest.raises(Refused, match="was added by someone else just now"):
+            with pytest.raises(Refused, match="was just added by someone else"):
                 adopting.result(10)
             return
         assert adopting.result(10).new_people == new
@@ -373,7 +373,7 @@ def test_somebody_who_is_erased_meanwhile_stops_an_adoption(
             with database.transaction() as other:
                 erasure.erase(other, SAM, ANNA, ANNA)
 
-    with pytest.raises(Refused, match="was erased by someone else just now"):
+    with pytest.raises(Refused, match="was just erased by someone else"):
         adoption.adopt(session, IMPORTER, original.url, progress=tell)
 
 
@@ -451,7 +451,7 @@ def test_a_bad_row_is_named_with_its_reason_and_nothing_comes_in(
             "UPDATE onboarding_step_definitions SET weight = 0",
             "setup-payments version 1: weight: must be a whole number",
         ),
-        ("UPDATE onboarding_step_definitions SET title = ''", "setup-payments version 1: title: is needed"),
+        ("UPDATE onboarding_step_definitions SET title = ''", "setup-payments version 1: title: is required"),
         ("UPDATE onboarding_step_definitions SET version = -1", "setup-payments: must have each version once, from 1"),
         ("UPDATE onboarding_step_definitions SET step_id = 'a/b'", "a/b: is not a step_id"),
         (
@@ -481,7 +481,7 @@ def test_a_database_that_cannot_be_adopted_is_refused(
 def test_a_step_that_is_here_already_is_refused(session: Session, original: Original) -> None:
     a_step(session, PAY)
     original.define(PAY, 10)
-    with pytest.raises(Invalid, match="setup-payments: is here already"):
+    with pytest.raises(Invalid, match="setup-payments: already exists"):
         adopt(session, original)
 
 
@@ -497,7 +497,7 @@ def test_of_two_adoptions_at_once_the_second_finds_the_steps_here(
             wait([second], 0.5)
             assert not second.done(), "the second must wait for the first"
             session.commit()
-            with pytest.raises(Invalid, match="setup-payments: is here already"):
+            with pytest.raises(Invalid, match="setup-payments: already exists"):
                 second.result(10)
             other.rollback()
 
@@ -514,7 +514,7 @@ def test_a_step_that_is_made_here_meanwhile_is_refused(
 
     monkeypatch.setattr(adoption, "_first_seen", first_seen)
     original.connection.execute("UPDATE onboarding_step_definitions SET created_at = NULL")
-    with pytest.raises(Invalid, match="setup-payments: is here already"):
+    with pytest.raises(Invalid, match="setup-payments: already exists"):
         adopt(session, original)
 
 
@@ -558,11 +558,11 @@ def test_a_weight_may_be_a_number_in_a_text(session: Session, original: Original
         ("ALTER created_at TYPE timestamptz USING 'infinity'", "setup-payments version 1: created_at: is not a time"),
         (
             "DROP CONSTRAINT onboarding_step_definitions_pkey, ALTER version TYPE text USING 'one'",
-            'onboarding_step_definitions.version: can\'t be taken over: invalid input syntax for type integer: "one"',
+            'onboarding_step_definitions.version: can\'t be adopted: invalid input syntax for type integer: "one"',
         ),
         (
             "ALTER created_at TYPE boolean USING true",
-            "onboarding_step_definitions.created_at: can't be taken over: cannot cast type boolean to timestamp",
+            "onboarding_step_definitions.created_at: can't be adopted: cannot cast type boolean to timestamp",
         ),
     ],
 )
@@ -583,7 +583,7 @@ def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, origina
     with pytest.raises(Invalid) as refused:
         adopt(session, original)
     assert str(refused.value) == (
-        'user_onboarding.row_version: can\'t be taken over: invalid input syntax for type bigint: "two"'
+        'user_onboarding.row_version: can\'t be adopted: invalid input syntax for type bigint: "two"'
     )
 
 

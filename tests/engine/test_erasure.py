@@ -205,7 +205,7 @@ def test_another_id_erases_nobody(session: Session, typed: str) -> None:
     before = snapshot(session)
     with pytest.raises(Invalid) as refused:
         erasure.erase(session, SAM, USER, typed)
-    assert refused.value.problems == {"typed": "is not the id of this person"}
+    assert refused.value.problems == {"typed": "is not this person's id"}
     assert snapshot(session) == before
 
 

@@ -356,7 +356,7 @@ def test_somebody_who_is_added_meanwhile_is_known_to_a_large_load_and_stops_a_sm
         assert not importing.done(), "the import must wait for whoever is being added"
         other.commit()
         if new is None:
-            with pytest.raises(Refused, match="was added by someone else just now"):
+            with pytest.raises(Refused, match="was just added by someone else"):
                 importing.result(10)
             return
         assert importing.result(10).new_people == new
@@ -381,18 +381,18 @@ def test_a_header_of_very_many_columns_is_soon_refused(session: Session) -> None
     [
         ("", "header: is missing"),
         ("name,email", "column 'user_id': is missing"),
-        ("user_id,verify-phone", "column 'verify-phone': is neither user_id, name or email nor a step"),
+        ("user_id,verify-phone", "column 'verify-phone': is not user_id, name, email or a step"),
         (f"user_id,{STEP},{STEP}", f"column '{STEP}': is there more than once"),
-        ("user_id;name", "header: has semicolons between its columns: it takes commas, in every line"),
+        ("user_id;name", "header: has semicolons between its columns: use commas, on every line"),
         (f"user_id\tname\t{STEP}", "header: has tabs between its columns"),
         (
             "user_id,name\ranna,Anna\r",
-            "header: has line ends of a lone CR: save the file with those of Windows or Unix",
+            "header: has old Mac line endings (CR): save the file with Windows or Unix ones",
         ),
-        ("user_id,name\r" + "anna,Anna\r" * 100_000, "header: has line ends of a lone CR"),
+        ("user_id,name\r" + "anna,Anna\r" * 100_000, "header: has old Mac line endings (CR)"),
         ("user_id" * 200_000, "header: is longer than 1,000,000 bytes"),
         ("user_id,", "column '': is neither"),
-        ('user_id,"na', "header: has a quote that is not closed"),
+        ('user_id,"na', "header: has an unclosed quote"),
     ],
     ids=lambda value: value[:40],
 )
@@ -427,7 +427,7 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
         ('"\u00a0ada",Ada,,done,', "user_id has a blank at its beginning or end"),
         (f"{ANNA};Anna;;done;", "has 1 field, not 5"),
         (f"{ANNA},Anna,,done", "has 4 fields, not 5"),
-        (f"{ANNA},Anna,,done,\rben,Ben,,,", "has line ends of a lone CR: save the file with those of Windows or Unix"),
+        (f"{ANNA},Anna,,done,\rben,Ben,,,", "has old Mac line endings (CR): save the file with Windows or Unix ones"),
         (f"{ANNA},Anna,,done,,done", "has 6 fields, not 5"),
         (f"{'x' * 201},Anna,,done,", "user_id must be at most 200 characters, not 201"),
         (f"{ANNA},{'x' * 201},,done,", "name must be at most 200 characters, not 201"),
@@ -435,7 +435,7 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
         (b"anna,A\xffnna,,done,", "is not UTF-8 (byte 7)"),
         (b"anna,A\0nna,,done,", "has a NUL character"),
         (f'{ANNA},"An"na,,done,', "is not CSV: ',' expected after '\"'"),
-        (f"{ANNA},{'x' * 200_000},,done,", "has a cell of more than 131,072 characters, or a quote that is not closed"),
+        (f"{ANNA},{'x' * 200_000},,done,", "has a cell of more than 131,072 characters, or an unclosed quote"),
         (f"{ANNA},{'x' * 1_100_000},,done,", "is longer than 1,000,000 bytes"),
     ],
 )
@@ -449,7 +449,7 @@ def test_a_bad_line_is_named_with_its_reason_and_nothing_comes_in(
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_file_in_utf_16_is_told_what_to_be_instead(session: Session, encoding: str) -> None:
-    with pytest.raises(Invalid, match=r"^header: has NUL characters, as UTF-16 .* does: save the file as UTF-8$"):
+    with pytest.raises(Invalid, match=r"^header: has NUL characters, like UTF-16 .*: save the file as UTF-8$"):
         imports.import_csv(session, IMPORTER, io.BytesIO(f"{HEADER}anna,Anna,,done,\n".encode(encoding)))
 
 
@@ -475,9 +475,7 @@ def test_a_repeated_person_is_named_also_where_the_first_line_is_wrong(session: 
 
 
 def test_an_open_quote_at_the_end_is_named(session: Session) -> None:
-    assert problems_of(session, HEADER + f'{ANNA},"Anna,,done,\n') == [
-        Problem("line 2", "has a quote that is not closed")
-    ]
+    assert problems_of(session, HEADER + f'{ANNA},"Anna,,done,\n') == [Problem("line 2", "has an unclosed quote")]
 
 
 def test_the_first_problems_are_listed_in_order_and_all_are_counted(session: Session) -> None:

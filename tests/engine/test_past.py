@@ -183,7 +183,7 @@ def test_a_time_before_they_joined_or_yet_to_come_is_refused(session: Session) -
     assert early.value.problems == {"as_of": "is before they joined"}
     with pytest.raises(Invalid) as late:
         past.as_of(session, ANNA, datetime.now(UTC) + timedelta(minutes=1))
-    assert late.value.problems == {"as_of": "is yet to come"}
+    assert late.value.problems == {"as_of": "is in the future"}
     assert past.as_of(session, ANNA, day(1) - timedelta(hours=1)).steps == []
 
 

@@ -172,7 +172,7 @@ def test_a_reason_is_kept_trimmed_and_needed_only_where_it_is_required() -> None
     for nothing in ("", " \n"):
         with pytest.raises(Invalid) as refused:
             releases.reason(nothing, required=True)
-        assert refused.value.problems == {"note": "is needed"}
+        assert refused.value.problems == {"note": "is required"}
 
 
 def test_a_release_is_found_by_its_number_with_its_receipt(session: Session) -> None:
@@ -418,7 +418,7 @@ def test_a_release_that_derives_wrongly_is_taken_back(
     monkeypatch.setattr(cutover, "DERIVE", text(derived))
     with pytest.raises(BrokenInvariant) as broken, session.begin_nested():
         a_release(session, STEP, policy)
-    assert str(broken.value) == f"It would have broken what must always hold: {'; '.join(told)}."
+    assert str(broken.value) == f"It would have broken a rule that must always hold: {'; '.join(told)}."
 
 
 @pytest.mark.parametrize(("wrong", "told"), [({"release_id": 1}, CURRENT), ({"live": None}, LIVE)])

@@ -179,7 +179,7 @@ def test_capitals_of_an_adopted_step_are_letters_of_the_same_alphabet() -> None:
 def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
     with pytest.raises(Invalid) as refused:
         steps.create(session, MAYA, "new", GOOD)
-    assert refused.value.problems == {"step_id": "is reserved for the page that makes a new step: choose another"}
+    assert refused.value.problems == {"step_id": "is reserved for the page that creates a step: choose another"}
     assert steps.create(session, MAYA, "new-one", GOOD).step_id == "new-one"
 
 

@@ -244,7 +244,7 @@ def test_a_key_of_user_tokens_that_does_not_fit_is_refused_at_the_start(
 
 def test_a_key_of_user_tokens_without_algorithms_says_which_variable_is_missing(tmp_path: Path) -> None:
     with pytest.raises(
-        SettingsError, match=r"^USER_TOKEN_ALGORITHMS must be set, for USER_TOKEN_KEY is: .* HS256 say$"
+        SettingsError, match=r"^USER_TOKEN_ALGORITHMS must be set when USER_TOKEN_KEY is: .* such as HS256$"
     ):
         settings(tmp_path, USER_TOKEN_KEY="k" * 32)
 
@@ -321,7 +321,7 @@ def test_a_group_may_have_equals_signs_and_between_semicolons_commas(tmp_path: P
         ({"OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER must be an https address"),
         ({"OIDC_ISSUER": "id.example.com"}, "OIDC_ISSUER must be an https address"),
         ({"OIDC_ISSUER": "https://id.example.com?realm=staff"}, "OIDC_ISSUER must be .* without a query"),
-        ({"BASE_URL": ""}, "BASE_URL must be set, for OIDC_ISSUER is"),
+        ({"BASE_URL": ""}, "BASE_URL must be set when OIDC_ISSUER is"),
         ({"OIDC_CLIENT_ID": ""}, "OIDC_CLIENT_ID must be set"),
         ({"OIDC_SCOPES": "email profile"}, "OIDC_SCOPES must have openid among them"),
         ({"OIDC_ROLES": ""}, "OIDC_ROLES must say which group has which role"),

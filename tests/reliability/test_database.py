@@ -135,7 +135,7 @@ def test_where_only_reads_are_taken_that_is_told_and_a_connection_made_after_it_
         write(asked, how)
     assert only_reads(refused.value)
     assert not was_cut(refused.value)
-    assert str(why_unusable(refused.value)).startswith("The database only takes reads at present: cannot execute")
+    assert str(why_unusable(refused.value)).startswith("The database is read-only right now: cannot execute")
     server.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     with getattr(narrow, kind)() as asked:
         write(asked, how)

@@ -175,7 +175,10 @@ def test_commands_beside_it_reach_its_database_and_a_second_one_is_refused(folde
         assert answers(port)
     guess = command(folder, "user", "reset-link", "ada@example.com", port=81)
     assert "\nhttp://127.0.0.1:81/set-password?link=" in guess.stdout
-    assert guess.stderr.strip() == "BASE_URL is not set and no server runs here, so where the link leads is a guess."
+    assert (
+        guess.stderr.strip()
+        == "BASE_URL is not set and no server is running here, so the address in the link is a guess."
+    )
 
 
 def test_a_link_is_not_made_beside_a_server_that_listens_everywhere(folder: Path) -> None:
@@ -183,7 +186,7 @@ def test_a_link_is_not_made_beside_a_server_that_listens_everywhere(folder: Path
         command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
         refused = command(folder, "user", "reset-link", "ada@example.com")
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert "Say where the dashboard is reached" in refused.stderr
+        assert "The link needs the dashboard's address" in refused.stderr
 
 
 def test_a_port_in_use_is_named_and_no_database_is_left_running(folder: Path) -> None:

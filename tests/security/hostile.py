@@ -74,7 +74,7 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
 """The columns that hold what a person, a host or a browser has said."""
 
 OURS: Mapping[str, str] = {
-    "steps.step_id": "lower-case letters, digits and hyphens, wherever it comes from",
+    "steps.step_id": "lowercase letters, digits and hyphens, wherever it comes from",
     "onboarding_step_definitions.step_id": "as steps.step_id",
     "onboarding_step_definitions.state": "one of two words",
     "draft_editors.step_id": "as steps.step_id",

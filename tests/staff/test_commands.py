@@ -112,8 +112,8 @@ def test_a_password_that_takes_the_providers_place_says_so(dashboard: Program, s
     assert "signs in with" not in second
     done = dashboard("user", "password", "Ada@example.com")
     assert done.out.splitlines()[0] == (
-        "ada@example.com signs in with this password now, and no longer with the provider https://id.example.com; "
-        "the role stays what it is, whatever the groups there."
+        "ada@example.com now signs in with this password, and no longer with the provider https://id.example.com; "
+        "the role stays as it is, whatever the groups there."
     )
     assert "signs in with" not in dashboard("user", "list").out
     assert dashboard("user", "password", "ada@example.com").out.startswith(
@@ -132,7 +132,7 @@ def secret_in(link: str) -> str:
 def test_an_invitation_is_a_link_with_which_they_choose_a_password(dashboard: Program, session: Session) -> None:
     invite = ("user", "invite", "Noor@example.com", "--name", "Noor", "--role", "support")
     text, link = dashboard(*invite, "--base-url", f"{BASE}/").out.splitlines()
-    assert text.startswith("noor@example.com chooses a password here, once, until ")
+    assert text.startswith("One-time link for noor@example.com to set a password, valid until ")
     assert links.use(session, secret_in(link), PASSWORD) is not None
     session.commit()
     assert "noor@example.com  support  active" in dashboard("user", "list").out
@@ -224,7 +224,7 @@ def test_a_list_says_when_each_token_expires(dashboard: Program) -> None:
 def test_an_unknown_scope_names_those_that_exist(dashboard: Program) -> None:
     done = dashboard("token", "create", "--name", "shop", "--scopes", "steps:write")
     assert done.code == 2
-    assert "There is no scope steps:write. There are: progress:read" in done.err
+    assert "Unknown scope: steps:write. Available scopes: progress:read" in done.err
 
 
 @pytest.mark.parametrize("group", ["user", "token"])

@@ -321,7 +321,7 @@ def test_without_the_permission_one_is_told_who_has_it(
     token = csrf_token(client.get("/missing").text)
     answer = client.post("/save", data={"csrf_token": token}, headers=headers)
     assert answer.status_code == 403
-    assert "To change people&#39;s progress takes the role Support agent or Administrator" in answer.text
+    assert "To change people&#39;s progress, you need the role Support agent or Administrator" in answer.text
     assert "You are signed in as Viewer" in answer.text
     assert answer.headers.get("HX-Retarget") == ("#notices" if headers else None)
 

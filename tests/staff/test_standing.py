@@ -276,7 +276,7 @@ def test_a_bulk_change_that_goes_on_by_itself_stops_with_the_role(
     stopped = sam.post(f"/bulk-changes/{made}/run", data={"csrf_token": token})
     told = sam.get(stopped.location)
     assert told.status_code == 403
-    assert "This stopped after 2 of 6 people. You may not do this. What was carried out stays." in told.text
+    assert "This stopped after 2 of 6 people. You cannot do this. Changes made so far stay." in told.text
     session.rollback()
     assert bulk_changes.get(session, made).waiting == 4
 

@@ -138,7 +138,7 @@ def test_noting_the_use_waits_for_nobody(session: Session, database: Database) -
 
 def test_scopes_are_read_from_text() -> None:
     assert tokens.parse_scopes(" steps:read, progress:write,") == [Scope.STEPS_READ, Scope.PROGRESS_WRITE]
-    with pytest.raises(Invalid, match=r"no scope steps:write.*There are: progress:read"):
+    with pytest.raises(Invalid, match=r"Unknown scope: steps:write.*Available scopes: progress:read"):
         tokens.parse_scopes("steps:read,steps:write")
 
 

@@ -297,8 +297,8 @@ BAD = [
     ("what", "everything", "This kind of activity is not on the list."),
     ("step", "nope", "This step is not on the checklist."),
     ("person", "nobody", "This id is not known here."),
-    ("from", "2026-02-30", "The first day must be a day that there is, such as 2026-11-24."),
-    ("to", "yesterday", "The last day must be a day that there is, such as 2026-11-24."),
+    ("from", "2026-02-30", "The first day must be a valid date, such as 2026-11-24."),
+    ("to", "yesterday", "The last day must be a valid date, such as 2026-11-24."),
     *((field, value, "") for field in FIELDS for value in ("x" * 500, "%", "_", HOSTILE, "🦊")),
 ]
 
@@ -319,7 +319,7 @@ def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_still_there(
     shown = chosen(page, field) if field in ("who", "what", "step") else typed(page, field)[1]
     assert shown == value
     assert "<script>alert" not in page
-    assert "Nothing is listed" in page
+    assert "Nothing to show" in page
     assert rows(page) == []
     assert 'data-testid="download-activity"' not in page
 
@@ -352,7 +352,7 @@ def test_a_broken_cursor_is_said_to_be_broken(
     response = viewer.get("/activity", query_string={"what": "releases", "cursor": cursor}, headers=headers)
     assert response.status_code == 422
     problem = part(response.text, "activity-problem")
-    assert "Its address is broken or was cut off." in problem
+    assert "The link is broken or incomplete." in problem
     assert 'href="/activity?what=releases"' in problem
     assert chosen(response.text, "what") == "releases"
 
@@ -403,7 +403,7 @@ def test_a_page_that_holds_nothing_any_more_leads_to_the_newest(viewer: FlaskCli
     crowd_of(session, PAGE + 1)
     older = link(viewer.get("/activity?what=statuses").text, "next")
     empty = part(viewer.get(f"{older}&to=2020-01-01").text, "no-activity").partition("</section>")[0]
-    assert "There is nothing on this page any more" in empty
+    assert "This page is now empty" in empty
     assert 'href="/activity?what=statuses&amp;to=2020-01-01"' in empty
 
 

@@ -81,7 +81,7 @@ def file_of(client: FlaskClient, address: str) -> list[list[str]]:
 def test_the_preview_lists_the_people_affected(manager: FlaskClient, drafted: None) -> None:
     page = manager.get(f"{PREVIEW}?{ASK_AGAIN}").text
     assert listed(page) == ["anna", "ben", "cleo"]
-    assert tabs(page) == {"Affected": 3, "Reset": 2, "Copied": 1, "Go down": 1, "Fall from 100\u202f%": 1}
+    assert tabs(page) == {"Affected": 3, "Reset": 2, "Copied": 1, "Go down": 1, "Fall below 100\u202f%": 1}
     assert chosen(page) == "Affected"
     assert "3 people, by name" in page
     ben = page.partition('data-testid="affected-row-ben"')[2].partition("</tr>")[0]
@@ -111,7 +111,7 @@ def test_without_scripts_it_is_said_that_the_reason_comes_last(manager: FlaskCli
     form = manager.get(PREVIEW).text.partition('data-testid="confirm-release"')[2]
     told = re.search(r"<noscript>(.*?)</noscript>", form)
     assert told
-    assert "another list or page of them comes without what is typed here" in told[1]
+    assert "switching lists or pages clears what you type here" in told[1]
 
 
 def test_the_note_leads_to_those_who_fall(manager: FlaskClient, drafted: None) -> None:
@@ -136,7 +136,7 @@ def test_a_first_release_lists_those_who_fall(manager: FlaskClient, session: Ses
     a_step(session, released=False)
     session.commit()
     page = manager.get(PREVIEW).text
-    assert tabs(page) == {"Go down": 1, "Fall from 100\u202f%": 1}
+    assert tabs(page) == {"Go down": 1, "Fall below 100\u202f%": 1}
     assert listed(page) == ["anna"]
     assert "untouched" in page.partition('data-testid="affected-row-anna"')[2].partition("</tr>")[0]
 
@@ -215,8 +215,8 @@ def test_where_people_only_go_up_it_is_not_said_that_no_percent_changes(manager:
     a_draft(session, weight=10)
     session.commit()
     page = manager.get(PREVIEW).text
-    assert "Nobody’s status changes, and nobody goes down." in page
-    assert "no percent changes" not in page
+    assert "No one’s status changes, and no one goes down." in page
+    assert "No one’s status or percentage changes" not in page
 
 
 def test_a_hostile_name_is_text(manager: FlaskClient, drafted: None, database: Database) -> None:
@@ -268,8 +268,8 @@ def test_a_page_behind_the_last_leads_to_the_first(manager: FlaskClient, drafted
     from dashboard.onboarding.paging import BY_NAME, pack
 
     page = manager.get(f"{PREVIEW}?who=all&cursor={pack('after', BY_NAME.name, 'zzz', 'zzz')}").text
-    assert "There is nobody on this page any more" in page
-    assert "Start from the first page" in page
+    assert "This page is now empty" in page
+    assert "Go to the first page" in page
 
 
 @pytest.mark.parametrize("cursor", ["%25", "e30", "x" * 500, "WyJhZnRlciIsMSwyXQ"])
@@ -292,7 +292,7 @@ def test_an_unknown_tab_is_refused(manager: FlaskClient, drafted: None, database
         a_draft(session)
     answer = manager.get(f"{URL}/{path}?who=everyone")
     assert answer.status_code == 422
-    assert "There is no such list of people." in answer.text
+    assert "This list of people does not exist." in answer.text
     assert ">This cannot be shown</h1>" in answer.text
     assert manager.get(f"{URL}/{path}?who=everyone", headers=CARD).headers["HX-Retarget"] == "#notices"
 

@@ -65,7 +65,7 @@ def test_the_list_offers_it_to_those_who_may(agent: FlaskClient, three: Session)
     form = part(page, "people-form")
     assert 'method="post" action="/bulk-changes"' in agent.get("/people").text
     assert f'name="filter_step" value="{STEP}"' in form
-    assert f'name="user_id" value="{BEN}" aria-label="Choose Ben"' in form
+    assert f'name="user_id" value="{BEN}" aria-label="Select Ben"' in form
 
 
 def test_only_steps_that_are_live_can_be_set(agent: FlaskClient, three: Session) -> None:
@@ -92,7 +92,7 @@ def test_the_preview_says_what_would_change_and_changes_nothing(agent: FlaskClie
     assert answer.status_code == 303
     page = agent.get(answer.location).text
     assert figure(page, "bulk-would-change") == "Would change 1 of 3"
-    assert figure(page, "bulk-already") == "Already so 1"
+    assert figure(page, "bulk-already") == "No change needed 1"
     assert figure(page, "bulk-reach") == "Come to 100 % 1"
     assert figure(page, "bulk-unknown") == "Not found 1"
     assert "By phone" in page
@@ -115,10 +115,10 @@ def test_the_preview_shows_what_each_would_be(agent: FlaskClient, three: Session
     page = agent.get(address).text
     assert "Person Now Would be Since" in heads(page)
     for user_id, told in (
-        (ANNA, "Done already so"),
+        (ANNA, "Done no change"),
         (BEN, "To do Done"),
-        (CLEO, "In progress left alone: changed since"),
-        ("nobody", "There is no such person"),
+        (CLEO, "In progress left as is: changed since"),
+        ("nobody", "No such person"),
     ):
         assert told in row(page, user_id)
     send(agent, f"{address}/run", {})
@@ -203,8 +203,8 @@ def test_without_htmx_it_runs_whole_and_shows_what_came_of_it(
     page = agent.get(address).text
     assert [figure(page, f"bulk-{name}") for name in ("changed", "same", "moved", "gone")] == [
         "Changed 1",
-        "Already so 1",
-        "Moved meanwhile 1",
+        "No change needed 1",
+        "Changed in the meantime 1",
         "Not found 0",
     ]
     assert "1 person changed after you previewed this" in page
@@ -235,7 +235,7 @@ def test_without_htmx_a_batch_that_fails_leads_to_how_far_it_is(
     assert (stopped.status_code, stopped.location) == (303, address)
     page = agent.get(address).text
     told = words(part(page, "flash").partition("</p>")[0])
-    assert told.endswith("This stopped after 1 of 3 people. This took too long. What was carried out stays.")
+    assert told.endswith("This stopped after 1 of 3 people. This took too long. Changes made so far stay.")
     assert "1 of 3 people 33 % Go on" in words(part(page, "bulk-running").partition("</form>")[0])
     assert send(agent, f"{address}/run", {}).location == address
     assert [status_of(three, one) for one in (BEN, CLEO)] == ["done", "done"]
@@ -259,7 +259,10 @@ def test_htmx_runs_a_batch_at_a_time_and_asks_again_by_itself(
     assert "bulk-running" not in last
     assert figure(last, "bulk-changed") == "Changed 2"
     # in words beside it, outside of what is swapped
-    assert [said(page) for page in (first, last)] == ["2 of 3 people", "Done. 2 people changed, 0 moved meanwhile."]
+    assert [said(page) for page in (first, last)] == [
+        "2 of 3 people",
+        "Done. 2 people changed, 0 changed in the meantime.",
+    ]
 
 
 def test_only_the_answer_to_the_button_asks_for_the_focus(agent: FlaskClient, three: Session) -> None:
@@ -344,13 +347,13 @@ def test_all_who_match_a_filter_are_chosen_whatever_page_they_are_on(agent: Flas
 @pytest.mark.parametrize(
     ("chosen", "fields", "said"),
     [
-        ([], {}, "People are needed: choose at least one."),
+        ([], {}, "People are required: select at least one."),
         ([BEN], {"status": "finished"}, "The status must be one of"),
         ([BEN], {"comment": "x" * 2001}, "The comment must be at most 2,000 characters, not 2,001."),
-        ([BEN], {"step": "nowhere"}, "The step is not one that anybody has."),
-        ([BEN], {"step": ""}, "The step is not one that anybody has."),
+        ([BEN], {"step": "nowhere"}, "The step is not on the checklist."),
+        ([BEN], {"step": ""}, "The step is not on the checklist."),
         ([], {"everybody": "1", "filter_idle": "never"}, "No activity for must be a whole number of days"),
-        ([f"nobody-{number}" for number in range(10_001)], {}, "People can be 10,000 at once at most"),
+        ([f"nobody-{number}" for number in range(10_001)], {}, "People are limited to 10,000 at once"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_everything_still_there(
@@ -392,7 +395,7 @@ def test_a_step_withdrawn_meanwhile_is_said_and_nobody_is_changed(agent: FlaskCl
         assert answer.status_code == 410
         assert "was withdrawn" in answer.text
     assert status_of(three, BEN) == "todo"
-    assert "The step was withdrawn meanwhile." in prepare(agent, BEN).text
+    assert "The step was withdrawn in the meantime." in prepare(agent, BEN).text
 
 
 def test_a_step_withdrawn_in_the_middle_says_who_had_their_turn_and_leads_back(
@@ -408,7 +411,7 @@ def test_a_step_withdrawn_in_the_middle_says_who_had_their_turn_and_leads_back(
     assert answer.status_code == 410
     told = words(part(answer.text, "bulk-withdrawn").partition("</p>")[0])
     assert "Set up payments was withdrawn." in told
-    assert told.endswith("2 people had their turn before.")
+    assert told.endswith("2 people were already processed.")
     assert 'href="/people" data-testid="bulk-back"' in answer.text
     assert "bulk-running" not in answer.text
 

@@ -116,7 +116,9 @@ def test_a_release_that_keeps_the_choice_preselects_mine_and_says_why(agent: Fla
     shown = panel(save_live(agent, 2, "done"))
     assert is_primary(shown, "conflict-mine")
     yours = words(part(shown, "conflict-yours"))
-    assert "Only the release of version 2 came in between, and it keeps Done. So your choice still holds." in yours
+    assert (
+        "The only change since is the release of version 2, which keeps Done. Your choice still makes sense." in yours
+    )
 
 
 def test_a_release_that_kept_it(agent: FlaskClient, anna: Session) -> None:
@@ -137,7 +139,7 @@ def test_a_release_and_its_rollback(agent: FlaskClient, anna: Session) -> None:
         shown
     )
     assert is_primary(shown, "conflict-mine")
-    assert "Only releases came in between. So your choice still holds." in words(shown)
+    assert "The only changes since are releases. Your choice still makes sense." in words(shown)
 
 
 def test_a_release_and_then_a_colleague(agent: FlaskClient, anna: Session) -> None:
@@ -165,7 +167,7 @@ def test_the_same_value_with_a_comment_keeps_the_comment(agent: FlaskClient, ann
     a_save(anna, "done", actor=SAM)
     anna.commit()
     shown = panel(save_live(agent, 2, "done", comment="Ticket 4821"))
-    assert "Only your comment is not saved; it is still here." in words(shown)
+    assert "Only your comment was not saved; it is still here." in words(shown)
     assert "Ticket 4821" in part(shown, "conflict-yours")
     assert "conflict-mine" in shown
 

@@ -75,7 +75,7 @@ def test_a_second_start_leads_to_the_draft_that_is_there(
     before = draft(database)
     answer = send(manager, f"{DRAFT}/start")
     assert (answer.status_code, answer.location) == (303, DRAFT)
-    assert "There is a draft already" in manager.get(DRAFT).text
+    assert "This step already has a draft" in manager.get(DRAFT).text
     assert draft(database) == before
 
 
@@ -134,7 +134,7 @@ def test_what_breaks_a_rule_is_said_at_its_field_and_stays_typed(
     before = draft(database)
     answer = manager.post(DRAFT, data=opened | {"title": "", "weight": "ten", "description": "Kept."})
     assert answer.status_code == 422
-    for testid, message in (("title", "Title is needed."), ("weight", "Weight must be a whole number")):
+    for testid, message in (("title", "Title is required."), ("weight", "Weight must be a whole number")):
         assert f'data-testid="{testid}-error"' in answer.text
         assert message in answer.text
     again = form_of(answer, "draft-form")
@@ -188,7 +188,7 @@ def test_a_step_without_a_draft_leads_back_to_the_step(manager: FlaskClient, ses
     session.commit()
     answer = manager.get(DRAFT)
     assert (answer.status_code, answer.location) == (303, f"/steps/{STEP}")
-    assert "This step has no draft now." in manager.get(f"/steps/{STEP}").text
+    assert "This step has no draft." in manager.get(f"/steps/{STEP}").text
 
 
 def test_an_unknown_step_has_no_draft(manager: FlaskClient) -> None:
@@ -272,7 +272,10 @@ def test_what_they_took_back_is_not_told_as_merged(
     saved_by(colleague, weight="20")
     panel = manager.post(DRAFT, data=opened | {"title": "New words"})
     assert panel.status_code == 409
-    assert "It says again what it said when you opened it. Nothing is saved until you press Save merged." in panel.text
+    assert (
+        "The draft is back to what it was when you opened it. Nothing is saved until you press Save merged."
+        in panel.text
+    )
     assert 'data-testid="merged-title"' in panel.text
     assert ">Merged</span>" not in panel.text
     assert manager.post(DRAFT, data=form_of(panel, "merge-panel")).status_code == 303
@@ -316,7 +319,7 @@ def test_when_both_typed_the_same_the_panel_says_that_it_is_saved(
     saved_by(colleague, title="The same")
     panel = manager.post(DRAFT, data=opened | {"title": "The same"}).text
     assert "What you typed is already saved." in panel
-    assert "Both of you changed it in the same way" in panel
+    assert "You both made the same change" in panel
 
 
 def test_ones_own_second_window_is_not_a_colleague(manager: FlaskClient, opened: Data) -> None:
@@ -336,7 +339,7 @@ def test_without_a_choice_nothing_is_saved(
     before = draft(database)
     answer = manager.post(DRAFT, data=fields | choice)
     assert answer.status_code == 422
-    assert "Title is not chosen yet: choose one of the two." in answer.text
+    assert "Title is not decided yet: choose one of the two." in answer.text
     assert "breaks a rule" not in answer.text
     # the radio has the focus, and not the panel
     assert answer.text.count(" autofocus") == 1
@@ -353,7 +356,7 @@ def test_a_missing_choice_is_said_with_all_else_that_is_wrong(
     fields = form_of(manager.post(DRAFT, data=opened | {"title": "Mine"}), "merge-panel") | {"weight": "ten"}
     answer = manager.post(DRAFT, data=fields)
     assert answer.status_code == 422
-    assert "Title is not chosen yet" in answer.text
+    assert "Title is not decided yet" in answer.text
     assert "Weight must be a whole number" in answer.text
     assert (
         "One field breaks a rule: it says which. One was changed by both of you and needs your choice." in answer.text
@@ -406,7 +409,7 @@ def test_a_field_of_a_merge_that_both_changed_alike_is_still_told_so(
     again = manager.post(DRAFT, data=form_of(panel, "merge-panel") | {"weight": "ten"})
     assert again.status_code == 422
     assert "One field breaks a rule: it says which." in again.text
-    assert "Both of you changed it in the same way" in again.text
+    assert "You both made the same change" in again.text
     assert again.text.count("Unchanged since you opened it") == 1
 
 
@@ -603,7 +606,7 @@ def test_a_draft_that_is_gone_cannot_be_discarded_again(manager: FlaskClient, op
         released(session)
     answer = send(manager, f"{DRAFT}/discard", row_version="1", version="2")
     assert (answer.status_code, answer.location) == (303, f"/steps/{STEP}")
-    assert "released or discarded already" in manager.get(f"/steps/{STEP}").text
+    assert "already released or discarded" in manager.get(f"/steps/{STEP}").text
 
 
 @pytest.mark.parametrize("row_version", ["", "one", "-1"])

@@ -86,7 +86,7 @@ def test_it_says_what_will_go_and_what_stays(agent: FlaskClient) -> None:
     goes, stays = words(part(page, "what-goes")), words(part(page, "what-stays"))
     assert "Their id, name and email The status of 1 step" in goes
     assert "2 saves, under a made-up name" in stays
-    assert "1 entry of the activity log" in stays
+    assert "1 activity log entry" in stays
     assert f'href="/people/{USER}/export.json"' in page
 
 
@@ -110,7 +110,7 @@ def test_another_id_is_refused_at_the_field_and_kept(agent: FlaskClient, quirina
     response = send(agent, f"/people/{USER}/erase", {"typed": typed})
     assert response.status_code == 422
     said = words(part(response.text, "typed-error").partition("</p>")[0])
-    assert "This is not the id of this person. Nobody was erased." in said
+    assert "This is not the id of this person. No one was erased." in said
     assert form_of(response, "erase-form")["typed"] == typed
     assert 'aria-describedby="typed-error typed-hint"' in response.text
     assert "<script>alert" not in response.text

@@ -179,18 +179,18 @@ def test_a_step_that_is_new_is_told_once_and_left_to_a_new_load(agent: FlaskClie
     a_step(anna, "third")
     anna.commit()
     response = ask(agent, given)
-    assert "A step is new on the checklist. Load the page again" in words(response.text)
+    assert "There is a new step on the checklist. Reload the page" in words(response.text)
     assert 'hx-get="/people/anna/moved"' in response.text
     assert ask(agent, [*given, ("told", "third")]).status_code == 204
     a_step(anna, "fourth")
     anna.commit()
     more = ask(agent, [*given, ("told", "third")])
-    assert "2 steps are new on the checklist" in words(more.text)
+    assert "There are 2 new steps on the checklist" in words(more.text)
     assert ask(agent, [*given, ("told", "fourth"), ("told", "third")]).status_code == 204
     releases.withdraw(anna, MAYA, "fourth")
     anna.commit()
     less = ask(agent, [*given, ("told", "fourth"), ("told", "third")])
-    assert "A step is new on the checklist" in words(less.text)
+    assert "There is a new step on the checklist" in words(less.text)
 
 
 def test_words_of_others_are_text(agent: FlaskClient, anna: Session) -> None:

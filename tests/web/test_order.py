@@ -111,7 +111,7 @@ def test_an_order_that_does_not_name_each_step_once_is_refused(
 ) -> None:
     answer = post(manager, order=wrong)
     assert answer.status_code == 422
-    assert "This order does not name each step once. Nothing was moved." in answer.text
+    assert "This order does not include each step exactly once. Nothing was moved." in answer.text
     assert post(manager, headers=HTMX, order=wrong).headers["HX-Retarget"] == "#notices"
     assert order(database) == SEEN
 

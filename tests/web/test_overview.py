@@ -53,7 +53,7 @@ def figure(page: str, name: str) -> str:
 def test_it_shows_how_onboarding_goes(viewer: FlaskClient, three: Session) -> None:
     page = viewer.get("/").text
     assert "2 live steps, 100 points in all" in page
-    assert "People 3 3 new in 30 days" in figure(page, "people")
+    assert "People 3 3 new in the last 30 days" in figure(page, "people")
     assert "Finished 1 33.3" in figure(page, "finished")
     assert "Median progress 0" in figure(page, "median")
     assert "No activity for 14 days 0" in figure(page, "idle")
@@ -63,7 +63,7 @@ def test_those_who_finished_and_have_points_open_again_are_told_of(viewer: Flask
     assert "open again" not in viewer.get("/").text
     a_step(three, "third", weight=10)
     three.commit()
-    assert figure(viewer.get("/").text, "finished").endswith("1 of them in 30 days 1 has points open again")
+    assert figure(viewer.get("/").text, "finished").endswith("1 of them in the last 30 days 1 is below 100 % again")
 
 
 def test_the_funnel_has_each_live_step_in_order(viewer: FlaskClient, three: Session) -> None:
@@ -100,7 +100,7 @@ def test_the_newest_releases_say_what_they_did(viewer: FlaskClient, three: Sessi
     told = words(feed)
     assert "Rolled back to version 1 by maya@example.com 1 given back" in told
     assert "Version 2 released by maya@example.com 1 copied 1 reset" in told
-    assert "Version 1 published by maya@example.com Nobody affected" in told
+    assert "Version 1 published by maya@example.com No one affected" in told
     assert f'href="/steps/{STEP}/releases/2"' in feed
 
 
@@ -133,13 +133,11 @@ def test_titles_and_names_are_text(viewer: FlaskClient, session: Session) -> Non
     assert "&lt;script&gt;alert(1)" in page
 
 
-@pytest.mark.parametrize(
-    ("role", "offer"), [(Role.MANAGER, "Create the first step"), (Role.SUPPORT, "Go to the steps")]
-)
+@pytest.mark.parametrize(("role", "offer"), [(Role.MANAGER, "Create the first step"), (Role.SUPPORT, "Go to steps")])
 def test_without_steps_it_says_what_to_do_next(client: FlaskClient, database: Database, role: Role, offer: str) -> None:
     sign_in_as(client, database, role)
     page = client.get("/").text
-    assert "There are no steps yet" in page
+    assert "No steps yet" in page
     assert offer in page
 
 
@@ -148,8 +146,8 @@ def test_with_only_drafts_it_leads_to_the_steps(client: FlaskClient, database: D
     session.commit()
     sign_in_as(client, database, Role.MANAGER)
     page = client.get("/").text
-    assert "No step is live yet" in page
-    assert "Go to the steps" in page
+    assert "No live steps yet" in page
+    assert "Go to steps" in page
 
 
 def test_without_people_it_says_how_to_bring_them_in(viewer: FlaskClient, session: Session) -> None:
@@ -230,7 +228,7 @@ def test_it_shows_saves_conflicts_their_rate_and_whether_a_retry_worked(viewer: 
     assert figure(page, "writes").endswith("Writes 6")
     assert figure(page, "conflicts").endswith("Conflicts 2")
     assert "Conflict rate 25.00 % Of all saves" in figure(page, "conflict-rate")
-    assert "First retry worked 66.7 % 2 of 3 4 retries in all" in figure(page, "first-retry")
+    assert "First retry succeeded 66.7 % 2 of 3 4 retries in all" in figure(page, "first-retry")
 
 
 def test_the_chart_has_a_column_an_hour_or_a_day(viewer: FlaskClient, three: Session) -> None:
@@ -306,9 +304,9 @@ def test_without_a_release_that_explains_them_nothing_is_claimed(viewer: FlaskCl
 
 def test_without_conflicts_it_says_so(viewer: FlaskClient, three: Session) -> None:
     card = writes(viewer.get("/").text)
-    assert "No save met a conflict." in card
+    assert "No conflicts." in card
     assert 'data-testid="conflicts"' not in card
-    assert "First retry worked – Nobody tried again" in words(card)
+    assert "First retry succeeded – No retries" in words(card)
 
 
 def test_without_saves_it_says_so_and_offers_the_other_period(viewer: FlaskClient, three: Session) -> None:

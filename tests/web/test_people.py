@@ -117,9 +117,9 @@ def test_a_broken_cursor_is_said_to_be_broken(
 ) -> None:
     response = viewer.get("/people", query_string={"q": "ann", "cursor": cursor}, headers=headers)
     assert response.status_code == 422
-    assert "Its address is broken or was cut off." in response.text
+    assert "The link is broken or incomplete." in response.text
     assert 'href="/people?q=ann"' in response.text
-    assert "Nobody is listed" in response.text
+    assert "No people listed" in response.text
 
 
 def test_a_search_that_is_too_long_is_refused_with_the_reason(viewer: FlaskClient, three: Session) -> None:
@@ -132,13 +132,13 @@ def test_a_search_that_is_too_long_is_refused_with_the_reason(viewer: FlaskClien
 def test_letters_that_mean_something_elsewhere_mean_themselves(viewer: FlaskClient, three: Session, q: str) -> None:
     response = viewer.get("/people", query_string={"q": q})
     assert response.status_code == 200
-    assert "Nobody matches" in response.text
+    assert "No people match" in response.text
 
 
 def test_no_match_says_what_to_try(viewer: FlaskClient, three: Session) -> None:
     page = viewer.get("/people", query_string={"q": HOSTILE}).text
     assert "<script>alert" not in page
-    assert "Nobody matches “&lt;script&gt;" in page
+    assert "No people match “&lt;script&gt;" in page
     assert "Show everyone" in page
 
 
@@ -233,12 +233,12 @@ def test_htmx_gets_the_count_and_the_file_too_and_a_short_address(viewer: FlaskC
         ("step=nowhere&status=done", "The step does not exist."),
         ("status=finished", "The status must be one of done, skipped, in_progress, todo."),
         (f"step={STEP}&status=finished", "The status must be one of done, skipped, in_progress, todo."),
-        ("joined_from=2026-02-30", "The first day is not a day that exists, such as 2026-02-28."),
+        ("joined_from=2026-02-30", "The first day must be a valid date, such as 2026-02-28."),
         ("joined_from=2026-03-01&joined_to=2026-02-01", "The last day is before the first day."),
         ("idle=0", "No activity for must be a whole number of days from 1 to 3,650."),
-        ("progress=101", "The progress must be a percent, or from one to another such as 40-49, up to 100."),
+        ("progress=101", "The progress must be a percentage or a range such as 40-49, up to 100."),
         ("sort=email", "The order must be one of"),
-        ("colour=red", "“colour” is not a filter of people."),
+        ("colour=red", "“colour” is not a known filter."),
     ],
 )
 def test_what_cannot_be_asked_for_is_said_in_the_lists_place(

@@ -123,7 +123,7 @@ def test_without_a_live_step_it_leads_to_the_steps(client: FlaskClient, database
     a_person(session)
     session.commit()
     sign_in_as(client, database, Role.SUPPORT)
-    assert "No step is live" in client.get("/people/anna").text
+    assert "No live steps" in client.get("/people/anna").text
 
 
 # Who they are called, whatever it is

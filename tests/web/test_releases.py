@@ -73,7 +73,7 @@ def test_the_report_counts_what_the_release_would_do(manager: FlaskClient, draft
         "Connect <del>your</del> bank",
         "<del>20</del> of 100",
         "<ins>30</ins> of 110",
-        "Preset by the change of weight",
+        "Preset because the weight changed",
         "3 people move, 17 stay",
         "Release version 2, reset 3 people",
         "If more than 10 people move before you confirm",
@@ -89,7 +89,7 @@ def test_new_words_alone_keep_work_in_progress(manager: FlaskClient, session: Se
     a_draft(session, title="Other words")
     session.commit()
     page = manager.get(f"{URL}/release")
-    assert "the task is the same" in page.text
+    assert "only the wording changed" in page.text
     assert 'name="in_progress" value="keep" checked' in page.text
     assert "Release version 2, reset nobody" in page.text
 
@@ -116,7 +116,7 @@ def test_to_htmx_the_report_alone_is_given(manager: FlaskClient, drafted: list[s
     # in words beside it, for a region that was on the page before
     said = re.findall(r'<hx-partial hx-target="#said" hx-swap="innerHTML">(.*?)</hx-partial>', part)
     assert said == [
-        "Report updated. 18 people affected, 10 copied, 8 reset. Up: 10, down: 5, from 100\u202f%: 0, finished: 0."
+        "Report updated. 18 people affected, 10 copied, 8 reset. Up: 10, down: 5, below 100\u202f%: 0, finished: 0."
     ]
     assert '<p class="sr" id="said" role="status"></p>' in manager.get(f"{URL}/release?skipped=reset").text
 
@@ -136,7 +136,7 @@ def test_who_falls_from_100_is_said(manager: FlaskClient, session: Session) -> N
     a_draft(session, weight=40)
     session.commit()
     page = manager.get(f"{URL}/release?done=reset").text
-    assert "4 people fall from 100\u202f%." in page
+    assert "4 people fall below 100\u202f%." in page
     assert "because reopening is off" in page
     assert "100 points" in page
     assert "because reopening is on" in manager.get(f"{URL}/release?done=reset&reopen=1").text
@@ -174,7 +174,7 @@ def test_a_new_weight_alone_resets_nobody_and_moves_everybody_between_0_and_100(
     reset = manager.get(f"{URL}/release?{keep.replace('keep', 'reset', 1)}&reopen=1").text
     numbers = dict(NUMBER.findall(reset))
     assert (numbers["moves-down"], numbers["largest-drop"], numbers["finished"]) == ("6", "70 points", "1 → 0")
-    assert "1 person falls from 100\u202f%." in reset
+    assert "1 person falls below 100\u202f%." in reset
 
 
 POLICY = {"asked": "1", "done": "keep", "skipped": "keep", "in_progress": "reset"}
@@ -215,7 +215,7 @@ def test_another_choice_than_the_report_showed_is_shown_first(
     typed = form_of(manager.get(f"{URL}/release"), "confirm-release") | {"note": "My <b>reason</b>"}
     answer = manager.post(f"{URL}/release", data=typed | POLICY | chosen)
     assert answer.status_code == 409
-    assert "You chose something else than this report showed." in answer.text
+    assert "You changed the choices after the last report." in answer.text
     assert 'data-testid="stale-plan-panel"' in answer.text
     assert newest(database).number == 1
     again = form_of(answer, "confirm-release")
@@ -269,7 +269,7 @@ def finished(session: Session) -> Session:
 def test_the_first_release_asks_only_whether_it_reopens(manager: FlaskClient, finished: Session) -> None:
     page = manager.get(f"{URL}/release").text
     assert "Publish version 1 for 3 people" in page
-    assert "3 people fall from 100" in page
+    assert "3 people fall below 100" in page
     assert 'name="reopen"' in page
     assert 'name="done"' not in page
     fields = confirm(manager, query="?reopen=1")
@@ -536,7 +536,7 @@ def test_people_who_move_beyond_the_tolerance_ask_again(
     assert answer.status_code == 409
     assert "Reset: 3 people expected, 0 now." in answer.text
     drift = answer.text.partition('data-testid="drift"')[2].partition("</table>")[0]
-    assert drift.count("3 people moved meanwhile") == 2
+    assert drift.count("3 people changed in the meantime") == 2
     assert [word in drift for word in ("Copied", "Reset", "Untouched")] == [True, True, False]
     assert newest(database).number == 1
     assert manager.post(f"{URL}/release", data=form_of(answer, "confirm-release")).status_code == 303
@@ -560,14 +560,14 @@ def test_a_reason_is_asked_for_where_one_is_required(
     answer = manager.post(f"{URL}/release", data=confirm(manager) | {"note": "  "})
     assert answer.status_code == 422
     assert 'data-testid="note-error"' in answer.text
-    assert "Reason is needed." in answer.text
+    assert "Reason is required." in answer.text
     assert newest(database).number == 1
     assert manager.post(f"{URL}/release", data=confirm(manager) | {"note": "Because."}).status_code == 303
     for path in ("/rollback", "/withdraw", "/restore"):
         number = newest(database).number
         refused = manager.post(URL + path, data=confirm(manager, path))
         assert refused.status_code == 422
-        assert "Reason is needed." in refused.text
+        assert "Reason is required." in refused.text
         assert re.search('<textarea[^>]* autofocus[^>]* name="note"', refused.text)
         assert newest(database).number == number
         assert manager.post(URL + path, data=confirm(manager, path) | {"note": "Because."}).status_code == 303
@@ -590,7 +590,7 @@ def test_a_plan_that_no_preview_gave_out_releases_nothing(
     fields.pop(name) if value is None else fields.update({name: value})
     answer = manager.post(f"{URL}/release", data=fields)
     assert answer.status_code == 422
-    assert "not one that a preview gave out" in answer.text
+    assert "This form is not valid" in answer.text
     assert newest(database).number == 1
 
 
@@ -667,7 +667,7 @@ def test_a_step_is_withdrawn_and_restored_as_it_was(
 ) -> None:
     page = manager.get(f"{URL}/withdraw").text
     assert "Withdraw from 20 people" in page
-    assert "It comes back with a restore" in page
+    assert "Comes back if restored" in page
     assert manager.post(f"{URL}/withdraw", data=confirm(manager, "/withdraw")).status_code == 303
     assert newest(database).kind == "withdraw"
     assert manager.get(f"{URL}/withdraw").status_code == 409
@@ -688,7 +688,7 @@ def test_a_step_that_was_never_released_has_nothing_to_take_back(
     assert 'data-testid="stale-plan-panel"' in answer.text
     assert f"There is nothing to {path.strip('/').replace('rollback', 'roll back')}" in answer.text
     assert "It was never released." in answer.text
-    assert "See the step as it is now" in answer.text
+    assert "View the step" in answer.text
     assert f"“{STEP}”" not in answer.text, "people know it by its title"
 
 
@@ -732,7 +732,7 @@ def test_the_receipt_tells_what_was_predicted_and_what_happened(manager: FlaskCl
         "Affected + untouched = everybody",
         "Connect <ins>a</ins> bank",
         "15 + 3 + 2 = 20",
-        "What the preview said beside what the release did",
+        "What the preview predicted, and what the release did",
     ):
         assert words in page
 
@@ -758,7 +758,7 @@ def test_each_kind_of_release_has_a_receipt(manager: FlaskClient, drafted: list[
 def test_a_release_without_a_receipt_says_so(manager: FlaskClient, drafted: list[str], session: Session) -> None:
     session.execute(text("UPDATE step_releases SET receipt = NULL"))
     session.commit()
-    assert "There is no receipt of this release" in manager.get(f"{URL}/releases/1").text
+    assert "There is no receipt for this release" in manager.get(f"{URL}/releases/1").text
     assert manager.get(URL).status_code == 200
     assert manager.get(f"{URL}/releases/1/receipt.json").status_code == 200
 
@@ -807,8 +807,8 @@ def test_receipts_of_other_kinds_tell_of_percents_alone(
 ) -> None:
     assert manager.post(f"{URL}/release", data=confirm(manager)).status_code == 303
     page = receipt_of(manager, 1)
-    told = {"Went up": ["0", "0"], "Went down": ["2", "2"], "Stayed where they were": ["2", "2"]}
-    assert rows(page) == told | {"Fell from 100\u202f%": ["2", "2"]}
+    told = {"Went up": ["0", "0"], "Went down": ["2", "2"], "Stayed the same": ["2", "2"]}
+    assert rows(page) == told | {"Fell below 100\u202f%": ["2", "2"]}
     assert "status-matrix" not in page
     with database.transaction() as session:
         a_save(session, "done", "user-0000")
@@ -859,7 +859,7 @@ def test_a_withdrawal_is_checked_to_leave_no_version_live(
 
 
 PRESENT = re.compile(
-    r"Go |\bStay |[Kk]eeps? later|Nobody (?:keeps|loses)|people move,|falls? from|There is nothing"
+    r"Go |\bStay |[Kk]eeps? later|No one (?:keeps|loses)|people move,|falls? below|There is nothing"
     r"|is off|are asked|stays "
 )
 
@@ -874,7 +874,7 @@ def test_a_receipt_is_in_the_past(manager: FlaskClient, drafted: list[str], data
     for words, page in (
         (("Done and Skipped stayed", "Went back to To do", "3 people moved, 17 stayed"), pages[1]),
         (("Stayed as they were", "Went back to In progress", "1 kept later work"), pages[2]),
-        (("Went up", "Went down", "Stayed where they were"), pages[3]),
+        (("Went up", "Went down", "Stayed the same"), pages[3]),
     ):
         assert [word in page for word in words] == [True] * 3
     assert [PRESENT.findall(re.sub(r"<[^>]+>", " ", page)) for page in pages] == [[]] * 5
@@ -890,14 +890,12 @@ def test_a_draft_that_changes_nothing_is_said_to(manager: FlaskClient, session: 
     a_draft(session)
     session.commit()
     page = manager.get(f"{URL}/release").text
-    assert (
-        "Nothing differs from version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
-    )
+    assert "Identical to version 1." in page.partition('data-testid="nothing-differs"')[2].partition("</div>")[0]
     policy = page.partition('id="policy"')[2].partition("policy-form")[0]
-    assert "Nothing differs from version 1" in policy
-    assert "the task is the same" not in page
+    assert "Identical to version 1" in policy
+    assert "only the wording changed" not in page
     again = manager.get(f"{URL}/release?done=reset&skipped=keep&in_progress=keep").text
-    assert "Nothing differs from version 1; Done set by you" in again
+    assert "Identical to version 1; Done set by you" in again
 
 
 def test_where_a_weight_moves_untouched_people_it_is_said(
@@ -921,7 +919,7 @@ def test_a_restore_has_nothing_to_do_with_reopening(
         releases.release(session, MAYA, STEP)
         releases.withdraw(session, MAYA, STEP)
     page = manager.get(f"{URL}/restore").text
-    assert "2 people fall from 100" in page
+    assert "2 people fall below 100" in page
     assert "Whoever has finished stays finished." in page
     assert "reopening" not in page
 
@@ -937,7 +935,7 @@ def miscounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SENTENCE = (
-    "It would have broken what must always hold: every status counts as the policies of the releases since then say. "
+    "It would have broken a rule that must always hold: every status counts as the policies of the releases since then say. "
     "Nothing was changed."
 )
 
@@ -951,7 +949,7 @@ def test_a_broken_invariant_is_told_and_changes_nothing(
     request.getfixturevalue("miscounted")
     answer = manager.post(f"{URL}/release", data=fields)
     assert answer.status_code == 500
-    assert "The release was taken back" in answer.text
+    assert "The release was undone" in answer.text
     assert SENTENCE in answer.text
     assert answer.headers["X-Request-ID"] in answer.text
     assert snapshot(session) == before

@@ -331,7 +331,7 @@ def test_a_step_withdrawn_meanwhile_says_so_in_its_place(agent: FlaskClient, ann
     anna.commit()
     response = save_all_live(agent, choose(opened, **{f"comment.{STEP}": "Typed."}))
     assert response.status_code == 409
-    assert said(response) == "Saved 1 step. 1 was withdrawn meanwhile."
+    assert said(response) == "Saved 1 step. 1 was withdrawn in the meantime."
     shown = panel(response)
     assert "Not needed any more." in part(shown, "conflict-changes")
     assert "Typed." in part(shown, "conflict-yours")
@@ -422,8 +422,8 @@ def test_the_address_of_the_rows_leads_to_the_page(agent: FlaskClient) -> None:
     [
         ((3, 0, 0, 0), "Saved 3 steps."),
         ((1, 2, 0, 0), "Saved 1 step. 2 changed while you had them open."),
-        ((0, 1, 1, 1), "Nothing was saved. 1 changed while you had it open. 1 was withdrawn meanwhile."),
-        ((0, 0, 2, 0), "Nothing was saved. 2 were withdrawn meanwhile."),
+        ((0, 1, 1, 1), "Nothing was saved. 1 changed while you had it open. 1 was withdrawn in the meantime."),
+        ((0, 0, 2, 0), "Nothing was saved. 2 were withdrawn in the meantime."),
         ((0, 0, 0, 1), "Nothing was saved. 1 cannot be saved as it is."),
     ],
 )

@@ -242,7 +242,7 @@ def test_what_takes_too_long_is_not_told_as_an_unreachable_database(
     told = response.get_data(as_text=True)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert "This took too long" in told
-    assert "Nothing was saved: try it again." in told
+    assert "Nothing was saved. Try again." in told
 
 
 @pytest.mark.parametrize("path", ["/raise/standby", "/api/raise/standby"])
@@ -259,7 +259,7 @@ def test_a_database_that_only_takes_reads_is_told_as_that(app: Flask, client: Fl
         response = client.post(path) if path.startswith("/raise") else client.get(path)
     told = response.get_data(as_text=True)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-    assert "The database only takes reads at present" in told
+    assert "The database is read-only right now" in told
     assert "Nothing was saved." in told
     assert [(line["event"], line.get("reason")) for line in lines] == [
         ("database only takes reads", "cannot execute INSERT in a read-only transaction"),
@@ -278,7 +278,7 @@ def test_the_log_says_why_a_database_cannot_be_used(dead: Flask) -> None:
     assert "\n" not in told["reason"]
 
 
-@pytest.mark.parametrize(("method", "said"), [("GET", "Nothing was saved"), ("POST", "look before you send it again")])
+@pytest.mark.parametrize(("method", "said"), [("GET", "Nothing was saved"), ("POST", "check before sending it again")])
 def test_a_connection_that_was_lost_in_the_middle_may_have_saved_it(
     app: Flask, client: FlaskClient, method: str, said: str
 ) -> None:

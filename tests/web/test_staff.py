@@ -243,7 +243,7 @@ def test_nothing_is_done_without_the_token_of_the_form(ada: FlaskClient, session
 @both
 def test_a_role_is_changed(ada: FlaskClient, session: Session, noor: StaffAccount, live: bool) -> None:
     answer = post(ada, at(noor, "role"), live=live, row_version=1, role="manager")
-    page = is_done(ada, answer, noor, live=live, says="The support is Onboarding manager now")
+    page = is_done(ada, answer, noor, live=live, says="The support's role is now Onboarding manager")
     assert "Onboarding manager" in part(page, "figure-role").partition("</div>")[0]
     assert fresh(session, noor).role == "manager"
 
@@ -478,7 +478,7 @@ def test_who_comes_second_sees_what_the_other_did(
     again = form_of(answer, "stale-account-form")
     assert again["role"] == "manager"
     answer = post(ada, at(noor, "role"), live=live, **again)
-    is_done(ada, answer, noor, live=live, says="The support is Onboarding manager now")
+    is_done(ada, answer, noor, live=live, says="The support's role is now Onboarding manager")
     assert fresh(session, noor).role == "manager"
 
 

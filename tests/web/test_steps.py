@@ -48,7 +48,7 @@ def test_the_list_shows_each_step_in_order(manager: FlaskClient, session: Sessio
 
 def test_an_empty_list_says_what_to_do_next(manager: FlaskClient) -> None:
     page = manager.get("/steps").text
-    assert "There are no steps yet" in page
+    assert "No steps yet" in page
     assert page.count('data-testid="new-step"') == 1
 
 
@@ -104,7 +104,7 @@ def test_a_new_step_is_a_draft_that_nobody_sees(manager: FlaskClient, session: S
 @pytest.mark.parametrize(
     ("field", "typed", "message"),
     [
-        ("title", " ", "Title is needed."),
+        ("title", " ", "Title is required."),
         ("title", "x" * 201, "Title must be at most 200 characters, not 201."),
         ("weight", "ten", "Weight must be a whole number from 1 to 1,000."),
         ("weight", "0", "Weight must be a whole number from 1 to 1,000."),
@@ -115,8 +115,8 @@ def test_a_new_step_is_a_draft_that_nobody_sees(manager: FlaskClient, session: S
         ("action_url", "javascript:alert(1)", "Opens must be an http or https address, or a path that starts with /."),
         ("action_url", "//elsewhere", "Opens must be an http or https address, or a path that starts with /."),
         ("description", "x" * 5001, "Description must be at most 5,000 characters, not 5,001."),
-        ("step_id", "Meet Us", "Id must be 1 to 64 lower-case letters"),
-        ("step_id", "new", "Id is reserved for the page that makes a new step: choose another."),
+        ("step_id", "Meet Us", "Id must be 1 to 64 lowercase letters"),
+        ("step_id", "new", "Id is reserved for the page that creates a step: choose another."),
     ],
 )
 def test_what_breaks_a_rule_is_said_at_its_field(
@@ -145,13 +145,13 @@ def test_an_id_that_is_taken_is_refused_at_its_field(manager: FlaskClient, sessi
     session.commit()
     answer = send(manager, "/steps/new", NEW | {"step_id": STEP})
     assert answer.status_code == 422
-    assert "Id is taken by another step." in answer.text
+    assert "Id is already used by another step." in answer.text
 
 
 def test_a_form_without_its_fields_makes_nothing(manager: FlaskClient, session: Session) -> None:
     answer = send(manager, "/steps/new", {"step_id": "meet-us", "title": "Meet us"})
     assert answer.status_code == 422
-    assert "did not arrive with the form" in answer.text
+    assert "is missing from the form" in answer.text
     assert steps.checklist(session) == []
 
 
@@ -326,7 +326,7 @@ def test_without_a_draft_the_version_before_the_live_one_comes_first(manager: Fl
 def test_a_version_against_itself_says_the_same(manager: FlaskClient, session: Session) -> None:
     a_step(session)
     session.commit()
-    assert "Both say the same." in manager.get(f"/steps/{STEP}/compare?a=1&b=1").text
+    assert "These versions are identical." in manager.get(f"/steps/{STEP}/compare?a=1&b=1").text
 
 
 @pytest.mark.parametrize("number", ["9", "0", "-1", "one", "", "9" * 30])
