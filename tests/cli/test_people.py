@@ -109,7 +109,7 @@ def test_bad_lines_as_json(dashboard: Program) -> None:
     assert done.code == 2
     assert json.loads(done.out) == {
         "imported": False,
-        "problems": [{"where": "line 2", "reason": "user_id is needed"}],
+        "problems": [{"where": "line 2", "reason": "user_id is required"}],
         "total": 1,
     }
 

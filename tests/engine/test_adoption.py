@@ -412,8 +412,8 @@ def test_somebody_who_is_erased_meanwhile_stops_an_adoption(
             "ben / setup-payments",
             "row_version is 2000000001, not a whole number from 1 to 2,000,000,000",
         ),
-        (("", PAY, 1, "done", 1), " / setup-payments", "user_id is needed"),
-        ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is needed"),
+        (("", PAY, 1, "done", 1), " / setup-payments", "user_id is required"),
+        ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is required"),
         (
             ("x" * 201, PAY, 1, "done", 1),
             f"{'x' * 201} / setup-payments",

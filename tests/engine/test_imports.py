@@ -420,8 +420,8 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
             f"{STEP}: 'finished' is not a status; use todo, in_progress, skipped, done or nothing",
         ),
         (f"{ANNA},Anna,,Done,", f"{STEP}: 'Done' is not a status; use todo, in_progress, skipped, done or nothing"),
-        (",Nobody,,done,", "user_id is needed"),
-        ("  ,Nobody,,done,", "user_id is needed"),
+        (",Nobody,,done,", "user_id is required"),
+        ("  ,Nobody,,done,", "user_id is required"),
         (" ada,Ada,,done,", "user_id has a blank at its beginning or end"),
         ("ada\t,Ada,,done,", "user_id has a blank at its beginning or end"),
         ('"\u00a0ada",Ada,,done,', "user_id has a blank at its beginning or end"),
@@ -491,7 +491,7 @@ def test_the_first_problems_are_listed_in_order_and_all_are_counted(session: Ses
 
 def test_numbers_of_lines_count_line_breaks_inside_fields(session: Session) -> None:
     content = 'user_id,name\na,"two\nlines"\nb,x\n,empty\n'
-    assert problems_of(session, content) == [Problem("line 5", "user_id is needed")]
+    assert problems_of(session, content) == [Problem("line 5", "user_id is required")]
 
 
 def test_a_failure_while_writing_leaves_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

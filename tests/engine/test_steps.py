@@ -117,7 +117,7 @@ def test_what_keeps_the_rules_is_taken_and_stored(session: Session, good: dict[s
     [
         ("One\nTwo", "must be one line, without control characters and marks that turn text round"),
         ("\u200b", "must have something in it that can be seen"),
-        (" \n ", "is needed"),
+        (" \n ", "is required"),
     ],
 )
 def test_why_it_is_no_title_is_told(title: str, reason: str) -> None:
