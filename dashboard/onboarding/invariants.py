@@ -295,8 +295,9 @@ PROMISES = {
                        FROM user_step_events GROUP BY user_id) e USING (user_id)
          WHERE CASE WHEN u.user_id IS NULL THEN NOT starts_with(e.user_id, '{ERASED}')
                     ELSE u.last_activity_at IS DISTINCT FROM e.newest
-                      OR u.finished_at IS NOT NULL AND (u.finished_at BETWEEN e.passed AND statement_timestamp()) IS NOT TRUE END""",
-    # Only what takes something back or away brings anybody to 100 %. A minute: a release is noticed once it is committed.
+                      OR u.finished_at IS NOT NULL
+                         AND (u.finished_at BETWEEN e.passed AND statement_timestamp()) IS NOT TRUE END""",
+    # Else it was what took something back or away. A minute, for a release counts only once it is committed.
     "Whoever came to 100 % by a step of their own has finished": f"""
         SELECT u.user_id AS broken
           FROM onboarding_users u
