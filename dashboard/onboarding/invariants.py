@@ -300,7 +300,7 @@ PROMISES = {
                     ELSE u.last_activity_at IS DISTINCT FROM e.newest
                       OR u.finished_at IS NOT NULL
                          AND (u.finished_at BETWEEN e.passed AND statement_timestamp()) IS NOT TRUE END""",
-    # Only what takes something back or away brings anybody to 100 %. A minute: a release is noticed once it is committed.
+    # Else it was what took something back or away. A minute, for a release counts only once it is committed.
     "Whoever came to 100 % by a step of their own has finished": f"""
         SELECT u.user_id AS broken
           FROM onboarding_users u

@@ -729,7 +729,7 @@ def test_the_receipt_tells_what_was_predicted_and_what_happened(manager: FlaskCl
         "The manager",
         "Clearer &lt;words&gt;.",
         "Done kept, Skipped kept, In progress reset",
-        "Affected + untouched = everybody",
+        "Every status counts as the policies of the releases since then say",
         "Connect <ins>a</ins> bank",
         "15 + 3 + 2 = 20",
         "What the preview predicted, and what the release did",
