@@ -17,13 +17,13 @@ from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import ACTIVITY_FILTERS, PEOPLE, SYSTEM, WHAT, Choices
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff.permissions import Permission
-from dashboard.web import deeds
+from dashboard.web import activity_wording
 from dashboard.web.access import require
-from dashboard.web.deeds import WHAT_LABELS, Deed
+from dashboard.web.activity_wording import WHAT_LABELS, ActivityLine
 from dashboard.web.export import Row, Rows, csv_file
 from dashboard.web.formats import full_date
 from dashboard.web.rendering import render
-from dashboard.web.told import detail_of
+from dashboard.web.wording import detail_of
 
 blueprint = Blueprint("activity", __name__)
 
@@ -45,7 +45,7 @@ LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ActivityQuery:
     """What an address asks for, as it was typed; with it the names that it may choose from."""
 
     typed: Mapping[str, str]
@@ -100,7 +100,7 @@ class Asked:
             case "what" | "step":
                 return dict(self.options(name))[value]
             case "person":
-                return deeds.person_called(value, people)
+                return activity_wording.person_called(value, people)
         return f"{'From' if name == 'from' else 'Until'} {full_date(date.fromisoformat(value))}"
 
 
@@ -120,7 +120,7 @@ def index() -> ResponseReturnValue:
             found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
         except Invalid as invalid:
             problems = _said(invalid)
-    asked = Asked(typed, known)
+    asked = ActivityQuery(typed, known)
     return render(
         "activity/index.html",
         "activity/_activity.html",
@@ -128,7 +128,7 @@ def index() -> ResponseReturnValue:
         asked=asked,
         cursor=cursor,
         found=found,
-        deeds=_deeds(found, known),
+        lines=_in_words(found, known),
         chips=[] if problems else asked.chips(found.people),
         problems=problems,
     )
@@ -143,8 +143,8 @@ def _said(invalid: Invalid) -> dict[str, str]:
     return {name: f"{LABELS.get(name, 'The address')} {reason}." for name, reason in invalid.problems.items()}
 
 
-def _deeds(page: ActivityPage, known: Choices) -> list[Deed]:
-    return [deeds.tell(entry, page, known.steps) for entry in page.entries]
+def _in_words(page: ActivityPage, known: Choices) -> list[ActivityLine]:
+    return [activity_wording.tell(entry, page, known.steps) for entry in page.entries]
 
 
 @blueprint.get("/activity.csv")

@@ -21,7 +21,7 @@ from dashboard.web import errors, finding
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
-from dashboard.web.finding import Asked
+from dashboard.web.finding import PeopleQuery
 from dashboard.web.formats import number, plural, status_label
 from dashboard.web.rendering import render, wants_partial
 
@@ -135,7 +135,7 @@ def create() -> ResponseReturnValue:
     return redirect(url_for("bulk.show", bulk_id=made, back=asked.query or None), 303)
 
 
-def _refused(session: Session, asked: Asked, problems: Mapping[str, str]) -> ResponseReturnValue:
+def _refused(session: Session, asked: PeopleQuery, problems: Mapping[str, str]) -> ResponseReturnValue:
     """The same form once more, with the reasons and with everything that was chosen and typed."""
     kept = MultiDict((name, value) for name, value in request.form.items(multi=True) if _is_kept(name))
     live = [(one.step_id, title_of(one)) for one in steps.checklist(session) if one.live]

@@ -33,7 +33,7 @@ from dashboard.onboarding.errors import (
     StalePlan,
 )
 from dashboard.staff.sign_in import Throttled
-from dashboard.web import kept
+from dashboard.web import refused_form
 from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, this_address, wants_partial
 from dashboard.web.requestlog import request_id
 from dashboard.web.security import API_PREFIX, is_from_here
@@ -136,13 +136,13 @@ def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response
     """What a plain form post brought too late, in a form that can be sent again; `sign_in` where one has to do that first."""
     page = render_template(
         "errors/send_again.html",
-        fields=kept.fields(),
-        typed=kept.typed(),
+        fields=refused_form.fields(),
+        typed=refused_form.typed(),
         action=this_address(),
         back=back,
         sign_in=sign_in,
         # after a sign-out no token outlives the next sign-in: whoever comes then is asked whether it is theirs to send
-        confirms=kept.WHO not in browser,
+        confirms=refused_form.WHO not in browser,
     )
     return make_response(page, status)
 
@@ -279,7 +279,7 @@ def answer(fault: Fault, error: Exception) -> Response:
         return make_response(problem(fault, error))
     if wants_partial():
         return notice(fault)
-    typed, again = kept.typed(titled=not fault.ours), kept.fields() if fault.ours else []
+    typed, again = refused_form.typed(titled=not fault.ours), refused_form.fields() if fault.ours else []
     page = render_template(page_of(fault), fault=fault, request_id=request_id(), typed=typed, again=again)
     return make_response(page, fault.status)
 

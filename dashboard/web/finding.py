@@ -56,7 +56,7 @@ Options = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PeopleQuery:
     """What the address says, by member, with the titles of the steps that people have; `wanted` is None if it cannot be.
 
     Of these steps `live` are on the checklist now. `waiting` is a status that was chosen before its step: until there is
@@ -163,7 +163,7 @@ def how_many(count: Count) -> str:
     return number(count.people) if count.exact else f"about {number(round(count.people, 2 - len(str(count.people))))}"
 
 
-def ask(session: Session, values: Mapping[str, str]) -> Asked:
+def ask(session: Session, values: Mapping[str, str]) -> PeopleQuery:
     """What the values of an address or of a form ask for."""
     said = {
         name: value.strip() for name, value in values.items() if value.strip() and (name, value) != ("sort", "name")
@@ -176,10 +176,10 @@ def ask(session: Session, values: Mapping[str, str]) -> Asked:
         wanted = filters.read(session, said)
     except Invalid as invalid:
         problems = invalid.problems
-    return Asked(said, titles, live, wanted, problems, drafts=sum(1 for one in checklist if one.draft))
+    return PeopleQuery(said, titles, live, wanted, problems, drafts=sum(1 for one in checklist if one.draft))
 
 
-def _ask_page(session: Session) -> Asked:
+def _ask_page(session: Session) -> PeopleQuery:
     """What the address of the page asks for; a status that waits for its step is kept, and narrows nothing."""
     said = _said()
     is_waiting = said.get("status", "").strip() in STATUSES and not said.get("step", "").strip()

@@ -157,7 +157,7 @@ class ReasonForm(Form):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PolicyChoice:
     """What people keep, and whether those who fall from 100 % are asked to finish again."""
 
     policy: Policy
@@ -169,7 +169,7 @@ class Choice:
         return keeps | {"reopen": "1" if self.reopens_finished else ""}
 
 
-def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") -> Choice:
+def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") -> PolicyChoice:
     """The carry-over policy of a form or an address; what it does not say is as in `preset`. Raises Invalid.
 
     `prefix` starts the names of its members.
@@ -180,10 +180,10 @@ def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") 
     reopen = values.get(f"{prefix}reopen", "")
     if reopen not in ("", "1"):
         raise Invalid({"reopen": "Reopening is either on or off."})
-    return Choice(Policy(**keeps), reopen == "1")
+    return PolicyChoice(Policy(**keeps), reopen == "1")
 
 
-def choice_beside(values: Values, previewed: Choice) -> Choice:
+def choice_beside(values: Values, previewed: PolicyChoice) -> PolicyChoice:
     """What the policy's own controls say, where a preview had any (`asked`), else as it was previewed. Raises Invalid."""
     if "asked" not in values:
         return previewed

@@ -19,7 +19,7 @@ from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.formats import BAND_LABELS
 from dashboard.web.rendering import render, wants_partial
-from dashboard.web.told import receipt_address, released
+from dashboard.web.wording import receipt_address, released
 from dashboard.web.writes import Writes, card, period_from
 
 blueprint = Blueprint("overview", __name__)

@@ -19,7 +19,7 @@ from dashboard.web.formats import status_label
 from dashboard.web.person_page import PersonPage
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.saving import NOTHING, Attempt, Happened, Undo
-from dashboard.web.told import NOTHING_CHANGED, saved_several
+from dashboard.web.wording import NOTHING_CHANGED, saved_several
 
 blueprint = Blueprint("people", __name__)
 blueprint.record_once(addresses.install)

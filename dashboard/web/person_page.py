@@ -16,7 +16,7 @@ from dashboard.onboarding.people import Person
 from dashboard.onboarding.progress import UserStep
 from dashboard.web.formats import status_label
 from dashboard.web.saving import AT_REST, NOTHING, Attempt, Happened
-from dashboard.web.told import Told, called, how_many_changes, receipt_address, tell
+from dashboard.web.wording import Told, called, how_many_changes, receipt_address, tell
 
 HISTORY_LIMIT = 20
 

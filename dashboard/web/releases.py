@@ -19,20 +19,20 @@ from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refu
 from dashboard.onboarding.plans import Drift, Planned
 from dashboard.onboarding.steps import Step
 from dashboard.staff.permissions import Permission
-from dashboard.web import access, checklist, crowd, forms
+from dashboard.web import access, affected_list, checklist, forms
 from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import Place
 from dashboard.web.export import Rows, csv_file
-from dashboard.web.forms import Choice, ReasonForm
+from dashboard.web.forms import PolicyChoice, ReasonForm
 from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("releases", __name__, url_prefix="/steps/<step_id>")
 
-Run = Callable[[Session, Actor, str, Choice, str, Planned], Outcome]
+Run = Callable[[Session, Actor, str, PolicyChoice, str, Planned], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Operation:
     """One way to make a release: the page's path, the engine's function, whether a draft and a policy come into it."""
 
     path: str
@@ -40,14 +40,16 @@ class Deed:
     of_draft: bool = False
 
 
-def _release(session: Session, actor: Actor, step_id: str, choice: Choice, note: str, planned: Planned) -> Outcome:
+def _release(
+    session: Session, actor: Actor, step_id: str, choice: PolicyChoice, note: str, planned: Planned
+) -> Outcome:
     return releases.release(
         session, actor, step_id, choice.policy, reopens_finished=choice.reopens_finished, note=note, planned=planned
     )
 
 
 def _without_choice(engine: Callable[..., Outcome]) -> Run:
-    def run(session: Session, actor: Actor, step_id: str, choice: Choice, note: str, planned: Planned) -> Outcome:  # noqa: ARG001
+    def run(session: Session, actor: Actor, step_id: str, choice: PolicyChoice, note: str, planned: Planned) -> Outcome:  # noqa: ARG001
         return engine(session, actor, step_id, note=note, planned=planned)
 
     return run
@@ -55,13 +57,13 @@ def _without_choice(engine: Callable[..., Outcome]) -> Run:
 
 CHOSE_OTHERWISE = "You changed the choices after the last report. Check the updated report, then confirm."
 
-DEEDS = {
-    deed.path: deed
-    for deed in (
-        Deed("release", _release, of_draft=True),
-        Deed("rollback", _without_choice(releases.roll_back)),
-        Deed("withdraw", _without_choice(releases.withdraw)),
-        Deed("restore", _without_choice(releases.restore)),
+OPERATIONS = {
+    operation.path: operation
+    for operation in (
+        Operation("release", _release, of_draft=True),
+        Operation("rollback", _without_choice(releases.roll_back)),
+        Operation("withdraw", _without_choice(releases.withdraw)),
+        Operation("restore", _without_choice(releases.restore)),
     )
 }
 
@@ -70,9 +72,9 @@ DEEDS = {
 
 
 @require(Permission.VIEW)
-def preview(step_id: str, deed: str) -> ResponseReturnValue:
+def preview(step_id: str, operation: str) -> ResponseReturnValue:
     """What it would do to everybody's progress; of a release, under the policy of the address."""
-    chosen = DEEDS[deed]
+    chosen = OPERATIONS[operation]
     with transaction() as session:
         place = checklist.find(session, step_id)
     try:
@@ -82,27 +84,27 @@ def preview(step_id: str, deed: str) -> ResponseReturnValue:
 
 
 @require(Permission.RELEASE)
-def confirm(step_id: str, deed: str) -> ResponseReturnValue:
+def confirm(step_id: str, operation: str) -> ResponseReturnValue:
     """Does it, if it still is what was previewed; or, of a release, only shows the report under another choice.
 
     The latter is for browsers without scripts: a form that is sent by GET would lose the reason, or show it in its address.
     """
-    chosen = DEEDS[deed]
+    chosen = OPERATIONS[operation]
     if chosen.of_draft and "update" in request.form:
         return _asked_again(chosen, step_id, forms.choice_from(request.form), ReasonForm(request.form), [], 200)
     return _carry_out(chosen, step_id)
 
 
-for _path in DEEDS:
+for _path in OPERATIONS:
     # an address of its own for each: the log of activity names what somebody was not allowed to do by its route
-    blueprint.add_url_rule(f"/{_path}", view_func=preview, defaults={"deed": _path})
-    blueprint.add_url_rule(f"/{_path}", view_func=confirm, defaults={"deed": _path}, methods=["POST"])
+    blueprint.add_url_rule(f"/{_path}", view_func=preview, defaults={"operation": _path})
+    blueprint.add_url_rule(f"/{_path}", view_func=confirm, defaults={"operation": _path}, methods=["POST"])
 
 
-def _asked_for(deed: Deed, place: Place) -> Choice:
+def _asked_for(operation: Operation, place: Place) -> PolicyChoice:
     """The policy that the address names. Raises Invalid."""
     preset = _preset(place.step)
-    return forms.choice_from(request.args, preset) if deed.of_draft else Choice(preset)
+    return forms.choice_from(request.args, preset) if operation.of_draft else PolicyChoice(preset)
 
 
 def _preset(step: Step) -> Policy:
@@ -111,25 +113,25 @@ def _preset(step: Step) -> Policy:
     return releases.suggested_policy(step.live.fields, step.draft.fields)
 
 
-def _carry_out(deed: Deed, step_id: str) -> ResponseReturnValue:
+def _carry_out(operation: Operation, step_id: str) -> ResponseReturnValue:
     settings, reason = access.settings(), ReasonForm(request.form)
-    choice = forms.choice_from(request.form, prefix="previewed_") if deed.of_draft else Choice(KEEP_ALL)
-    if deed.of_draft and (chosen := forms.choice_beside(request.form, choice)) != choice:
-        return _asked_again(deed, step_id, chosen, reason, [CHOSE_OTHERWISE], 409)
-    planned = forms.plan_from(request.form, settings.drift_percent, settings.drift_people, draft=deed.of_draft)
+    choice = forms.choice_from(request.form, prefix="previewed_") if operation.of_draft else PolicyChoice(KEEP_ALL)
+    if operation.of_draft and (chosen := forms.choice_beside(request.form, choice)) != choice:
+        return _asked_again(operation, step_id, chosen, reason, [CHOSE_OTHERWISE], 409)
+    planned = forms.plan_from(request.form, settings.drift_percent, settings.drift_people, draft=operation.of_draft)
     try:
         note = releases.reason(reason.note.data or "", required=settings.reason_required)
         with transaction() as session:
-            outcome = deed.run(session, current_actor(), step_id, choice, note, planned)
+            outcome = operation.run(session, current_actor(), step_id, choice, note, planned)
     except AlreadyReleased as already:
         return _to_receipt(step_id, already.release.number)
     except StalePlan as stale:
-        return _asked_again(deed, step_id, choice, reason, stale.reasons, 409, planned)
+        return _asked_again(operation, step_id, choice, reason, stale.reasons, 409, planned)
     except Refused as refused:
-        return _asked_again(deed, step_id, choice, reason, [str(refused)], 409)
+        return _asked_again(operation, step_id, choice, reason, [str(refused)], 409)
     except Invalid as invalid:
         forms.put_problems(reason, invalid.problems)
-        return _asked_again(deed, step_id, choice, reason, [], 422)
+        return _asked_again(operation, step_id, choice, reason, [], 422)
     return _to_receipt(step_id, outcome.release.number)
 
 
@@ -138,9 +140,9 @@ def _to_receipt(step_id: str, number: int) -> ResponseReturnValue:
 
 
 def _asked_again(
-    deed: Deed,
+    operation: Operation,
     step_id: str,
-    choice: Choice,
+    choice: PolicyChoice,
     reason: ReasonForm,
     reasons: Iterable[str],
     status: int,
@@ -149,17 +151,17 @@ def _asked_again(
     """The report as it is now, below what moved; or only that, when there is nothing left to release."""
     reasons = list(reasons)
     try:
-        return _preview_page(deed, step_id, choice, reason, reasons, status, planned)
+        return _preview_page(operation, step_id, choice, reason, reasons, status, planned)
     except Refused as refused:
         with transaction() as session:
             place = checklist.find(session, step_id)
-        return _refused_page(deed, place, list(dict.fromkeys([*reasons, str(refused)])), reason.note.data or "")
+        return _refused_page(operation, place, list(dict.fromkeys([*reasons, str(refused)])), reason.note.data or "")
 
 
 def _preview_page(
-    deed: Deed,
+    operation: Operation,
     step_id: str,
-    choice: Choice,
+    choice: PolicyChoice,
     reason: ReasonForm,
     reasons: Iterable[str] = (),
     status: int = 200,
@@ -168,16 +170,16 @@ def _preview_page(
     """The dry run, shown. Raises what the engine refuses. `planned`: what an earlier preview had predicted."""
     with transaction() as session:
         place = checklist.find(session, step_id)
-        outcome = _dry_run(session, deed, place.step, choice)
-        people = _crowd(session, deed, place.step, outcome, choice)
-        draft = place.step.draft if deed.of_draft else None
+        outcome = _dry_run(session, operation, place.step, choice)
+        people = _affected(session, operation, place.step, outcome, choice)
+        draft = place.step.draft if operation.of_draft else None
         names = history.who(session, [draft.edited_by] if draft else [])
     return render(
         "releases/preview.html",
         "releases/_people_affected.html" if _wants_people_alone() else "releases/updated.html",
         status=422 if people.broken else status,
-        crowd=people,
-        deed=deed.path,
+        listed=people,
+        operation=operation.path,
         place=place,
         step=place.step,
         kind=outcome.release.kind,
@@ -195,23 +197,25 @@ def _preview_page(
         names=names,
         me=current_actor().key,
         tolerance=_tolerance(outcome),
-        drift=_drift(planned, _seen(place.step, deed), outcome),
+        drift=_drift(planned, _seen(place.step, operation), outcome),
         draft_count=place.drafts,
     )
 
 
-def _dry_run(session: Session, deed: Deed, step: Step, choice: Choice) -> Outcome:
-    """The deed done and taken back. Raises what the engine refuses."""
+def _dry_run(session: Session, operation: Operation, step: Step, choice: PolicyChoice) -> Outcome:
+    """The operation done and taken back. Raises what the engine refuses."""
     with releases.dry_run(session):
-        return deed.run(session, current_actor(), step.step_id, choice, "", _seen(step, deed))
+        return operation.run(session, current_actor(), step.step_id, choice, "", _seen(step, operation))
 
 
-def _crowd(session: Session, deed: Deed, step: Step, outcome: Outcome, choice: Choice) -> crowd.Crowd:
+def _affected(
+    session: Session, operation: Operation, step: Step, outcome: Outcome, choice: PolicyChoice
+) -> affected_list.AffectedList:
     """The people that the address asks for, from the same dry run as the report. Raises Invalid: an unknown tab."""
-    path = url_for("releases.preview", step_id=step.step_id, deed=deed.path)
-    query = choice.as_query() if deed.of_draft else {}
+    path = url_for("releases.preview", step_id=step.step_id, operation=operation.path)
+    query = choice.as_query() if operation.of_draft else {}
     cursor = request.args.get("cursor") or None
-    return crowd.read(session, outcome, path, query, forms.which_from(request.values), cursor)
+    return affected_list.read(session, outcome, path, query, forms.which_from(request.values), cursor)
 
 
 def _wants_people_alone() -> bool:
@@ -219,9 +223,9 @@ def _wants_people_alone() -> bool:
     return request.headers.get("HX-Target", "").endswith("#people-affected")
 
 
-def _seen(step: Step, deed: Deed) -> Planned:
+def _seen(step: Step, operation: Operation) -> Planned:
     """Holds the dry run to what was just read, so that the page's plan and its report are of one moment."""
-    draft = step.draft.row_version if deed.of_draft and step.draft else None
+    draft = step.draft.row_version if operation.of_draft and step.draft else None
     return Planned(release_id=step.release_id or 0, draft_row_version=draft)
 
 
@@ -238,7 +242,7 @@ def _tolerance(outcome: Outcome) -> dict[str, Any]:
     return {"people": people, "percent": settings.drift_percent if people > settings.drift_people else None}
 
 
-def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") -> ResponseReturnValue:
+def _refused_page(operation: Operation, place: Place, reasons: list[str], note: str = "") -> ResponseReturnValue:
     """409: there is nothing to release, roll back, withdraw or restore; what was typed as the reason is still there.
 
     Whoever only looks, as on the way back from a receipt, has had nothing refused: the newest release is named to them.
@@ -251,7 +255,7 @@ def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") 
     return render(
         "releases/refused.html",
         status=409,
-        deed=deed.path,
+        operation=operation.path,
         place=place,
         step=place.step,
         reasons=reasons,
@@ -265,22 +269,22 @@ def _refused_page(deed: Deed, place: Place, reasons: list[str], note: str = "") 
 # The people as a file ------------------------------------------------------------------------------------------------
 
 
-@blueprint.get("/<deed>/people.csv")
+@blueprint.get("/<operation>/people.csv")
 @require(Permission.EXPORT)
-def people_csv(step_id: str, deed: str) -> ResponseReturnValue:
+def people_csv(step_id: str, operation: str) -> ResponseReturnValue:
     """The people whom a preview lists, all of them."""
-    if deed not in DEEDS:
-        raise NotFound("preview", deed)
+    if operation not in OPERATIONS:
+        raise NotFound("preview", operation)
     which = forms.which_from(request.args) or "all"
-    return csv_file(f"{step_id}-{deed}-{which}.csv", _people(DEEDS[deed], step_id, which))
+    return csv_file(f"{step_id}-{operation}-{which}.csv", _people(OPERATIONS[operation], step_id, which))
 
 
-def _people(deed: Deed, step_id: str, which: Which) -> Rows:
+def _people(operation: Operation, step_id: str, which: Which) -> Rows:
     with exporting() as session:
         place = checklist.find(session, step_id)
-        outcome = _dry_run(session, deed, place.step, _asked_for(deed, place))
-        yield crowd.HEADER
-        yield from crowd.rows(affected.stream(session, outcome.counted, which))
+        outcome = _dry_run(session, operation, place.step, _asked_for(operation, place))
+        yield affected_list.HEADER
+        yield from affected_list.rows(affected.stream(session, outcome.counted, which))
 
 
 # Receipts ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dashboard.database import statements
 from dashboard.onboarding import filters, plans, steps
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.staff import links, sessions
-from dashboard.web import formats, marks, told
+from dashboard.web import formats, text_diff, wording
 
 FILTERS: tuple[Callable[..., object], ...] = (
     formats.number,
@@ -48,14 +48,14 @@ def install(app: Flask) -> None:
     environment.undefined = StrictUndefined
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update({function.__name__: function for function in FILTERS})
-    environment.filters.update(released=told.released, release_icon=lambda release: told.ICONS[release.kind])
+    environment.filters.update(released=wording.released, release_icon=lambda release: wording.ICONS[release.kind])
     environment.globals.update(
         when=formats.when,
         wants_partial=wants_partial,
-        marked=marks.marked,
-        counted=told.counted,
+        marked=text_diff.marked,
+        counted=wording.counted,
         counts=plans.counts,
-        checked=told.checked,
+        checked=wording.checked,
         sizes=formats.sizes,
         column_size=formats.column_size,
         status_counts=formats.status_counts,

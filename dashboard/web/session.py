@@ -23,7 +23,7 @@ from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
 from dashboard.web.errors import throttled
-from dashboard.web.kept import WHO
+from dashboard.web.refused_form import WHO
 from dashboard.web.rendering import local_address, render
 
 if TYPE_CHECKING:

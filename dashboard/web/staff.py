@@ -18,8 +18,8 @@ from dashboard.staff.links import Link
 from dashboard.staff.permissions import Permission, Role
 from dashboard.web import access
 from dashboard.web.access import current_actor, current_staff, require
+from dashboard.web.activity_wording import name_of
 from dashboard.web.browsers import browser_called
-from dashboard.web.deeds import name_of
 from dashboard.web.formats import plural
 from dashboard.web.forms import whole
 from dashboard.web.rendering import render, wants_partial
@@ -29,7 +29,7 @@ from dashboard.web.settings_forms import InviteForm, role_from, say
 
 blueprint = Blueprint("staff", __name__, url_prefix="/settings/staff")
 
-Deed = Callable[[Session, str, int], str | Link]
+AccountAction = Callable[[Session, str, int], str | Link]
 """What is done to the account of an address, at the row_version that was seen; what to say of it, or a link to show."""
 
 
@@ -195,14 +195,14 @@ def _told(revoked: list[str]) -> str:
     return f" Revoked: {', '.join(revoked)}." if revoked else ""
 
 
-def _do(account_id: int, wanted: str, deed: Deed) -> ResponseReturnValue:
+def _do(account_id: int, wanted: str, action: AccountAction) -> ResponseReturnValue:
     """Does it over the row_version that the form carries; else shows what others did meanwhile, or why it can't be done."""
     seen = whole(request.form.get("row_version"))
     if not isinstance(seen, int) or seen < 1:
         raise Invalid({"row_version": "This form is not valid. Open the page again."})
     try:
         with transaction() as session:
-            outcome = deed(session, roster.one(session, account_id).account.email, seen)
+            outcome = action(session, roster.one(session, account_id).account.email, seen)
     except StaleAccount as error:
         return _page(account_id, 409, stale=_stale(error, wanted))
     except Refused as refused:

@@ -12,7 +12,7 @@ from dashboard.staff import tokens
 from dashboard.staff.permissions import Permission, Scope
 from dashboard.staff.tokens import NewToken
 from dashboard.web.access import current_actor, require
-from dashboard.web.deeds import name_of
+from dashboard.web.activity_wording import name_of
 from dashboard.web.rendering import render
 from dashboard.web.settings_forms import EXPIRY, TokenForm, say
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.web.crowd import PAGE
+from dashboard.web.affected_list import PAGE
 from tests.browser.conftest import Enter, both_ways, scriptless
 from tests.browser.pages import (
     AMARA,

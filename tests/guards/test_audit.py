@@ -22,7 +22,7 @@ from dashboard.onboarding import bulk_changes
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import links, sessions, standing
 from dashboard.staff.permissions import PERMISSIONS, Permission, Role
-from dashboard.web.deeds import SENTENCES
+from dashboard.web.activity_wording import SENTENCES
 from tests import factories
 from tests.conftest import csrf_token
 from tests.factories import ANNA, BEN, OTHER, STEP

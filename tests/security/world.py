@@ -113,7 +113,7 @@ def values_of(session: Session, step_ids: Sequence[str], user_ids: Sequence[str]
     return {
         "step_id": step_ids,
         "user_id": user_ids,
-        "deed": ["release"],
+        "operation": ["release"],
         "number": [1],
         "bulk_id": list(session.scalars(select(BulkChange.id).order_by(BulkChange.id.desc()))),
         "account_id": list(

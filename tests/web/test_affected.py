@@ -16,7 +16,7 @@ from dashboard.database import Database
 from dashboard.onboarding import releases
 from dashboard.onboarding.carryover import Policy
 from dashboard.staff.permissions import Role
-from dashboard.web import crowd, export
+from dashboard.web import affected_list, export
 from tests.factories import (
     MAYA,
     OTHER,
@@ -97,7 +97,7 @@ def test_the_preview_lists_the_people_affected(manager: FlaskClient, drafted: No
 def test_a_tab_lists_those_whom_it_counts(manager: FlaskClient, drafted: None, who: str, people: list[str]) -> None:
     page = manager.get(f"{PREVIEW}?{ASK_AGAIN}&who={who}").text
     assert listed(page) == people
-    assert chosen(page) == crowd.LABELS[who]  # type: ignore[index]
+    assert chosen(page) == affected_list.LABELS[who]  # type: ignore[index]
 
 
 def test_to_htmx_the_card_alone_is_given(manager: FlaskClient, drafted: None) -> None:
@@ -248,7 +248,7 @@ def link(page: str, rel: str) -> str | None:
 
 
 def test_pages_visit_everybody_once_and_lead_back(manager: FlaskClient, database: Database) -> None:
-    ids = crowded(database, crowd.PAGE + 3)
+    ids = crowded(database, affected_list.PAGE + 3)
     first = manager.get(f"{PREVIEW}?who=copied").text
     assert "First 10 of 13, by name" in first
     assert link(first, "prev") is None
@@ -315,7 +315,7 @@ def test_the_list_takes_one_query_beside_the_dry_run(manager: FlaskClient, datab
 
 def test_the_file_holds_all_of_the_tab(manager: FlaskClient, drafted: None) -> None:
     assert file_of(manager, f"{PREVIEW}/people.csv?{ASK_AGAIN}") == [
-        list(crowd.HEADER),
+        list(affected_list.HEADER),
         ["anna", "Anna", "anna@example.com", "done", "done", "100", "100", "0"],
         ["ben", "Ben", "ben@example.com", "skipped", "todo", "100", "0", "-100"],
         ["cleo", "Cleo", "cleo@example.com", "in_progress", "todo", "0", "0", "0"],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.web import formats
-from dashboard.web.marks import marked
+from dashboard.web.text_diff import marked
 
 NOW = datetime(2026, 11, 24, 10, 42, 7, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from dashboard.database import Database
 from dashboard.onboarding import erasure, releases
 from dashboard.staff.permissions import Role
-from dashboard.web.told import saved_several
+from dashboard.web.wording import saved_several
 from tests.factories import ANNA, MAYA, OTHER, SAM, STEP, a_person, a_save, a_step, row_version_of, snapshot, status_of
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, Data, asked_of

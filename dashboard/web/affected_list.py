@@ -14,7 +14,7 @@ from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import Impact
 from dashboard.web.export import Row
-from dashboard.web.told import COPIED
+from dashboard.web.wording import COPIED
 
 # so that Confirm stays within reach below the list
 PAGE = 10
@@ -32,7 +32,7 @@ LABELS: dict[Which, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class AffectedList:
     """One page of one tab's people. `path` and `query` lead to the preview with its policy; `broken`: the cursor was."""
 
     kind: Kind
@@ -91,7 +91,7 @@ def counts_of(report: Impact) -> dict[Which, int]:
 
 def read(
     session: Session, outcome: Outcome, path: str, query: dict[str, str], asked: Which | None, cursor: str | None
-) -> Crowd:
+) -> AffectedList:
     """The page that was asked for; of the first tab that has anybody, where the one asked for has nobody (any more)."""
     counts = counts_of(outcome.impact)
     which = asked if asked and counts[asked] else next((one for one in counts if counts[one]), WHICH[0])
@@ -102,7 +102,7 @@ def read(
         found = affected.page(session, outcome.counted, which, cursor=cursor, limit=PAGE)
     except Invalid:
         broken = True
-    return Crowd(outcome.release.kind, which, counts, found, path, query, broken)
+    return AffectedList(outcome.release.kind, which, counts, found, path, query, broken)
 
 
 def rows(people: Iterator[Affected]) -> Iterator[Row]:

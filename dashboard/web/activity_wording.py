@@ -15,8 +15,8 @@ from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import ERASED, STATUS_CHANGE, What
 from dashboard.onboarding.history import Who
 from dashboard.web.formats import STEP_LABELS, full_date, number, plural
-from dashboard.web.marks import marked
-from dashboard.web.told import ROLES, detail_of
+from dashboard.web.text_diff import marked
+from dashboard.web.wording import ROLES, detail_of
 
 WHAT_LABELS: Mapping[What, str] = {
     "all": "Everything",
@@ -116,7 +116,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class ActivityLine:
     """An entry as the page shows it. `title` is empty where a person's step was written: there the statuses tell.
 
     `by_detail`: the role or the way. `person` and `step` are names; `person_id` and `step_id` are set where they lead
@@ -135,11 +135,11 @@ class Deed:
     differences: Sequence[Difference]
 
 
-def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> Deed:
+def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> ActivityLine:
     """One entry with the names of its page; `titles` are those of the steps there are."""
     who = page.names[entry.actor]
     user_id, step_id = entry.user_id or "", entry.step_id or ""
-    return Deed(
+    return ActivityLine(
         entry,
         "" if entry.action == STATUS_CHANGE else sentence(entry),
         name_of(entry.actor, who),

@@ -19,7 +19,7 @@ from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.onboarding import steps
 from dashboard.staff.permissions import Role
-from dashboard.web.kept import LABELS
+from dashboard.web.refused_form import LABELS
 from tests import factories
 from tests.conftest import csrf_token
 from tests.factories import ANNA, STEP

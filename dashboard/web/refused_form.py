@@ -11,8 +11,8 @@ from werkzeug.exceptions import HTTPException
 from dashboard.database import DATABASE_FAULTS, statements
 from dashboard.onboarding import steps
 from dashboard.onboarding.carryover import STATUSES
+from dashboard.web.activity_wording import MEMBER_LABELS
 from dashboard.web.checklist import title_of
-from dashboard.web.deeds import MEMBER_LABELS
 from dashboard.web.formats import STEP_LABELS, plural, status_label
 from dashboard.web.security import is_from_here
 

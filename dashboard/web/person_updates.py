@@ -19,9 +19,9 @@ from dashboard.web.access import require
 from dashboard.web.formats import apart
 from dashboard.web.forms import whole
 from dashboard.web.rendering import wants_partial
-from dashboard.web.told import tell
+from dashboard.web.wording import tell
 
-blueprint = Blueprint("freshness", __name__)
+blueprint = Blueprint("person_updates", __name__)
 blueprint.record_once(addresses.install)
 
 

@@ -15,7 +15,7 @@ from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import ACTIONS, STATUS_CHANGE, SYSTEM_ACTORS, WHAT
 from dashboard.onboarding.carryover import Kind
 from dashboard.onboarding.history import Who
-from dashboard.web import deeds
+from dashboard.web import activity_wording
 
 PACKAGE = Path(__file__).parents[2] / "dashboard"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ def done(action: str, **more: Any) -> Entry:
 
 
 def sentence(action: str, **more: Any) -> str:
-    return deeds.sentence(done(action, **more))
+    return activity_wording.sentence(done(action, **more))
 
 
 # Nothing that is recorded goes without words --------------------------------------------------------------------------
@@ -69,23 +69,23 @@ def actions(node: ast.expr) -> Iterator[str]:
 def test_every_recorded_action_has_words() -> None:
     found = set(recorded())
     assert len(found) > 20
-    assert found - set(deeds.SENTENCES) == set()
+    assert found - set(activity_wording.SENTENCES) == set()
 
 
 def test_every_action_with_words_is_in_one_filter() -> None:
     filtered = [action for of_one in ACTIONS.values() for action in of_one if action != STATUS_CHANGE]
     assert len(filtered) == len(set(filtered))
-    assert set(filtered) == set(deeds.SENTENCES)
+    assert set(filtered) == set(activity_wording.SENTENCES)
 
 
 def test_every_filter_has_a_label_and_actions() -> None:
-    assert list(deeds.WHAT_LABELS) == list(WHAT)
+    assert list(activity_wording.WHAT_LABELS) == list(WHAT)
     assert ["all", *ACTIONS] == list(WHAT)
 
 
 def test_every_system_actor_can_be_filtered_and_has_a_name() -> None:
     written = {key for path in PACKAGE.rglob("*.py") for key in re.findall(r'"(system:[a-z-]+)"', path.read_text())}
-    assert written == set(SYSTEM_ACTORS) == set(deeds.SYSTEM_NAMES)
+    assert written == set(SYSTEM_ACTORS) == set(activity_wording.SYSTEM_NAMES)
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
@@ -112,10 +112,10 @@ def test_every_system_actor_can_be_filtered_and_has_a_name() -> None:
     ids=lambda value: value.action if isinstance(value, Entry) else "",
 )
 def test_an_action_is_told_in_plain_words(entry: Entry, words: str) -> None:
-    assert deeds.sentence(entry) == words
+    assert activity_wording.sentence(entry) == words
 
 
-@pytest.mark.parametrize("action", deeds.SENTENCES)
+@pytest.mark.parametrize("action", activity_wording.SENTENCES)
 @pytest.mark.parametrize("changes", [{}, {"version": 5, "sessions": "x"}, {"version": [1], "sessions": [None, None]}])
 def test_no_words_need_what_was_not_recorded(action: str, changes: dict[str, Any]) -> None:
     assert "{" not in sentence(action, changes=changes)
@@ -144,7 +144,7 @@ def test_no_words_need_what_was_not_recorded(action: str, changes: dict[str, Any
     ids=str,
 )
 def test_a_change_is_told_with_what_was_before(value: object, told: str) -> None:
-    assert str(deeds.difference("weight", value).text) == told
+    assert str(activity_wording.difference("weight", value).text) == told
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_change_is_told_with_what_was_before(value: object, told: str) -> None
     ],
 )
 def test_a_time_is_told_as_everywhere(value: object, told: str) -> None:
-    assert str(deeds.difference("expires_at", value).text) == told
+    assert str(activity_wording.difference("expires_at", value).text) == told
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_time_is_told_as_everywhere(value: object, told: str) -> None:
     ],
 )
 def test_a_role_is_told_as_everywhere(value: object, told: str) -> None:
-    assert str(deeds.difference("role", value).text) == told
+    assert str(activity_wording.difference("role", value).text) == told
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_role_is_told_as_everywhere(value: object, told: str) -> None:
 )
 def test_who_did_it_has_the_role_and_the_way_it_came(who: Who, source: str, told: str) -> None:
     entry = done(STATUS_CHANGE, id=None, user_id="usr_1", step_id="a", source=source)
-    assert deeds.tell(entry, ActivityPage(names={entry.actor: who}), {}).by_detail == told
+    assert activity_wording.tell(entry, ActivityPage(names={entry.actor: who}), {}).by_detail == told
 
 
 def test_members_have_labels_in_the_order_of_the_form() -> None:
@@ -194,29 +194,32 @@ def test_members_have_labels_in_the_order_of_the_form() -> None:
         "draft.save", changes={"own": [1, 2], "weight": [1, 2], "description": ["a", "b"], "title": ["a", "b"]}
     )
     page = ActivityPage(names={entry.actor: Who("Maya")})
-    told = deeds.tell(entry, page, {})
+    told = activity_wording.tell(entry, page, {})
     assert [one.label for one in told.differences] == ["Title", "Description", "Weight", "own"]
 
 
 def test_a_release_leads_to_its_receipt_and_nothing_else_does() -> None:
-    assert deeds.receipt_of(done("release.migrate", step_id="a b", subject="release 12")) == "/steps/a%20b/releases/12"
+    assert (
+        activity_wording.receipt_of(done("release.migrate", step_id="a b", subject="release 12"))
+        == "/steps/a%20b/releases/12"
+    )
     for other in (
         done("draft.save", step_id="a", subject="release 12"),
         done("release.migrate", step_id="a", subject="release x"),
         done("release.migrate", subject="release 12"),
     ):
-        assert deeds.receipt_of(other) == ""
+        assert activity_wording.receipt_of(other) == ""
 
 
 def test_who_is_not_there_any_more_is_told_as_such() -> None:
     entry = done(STATUS_CHANGE, id=None, user_id="erased-7", step_id="gone", actor="user:erased-7", source="bulk")
-    told = deeds.tell(entry, ActivityPage(names={entry.actor: Who("erased-7")}), {})
+    told = activity_wording.tell(entry, ActivityPage(names={entry.actor: Who("erased-7")}), {})
     assert (told.person, told.person_id, told.by) == ("An erased person", "", "An erased person")
     assert (told.step, told.step_id, told.by_detail) == ("gone", "", "in bulk")
-    assert deeds.person_called("usr_1", {}) == "usr_1"
+    assert activity_wording.person_called("usr_1", {}) == "usr_1"
 
 
 def test_a_program_of_ours_is_called_by_what_it_is() -> None:
     entry = done("people.import", actor="system:import", source="import")
-    told = deeds.tell(entry, ActivityPage(names={entry.actor: Who("import", "system")}), {})
+    told = activity_wording.tell(entry, ActivityPage(names={entry.actor: Who("import", "system")}), {})
     assert (told.by, told.by_detail) == ("An import", "system, import")
