@@ -47,7 +47,7 @@ def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, sess
         (("not-an-address", "--name", "A", "--role", "admin"), "", "Enter an email address"),
         (("a@example.com", "--name", "A", "--role", "boss"), "", "is not one of"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "short\n", "at least 10"),
-        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "password123\n", "Many people"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "password123\n", "too common"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "a@example.com\n", "the account"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "", "no password"),
     ],
@@ -92,7 +92,7 @@ def test_who_becomes_no_administrator_any_more_loses_the_tokens_they_made(dashbo
 def test_another_password_is_another_one_and_no_common_one(dashboard: Program, session: Session) -> None:
     make_account(session, Role.ADMIN, "ada@example.com")
     session.commit()
-    for password, says in (("password123", "Many people"), ("ada@example.com", "the account"), (PASSWORD, "until now")):
+    for password, says in (("password123", "too common"), ("ada@example.com", "the account"), (PASSWORD, "until now")):
         done = dashboard("user", "password", "ada@example.com", "--password-stdin", given=password + "\n")
         assert (done.code, done.out) == (2, "")
         assert says in done.err
