@@ -123,7 +123,7 @@ class Settings:
         if self.secure_cookies and self.base_url and not self.is_https:
             # without their cookies browsers could send no form
             raise SettingsError(
-                "BASE_URL must begin with https://, for SECURE_COOKIES is set: cookies go over https alone"
+                "BASE_URL must begin with https:// when SECURE_COOKIES is set: such cookies are sent over https only"
             )
         return self
 

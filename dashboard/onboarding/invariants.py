@@ -258,7 +258,7 @@ PROMISES = {
                        FROM user_steps us GROUP BY us.user_id) r USING (user_id)
          WHERE (u.done_releases, u.skipped_releases, u.in_progress_releases) IS DISTINCT FROM
                (coalesce(r.done, '{{}}'), coalesce(r.skipped, '{{}}'), coalesce(r.in_progress, '{{}}'))""",
-    "Everybody is found by what they are called": f"""
+    "Everyone is in the search index under their current name": f"""
         SELECT user_id AS broken
           FROM onboarding_users LEFT JOIN user_search USING (user_id)
          WHERE words IS DISTINCT FROM {WORDS}""",

@@ -23,7 +23,7 @@ HASHER = PasswordHasher()
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 _COMMON = Path(__file__).with_name("common_passwords.txt")
-SAME = "This is the current password. Choose another one."
+SAME = "This is your current password. Choose a different one."
 
 
 def problem(password: str, *owner: str, before: str = "") -> str | None:
@@ -40,9 +40,9 @@ def problem(password: str, *owner: str, before: str = "") -> str | None:
     if password == before:
         return SAME
     if password.casefold() in _common():
-        return "Many people have this password, so it is among the first that are tried. Choose another one."
+        return "This password is too common, so it is easy to guess. Choose another one."
     if _bare(password) in {_bare(part) for text in owner for part in (text, text.partition("@")[0])}:
-        return "This is the email or the name of the account. Choose something that others cannot guess."
+        return "This is the account's email or name. Choose something that others cannot guess."
     return None
 
 

@@ -115,7 +115,7 @@ def test_a_large_body_is_413(endpoint: Endpoint, api: Caller, world: Session) ->
     whole = b'{"a": "' + b"x" * endpoint.max_bytes + b'"}'
     answer = send(api, endpoint, whole)
     assert answer.status_code == 413
-    assert answer.json["detail"] == f"The body may have at most {endpoint.max_bytes:,} bytes."
+    assert answer.json["detail"] == f"The body is limited to {endpoint.max_bytes:,} bytes."
     in_chunks = send(api, endpoint, whole, environ_overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True})
     assert in_chunks.status_code == in_chunks.json["status"] == 413
 
@@ -125,7 +125,7 @@ def test_a_body_over_every_limit_is_told_its_own(endpoint: Endpoint, app: Flask,
     answer = send(api, endpoint, b" " * (app.config["MAX_CONTENT_LENGTH"] + 1))
     assert (answer.status_code, answer.json["detail"]) == (
         413,
-        f"The body may have at most {endpoint.max_bytes:,} bytes.",
+        f"The body is limited to {endpoint.max_bytes:,} bytes.",
     )
 
 

@@ -50,7 +50,7 @@ def test_each_answer_says_what_is_left_and_the_sixth_is_429(api: Caller, world: 
     assert 1 <= int(refused.headers["Retry-After"]) <= 12
     assert refused.mimetype == "application/problem+json"
     assert refused.json["error"] == "Too Many Requests"
-    assert refused.json["message"].startswith("This token may ask 5 times a minute. Wait ")
+    assert refused.json["message"].startswith("This token can make 5 requests a minute. Wait ")
 
 
 def test_a_refused_save_is_not_kept(api: Caller, world: Session) -> None:

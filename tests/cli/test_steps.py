@@ -391,7 +391,7 @@ def test_a_release_and_its_rollback(dashboard: Program, session: Session) -> Non
         "9 people affected: 6 kept, 3 reset. 1 untouched.",
         "Predicted: 3 reset, 0 given back.",
     ]
-    assert "5 invariants were checked and hold" in told[3]
+    assert "5 invariants checked, all hold" in told[3]
     made = releases.get(session, STEP, 2)
     assert (made.note, made.released_by, made.policy) == ("From CI", "system:command-line", Policy())
     session.rollback()

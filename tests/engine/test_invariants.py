@@ -10,7 +10,7 @@ from dashboard.onboarding import invariants, people, releases
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step
 
 LISTS = "A person's lists of releases are what their rows say"
-FOUND = "Everybody is found by what they are called"
+FOUND = "Everyone is in the search index under their current name"
 OWN = "A status is recorded under a release of its own step"
 COUNTS = "A row_version that counts is at least 1"
 GAPLESS = "Row versions of a step have no gap and no repeat: each is one event or one release"

@@ -176,7 +176,7 @@ def test_the_address_that_people_use_has_no_slash_at_its_end(tmp_path: Path) -> 
 
 
 def test_cookies_for_https_alone_fit_no_address_without_it(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="BASE_URL must begin with https://, for SECURE_COOKIES is set"):
+    with pytest.raises(SettingsError, match="BASE_URL must begin with https:// when SECURE_COOKIES is set"):
         settings(tmp_path, BASE_URL="http://onboarding.example.com", SECURE_COOKIES="1")
     assert settings(tmp_path, BASE_URL="https://onboarding.example.com", SECURE_COOKIES="1").secure_cookies
     assert settings(tmp_path, SECURE_COOKIES="1").secure_cookies

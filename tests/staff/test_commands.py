@@ -47,7 +47,7 @@ def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, sess
         (("not-an-address", "--name", "A", "--role", "admin"), "", "Enter an email address"),
         (("a@example.com", "--name", "A", "--role", "boss"), "", "is not one of"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "short\n", "at least 10"),
-        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "password123\n", "Many people"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "password123\n", "too common"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "a@example.com\n", "the account"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "", "no password"),
     ],
@@ -93,7 +93,7 @@ def test_another_password_is_another_one_and_no_common_one(dashboard: Program, s
     make_account(session, Role.ADMIN, "ada@example.com")
     session.commit()
     for password, says in (
-        ("password123", "Many people"),
+        ("password123", "too common"),
         ("ada@example.com", "the account"),
         (PASSWORD, "current password"),
     ):
