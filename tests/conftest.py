@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import hypothesis
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url, sqlalchemy_url
 from dashboard.database import Database
+from dashboard.staff import passwords
 from tests.databases import Databases, made_once, nodes_of, own_copy, remove
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 # a slow machine is no fault of what it runs, and a run that failed can be had again
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
+
+# what is left of argon2 is the same code, without 64 MiB and three passes for each password
+passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+# a process computes it once: in no test of its own
+passwords.dummy_hash()
 
 Connect = Callable[[], psycopg.Connection[Any]]
 
