@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -41,6 +42,9 @@ passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 # a process computes it once: in no test of its own
 passwords.dummy_hash()
 
+# much is imported, nothing of it is garbage, and looking for some after every 700 objects is a twentieth of a run
+gc.set_threshold(10_000, 20, 20)
+
 Connect = Callable[[], psycopg.Connection[Any]]
 
 # how the process that started the run tells its workers; set TEST_DATABASE_URL to use a server of your own
@@ -60,6 +64,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[PREFIX] = f"test_{os.getpid()}"
     _cleanup.callback(_drop_databases)
     _make_template()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keeps what was imported and collected out of all further looks for garbage."""
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
