@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import hypothesis
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings, libpq_url, sqlalchemy_url
 from dashboard.database import Database
+from dashboard.staff import passwords
 from tests.databases import Databases, made_once, nodes_of, own_copy, remove
 
 if TYPE_CHECKING:
@@ -33,6 +36,14 @@ if TYPE_CHECKING:
 # a slow machine is no fault of what it runs, and a run that failed can be had again
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
+
+# what is left of argon2 is the same code, without 64 MiB and three passes for each password
+passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+# a process computes it once: in no test of its own
+passwords.dummy_hash()
+
+# much is imported, nothing of it is garbage, and looking for some after every 700 objects is a twentieth of a run
+gc.set_threshold(10_000, 20, 20)
 
 Connect = Callable[[], psycopg.Connection[Any]]
 
@@ -53,6 +64,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[PREFIX] = f"test_{os.getpid()}"
     _cleanup.callback(_drop_databases)
     _make_template()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keeps what was imported and collected out of all further looks for garbage."""
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

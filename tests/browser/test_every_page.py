@@ -67,11 +67,10 @@ def check(page: Page) -> None:
     found = look(page)
     page.evaluate(AXE_SCRIPT)
     for width, theme in ((WIDE, dark_by_choice), (PHONE, dark_as_the_system)):
-        page.set_viewport_size({"width": width, "height": 800})
-        found.append(faults(page, f"light at {width}", EVERYTHING))
+        found += [too_wide(page, width), faults(page, f"light at {width}", EVERYTHING)]
         with theme(page):
             found.append(faults(page, f"dark at {width}", COLOURS))
-    found += [too_wide(page, width) for width in (WIDE, TABLET, PHONE, NARROW)]
+    found += [too_wide(page, width) for width in (TABLET, NARROW)]
     with text_of_twice_the_size(page):
         found += [too_wide(page, width) for width in (WIDE, TABLET)]
     assert not any(found), "\n\n".join(filter(None, found))

@@ -28,7 +28,6 @@ from tests.conftest import csrf_token
 from tests.factories import ANNA, BEN, OTHER, STEP
 from tests.guards.permissions_table import Route
 from tests.security.world import GONE, INVITED, Form, World, forms_of, furnish
-from tests.staff.conftest import fast_hashes  # noqa: F401 - a fixture, for every test here
 from tests.staff.signed_in import PASSWORD, email_of, sign_in_as
 
 ADMIN = f"staff:{email_of(Role.ADMIN)}"

@@ -1,4 +1,4 @@
-"""An installation as it would be abused: furnished, faults answered as in production, passwords cheap to try."""
+"""An installation as it would be abused: furnished, faults answered as in production."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from dashboard.staff.permissions import Role
 from dashboard.web import errors
 from dashboard.web.security import HEADERS
 from tests.security.world import World, furnish
-from tests.staff.conftest import fast_hashes
 from tests.staff.signed_in import sign_in_as
-
-__all__ = ["fast_hashes"]
 
 
 @pytest.fixture

@@ -1,26 +1,15 @@
-"""Cheap password hashes for this folder's tests, what is left of argon2 is the same code; and MAYA, who signs in."""
+"""MAYA, who signs in, and a wait that does not end."""
 
 from __future__ import annotations
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
 from dashboard.models import StaffAccount
-from dashboard.staff import passwords, sign_in
+from dashboard.staff import sign_in
 from dashboard.staff.permissions import Role
 from tests.staff.signed_in import make_account
 from tests.staff.signing_in import MAYA
-
-
-@pytest.fixture(autouse=True)
-def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> PasswordHasher:
-    """Today's parameters, as far as a test is concerned."""
-    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(passwords, "HASHER", hasher)
-    dummy = hasher.hash("\0")
-    monkeypatch.setattr(passwords, "dummy_hash", lambda: dummy)
-    return hasher
 
 
 @pytest.fixture

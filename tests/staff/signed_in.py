@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 
-from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.models import StaffAccount, StaffSession
+from dashboard.staff.passwords import hashed
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import ABSOLUTE
 
 PASSWORD = "correct horse battery"
-# weak on purpose: it is computed for each account of each test
-FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def email_of(role: Role) -> str:
@@ -27,7 +25,7 @@ def email_of(role: Role) -> str:
 def make_account(session: Session, role: Role, email: str = "") -> StaffAccount:
     """An account with the password PASSWORD; flushed."""
     account = StaffAccount(
-        email=email or email_of(role), name=f"The {role.value}", role=role.value, password_hash=FAST.hash(PASSWORD)
+        email=email or email_of(role), name=f"The {role.value}", role=role.value, password_hash=hashed(PASSWORD)
     )
     session.add(account)
     session.flush()

@@ -20,7 +20,6 @@ from dashboard.staff import sign_in as signing_in
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.conftest import csrf_token
-from tests.staff.conftest import fast_hashes  # noqa: F401 - a fixture, for every test here
 from tests.staff.signed_in import PASSWORD, email_of, make_account
 
 PEER = "10.0.0.1"
