@@ -37,9 +37,9 @@ def test_every_document_that_it_leads_to_is_there() -> None:
 
 def test_its_numbers_are_those_of_the_program() -> None:
     assert f"after {sessions.IDLE.seconds // 3600} hours without use and after {sessions.ABSOLUTE.days} days" in WORDS
-    assert f"up to {sign_in.LONGEST_DELAY.seconds // 60} minutes a try" in WORDS
+    assert f"up to {sign_in.LONGEST_DELAY.seconds // 60} minutes per attempt" in WORDS
     assert f"once and for {links.VALID.total_seconds() / 3600:.0f} hours" in WORDS
-    assert f"want of a permission {standing.NOTED_A_MINUTE} a minute" in WORDS
+    assert f"lack of a permission are kept up to {standing.NOTED_A_MINUTE} a minute" in WORDS
     assert sessions.ABSOLUTE.days == 7, "how long an old key has to be kept"
     assert {access.COOKIE, theme.COOKIE} == {"staff_session", "theme"}
 
