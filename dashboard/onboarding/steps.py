@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import Row, Select, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -107,8 +107,8 @@ def check(fields: Mapping[str, Any]) -> Fields:
         problems["title"] = reason
     if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
         problems["weight"] = "must be a whole number from 1 to 1,000"
-    if action_url and "action_url" not in problems and not _opens(action_url):
-        problems["action_url"] = "must be an http or https address, or a path that starts with /"
+    if action_url and "action_url" not in problems and (reason := _address_problem(action_url)):
+        problems["action_url"] = reason
     if problems:
         raise Invalid(problems)
     return Fields(title, description, weight, action_url)
@@ -153,17 +153,34 @@ def check_key(what: str, key: str) -> None:
         raise NotFound(what, key)
 
 
-def _opens(url: str) -> bool:
-    if any(character.isspace() or not character.isprintable() or character == "\\" for character in url):
-        return False
+NOT_OPENED = "must be an http or https address, or a path that starts with /"
+
+
+def _address_problem(url: str) -> str | None:
+    """Why a step does not open that; None where it does."""
+    if any(character.isspace() for character in url):
+        return "must not have a space in it"
+    if "\\" in url or not url.isprintable():
+        return "must not have a backslash or an invisible character in it"
+    if url.startswith("//"):
+        return "must start with one slash, not two, or be an http or https address"
     try:
         parts = urlsplit(url)
-        host = parts.hostname
     except ValueError:
-        return False
-    if parts.scheme:
-        return parts.scheme in ("http", "https") and bool(host)
-    return url.startswith("/") and not url.startswith("//")
+        return NOT_OPENED
+    if not parts.scheme:
+        return None if url.startswith("/") else NOT_OPENED
+    return _host_problem(parts) if parts.scheme in ("http", "https") else NOT_OPENED
+
+
+def _host_problem(parts: SplitResult) -> str | None:
+    if not parts.hostname:
+        return NOT_OPENED
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    return "must have a port from 1 to 65,535" if port == 0 else None
 
 
 def lock(session: Session, step_id: str | None = None) -> None:

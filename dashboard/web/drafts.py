@@ -12,7 +12,7 @@ from dashboard.onboarding import history, merge, presence, releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.merge import MergedField
-from dashboard.onboarding.steps import FieldChange, Fields, Step
+from dashboard.onboarding.steps import MEMBERS, FieldChange, Fields, Step
 from dashboard.staff.permissions import Permission
 from dashboard.web import checklist
 from dashboard.web import presence as presence_card
@@ -92,8 +92,18 @@ def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> Response
     if place.step.draft is None:
         return _gone_page(place, form, problems, 422)
     if fields := shown_merge(request.form):
-        return _merge_page(place, names, form, fields, place.step.draft.fields, problems, status=422)
+        return _merge_page(place, names, form, fields, _said(form, place.step.draft.fields), problems, status=422)
     return _draft_page(place, form, problems, status=422)
+
+
+def _said(form: DraftForm, saved: Fields) -> Fields:
+    """What the merge says: as it is `saved` where nobody has chosen yet, or where what was typed breaks a rule."""
+    typed = {name: form[name].data or "" for name in MEMBERS} | {"weight": whole(form.weight.data)}
+    typed |= {name: getattr(saved, name) for name in not_chosen(request.form)}
+    try:
+        return steps.check(typed)
+    except Invalid as error:
+        return steps.check(typed | {name: getattr(saved, name) for name in error.problems})
 
 
 def _draft_page(

@@ -18,6 +18,7 @@ from tests.conftest import csrf_token
 from tests.factories import MAYA, STEP, a_draft, a_release, a_step
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import Data, form_of, same_however_much_there_is, send
+from tests.web.person import part, words
 
 DRAFT = f"/steps/{STEP}/draft"
 MULTIPART = "multipart/form-data"
@@ -289,7 +290,7 @@ def test_a_field_that_both_changed_is_for_people_to_choose(
     saved_by(colleague, description="By them.")
     panel = manager.post(DRAFT, data=opened | {"description": "By me.\r\nTwo lines."})
     assert panel.status_code == 409
-    assert "One was changed by both of you and needs your choice." in panel.text
+    assert "<b>Description</b> was changed by both of you and needs your choice." in panel.text
     fields = form_of(panel, "merge-panel")
     assert "choice_description" not in fields, "neither is chosen for them"
     assert manager.post(DRAFT, data=fields | {"choice_description": choice}).status_code == 303
@@ -323,8 +324,39 @@ def test_when_both_typed_the_same_the_panel_says_that_it_is_saved(
 
 
 def test_ones_own_second_window_is_not_a_colleague(manager: FlaskClient, opened: Data) -> None:
-    saved_by(manager, title="In the other window")
-    assert "You saved this draft in another window" in manager.post(DRAFT, data=opened).text
+    saved_by(manager, title="In the other window", weight="30", action_url="/both")
+    panel = manager.post(DRAFT, data=opened | {"title": "Here", "weight": "40", "action_url": "/both"}).text
+    assert "You saved this draft in another window" in panel
+    assert "<b>Title</b> and <b>Weight</b> were changed in both windows and need your choice." in panel
+    assert "Both windows made the same change" in panel
+    assert "both of you" not in panel
+    assert "You both" not in panel
+
+
+def beside(page: str) -> tuple[str, list[str]]:
+    """The step as people will see it, and what is told of each of its fields against the live version."""
+    seen = words(part(page, "as-seen").partition("</section>")[0])
+    against = part(page, "against-live").partition("</section>")[0]
+    return seen, [words(one) for one in re.findall(r"<dd>(.*?)</dd>", against)]
+
+
+def test_beside_a_merge_that_was_refused_stands_what_it_says(
+    manager: FlaskClient, colleague: FlaskClient, opened: Data
+) -> None:
+    saved_by(colleague, title="Theirs", weight="30")
+    panel = manager.post(DRAFT, data=opened | {"title": "Mine", "description": "New words.", "action_url": "/x"})
+    seen, against = beside(panel.text)
+    assert "Theirs New words. 30 of 30 points" in seen
+    assert against == ["Changed", "Changed", "20 to 30", "Changed"]
+    sent = form_of(panel, "merge-panel")
+    undecided = manager.post(DRAFT, data=sent | {"weight": "40"})
+    assert undecided.status_code == 422
+    assert "Theirs New words. 40 of 40 points" in beside(undecided.text)[0]
+    wrong = manager.post(DRAFT, data=sent | {"choice_title": "mine", "weight": "abc"})
+    assert wrong.status_code == 422
+    seen, against = beside(wrong.text)
+    assert "Mine New words. 30 of 30 points" in seen, "where it breaks a rule, as it is saved"
+    assert against == ["Changed", "Changed", "20 to 30", "Changed"]
 
 
 @pytest.mark.parametrize(
@@ -359,7 +391,8 @@ def test_a_missing_choice_is_said_with_all_else_that_is_wrong(
     assert "Title is not decided yet" in answer.text
     assert "Weight must be a whole number" in answer.text
     assert (
-        "One field breaks a rule: it says which. One was changed by both of you and needs your choice." in answer.text
+        "One field is not valid: see the message there. <b>Title</b> was changed by both of you and needs your choice."
+        in answer.text
     )
     assert says(database).title == "Theirs"
 
