@@ -1,4 +1,4 @@
-"""Door 1: HTML. Each module is a page family and exposes `blueprint`; a new module is found by itself."""
+"""Door 1: HTML. Each module is a page family and exposes `blueprint`; new modules are found automatically."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -8,7 +8,7 @@ from flask import Blueprint
 
 
 def blueprints() -> Iterator[Blueprint]:
-    """The blueprint of every module of this package that has one, by module name."""
+    """The blueprint of each module of this package that has one, by module name."""
     for module in sorted(iter_modules(__path__), key=lambda found: found.name):
         blueprint = getattr(import_module(f"{__name__}.{module.name}"), "blueprint", None)
         if isinstance(blueprint, Blueprint):

@@ -1,4 +1,4 @@
-"""Who is asking, and may they: every route declares what it needs, and one that declares nothing is refused."""
+"""Authentication and authorisation: each route declares what it needs; one that declares nothing is refused."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from dashboard.web.security import API_PREFIX, FOR_MACHINES, is_from_here
 P = ParamSpec("P")
 
 Staff = Account
-"""Who is signed in: name, email, role, permissions."""
+"""The signed-in account: name, email, role, permissions."""
 
 COOKIE = "staff_session"
 
 ASK_THEMSELVES = frozenset({"theme.choose", "session.sign_out"})
-"""Routes that are for anybody and do their work without the database too; they call `find_staff` where it matters."""
+"""Public routes that also work without the database; they call `find_staff` themselves where they need it."""
 
 
 def require(permission: Permission) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P, ResponseReturnValue]]:
-    """Lets the view run for those whose role has `permission`; others get 401 (or are sent to sign in), or 403."""
+    """Lets only roles with `permission` into the view; others get 401 (or the sign-in page) or 403."""
 
     def decorate(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
         @wraps(view)
@@ -74,17 +74,17 @@ def public(why: str) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P,
 
 
 def need_of(app: Flask, endpoint: str) -> Need | None:
-    """What the route declares; None when it declares nothing."""
+    """What the route declares; None if nothing."""
     return declared(app.view_functions[endpoint])
 
 
 def staff_or_none() -> Staff | None:
-    """Who is signed in, if anyone is."""
+    """The signed-in account, if there is one."""
     return cast("Staff | None", g.get("account"))
 
 
 def current_staff() -> Staff:
-    """Who is signed in. Raises RuntimeError in a view that requires no permission."""
+    """The signed-in account. Raises RuntimeError in a view that requires no permission."""
     staff = staff_or_none()
     if staff is None:
         raise RuntimeError("nobody is signed in: the view must require a permission")
@@ -92,18 +92,18 @@ def current_staff() -> Staff:
 
 
 def current_actor(source: Source = "web") -> Actor:
-    """The name under which what this request does is kept."""
+    """The actor recorded for what this request does."""
     return Actor(actor_key(current_staff().email), source)
 
 
 def can(permission: Permission | str) -> bool:
-    """True when whoever is signed in may do this; templates name it: can("release"). Raises ValueError on a typo."""
+    """Whether the signed-in account may do this; in templates: can("release"). Raises ValueError on a typo."""
     staff = staff_or_none()
     return staff is not None and Permission(permission) in staff.permissions
 
 
 def init_app(app: Flask) -> None:
-    """Loads who is signed in before every request; templates get `can` and `current_staff`."""
+    """Loads the signed-in account before every request; gives templates `can` and `current_staff`."""
     app.before_request(load_staff)
     app.before_request(refuse_undeclared)
     app.after_request(tell_browser)
@@ -113,19 +113,19 @@ def init_app(app: Flask) -> None:
 
 
 def load_staff() -> None:
-    """Sets g.account. Where that is of no use the database is not asked: what is for machines, and ASK_THEMSELVES."""
+    """Sets g.account, without querying the database for machine endpoints and ASK_THEMSELVES, which don't need it."""
     g.account = None
     if request.endpoint not in ASK_THEMSELVES and not request.path.startswith(FOR_MACHINES):
         find_staff()
 
 
 def find_staff() -> None:
-    """Looks up who is signed in, where the browser has a session's secret."""
+    """Looks up the signed-in account if the browser sent a session secret."""
     secret = session_secret()
     if not secret:
         return
     with statements() as session:
-        # what a page asks by itself keeps no session open
+        # requests that a page makes by itself do not keep the session alive
         found = sessions.load(session, secret, demo=settings().demo, visit=not asks_by_itself())
     if found is not None:
         g.account = found.account
@@ -133,13 +133,13 @@ def find_staff() -> None:
 
 
 def keep_secret(secret: str) -> None:
-    """From this request on, the browser's session is the one with this secret; empty: it has none."""
+    """Makes `secret` the secret of the browser's session from this request on; empty: no session."""
     if secret != session_secret():
         g.session_secret = secret
 
 
 def tell_browser(response: Response) -> Response:
-    """Puts another secret into the browser's cookie, out of reach of scripts and of other sites, or takes it away."""
+    """Sets or deletes the session cookie if the secret has changed; scripts and other sites cannot use it."""
     if "session_secret" not in g:
         return response
     secret = session_secret()
@@ -168,7 +168,7 @@ def settings() -> Settings:
 
 
 def base_url() -> str:
-    """Where people reach the dashboard: as the settings say, else as this request did; without a slash at its end."""
+    """The address at which people reach the dashboard: from the settings, else from this request; no trailing slash."""
     return settings().base_url or request.url_root.rstrip("/")
 
 
@@ -178,7 +178,7 @@ def session_cookie() -> str:
 
 
 def session_secret() -> str:
-    """The secret of the browser's session; empty without one."""
+    """The secret of the browser's session; empty if there is none."""
     return cast(str, g.session_secret) if "session_secret" in g else request.cookies.get(session_cookie(), "")
 
 
@@ -190,10 +190,10 @@ def _signed_out() -> ResponseReturnValue:
 
 
 def _old_form(error: CSRFError) -> ResponseReturnValue:
-    """401 where nobody is signed in any more, whose token went with the session: sent again, it would say so only then."""
+    """401 if the session ended, and the CSRF token with it: sending the form again would only lead to this answer."""
     g.account = None
     try:
-        find_staff()  # tokens are looked at before
+        find_staff()  # CSRF tokens are checked before the account is loaded
     except DATABASE_FAULTS as fault:
         return on_unreachable(fault)
     need = need_of(current_app, request.endpoint or "")
@@ -203,12 +203,12 @@ def _old_form(error: CSRFError) -> ResponseReturnValue:
 
 
 def _no_longer(error: NoLongerAllowed) -> ResponseReturnValue:
-    """403 for a request that was let in, and whose account was changed before it was carried out."""
+    """403 for an account that was changed after its request was let in and before it was carried out."""
     return _forbidden(error.permission, error.role)
 
 
 def _forbidden(permission: Permission, role: Role | None) -> ResponseReturnValue:
-    """403, which is written down. `role` is what whoever asks has; None: their account was disabled just now."""
+    """403, and a record of the refusal. `role` is the account's; None: it was disabled just now."""
     with transaction() as session:
         standing.note_refusal(session, current_actor(), permission, f"{request.method} {request.url_rule}")
     titles = [role.title for role in roles_with(permission)]

@@ -46,36 +46,36 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class ActivityQuery:
-    """What an address asks for, as it was typed; with it the names that it may choose from."""
+    """The query of the address as typed, and the names that its filters offer."""
 
     typed: Mapping[str, str]
     known: Choices
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether no filter is set."""
         return not any(self.query().values())
 
     def query(self, without: str = "") -> dict[str, str]:
-        """The members of an address that say the same, without one of them."""
+        """The equivalent query parameters, except the one named `without`."""
         wanted = {name: value for name, value in self.typed.items() if value and name != without}
         return {name: value for name, value in wanted.items() if (name, value) != ("what", "all")}
 
     def address(self, cursor: str | None = None, without: str = "") -> str:
-        """The page with this filter, and a page of it."""
+        """The page with this filter, at the page of results that `cursor` names."""
         return _address("activity.index", self.query(without) | ({"cursor": cursor} if cursor else {}))
 
     @property
     def file(self) -> str:
-        """Where all of it is to be had as CSV."""
+        """The address of the whole list as CSV."""
         return _address("activity.as_csv", self.query())
 
     def chosen(self, name: str) -> str:
-        """What the select of that name shows."""
+        """The selected value of the select `name`."""
         return self.query().get(name, "")
 
     def options(self, name: str) -> list[tuple[str, str]]:
-        """What the select of that name offers, and what was typed into the address in its place."""
+        """The choices of the select `name`, plus the value in the address if it is none of them."""
         match name:
             case "who":
                 offered = [("", "Anyone"), *WHO_LABELS.items(), *self._actors()]
@@ -90,7 +90,7 @@ class ActivityQuery:
         return [(key, f"{who.name}, {detail_of(who)}") for key, who in self.known.actors.items()]
 
     def chips(self, people: Mapping[str, str]) -> list[tuple[str, str]]:
-        """What each part of the filter says, and the address without it."""
+        """Each part of the filter in words, with the address without it."""
         return [(self._said(name, value, people), self.address(without=name)) for name, value in self.query().items()]
 
     def _said(self, name: str, value: str, people: Mapping[str, str]) -> str:
@@ -111,7 +111,7 @@ def _address(endpoint: str, query: Mapping[str, str]) -> str:
 @blueprint.get("/activity")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """One page of what was done; htmx gets it without the shell. What cannot be asked for is said at its field."""
+    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field."""
     typed, cursor = _typed(), request.args.get("cursor") or None
     found, problems = NOTHING, dict[str, str]()
     with transaction() as session:
@@ -139,7 +139,7 @@ def _typed() -> dict[str, str]:
 
 
 def _said(invalid: Invalid) -> dict[str, str]:
-    """What is wrong, as a sentence for each field."""
+    """The error message for each field."""
     return {name: f"{LABELS.get(name, 'The address')} {reason}." for name, reason in invalid.problems.items()}
 
 
@@ -150,7 +150,7 @@ def _in_words(page: ActivityPage, known: Choices) -> list[ActivityLine]:
 @blueprint.get("/activity.csv")
 @require(Permission.EXPORT)
 def as_csv() -> ResponseReturnValue:
-    """All that the filter of the page lets through."""
+    """Everything that matches the page's filter."""
     return csv_file("activity.csv", _lines(_typed()))
 
 

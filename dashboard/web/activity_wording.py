@@ -1,4 +1,4 @@
-"""Entries of the activity in words. Pure functions; templates see them through the view."""
+"""Activity entries in words. Pure functions; templates reach them through the view."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ MEMBER_LABELS: Mapping[str, str] = STEP_LABELS | {
 }
 
 MOMENTS = frozenset({"expires_at"})
-"""The members that are times."""
+"""The members whose values are times."""
 
 ERASED_NAME = "An erased person"
 RELEASE_NUMBER = re.compile(r"release (\d{1,9})", re.ASCII)
@@ -109,7 +109,7 @@ RELEASE_NUMBER = re.compile(r"release (\d{1,9})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One member of a change: its name, and what it was and became, the words that differ marked."""
+    """One changed member: its name and its values before and after, with the differing words marked."""
 
     label: str
     text: Markup
@@ -117,10 +117,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ActivityLine:
-    """An entry as the page shows it. `title` is empty where a person's step was written: there the statuses tell.
+    """An entry as the page shows it. `title` is empty where a person's step was saved: the statuses say it all.
 
-    `by_detail`: the role or the way. `person` and `step` are names; `person_id` and `step_id` are set where they lead
-    anywhere. `receipt` is the address of a release's.
+    `by_detail`: the role or the source. `person` and `step` are names; `person_id` and `step_id` are set if they can be
+    linked. `receipt` is the address of a release's receipt.
     """
 
     entry: Entry
@@ -136,7 +136,7 @@ class ActivityLine:
 
 
 def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> ActivityLine:
-    """One entry with the names of its page; `titles` are those of the steps there are."""
+    """One entry with the names of its page; `titles` are those of the existing steps."""
     who = page.names[entry.actor]
     user_id, step_id = entry.user_id or "", entry.step_id or ""
     return ActivityLine(
@@ -154,17 +154,17 @@ def tell(entry: Entry, page: ActivityPage, titles: Mapping[str, str]) -> Activit
 
 
 def name_of(actor: str, who: Who) -> str:
-    """What to call whoever did it; a program of ours is not called by its key."""
+    """The actor's display name; our own programs are not shown by their key."""
     return ERASED_NAME if actor.startswith(f"user:{ERASED}") else SYSTEM_NAMES.get(actor, who.name)
 
 
 def person_called(user_id: str, people: Mapping[str, str]) -> str:
-    """The name; the id of somebody who is not there, unless they were erased."""
+    """The person's name; their id if they do not exist, unless they were erased."""
     return people.get(user_id) or (ERASED_NAME if user_id.startswith(ERASED) else user_id)
 
 
 def sentence(entry: Entry) -> str:
-    """What was done, without who did it: Released version 2. An action that has no words here is shown as it is."""
+    """What was done, without the actor: Released version 2. An action without wording here is shown as it is."""
     words = SENTENCES.get(entry.action)
     if words is None:
         return f"{entry.action} {entry.subject}".strip()
@@ -177,13 +177,13 @@ def sentence(entry: Entry) -> str:
 
 
 def receipt_of(entry: Entry) -> str:
-    """Where the receipt of the release is shown; empty for anything else."""
+    """The address of the release's receipt; empty for anything else."""
     found = RELEASE_NUMBER.fullmatch(entry.subject) if entry.action.startswith("release.") else None
     return f"/steps/{quote(entry.step_id)}/releases/{found[1]}" if found and entry.step_id else ""
 
 
 def difference(member: str, value: object) -> Difference:
-    """A member of an entry's changes, usually `[before, after]`: texts in one with their marks, the rest with an arrow."""
+    """A changed member, usually `[before, after]`: texts as one marked text, other values with an arrow."""
     label = MEMBER_LABELS.get(member, member)
     if not isinstance(value, list) or len(value) != 2:
         return Difference(label, escape(json.dumps(value, ensure_ascii=False)))
@@ -198,7 +198,7 @@ def difference(member: str, value: object) -> Difference:
 
 
 def _place(member: str) -> tuple[int, str]:
-    # the database keeps the members of an object in an order of its own
+    # the database does not keep the order of an object's members
     known = list(MEMBER_LABELS)
     return (known.index(member) if member in known else len(known), member)
 
@@ -214,7 +214,7 @@ def _in_words(member: str, value: object) -> object:
 
 
 def _moment(value: object) -> object:
-    """28 Feb 2027, 04:52 UTC; whatever else is kept there as it is."""
+    """28 Feb 2027, 04:52 UTC; any other value unchanged."""
     try:
         moment = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""How a person's id stands in an address: ids belong to the host product and may hold any characters."""
+"""How a person's id is written in an address: ids belong to the host product and may hold any characters."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -9,18 +9,18 @@ from werkzeug.routing import BaseConverter, ValidationError
 MARK = "~"
 UNPADDED = re.compile(r"[A-Za-z0-9_-]+")
 BELOW = ("/steps", "/moved", "/export.json", "/erase")
-"""What follows a person's id in the addresses below their page."""
+"""What may follow a person's id in addresses below their page."""
 
 
 class UserIdConverter(BaseConverter):
-    """Most ids stand there as they are, slashes too. Those that browsers or servers would rewrite are packed."""
+    """Most ids are written as they are, slashes included. Those that browsers or servers would rewrite are packed."""
 
     regex = "[^/].*?"
     weight = 200
     part_isolating = False
 
     def to_python(self, value: str) -> str:
-        """The id; an address that only looks packed leads nowhere."""
+        """The id; an address that only looks packed matches nothing."""
         return unpack(value[len(MARK) :]) if value.startswith(MARK) else value
 
     def to_url(self, value: str) -> str:
@@ -29,12 +29,12 @@ class UserIdConverter(BaseConverter):
 
 
 def install(state: BlueprintSetupState) -> None:
-    """For each blueprint whose routes name a person, before they are made: `blueprint.record_once(install)`."""
+    """Registers the converter before the routes of a blueprint that names people: `blueprint.record_once(install)`."""
     state.app.url_map.converters["user_id"] = UserIdConverter
 
 
 def stands_as_it_is(user_id: str) -> bool:
-    """False for what gets lost on the way (`..`, `//`, line ends) or means something else (a packed id, a step)."""
+    """False for an id that would get lost (`..`, `//`, line ends) or mean something else (a packed id, a step)."""
     if user_id.startswith(MARK) or not user_id.isprintable() or "/steps/" in user_id:
         return False
     if user_id.endswith(BELOW):
@@ -43,12 +43,12 @@ def stands_as_it_is(user_id: str) -> bool:
 
 
 def pack(user_id: str) -> str:
-    """Any text, in letters, digits, - and _."""
+    """Encodes any text in letters, digits, - and _."""
     return urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
 
 
 def unpack(packed: str) -> str:
-    """What was packed. Raises ValidationError, which makes an address match nothing."""
+    """Reverses `pack`. Raises ValidationError, which makes the address match nothing."""
     if not UNPADDED.fullmatch(packed):
         raise ValidationError
     try:

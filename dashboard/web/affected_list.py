@@ -1,4 +1,4 @@
-"""The people behind the counts of a preview: the tabs over their list, one page of it, and all of them as a file."""
+"""The people behind a preview's counts: the tabs above the list, one page of it, and the whole list as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dashboard.onboarding.impact import Impact
 from dashboard.web.export import Row
 from dashboard.web.wording import COPIED
 
-# so that Confirm stays within reach below the list
+# keeps Confirm within reach below the list
 PAGE = 10
 NOBODY = AffectedPage([], 0, None, None)
 HEADER = ("user_id", "name", "email", "before", "after", "percent_before", "percent_after", "points")
@@ -33,7 +33,7 @@ LABELS: dict[Which, str] = {
 
 @dataclass(frozen=True, slots=True)
 class AffectedList:
-    """One page of one tab's people. `path` and `query` lead to the preview with its policy; `broken`: the cursor was."""
+    """One page of one tab. `path` and `query` lead to the preview with its policy; `broken`: the cursor was invalid."""
 
     kind: Kind
     which: Which
@@ -45,7 +45,7 @@ class AffectedList:
 
     @property
     def tabs(self) -> list[tuple[str, int, str, bool]]:
-        """Label, count, address and whether it is the chosen one, for each list that has anybody in it."""
+        """Label, count, address and whether it is selected, for each list that is not empty."""
         return [
             (label_of(which, self.kind), count, self.address(which), which == self.which)
             for which, count in self.counts.items()
@@ -54,16 +54,16 @@ class AffectedList:
 
     @property
     def total(self) -> int:
-        """How many people the chosen tab has, on all its pages."""
+        """The number of people in the selected tab, over all pages."""
         return self.counts[self.which]
 
     @property
     def file(self) -> str:
-        """Where the chosen tab's people are to be had as CSV."""
+        """The address of the selected tab's people as CSV."""
         return _address(f"{self.path}/people.csv", self.query | {"who": self.which})
 
     def address(self, which: Which, cursor: str | None = None) -> str:
-        """The preview with a tab, and a page of it, chosen."""
+        """The preview with this tab, and a page of it, selected."""
         return _address(self.path, self.query | {"who": which} | ({"cursor": cursor} if cursor else {}))
 
 
@@ -72,12 +72,12 @@ def _address(path: str, query: dict[str, str]) -> str:
 
 
 def label_of(which: Which, kind: Kind) -> str:
-    """The tab's name: that of the figure with the same people."""
+    """The tab's label, shared with the figure that counts the same people."""
     return COPIED[kind][0] if which == "copied" and kind in COPIED else LABELS[which]
 
 
 def counts_of(report: Impact) -> dict[Which, int]:
-    """How many people each tab has, without asking the database again."""
+    """The number of people in each tab, without another query."""
     return {
         "all": report.affected,
         "reset": report.reset,
@@ -92,7 +92,7 @@ def counts_of(report: Impact) -> dict[Which, int]:
 def read(
     session: Session, outcome: Outcome, path: str, query: dict[str, str], asked: Which | None, cursor: str | None
 ) -> AffectedList:
-    """The page that was asked for; of the first tab that has anybody, where the one asked for has nobody (any more)."""
+    """The requested page, or the first page of the first non-empty tab if nobody is in the requested one (any more)."""
     counts = counts_of(outcome.impact)
     which = asked if asked and counts[asked] else next((one for one in counts if counts[one]), WHICH[0])
     if asked not in (None, which):
@@ -106,7 +106,7 @@ def read(
 
 
 def rows(people: Iterator[Affected]) -> Iterator[Row]:
-    """Each person as a line of the file."""
+    """One row of the file for each person."""
     for one in people:
         yield (
             one.user_id,

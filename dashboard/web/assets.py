@@ -1,6 +1,6 @@
-"""Static files, read once at the start and sent from memory, in the compressed form that the browser takes.
+"""Static files, read once at start-up and sent from memory, in a compressed form that the browser accepts.
 
-Under one fingerprint of the whole folder browsers keep them for a year; under their names alone, for some minutes.
+Browsers keep them for a year under the fingerprint of the whole folder, and for some minutes under the bare name.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ YEAR_S = 31_536_000
 MINUTES_S = 300
 FINGERPRINT_LENGTH = 16
 COMPRESSED = "compressed"
-"""The folder inside the static one in which the build leaves the compressed files; they have no address of their own."""
+"""The subfolder where the build puts the compressed files; they have no addresses of their own."""
 
 IDENTITY = "identity"
 SUFFIXES = {"br": ".br", "gzip": ".gz"}
-"""By content encoding, the best one first."""
+"""By content encoding, best first."""
 
-# what a machine's own table says of these differs from one to the next
+# the operating system's own table differs between machines
 TYPES = {
     ".css": "text/css",
     ".html": "text/html",
@@ -40,12 +40,12 @@ TYPES = {
 
 
 class MissingAssetsError(RuntimeError):
-    """Third-party front-end files are not in place; the message says what to run."""
+    """Third-party front-end files are missing; the message says what to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A static file as it is sent: `bodies` has its bytes by content encoding, `identity` among them, the best first."""
+    """A static file as it is sent: `bodies` holds its bytes by content encoding, best first, including `identity`."""
 
     mimetype: str
     digest: str
@@ -67,13 +67,13 @@ def install(app: Flask) -> None:
     app.extensions["static_files"] = files = read(paths.STATIC)
     app.config["STATIC_FINGERPRINT"] = fingerprint(files)
     app.add_url_rule(f"/static/<string(length={FINGERPRINT_LENGTH}):version>/<path:filename>", "static", send)
-    # for pages of other sites, which know no fingerprint
+    # for pages of other sites, which do not know the fingerprint
     app.add_url_rule("/static/<path:filename>", "static", send)
     app.jinja_env.globals["static_url"] = static_url
 
 
 def read(folder: Path) -> Files:
-    """Every file of the folder. A compressed form that was made from other bytes than the file's is left out."""
+    """Every file of the folder. Compressed forms that were made from other bytes are left out."""
     packed = folder / COMPRESSED
     sources = sorted(found for found in folder.rglob("*") if found.is_file() and packed not in found.parents)
     made_from = compressed_from(folder)
@@ -90,13 +90,13 @@ def read(folder: Path) -> Files:
 
 
 def compressed_from(folder: Path) -> dict[str, str]:
-    """The digest of each file that the build compressed; empty where it has not."""
+    """The digest of each file that the build compressed; empty if it compressed none."""
     stamp = folder / COMPRESSED / paths.STAMP
     return cast("dict[str, str]", json.loads(stamp.read_text())) if stamp.is_file() else {}
 
 
 def fingerprint(files: Files) -> str:
-    """Changes when any file does. One for all, so that relative addresses in the CSS stay right."""
+    """Changes when any file does. One for all files, so that relative addresses in the CSS stay right."""
     digest = hashlib.sha256()
     for name, file in files.items():
         digest.update(f"{name}\0{file.digest}\n".encode())
@@ -104,12 +104,12 @@ def fingerprint(files: Files) -> str:
 
 
 def static_url(filename: str) -> str:
-    """Address of a file of the static folder: static_url('css/app.css')."""
+    """The address of a file in the static folder: static_url('css/app.css')."""
     return url_for("static", version=current_app.config["STATIC_FINGERPRINT"], filename=filename)
 
 
 def send(filename: str, version: str = "") -> Response:
-    """A static file; kept for ever under the present fingerprint. Raises NotFound, RequestedRangeNotSatisfiable."""
+    """A static file; cached for good under the current fingerprint. Raises NotFound, RequestedRangeNotSatisfiable."""
     file = present().get(filename)
     if file is None:
         raise NotFound
@@ -117,7 +117,7 @@ def send(filename: str, version: str = "") -> Response:
     body = file.bodies[encoding]
     response = Response(body, mimetype=file.mimetype)
     response.headers["Cache-Control"] = cache_control(version)
-    # each form is other bytes, so a part of one must never be joined to a part of another
+    # each encoding has other bytes, so ranges of two of them must never be joined
     response.set_etag(file.digest if encoding == IDENTITY else f"{file.digest}-{encoding}")
     if encoding != IDENTITY:
         response.content_encoding = encoding
@@ -128,17 +128,17 @@ def send(filename: str, version: str = "") -> Response:
 
 
 def present() -> Files:
-    """What was read at the start, so that no address ever gives other bytes than it names; in debug, what is there now."""
+    """The files as read at start-up, so that an address always gives the bytes it names; in debug, as they are now."""
     return read(paths.STATIC) if current_app.debug else cast(Files, current_app.extensions["static_files"])
 
 
 def cache_control(version: str) -> str:
-    """How long browsers keep a file of that fingerprint, or of none: the value of Cache-Control."""
+    """The Cache-Control value for a file requested under this fingerprint, or under none."""
     if current_app.debug:
         return "no-cache"
     if not version:
         return f"public, max-age={MINUTES_S}"
     if version == current_app.config["STATIC_FINGERPRINT"]:
         return f"public, max-age={YEAR_S}, immutable"
-    # during an upgrade pages of the other version ask here too: they get the file, and ask again the next time
+    # during an upgrade, pages of the other version ask here too: they get the file, and ask again the next time
     return "no-cache"

@@ -1,11 +1,11 @@
-"""What a browser calls itself, in words."""
+"""User-Agent strings in words."""
 
 import re
 
 UNKNOWN = "Unknown browser"
 LONGEST = 40
 
-# in this order: most claim to be some of those that come after them
+# the order matters: most claim to be some of those that follow them
 BROWSERS = (
     ("Edge", r"Edg(e|A|iOS)?/"),
     ("Opera", r"OPR/"),
@@ -26,7 +26,7 @@ SYSTEMS = (
 
 
 def browser_called(user_agent: str) -> str:
-    """Firefox on Linux; of a program that is no browser we know, the beginning of what it calls itself."""
+    """Firefox on Linux; for an unknown program, the start of its User-Agent."""
     browser = next((name for name, pattern in BROWSERS if re.search(pattern, user_agent)), "")
     system = next((name for name, pattern in SYSTEMS if re.search(pattern, user_agent)), "")
     return " on ".join(filter(None, (browser, system))) or user_agent[:LONGEST].strip() or UNKNOWN

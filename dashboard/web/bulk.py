@@ -1,4 +1,4 @@
-"""Bulk changes: from the list of people to a preview, its run with progress, and what came of it."""
+"""Bulk changes: from the list of people to a preview, the run with its progress, and the outcome."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ LABELS = {"people": "People", "status": "The status", "comment": "The comment", 
 
 @dataclass(frozen=True, slots=True)
 class BulkPage:
-    """A bulk change with what its page says: the step's title, the effect while it is only previewed, a page of people.
+    """A bulk change as its page shows it: the step's title, the effect while it is a preview, a page of people.
 
-    `withdrawn`: the step was, since the preview, so that it can't go on. `back`: the filter of the list that the people
-    were chosen on, as the end of an address. `typed` and `problems`: something else to set that was refused, and why.
+    `withdrawn`: the step was withdrawn after the preview, so the change can't go on. `back`: the filter of the list
+    that the people were chosen from, as the end of an address. `typed` and `problems`: another change that was
+    refused, and why.
     """
 
     bulk: BulkChange
@@ -55,7 +56,7 @@ class BulkPage:
 
     @property
     def tabs(self) -> list[tuple[str, int | None, str, bool]]:
-        """The lists of people by what came of them, those that have anybody."""
+        """The lists of people by outcome, without the empty ones."""
         words = {
             "changed": "Changed",
             "same": "No change needed",
@@ -73,7 +74,7 @@ class BulkPage:
 
     @property
     def done(self) -> int:
-        """How many had their turn, in per cent."""
+        """The share of people dealt with, in per cent."""
         return 100 * (self.bulk.people - self.bulk.waiting) // max(1, self.bulk.people)
 
     def address(self, outcome: MemberOutcome | None, after: str | None = None) -> str:
@@ -85,12 +86,12 @@ class BulkPage:
 
     @property
     def total(self) -> int:
-        """How many people the chosen list has, on all its pages."""
+        """The number of people in the selected list, over all pages."""
         return self.bulk.outcomes.get(self.outcome, 0) if self.outcome else self.bulk.people
 
     @property
     def heading(self) -> str:
-        """What it is to do; once it is finished, what it did."""
+        """What the change will do; once it is finished, what it did."""
         status = status_label(self.bulk.status)
         if not self.bulk.finished_at:
             return f"Set “{self.title}” to {status}"
@@ -98,19 +99,19 @@ class BulkPage:
         return f"“{self.title}” was set to {status} for {plural(changed, 'person', 'people') if changed else 'no one'}"
 
     def step(self, deed: str) -> str:
-        """Where this is carried out, or prepared again, with the way back to the list."""
+        """The address that carries this out or prepares it again, with the way back to the list."""
         return url_for(f"bulk.{deed}", bulk_id=self.bulk.id, back=self.back or None)
 
     @property
     def people(self) -> str:
-        """The list that the people were chosen on."""
+        """The list that the people were chosen from."""
         return f"/people?{self.back}" if self.back else "/people"
 
 
 @blueprint.post("")
 @require(Permission.EDIT_PEOPLE)
 def create() -> ResponseReturnValue:
-    """Prepares the change that the list's form asks for, and leads to its preview."""
+    """Prepares the change submitted from the list, and redirects to its preview."""
     form = request.form
     with transaction() as session:
         asked = finding.ask(
@@ -131,12 +132,12 @@ def create() -> ResponseReturnValue:
             return _refused(session, asked, {"step": "is not on the checklist"})
         except Withdrawn:
             return _refused(session, asked, {"step": "was withdrawn in the meantime"})
-    # the filter comes along, for the way back
+    # keeps the list's filter for the way back
     return redirect(url_for("bulk.show", bulk_id=made, back=asked.query or None), 303)
 
 
 def _refused(session: Session, asked: PeopleQuery, problems: Mapping[str, str]) -> ResponseReturnValue:
-    """The same form once more, with the reasons and with everything that was chosen and typed."""
+    """The same form again, with the errors and everything that was chosen and typed."""
     kept = MultiDict((name, value) for name, value in request.form.items(multi=True) if _is_kept(name))
     live = [(one.step_id, title_of(one)) for one in steps.checklist(session) if one.live]
     return render(
@@ -163,14 +164,14 @@ def _is_kept(name: str) -> bool:
 @blueprint.get("/<int:bulk_id>")
 @require(Permission.EDIT_PEOPLE)
 def show(bulk_id: int) -> ResponseReturnValue:
-    """The preview; while it runs, how far it is; after that, what came of it."""
+    """The preview; during the run, the progress; afterwards, the outcome."""
     return render("bulk/show.html", shown=_load(bulk_id))
 
 
 @blueprint.post("/<int:bulk_id>/run")
 @require(Permission.EDIT_PEOPLE)
 def carry_on(bulk_id: int) -> ResponseReturnValue:
-    """Carries out the next batch for htmx, which asks again by itself; without it, all of them."""
+    """Carries out the next batch for htmx, which then asks for the one after; without htmx, all batches."""
     try:
         with transaction() as session:
             bulk = bulk_changes.carry_on(session, current_actor(), bulk_id)
@@ -184,7 +185,7 @@ def carry_on(bulk_id: int) -> ResponseReturnValue:
 
 
 def _carry_out_the_rest(bulk: BulkChange) -> None:
-    """All batches that are left. Where one fails, those before it stay: so that is told. Raises Withdrawn."""
+    """Carries out all remaining batches. If one fails, those before it stay, and the page says so. Raises Withdrawn."""
     try:
         while not bulk.finished_at:
             with transaction() as session:
@@ -201,7 +202,7 @@ def _carry_out_the_rest(bulk: BulkChange) -> None:
 @blueprint.post("/<int:bulk_id>/again")
 @require(Permission.EDIT_PEOPLE)
 def again(bulk_id: int) -> ResponseReturnValue:
-    """Prepares the same change for those who had moved: their present state is previewed first."""
+    """Prepares the same change for the people whose step had moved: their current state is previewed first."""
     with transaction() as session:
         made = bulk_changes.again(session, current_actor(), bulk_id)
     return redirect(url_for("bulk.show", bulk_id=made, back=_back() or None), 303)
@@ -210,7 +211,7 @@ def again(bulk_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:bulk_id>/instead")
 @require(Permission.EDIT_PEOPLE)
 def instead(bulk_id: int) -> ResponseReturnValue:
-    """Prepares another status or comment for the same people, so that nobody has to choose them once more."""
+    """Prepares another status or comment for the same people, without choosing them again."""
     status, comment = request.form.get("status", ""), request.form.get("comment", "")
     try:
         with transaction() as session:
@@ -227,7 +228,7 @@ def instead(bulk_id: int) -> ResponseReturnValue:
 @blueprint.get("/<int:bulk_id>/people.csv")
 @require(Permission.EDIT_PEOPLE)
 def people_csv(bulk_id: int) -> ResponseReturnValue:
-    """Everybody of the change and what came of each, as a file."""
+    """Everyone in the change with their outcome, as a file."""
     return csv_file(f"bulk-change-{bulk_id}.csv", _rows(bulk_id))
 
 
@@ -247,7 +248,7 @@ def _everybody(session: Session, bulk_id: int) -> Iterator[Member]:
 
 
 def _back() -> str:
-    """The filter of the list that the people were chosen on, as the address has it."""
+    """The filter of the list that the people were chosen from, as in the address."""
     return request.args.get("back", "")
 
 
@@ -256,7 +257,7 @@ def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
     after = request.args.get("after", "")
     with transaction() as session:
         bulk = bulk_changes.get(session, bulk_id)
-        # what moved is what one has to look at; the rest is as it was asked for
+        # those that moved need a look; the rest went as requested
         default: MemberOutcome | None = "moved" if bulk.finished_at and bulk.outcomes.get("moved") else None
         outcome = next((name for name in OUTCOMES if name == asked), None if "outcome" in request.args else default)
         members, following = bulk_changes.members(session, bulk_id, outcome, after=after, limit=PAGE)

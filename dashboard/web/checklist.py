@@ -1,4 +1,4 @@
-"""Where a step stands in the checklist: what every page about one step says of it."""
+"""A step's place in the checklist: what every page about one step shows of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dashboard.web.formats import apart
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A step, its number among `count` steps, and the points that all live steps together are worth."""
+    """A step, its number among `count` steps, and the total points of all live steps."""
 
     step: Step
     number: int
@@ -29,23 +29,23 @@ class Place:
         return title_of(self.step)
 
     def total_with(self, fields: Fields | None) -> int:
-        """All points, when the step says `fields` instead of what is live; None: when it is not there."""
+        """The total points if the step had `fields` instead of its live version; None: if it were not there."""
         live = self.step.live
         return self.total - (live.fields.weight if live else 0) + (fields.weight if fields else 0)
 
 
 def title_of(step: Step) -> str:
-    """What a step is called: its title now, or the one it had last."""
+    """The step's current title, or its last one."""
     return apart((step.live or step.latest).fields.title)
 
 
 def total_of(checklist: list[Step]) -> int:
-    """The points of all live steps."""
+    """The total points of all live steps."""
     return sum(step.live.fields.weight for step in checklist if step.live)
 
 
 def find(session: Session, step_id: str) -> Place:
-    """The step's place, from one reading of the checklist. Raises NotFound."""
+    """The step's place, from one read of the checklist. Raises NotFound."""
     checklist = steps.checklist(session)
     for number, step in enumerate(checklist, start=1):
         if step.step_id == step_id:
@@ -55,13 +55,13 @@ def find(session: Session, step_id: str) -> Place:
 
 
 def names_of(session: Session, step: Step, timeline: Iterable[Release] = ()) -> dict[str, Who]:
-    """Who wrote what is live and the draft, and who made the releases of the `timeline`."""
+    """The authors of the live version and the draft, and of the releases in the `timeline`."""
     editors = [one.edited_by for one in (step.live, step.draft) if one]
     return history.who(session, {*editors, *(release.released_by for release in timeline)})
 
 
 def draft_changes(step: Step) -> list[FieldChange]:
-    """What the draft changes in what is live, or was last; nothing for the first draft of a step."""
+    """What the draft changes compared with the live or last version; nothing for a step's first draft."""
     if step.draft is None or step.draft.version == step.latest.version:
         return []
     return steps.compare((step.live or step.latest).fields, step.draft.fields)

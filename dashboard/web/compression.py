@@ -1,8 +1,8 @@
-"""Pages are compressed on the way out; nothing else is, so that the tags by which the API tells states apart stay as they are.
+"""Compresses pages, and nothing else: the ETags by which API clients tell states apart must stay as they are.
 
-What is compressed tells something of itself by its size (BREACH): a site that makes a browser ask for a page many times,
-with guesses in its address, could read the page letter by letter from a network on which it listens. So a page that
-another site asked for goes out as it is. CSRF tokens are signed anew each second besides, and cookies are SameSite=Lax.
+The size of a compressed page reveals something of its content (BREACH): a site that makes a browser request a page many
+times, with guesses in the address, could read the page letter by letter from a network it can listen to. So a page that
+another site requested is not compressed. Besides, CSRF tokens are signed anew each second; cookies are SameSite=Lax.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from flask import Flask, Response, request
 SMALLEST_BYTES = 1_000
 LEVEL = 9
 FOREIGN = frozenset({"cross-site", "same-site"})
-"""What browsers say in Sec-Fetch-Site of requests that a page of another origin caused."""
+"""The Sec-Fetch-Site values of requests that a page of another origin caused."""
 
 
 def install(app: Flask) -> None:
-    """Compresses pages, and the parts of pages that htmx asks for."""
+    """Compresses pages, and the parts of pages that htmx requests."""
     app.after_request(compress)
 
 
 def compress(response: Response) -> Response:
-    """The same page for gzip, where the browser takes it and nobody else asked."""
+    """The page gzipped, if the browser accepts that and no other site requested it."""
     if response.mimetype != "text/html" or response.is_streamed or "ETag" in response.headers:
         return response
     response.vary.add("Accept-Encoding")

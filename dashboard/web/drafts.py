@@ -1,4 +1,4 @@
-"""The draft of a step: its form, the merge of two people's edits, what becomes of text whose draft is gone."""
+"""A step's draft: its form, merging two people's edits, and keeping text whose draft is gone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def show(step_id: str) -> ResponseReturnValue:
 @blueprint.post("")
 @require(Permission.EDIT_STEPS)
 def save(step_id: str) -> ResponseReturnValue:
-    """Saves what was typed; when somebody else was faster, answers 409 with both, merged."""
+    """Saves what was typed; if somebody else saved first, answers 409 with both edits merged."""
     form = DraftForm(chosen(request.form))
     try:
         return _saved(step_id, form)
@@ -73,7 +73,7 @@ def _saved(step_id: str, form: DraftForm) -> ResponseReturnValue:
 
 
 def _all_chosen(form: DraftForm) -> None:
-    """Raises Invalid where a merge still needs a choice, with whatever else is wrong, so that all is said at once."""
+    """Raises Invalid if a merge still needs a choice, together with all other problems."""
     missing = not_chosen(request.form)
     if not missing:
         return
@@ -85,7 +85,7 @@ def _all_chosen(form: DraftForm) -> None:
 
 
 def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> ResponseReturnValue:
-    """422: the form that was sent, a merge panel with both sides of it."""
+    """422: the form as sent; for a merge panel, with both sides."""
     with transaction() as session:
         place = checklist.find(session, step_id)
         names = names_of(session, place.step)
@@ -125,7 +125,7 @@ def _draft_page(
 
 
 def _overtaken(step_id: str, form: DraftForm) -> ResponseReturnValue:
-    """409: the newest draft merged with what was typed, or what was typed alone when there is no draft any more."""
+    """409: the newest draft merged with what was typed, or only what was typed if the draft is gone."""
     with transaction() as session:
         place = checklist.find(session, step_id)
         names = names_of(session, place.step)
@@ -150,9 +150,9 @@ def _merge_page(
     *,
     status: int = 409,
 ) -> ResponseReturnValue:
-    """Both edits field by field, and beside them the step as people see it when it says what is `said`."""
+    """Both edits field by field, beside the step as people would see it with the fields `said`."""
     theirs = place.step.draft
-    # a panel that came about just now asks anew
+    # a new merge panel asks about every conflict again
     choices = choices_of(request.form) if status == 422 else {}
     return render(
         "steps/merge.html",
@@ -174,13 +174,13 @@ def _merge_page(
 
 
 def _editing(step: Step, form: DraftForm) -> presence_card.Editing:
-    """Who has the draft open; whoever asks has it open from now on."""
+    """Who has the draft open, now including the current user."""
     with transaction() as session:
         return presence_card.beat(session, step, whole(str(form.row_version.data)))
 
 
 def _by(key: str, names: dict[str, Who]) -> str:
-    """Who saved; the empty text for whoever asks, who then has the draft open twice."""
+    """Who saved; empty for the current user, who then has the draft open twice."""
     return "" if key == current_actor().key else names[key].name
 
 
@@ -211,7 +211,7 @@ def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), stat
 
 
 def _step_gone(step_id: str, typed: StepForm) -> ResponseReturnValue:
-    """404, and what was typed is in the form that makes the step again."""
+    """404, with what was typed in the form that creates the step again."""
     values = {field.name: field.data for field in typed} | {"step_id": step_id}
     problem = f"The step “{step_id}” no longer exists. What you typed is still here: create the step from it."
     return new_page(NewStepForm(data=values), [problem], status=404)
@@ -220,7 +220,7 @@ def _step_gone(step_id: str, typed: StepForm) -> ResponseReturnValue:
 @blueprint.post("/start")
 @require(Permission.EDIT_STEPS)
 def start(step_id: str) -> ResponseReturnValue:
-    """A draft of the next version, from any version; or from what was typed into a draft that is gone."""
+    """Starts a draft of the next version, from any version or from what was typed into a draft that is gone."""
     if "title" in request.form:
         return _start_from_typed(step_id, DraftForm(request.form))
     said = whole(request.form.get("from_version"))
@@ -250,7 +250,7 @@ def _start_from_typed(step_id: str, form: DraftForm) -> ResponseReturnValue:
 @blueprint.post("/discard")
 @require(Permission.EDIT_STEPS)
 def discard(step_id: str) -> ResponseReturnValue:
-    """Throws the draft away; not when somebody saved it meanwhile."""
+    """Discards the draft, unless somebody has saved it since."""
     form = DraftForm(request.form)
     try:
         with transaction() as session:

@@ -1,4 +1,4 @@
-"""What a person may ask for by law: everything that is stored about them as a file, and to be erased."""
+"""A person's legal rights: an export of everything stored about them, and erasure."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def export(user_id: str) -> ResponseReturnValue:
 @blueprint.get("/people/<user_id:user_id>/erase")
 @require(Permission.ERASE_PEOPLE)
 def confirm(user_id: str) -> ResponseReturnValue:
-    """Says what will go and what stays, and asks for the id."""
+    """Shows what will go and what will stay, and asks for the id."""
     return _page(user_id)
 
 
 @blueprint.post("/people/<user_id:user_id>/erase")
 @require(Permission.ERASE_PEOPLE)
 def erase(user_id: str) -> ResponseReturnValue:
-    """Erases the person, whose id was typed once more."""
+    """Erases the person once their id has been typed again."""
     typed = request.form.get("typed", "")
     try:
         with transaction() as session:

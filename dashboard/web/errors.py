@@ -1,4 +1,4 @@
-"""Every refusal and every fault becomes a page, a notice for htmx, or JSON under /api/: here and nowhere else."""
+"""Turns every refusal and fault into a page, a notice for htmx, or JSON under /api/: here and nowhere else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What went wrong, in words for the person who sees it."""
+    """What went wrong, in words for the user."""
 
     status: int
     title: str
@@ -54,12 +54,12 @@ class Fault:
 
     @property
     def ours(self) -> bool:
-        """True for faults of the server, which carry the request id."""
+        """Whether it is a fault of the server, which carries the request id."""
         return self.status >= 500
 
 
 Problem = Callable[[Fault, Exception], ResponseReturnValue]
-"""How the API answers a fault; it puts its function at app.extensions["problem"]."""
+"""How the API renders a fault; it registers its function at app.extensions["problem"]."""
 
 FAULTS = {
     fault.status: fault
@@ -105,7 +105,7 @@ def install(app: Flask) -> None:
 
 
 def on_http(error: HTTPException) -> ResponseReturnValue:
-    """404, 405, 413 and the like; a redirect that was raised stays one."""
+    """404, 405, 413 and the like; a raised redirect stays one."""
     if error.code is None or error.code < 400:
         return error
     if error.code == 401:
@@ -120,10 +120,10 @@ def on_http(error: HTTPException) -> ResponseReturnValue:
 
 
 def on_old_form(error: CSRFError) -> ResponseReturnValue:
-    """What was typed is in a form that can be sent again; htmx leaves it on the page, which gets another token.
+    """Offers what was typed in a form that can be sent again; htmx leaves it on the page, which gets a new token.
 
-    The page sends it once more by itself then, unless somebody else has signed in since (static/js/app.js).
-    Only where a page of this site sent it: filled in by another one, a press of the button would do what that one wants.
+    The page then sends it again by itself, unless somebody else has signed in since (static/js/app.js).
+    Only if a page of this site sent it: pressing the button would otherwise submit what another site filled in.
     """
     if not is_from_here():
         return answer(OLD_FORM, error)
@@ -133,7 +133,7 @@ def on_old_form(error: CSRFError) -> ResponseReturnValue:
 
 
 def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response:
-    """What a plain form post brought too late, in a form that can be sent again; `sign_in` where one has to do that first."""
+    """A form post that came too late, as a form that can be sent again; `sign_in`: where to sign in first."""
     page = render_template(
         "errors/send_again.html",
         fields=refused_form.fields(),
@@ -141,14 +141,14 @@ def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response
         action=this_address(),
         back=back,
         sign_in=sign_in,
-        # after a sign-out no token outlives the next sign-in: whoever comes then is asked whether it is theirs to send
+        # no token outlives a sign-out and the next sign-in: whoever comes then has to confirm that it is theirs to send
         confirms=refused_form.WHO not in browser,
     )
     return make_response(page, status)
 
 
 def _old_page() -> Fault:
-    """What is said where the page does not send it once more by itself: somebody else has signed in, for one."""
+    """The message if the page does not send it again by itself, for instance because somebody else has signed in."""
     account = g.get("account")
     who = f" as {account.name}" if account else ""
     text = f"Nothing was saved, and what you typed is still here. Send it again{who}: it should work now."
@@ -156,7 +156,7 @@ def _old_page() -> Fault:
 
 
 def _with_token(response: Response) -> Response:
-    """Adds what the page's forms need from now on, and whose it is."""
+    """Adds the new token for the page's forms, and the account it belongs to."""
     account = g.get("account")
     response.headers["X-CSRFToken"] = generate_csrf()
     response.headers["X-Account"] = str(account.id) if account else ""
@@ -164,7 +164,7 @@ def _with_token(response: Response) -> Response:
 
 
 def on_onboarding(error: OnboardingError) -> ResponseReturnValue:
-    """What the engine refused and the page did not answer itself."""
+    """What the engine refused and the page did not handle itself."""
     if isinstance(error, BrokenInvariant):
         log.error("broken invariant", path=request.path, error=str(error))
     return answer(fault_of(error), error)
@@ -187,25 +187,25 @@ def on_unreachable(error: Exception) -> ResponseReturnValue:
 
 
 def on_throttled(error: Throttled) -> ResponseReturnValue:
-    """429 for whoever tries too often, where the page has no form to say it at."""
+    """429 for too many attempts, where the page has no form to report it at."""
     return throttled(answer(FAULTS[429], error), error)
 
 
 def throttled(response: Response, error: Throttled) -> Response:
-    """The answer to whoever has to wait: when to try again is in it for programs, too."""
+    """The response with the time to wait, for programs too."""
     response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
 def on_many_exports(error: TooManyExports) -> ResponseReturnValue:
-    """429 for a file more than there may be at once."""
+    """429 for more exports than may run at once."""
     response = answer(EXPORTS, error)
     response.headers["Retry-After"] = "5"
     return response
 
 
 def on_unstorable(error: Exception) -> ResponseReturnValue:
-    """A value that slipped through the checks and that PostgreSQL refused."""
+    """A value that passed the checks and that PostgreSQL refused."""
     log.warning("value refused by the database", path=request.path, error=str(error).splitlines()[0])
     return answer(UNSTORABLE, error)
 
@@ -220,7 +220,7 @@ def on_fault(error: Exception) -> ResponseReturnValue:
 
 
 def on_signed_out(error: HTTPException) -> ResponseReturnValue:
-    """To the sign-in page and back. Where something is typed, htmx gets a notice instead: the page stays as it is."""
+    """Redirects to the sign-in page and back. If something is typed, htmx gets a notice and the page stays."""
     if request.path.startswith(API_PREFIX):
         return answer(SIGNED_OUT, error)
     address = sign_in_address()
@@ -241,16 +241,16 @@ def sign_in_address() -> str:
 
 
 def _page_address() -> str:
-    """The browser's page; with the search or the filter that htmx has just asked it for, which is not in its address yet."""
+    """The browser's page, with a search or filter that htmx has just requested and its address does not show yet."""
     page = urlsplit(back_address())
-    # what is no page, such as a row of one, has a path of its own
+    # parts of a page, such as a row, have a path of their own
     if request.method in SAFE_METHODS and not asks_by_itself() and unquote(page.path) == request.path:
         page = page._replace(query=request.query_string.decode(errors="replace"))
     return page.geturl()
 
 
 def fault_of(error: OnboardingError) -> Fault:
-    """The status and the words of an engine error."""
+    """The status and wording of an engine error."""
     text = str(error)
     if isinstance(error, NotFound):
         return Fault(404, FAULTS[404].title, text, kind="not-found")
@@ -267,12 +267,12 @@ def fault_of(error: OnboardingError) -> Fault:
 
 
 def _sentence(member: str, reason: str) -> str:
-    """What is wrong, in a sentence; the engine's reasons begin with their verb."""
+    """The problem as a sentence; the engine's reasons begin with their verb."""
     return f"“{member}” {reason.rstrip('.')}." if reason[:1].islower() else reason
 
 
 def answer(fault: Fault, error: Exception) -> Response:
-    """The fault as this caller can use it."""
+    """The fault in the form that this caller can use."""
     g.fault = fault
     if f"{request.path}/".startswith(API_PREFIX):
         problem: Problem = current_app.extensions["problem"]
@@ -285,19 +285,19 @@ def answer(fault: Fault, error: Exception) -> Response:
 
 
 def dealt_with(error: Exception) -> Fault:
-    """What the error would be answered with, for a door that has more to say: it is logged and written down as ever."""
+    """How the error would be answered, for a view that adds to it; it is logged and recorded as usual."""
     current_app.handle_user_exception(error)
     fault: Fault = g.fault
     return fault
 
 
 def page_of(fault: Fault) -> str:
-    """Inside the shell for people who are signed in; faults of the server stand alone and need nothing."""
+    """Inside the shell for signed-in users; server faults stand alone and need nothing."""
     return "errors/plain.html" if fault.ours or g.get("account") is None else "errors/page.html"
 
 
 def notice(fault: Fault) -> Response:
-    """A notice beside the page: the form that was sent stays as it is."""
+    """A notice beside the form, which stays as it was sent."""
     html = render_template(
         "errors/_notice.html",
         fault=fault,

@@ -1,4 +1,4 @@
-"""The list of people: found by a search and filters that all stand in the address, and as a file."""
+"""The list of people, as a page and as a file, with a search and filters that are all in the address."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ Options = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class PeopleQuery:
-    """What the address says, by member, with the titles of the steps that people have; `wanted` is None if it cannot be.
+    """The query by member, with the titles of the steps that people have; `wanted` is None if the query is invalid.
 
-    Of these steps `live` are on the checklist now. `waiting` is a status that was chosen before its step: until there is
-    one, nobody is left out by it.
+    `live` are the steps now on the checklist. `waiting` is a status that was chosen before its step: until a step is
+    chosen, it filters nobody out.
     """
 
     said: Mapping[str, str]
@@ -77,16 +77,16 @@ class PeopleQuery:
         return [f"{LABELS.get(name, f'“{name}”')} {reason}." for name, reason in self.problems.items()]
 
     def value(self, name: str) -> str:
-        """What was typed or chosen, right or wrong."""
+        """What was typed or chosen, valid or not."""
         return self.waiting if name == "status" and self.waiting else self.said.get(name, "")
 
     @property
     def needs_step(self) -> list[str]:
-        """What is said at the field of the step."""
+        """The message at the step's field."""
         return ["Choose a step too"] if self.waiting else []
 
     def marks(self, name: str) -> dict[str, str]:
-        """The attributes that tell of a wrong field."""
+        """The attributes that mark a wrong field."""
         return {"aria-invalid": "true", "aria-describedby": "people-problem"} if name in self.problems else {}
 
     @property
@@ -113,41 +113,41 @@ class PeopleQuery:
 
     @property
     def narrowed(self) -> int:
-        """By how many filters beside the search; 0 where the list cannot be shown."""
+        """The number of filters besides the search; 0 if the list cannot be shown."""
         return 0 if self.problems else len(self.chips) - ("q" in self.said)
 
     @property
     def steps(self) -> Options:
-        """The choice of a step."""
+        """The choices of step."""
         return [("", "Any"), *self.titles.items()]
 
     @property
     def bands(self) -> Options:
-        """The choice of how far people are, with one that only an address can say."""
+        """The choices of progress, plus one that can only come from the address."""
         said = self.said.get("progress", "")
         more = [said] if said and said not in BANDS and "progress" not in self.problems else []
         return [("", "Any"), *((band, band_label(band)) for band in (*BANDS, *more))]
 
     @property
     def idle(self) -> Options:
-        """The choice of how long nothing has happened."""
+        """The choices of time without activity."""
         said = self.said.get("idle", "")
         more = [said] if said and said not in IDLE and "idle" not in self.problems else []
         return [("", "Any time"), *((days, plural(int(days), "day")) for days in (*IDLE, *more))]
 
     @property
     def by(self) -> str:
-        """The order, to follow a number of people."""
+        """The sort order, to follow a number of people."""
         sort = self.wanted.sort if self.wanted else "name"
         return "by name" if sort == "name" else SORTED[sort].lower()
 
     @property
     def query(self) -> str:
-        """The filter as the end of an address; empty where it leaves nobody out."""
+        """The filter as a query string; empty if it filters nobody out."""
         return urlencode(self.said)
 
     def address(self, **changes: str | None) -> str:
-        """The list with other members."""
+        """The list with other parameters."""
         said = {name: value for name, value in {**self.said, **changes}.items() if value}
         return f"/people?{urlencode(said)}" if said else "/people"
 
@@ -159,12 +159,12 @@ def band_label(band: str) -> str:
 
 
 def how_many(count: Count) -> str:
-    """232, or about 277,000 where they are only estimated."""
+    """232, or about 277,000 if the count is an estimate."""
     return number(count.people) if count.exact else f"about {number(round(count.people, 2 - len(str(count.people))))}"
 
 
 def ask(session: Session, values: Mapping[str, str]) -> PeopleQuery:
-    """What the values of an address or of a form ask for."""
+    """The query in the values of an address or a form."""
     said = {
         name: value.strip() for name, value in values.items() if value.strip() and (name, value) != ("sort", "name")
     }
@@ -180,7 +180,7 @@ def ask(session: Session, values: Mapping[str, str]) -> PeopleQuery:
 
 
 def _ask_page(session: Session) -> PeopleQuery:
-    """What the address of the page asks for; a status that waits for its step is kept, and narrows nothing."""
+    """The query in the page's address; a status that waits for its step is kept, but filters nobody out."""
     said = _said()
     is_waiting = said.get("status", "").strip() in STATUSES and not said.get("step", "").strip()
     return (
@@ -197,9 +197,9 @@ def _said() -> dict[str, str]:
 @blueprint.get("/people")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """The list; htmx gets it without the page around it. What cannot be asked for is said in the list's place.
+    """The list; htmx gets it without the page around it. An invalid query is reported in place of the list.
 
-    A browser sends a form's empty fields too: it is sent on to the address without them.
+    Browsers also send a form's empty fields: they are redirected to the address without them.
     """
     cursor = request.args.get("cursor") or None
     found, broken = NOBODY, False
@@ -233,7 +233,7 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/people.csv")
 @require(Permission.EXPORT)
 def people_csv() -> ResponseReturnValue:
-    """Everybody who matches, as a file."""
+    """Everyone who matches, as a file."""
     return csv_file("people.csv", _rows(_said()))
 
 

@@ -10,19 +10,19 @@ from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES
 from dashboard.onboarding.impact import BANDS
 
 STEP_LABELS = {"title": "Title", "description": "Description", "weight": "Weight", "action_url": "Opens"}
-"""What a step says, by the name of its member."""
+"""The labels of a step's fields, by member."""
 
 BAND_LABELS = [band.replace("-", "–") for band in BANDS]
 
 STATUS_CHOICES = [(status, STATUS_LABELS[status]) for status in ("todo", "in_progress", "done", "skipped")]
-"""In the order in which one comes to them, to choose from."""
+"""The statuses to choose from, in the order people go through them."""
 
 MINUS = "\N{MINUS SIGN}"
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 POP, POP_ISOLATE = "\u202c", "\u2069"
 CLOSED_BY = dict.fromkeys("\u202a\u202b\u202d\u202e", POP) | dict.fromkeys("\u2066\u2067\u2068", POP_ISOLATE)
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""Marks of Unicode for the direction of text, with what closes each."""
+"""Unicode's marks for text direction, each with the one that closes it."""
 MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
 
 
@@ -58,7 +58,7 @@ def share(part: float, whole: float, digits: int = 1) -> str:
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """1 person, 1,185 people: the number with the right word after it."""
+    """1 person, 1,185 people: the number with the right noun."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
@@ -91,12 +91,12 @@ def relative(moment: datetime, now: datetime) -> str:
 
 
 def short_date(moment: datetime, now: datetime) -> str:
-    """12 Nov; with the year when it is another one."""
+    """12 Nov; with the year if it is not this one."""
     return f"{moment.day} {moment:%b}" if moment.year == now.year else full_date(moment)
 
 
 def lasting(span: timedelta) -> str:
-    """12 hours, 7 days: whole hours, or days where they are whole."""
+    """12 hours, 7 days: whole days where possible, else whole hours."""
     hours = span // timedelta(hours=1)
     return plural(hours, "hour") if hours % 24 else plural(hours // 24, "day")
 
@@ -107,7 +107,7 @@ def full_date(moment: date) -> str:
 
 
 def when(value: datetime | None, form: str = "relative", now: datetime | None = None) -> Markup:
-    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, clock. Nothing for None."""
+    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, clock. Empty for None."""
     if value is None:
         return Markup("")
     moment = value.astimezone(UTC)
@@ -122,7 +122,7 @@ def when(value: datetime | None, form: str = "relative", now: datetime | None = 
 
 
 def sizes(counts: Sequence[int]) -> list[int]:
-    """Whole per cents of a stacked bar: they add to 100, and no count above zero gets less than 1."""
+    """The parts of a stacked bar in whole per cent: they add up to 100, and no count above zero gets less than 1."""
     total = sum(counts)
     if not total:
         return [0] * len(counts)
@@ -132,14 +132,14 @@ def sizes(counts: Sequence[int]) -> list[int]:
     for i in by_remainder[: max(0, 100 - sum(result))]:
         result[i] += 1
     while sum(result) > 100:
-        # tiny parts were raised to 1: what they took comes from the parts that were rounded up the most
+        # tiny parts were raised to 1: that comes off the parts that were rounded up most
         widest = max((i for i in range(len(counts)) if result[i] > 1), key=lambda i: (result[i] - exact[i], result[i]))
         result[widest] -= 1
     return result
 
 
 def column_size(count: int, largest: int) -> int:
-    """Height of a column in per cent of the largest of all series; 1 at least when there is anything to show."""
+    """The height of a column in per cent of the largest of all series; at least 1 if there is anything to show."""
     if not count or not largest:
         return 0
     return max(1, round(100 * count / largest))
@@ -152,13 +152,13 @@ def status_counts(counts: Mapping[str, int]) -> list[tuple[str, int, int]]:
 
 
 def apart(text: str) -> str:
-    """The text, of which nothing is left open that turns round what is written beside it."""
+    """The text with its open direction marks closed, so that it cannot reorder the text beside it."""
     closing = ""
     for mark in TURNING.findall(text):
         if mark in CLOSED_BY:
             closing = CLOSED_BY[mark] + closing
         elif mark == POP_ISOLATE:
-            # it closes whatever was opened inside of the last isolate too
+            # also closes whatever was opened inside the last isolate
             closing = closing.partition(POP_ISOLATE)[2] if POP_ISOLATE in closing else closing
         else:
             closing = closing.removeprefix(POP)
@@ -166,7 +166,7 @@ def apart(text: str) -> str:
 
 
 def listing(words: Sequence[str]) -> Markup:
-    """a, b and c: each word escaped and set in bold."""
+    """a, b and c: each word escaped and in bold."""
     bold = [Markup("<b>{}</b>").format(word) for word in words]
     if len(bold) < 2:
         return Markup("").join(bold)
@@ -174,5 +174,5 @@ def listing(words: Sequence[str]) -> Markup:
 
 
 def paragraphs(text: str | None) -> Markup:
-    """Typed text with its line breaks, escaped."""
+    """User-entered text with its line breaks, escaped."""
     return Markup("<br>").join(escape(line) for line in (text or "").splitlines())

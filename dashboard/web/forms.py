@@ -1,4 +1,4 @@
-"""Forms: what was typed, parsed. The rules are the engine's; what it refuses is put beside the fields it names."""
+"""Forms that parse input. The rules are the engine's; its refusals are put beside the fields they name."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Values = MultiDict[str, str]
 
 
 def whole(text: str | None) -> int | str:
-    """The number that was typed; anything else as it is, for the engine to refuse."""
+    """The number that was typed; anything else unchanged, for the engine to refuse."""
     text = (text or "").strip()
     return int(text) if WHOLE.fullmatch(text) else text
 
 
 def _newlines(text: str | None) -> str | None:
-    # browsers send CRLF whatever the text had, which would make every saved line look changed
+    # browsers send CRLF for every line break, which would make every saved line look changed
     return text.replace("\r\n", "\n") if text else text
 
 
 class StepForm(Form):
-    """What a step says."""
+    """The content of a step."""
 
     title = StringField(STEP_LABELS["title"])
     description = TextAreaField(STEP_LABELS["description"], filters=[_newlines])
@@ -42,14 +42,14 @@ class StepForm(Form):
     action_url = StringField(STEP_LABELS["action_url"])
 
     def typed(self) -> dict[str, Any]:
-        """The members as typed, for the engine to check. Raises Invalid when a field did not arrive at all."""
+        """The members as typed, for the engine to check. Raises Invalid if a field is missing from the request."""
         if absent := {name: "is missing from the form" for name in MEMBERS if not self[name].raw_data}:
             raise Invalid(absent)
         return {name: self[name].data or "" for name in MEMBERS} | {"weight": whole(self.weight.data)}
 
 
 class NewStepForm(StepForm):
-    """A new step: its id too, which never changes afterwards."""
+    """A new step, with its id, which never changes afterwards."""
 
     step_id = StringField("Id")
 
@@ -66,20 +66,20 @@ class DraftForm(StepForm):
 
     @classmethod
     def of(cls, draft: Definition, fields: Fields | None = None) -> DraftForm:
-        """The form to save over `draft`; it says `fields`, or what the draft says."""
+        """The form to save over `draft`, filled with `fields` or else with the draft's own."""
         values = {name: getattr(fields or draft.fields, name) for name in MEMBERS}
         base = {f"base_{name}": getattr(draft.fields, name) for name in MEMBERS}
         return cls(data=values | base | {"row_version": draft.row_version, "version": draft.version})
 
     def opened_at(self) -> int:
-        """The row_version that the form was opened at. Raises Invalid."""
+        """The row_version at which the form was opened. Raises Invalid."""
         opened = whole(self.row_version.data)
         if not isinstance(opened, int) or opened < 1:
             raise Invalid({"row_version": "must be a whole number from 1"})
         return opened
 
     def base(self) -> dict[str, Any]:
-        """What the draft said when the form was opened."""
+        """The draft's content when the form was opened."""
         said = {name: self[f"base_{name}"].data or "" for name in MEMBERS}
         return said | {"weight": whole(self.base_weight.data)}
 
@@ -90,13 +90,13 @@ def _asked(values: Values) -> list[str]:
 
 
 def choices_of(values: Values) -> dict[str, str]:
-    """Which side was chosen, theirs or mine, of each field that a merge panel asked about and that was decided on."""
+    """The side chosen, theirs or mine, of each field that a merge panel asked about and that was decided."""
     sides = {name: values.get(f"choice_{name}", "") for name in _asked(values)}
     return {name: side for name, side in sides.items() if side in ("theirs", "mine")}
 
 
 def chosen(values: Values) -> Values:
-    """A merge panel's form with each choice put in its field's place; what was typed stands for one that is missing."""
+    """A merge panel's form with the chosen sides in place of its fields; without a choice, what was typed stands."""
     result, choices = values.copy(), choices_of(values)
     for name in _asked(values):
         result[name] = values.get(f"base_{name}" if choices.get(name) == "theirs" else f"mine_{name}", "")
@@ -104,21 +104,21 @@ def chosen(values: Values) -> Values:
 
 
 def not_chosen(values: Values) -> dict[str, str]:
-    """What a merge panel asked about and nobody decided, as problems of its fields."""
+    """The fields that a merge panel asked about and nobody decided, as problems."""
     choices = choices_of(values)
     missing = [name for name in _asked(values) if name not in choices]
     return dict.fromkeys(missing, "is not decided yet: choose one of the two")
 
 
 def shown_merge(values: Values) -> list[MergedField]:
-    """The merge that a panel showed, from its form as it was sent; empty when the form was no merge panel's."""
+    """The merge that a panel showed, from the form it sent; empty if the form came from no merge panel."""
     if any(f"origin_{name}" not in values for name in MEMBERS):
         return []
     return [_shown(values, name) for name in MEMBERS]
 
 
 def _shown(values: Values, name: str) -> MergedField:
-    # each text was sent once: a field that only one of them changed, or both alike, says one side of it already
+    # each text was sent once: a field that only one side changed, or both alike, already holds one side
     theirs = _said(values, f"base_{name}")
     base = _said(values, f"opened_{name}") if f"opened_{name}" in values else theirs
     match values[f"origin_{name}"]:
@@ -138,7 +138,7 @@ def _said(values: Values, name: str) -> str:
 
 
 def put_problems(form: Form, problems: Mapping[str, str]) -> list[str]:
-    """Puts what the engine refused beside the fields it names; returns what belongs to no field that people see."""
+    """Puts the engine's refusals beside the fields they name; returns those of no visible field."""
     rest = []
     for name, reason in problems.items():
         field: Field | None = form._fields.get(name)
@@ -151,7 +151,7 @@ def put_problems(form: Form, problems: Mapping[str, str]) -> list[str]:
 
 
 class ReasonForm(Form):
-    """Why something is released."""
+    """The reason for a release."""
 
     note = TextAreaField("Reason", filters=[_newlines])
 
@@ -164,13 +164,13 @@ class PolicyChoice:
     reopens_finished: bool = False
 
     def as_query(self) -> dict[str, str]:
-        """The members of an address that say the same."""
+        """The equivalent query parameters."""
         keeps = {status: "keep" if keep else "reset" for status, keep in asdict(self.policy).items()}
         return keeps | {"reopen": "1" if self.reopens_finished else ""}
 
 
 def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") -> PolicyChoice:
-    """The carry-over policy of a form or an address; what it does not say is as in `preset`. Raises Invalid.
+    """The carry-over policy in a form or an address; missing members are as in `preset`. Raises Invalid.
 
     `prefix` starts the names of its members.
     """
@@ -184,7 +184,7 @@ def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") 
 
 
 def choice_beside(values: Values, previewed: PolicyChoice) -> PolicyChoice:
-    """What the policy's own controls say, where a preview had any (`asked`), else as it was previewed. Raises Invalid."""
+    """The policy of the preview's own controls, if it had any (`asked`), else the policy previewed. Raises Invalid."""
     if "asked" not in values:
         return previewed
     return choice_from(values, previewed.policy)
@@ -199,7 +199,7 @@ def _keep(said: str | None, status: str, preset: Policy | None) -> bool:
 
 
 def which_from(values: Values) -> Which | None:
-    """Which of the people affected an address asks for; None where it does not say. Raises Invalid."""
+    """Which list of affected people an address names; None if it names none. Raises Invalid."""
     said = values.get("who")
     try:
         return check_which(said) if said else None
@@ -208,7 +208,7 @@ def which_from(values: Values) -> Which | None:
 
 
 def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft: bool) -> Planned:
-    """What a preview showed, from the hidden fields of its form. Raises Invalid; `draft`: a draft was shown too."""
+    """What a preview showed, from its form's hidden fields. Raises Invalid; `draft`: it showed a draft too."""
     release_id, everybody = _count(values, "release_id"), _count(values, "everybody")
     return Planned(
         release_id=release_id,

@@ -1,4 +1,4 @@
-"""For machines that look after this one: does the process live, can it be sent requests, what has it measured."""
+"""For the machines that look after this one: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwa
 @blueprint.get("/healthz")
 @public("says that the process answers, and nothing else")
 def healthz() -> ResponseReturnValue:
-    """200 while the process answers. Asks nothing else, not even the database."""
+    """200 as long as the process answers. Checks nothing else, not even the database."""
     return jsonify(status="ok")
 
 
 @blueprint.get("/readyz")
 @public("says whether the database can be reached and its schema is current, and nothing else")
 def readyz() -> ResponseReturnValue:
-    """200 when requests can be answered, else 503 with the check that failed."""
+    """200 if requests can be served, else 503 with the check that failed."""
     readiness: Readiness | None = current_app.extensions.get("readiness")
     if readiness is None:
-        # where two ask first at once, both go on with one of the two: the other has not connected yet
+        # if two first requests race, both use one of the two: the other has not connected yet
         readiness = current_app.extensions.setdefault("readiness", Readiness(settings().database_url))
     checks = readiness.check()
     told = jsonify(status="ready" if checks.passed else "not ready", checks=asdict(checks))
@@ -42,7 +42,7 @@ def readyz() -> ResponseReturnValue:
 @blueprint.get("/metrics")
 @public("holds counts and no names; answers METRICS_NETWORKS and whoever has METRICS_TOKEN")
 def scrape() -> ResponseReturnValue:
-    """What was measured, for Prometheus; 401 or 403 for anybody else."""
+    """The metrics for Prometheus; 401 or 403 for anybody else."""
     if _has_token() or _is_near():
         return Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
     if settings().metrics_token:

@@ -1,4 +1,4 @@
-"""The overview: how onboarding goes, for everybody."""
+"""The overview: how onboarding is going for everyone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEWEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One release of the feed."""
+    """One release in the feed."""
 
     title: str
     href: str
@@ -40,7 +40,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A live step as the table of those who are stuck has it; `people`: how many are in progress there."""
+    """A live step in the table of stuck people; `people`: how many are in progress there."""
 
     definition: Definition
     people: int
@@ -48,14 +48,14 @@ class Place:
 
     @property
     def href(self) -> str:
-        """All of them, who waits longest first."""
+        """The list of all of them, longest waiting first."""
         return url_for("finding.index", step=self.definition.step_id, status="in_progress", sort="inactive")
 
 
 @blueprint.get("/")
 @require(Permission.VIEW)
 def show() -> ResponseReturnValue:
-    """Key figures, the funnel, how far people are, newest releases, saves and conflicts; htmx gets the last alone."""
+    """Key figures, the funnel, progress, newest releases, saves and conflicts; htmx gets only the last."""
     with transaction() as session:
         checklist = steps.checklist(session)
         writes = _writes(session, {step.step_id: title_of(step) for step in checklist})
@@ -64,7 +64,7 @@ def show() -> ResponseReturnValue:
 
 
 def _rest(session: Session, checklist: list[Step]) -> dict[str, Any]:
-    """What the page has besides the saves and conflicts."""
+    """The page's content apart from the saves and conflicts."""
     seen = recent.overview(session)
     newest = releases.newest_first(session, limit=NEWEST)
     names = history.who(session, [release.released_by for release in newest])
@@ -91,7 +91,7 @@ def _writes(session: Session, titles: dict[str, str]) -> Writes:
 
 
 def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
-    """Label, people, and where these are listed."""
+    """Label, number of people, and the address that lists them."""
     return [
         (label, count, url_for("finding.index", progress=band))
         for band, label, count in zip(BANDS, BAND_LABELS, counts, strict=True)
@@ -104,14 +104,14 @@ def _place(definition: Definition, seen: everybody.Overview) -> Place:
 
 
 def item(release: Release, title: str, by: str) -> Item:
-    """The release as the feed tells of it."""
+    """A release as the feed shows it."""
     return Item(title, receipt_address(release), release, released(release), by)
 
 
 @blueprint.get("/overview.csv")
 @require(Permission.EXPORT)
 def as_csv() -> ResponseReturnValue:
-    """The live steps in checklist order, with people by status."""
+    """The live steps in checklist order, with the number of people by status."""
     return csv_file("overview.csv", _rows())
 
 

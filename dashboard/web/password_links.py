@@ -1,4 +1,4 @@
-"""The page that a one-time link leads to: whoever holds it chooses a password. Nothing tells others that it was opened."""
+"""The page of a one-time link, whose holder chooses a password. No other site learns that it was opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ blueprint = Blueprint("password_links", __name__)
 @blueprint.get(links.PATH)
 @access.public("whoever holds a link chooses a password; slowed down by address")
 def show() -> ResponseReturnValue:
-    """The form. Looking at it uses nothing up: what previews a link for its reader would."""
+    """The form. Opening it does not use up the link: link previews would."""
     _admit()
     secret = request.args.get("link", "")
     return _page(secret, _opened(secret), NewPasswordForm())
@@ -30,7 +30,7 @@ def show() -> ResponseReturnValue:
 @blueprint.post(links.PATH)
 @access.public("whoever holds a link chooses a password; slowed down by address")
 def choose() -> ResponseReturnValue:
-    """Sets the password, uses the link up, and leads to the sign-in page."""
+    """Sets the password, uses up the link, and redirects to the sign-in page."""
     require_token()
     _admit()
     secret, form = request.form.get("link", ""), NewPasswordForm(request.form)

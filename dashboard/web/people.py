@@ -1,4 +1,4 @@
-"""A person's page, and saving steps of theirs. The list of people is in finding.py."""
+"""A person's page, and saving their steps. The list of people is in finding.py."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ blueprint.record_once(addresses.install)
 @blueprint.get("/people/<user_id:user_id>")
 @require(Permission.VIEW)
 def show(user_id: str) -> ResponseReturnValue:
-    """A person, now or `as_of` a moment of the past; `history` says where the shown page of their history starts."""
+    """A person, now or `as_of` a past moment; `history` is where the shown page of their history starts."""
     start = request.args.get("history", 0, type=int)
     start = start if start in range(1_000_000) else 0
     if (as_of := request.args.get("as_of")) is not None:
@@ -37,7 +37,7 @@ def show(user_id: str) -> ResponseReturnValue:
 
 
 def _as_of(user_id: str, typed: str, start: int) -> ResponseReturnValue:
-    """The page as it was; where it cannot be told, the page as it is, with the reason at the field."""
+    """The page as it was; if that is not known, the page as it is, with the reason at the field."""
     try:
         moment = person_page.moment_of(typed)
         return _page(person_page.load_as_of(user_id, moment, start=start), as_of=typed)
@@ -54,14 +54,14 @@ def _page(record: PersonPage, status: int = 200, **more: str) -> ResponseReturnV
 @blueprint.get("/people/<user_id:user_id>/steps")
 @require(Permission.VIEW)
 def rows(user_id: str) -> ResponseReturnValue:
-    """Leads to the rows on the person's page."""
+    """Redirects to the rows on the person's page."""
     return redirect(_address(user_id), 303)
 
 
 @blueprint.get("/people/<user_id:user_id>/steps/<step_id>")
 @require(Permission.VIEW)
 def row(user_id: str, step_id: str) -> ResponseReturnValue:
-    """The row as it is now for htmx; else it leads to the row on the person's page."""
+    """The current row for htmx; else redirects to it on the person's page."""
     if wants_partial():
         return _answer(user_id, Happened(step_id, focus=True), 200)
     return redirect(_address(user_id, step_id), 303)
@@ -70,7 +70,7 @@ def row(user_id: str, step_id: str) -> ResponseReturnValue:
 @blueprint.post("/people/<user_id:user_id>/steps/<step_id>")
 @require(Permission.EDIT_PEOPLE)
 def save(user_id: str, step_id: str) -> ResponseReturnValue:
-    """Saves a step over the row_version that the form carries, or takes another way out of a conflict."""
+    """Saves a step over the form's row_version, or resolves a conflict in another way."""
     attempt = Attempt.read(request.form, step_id)
     try:
         return _saved(user_id, step_id, attempt)
@@ -88,7 +88,7 @@ def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
             return _answer(user_id, saving.look(user_id, step_id, attempt), 200)
     happened = saving.save(user_id, step_id, attempt)
     if happened.is_saved or happened.is_same:
-        # these controls are gone from the row that comes back: the focus has to be put somewhere
+        # these controls are gone from the returned row: the focus has to go somewhere
         focus = bool(attempt.resolve or attempt.undoes or attempt.comment)
         return _shown(user_id, replace(happened, focus=focus), 200)
     return _answer(user_id, happened, 409 if happened.is_stale else 422)
@@ -97,7 +97,7 @@ def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
 @blueprint.post("/people/<user_id:user_id>/steps")
 @require(Permission.EDIT_PEOPLE)
 def save_all(user_id: str) -> ResponseReturnValue:
-    """Saves every row in which something was chosen or typed, each over the row_version that it carries."""
+    """Saves every row with a choice or typed text, each over its own row_version."""
     attempts = saving.rows_of(request.form)
     try:
         told = [one for one in saving.save_all(user_id, attempts) if not one.is_same]
@@ -107,7 +107,7 @@ def save_all(user_id: str) -> ResponseReturnValue:
 
 
 def _with_focus(told: Sequence[Happened]) -> list[Happened]:
-    """The first panel has the focus; where there is none, the first row that was refused."""
+    """Focuses the first panel; without one, the first row that was refused."""
     first = next((one for one in told if one.is_stale), next((one for one in told if one.problems), None))
     return [replace(one, focus=one is first) for one in told]
 
@@ -132,7 +132,7 @@ def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnVa
 
 
 def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
-    """What was chosen and typed in the other rows, which came with the form; htmx has it on the page still."""
+    """What was chosen and typed in the other rows, sent with the form; under htmx it is still on the page."""
     if wants_partial():
         return NOTHING
     rows = saving.rows_of(request.form) | saving.panels_of(request.form)
@@ -140,7 +140,7 @@ def _kept(user_id: str, step_id: str) -> Mapping[str, Happened]:
 
 
 def _answer(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
-    """The row as it is now with what belongs to it; without htmx the whole page, what other rows hold still in them."""
+    """The current row and what belongs to it; without htmx the whole page, with the other rows' unsaved input."""
     return _with_kept(user_id, happened, status, _kept(user_id, happened.step_id))
 
 
@@ -155,7 +155,7 @@ def _with_kept(user_id: str, happened: Happened, status: int, kept: Mapping[str,
 
 
 def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
-    """The same where the row is done with: without htmx by a redirect, which would lose what other rows still hold."""
+    """The same for a finished row: without htmx by a redirect, unless that would lose the other rows' unsaved input."""
     if happened.is_same and not wants_partial():
         flash(NOTHING_CHANGED)
     if happened.is_saved and not wants_partial():
@@ -171,7 +171,7 @@ def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue
 
 
 def _gone(missing: NotFound, attempts: Mapping[str, Attempt], step_id: str = "") -> ResponseReturnValue:
-    """The person is no longer here: says so, with what was chosen and typed. Raises what else is missing."""
+    """Tells that the person is gone, with what was chosen and typed. Re-raises if anything else is missing."""
     if missing.what != "person":
         raise missing
     with transaction() as database:
@@ -195,7 +195,7 @@ def _remember(user_id: str, saved: Iterable[Happened]) -> None:
 
 
 def _just_saved(user_id: str) -> Mapping[str, Happened]:
-    """What was saved just before, when it was of this person."""
+    """What was saved just before, if it was this person's."""
     of_user, undo = session.pop("saved_steps", [None, {}])
     if of_user != user_id:
         return NOTHING

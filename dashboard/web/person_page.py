@@ -1,4 +1,4 @@
-"""What a person's page shows: read in one place, for the page and for the parts of it that htmx swaps."""
+"""The content of a person's page: read in one place, for the page and for the parts that htmx swaps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HISTORY_LIMIT = 20
 
 
 def moment_of(text: str) -> datetime:
-    """The day and time that an address names, in UTC unless it says otherwise. Raises Invalid naming `as_of`."""
+    """The date and time in an address, in UTC unless it says otherwise. Raises Invalid naming `as_of`."""
     try:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
@@ -32,7 +32,7 @@ def moment_of(text: str) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What stands in a row's place after a stale save. `offered`: saving mine is preselected, and `why`."""
+    """What replaces a row after a stale save. `offered`: saving mine is preselected; `why`: the reason."""
 
     kind: Literal["moved", "same", "withdrawn"]
     changes: list[Told]
@@ -48,9 +48,9 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of the person; `by` says by whom or by what it is as it is.
+    """One step of the person; `by` is who or what last set its state.
 
-    Where that is a release, `receipt` leads to it, `released_by` is a name, and `why` its reason.
+    For a release, `receipt` is its address, `released_by` a name, and `why` its reason.
     """
 
     step: UserStep
@@ -64,13 +64,13 @@ class Row:
 
     @property
     def chosen(self) -> str:
-        """What the select shows: the status that was chosen and not saved, else the one that counts."""
+        """The selected status: the unsaved choice if there is one, else the current status."""
         status = self.happened.unsaved.status
         return status if status in STATUSES else self.step.status
 
     @property
     def stands(self) -> bool:
-        """Whether nothing new was said of it, and nobody else has moved it since it was opened."""
+        """Whether the form said nothing new and nobody else has changed the row since it was opened."""
         return self.happened.is_same and self.step.row_version == self.happened.attempt.row_version
 
 
@@ -78,7 +78,7 @@ class Row:
 class PersonPage:
     """A person, their rows in checklist order, the withdrawn ones apart, and one page of history.
 
-    `as_of` is the moment of the past at which all of it was so; None: it is so now.
+    `as_of` is the past moment that the page shows; None: now.
     """
 
     person: Person
@@ -107,39 +107,39 @@ class PersonPage:
         return [row.step for row in self.rows if row.step.version is not None]
 
     def count(self, status: str) -> int:
-        """How many live steps have the status."""
+        """The number of live steps with the status."""
         return sum(1 for step in self.live if step.status == status)
 
     @property
     def points_to_go(self) -> int:
-        """The weight of the live steps that are open."""
+        """The total weight of the open live steps."""
         return sum(step.weight for step in self.live if step.status not in ("done", "skipped"))
 
     @property
     def first_day(self) -> date:
-        """The first day that they were here at the beginning of, in UTC."""
+        """The first day, in UTC, at whose start they already existed."""
         return (self.person.created_at.astimezone(UTC) + timedelta(days=1, microseconds=-1)).date()
 
     @property
     def last_step(self) -> str:
-        """The title of the step that the last activity was on; empty where a release has moved it since."""
+        """The title of the step of the last activity; empty if a release has moved it since."""
         at = self.person.last_activity_at
         return next((row.step.title for row in self.rows if at and row.step.updated_at == at), "")
 
     @property
     def newer(self) -> int | None:
-        """Where the page of newer history starts."""
+        """Where the page of newer history starts; None: there is none."""
         return max(0, self.history.start - HISTORY_LIMIT) if self.history.start else None
 
     @property
     def older(self) -> int | None:
-        """Where the page of older history starts."""
+        """Where the page of older history starts; None: there is none."""
         after = self.history.start + HISTORY_LIMIT
         return after if after < self.history.total else None
 
 
 def load(user_id: str, *, start: int = 0, happened: Mapping[str, Happened] = NOTHING) -> PersonPage:
-    """The page; `happened` fills in the rows that it concerns. Raises NotFound."""
+    """The page, with `happened` put into the rows it concerns. Raises NotFound."""
     with statements() as session:
         person = people.find(session, user_id)
         steps = progress.steps_of(session, user_id)
@@ -150,7 +150,7 @@ def load(user_id: str, *, start: int = 0, happened: Mapping[str, Happened] = NOT
 
 
 def load_as_of(user_id: str, moment: datetime, *, start: int = 0) -> PersonPage:
-    """The page as it was at `moment`, nothing in it to be changed. Raises NotFound, Invalid naming `as_of`."""
+    """The read-only page as it was at `moment`. Raises NotFound, Invalid naming `as_of`."""
     with transaction() as session:
         then = past.as_of(session, user_id, moment)
         timeline = history.timeline(session, user_id, then.person.created_at, start, HISTORY_LIMIT, until=moment)
@@ -162,7 +162,7 @@ def load_as_of(user_id: str, moment: datetime, *, start: int = 0) -> PersonPage:
 def _explained(
     session: Session, steps: Sequence[UserStep], changes: Iterable[Change]
 ) -> tuple[dict[str, list[Release]], dict[str, Who]]:
-    """The releases that made steps what they are, and the names of everybody who did anything here."""
+    """The releases that account for the steps' states, and the names of everyone who did anything here."""
     moved = [step.step_id for step in steps if step.reset_by_release_id or step.version is None]
     releases = history.releases_of(session, moved) if moved else {}
     keys = {step.updated_by for step in steps if step.updated_by}
@@ -179,7 +179,7 @@ def _page(
     names: Mapping[str, Who],
     happened: Mapping[str, Happened] = NOTHING,
 ) -> PersonPage:
-    # a step that was withdrawn while it was being edited keeps its place, to say so
+    # a step withdrawn while it was being edited keeps its place, to say so
     here = [step for step in steps if step.version is not None or step.step_id in happened]
     rows = [_row(step, releases, names) for step in steps]
     return PersonPage(
@@ -194,7 +194,7 @@ def _page(
 
 
 def _row(step: UserStep, releases: Mapping[str, Sequence[Release]], names: Mapping[str, Who]) -> Row:
-    """The row at rest: since when, and by whom or by which release, it is as it is."""
+    """The row at rest: since when it is in this state, and because of whom or which release."""
     of_step = releases.get(step.step_id, [])
     if step.version is None:
         last = of_step[-1]
@@ -210,7 +210,7 @@ def _released(step: UserStep, release: Release, by: str, released_by: str = "") 
 
 
 def _with(row: Row, happened: Happened, names: Mapping[str, Who]) -> Row:
-    """The row with what came of its form."""
+    """The row with the outcome of its form."""
     if happened is AT_REST:
         return row
     return replace(row, happened=happened, panel=_panel(row.step, happened, names))
@@ -231,7 +231,7 @@ def _panel(step: UserStep, happened: Happened, names: Mapping[str, Who]) -> Pane
 
 
 def _why(status: Status, changes: Sequence[Change]) -> str:
-    """On what ground saving mine is offered first."""
+    """Why saving mine is preselected."""
     passed = [change.release for change in changes if change.release]
     if len(passed) == 1:
         only, keeps = f"change since is {called(passed[0])}", "which keeps"

@@ -1,4 +1,4 @@
-"""What has moved on a person's page while it was open: the page asks every few seconds, and marks those rows."""
+"""What has changed on a person's page while it was open: the page polls every few seconds and marks those rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ blueprint.record_once(addresses.install)
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A row that moved: `told` says by whom or by what; `stuck`: a panel stands in its place."""
+    """A row that has changed: `told` says by whom or what; `stuck`: a panel is in its place."""
 
     step: UserStep
     told: str
@@ -37,7 +37,7 @@ class Moved:
 @blueprint.get("/people/<user_id:user_id>/moved")
 @require(Permission.VIEW)
 def moved(user_id: str) -> ResponseReturnValue:
-    """204 where nothing has moved; else a mark for each row that has. `known` is what the page has been told of."""
+    """204 if nothing has changed; else a mark for each changed row. `known` is what the page has already."""
     if not wants_partial():
         return redirect(url_for("people.show", user_id=user_id), 303)
     known, told = _known(request.args.getlist("known")), request.args.getlist("told")
@@ -66,7 +66,7 @@ def moved(user_id: str) -> ResponseReturnValue:
 
 
 def _known(told: Iterable[str]) -> dict[str, int]:
-    """The row_version that the page has of each step; what cannot be read is passed over."""
+    """The row_version that the page has of each step; unreadable ones are ignored."""
     pairs = [one.rpartition(".") for one in told]
     numbers = {step_id: whole(number) for step_id, _, number in pairs}
     return {step_id: number for step_id, number in numbers.items() if isinstance(number, int)}
@@ -96,7 +96,7 @@ def _moved(session: Session, user_id: str, behind: Mapping[str, int], stuck: Col
 
 
 def _told(change: Change | None, names: Mapping[str, Who]) -> str:
-    """By whom or by what the row was changed last."""
+    """Who or what changed the row last."""
     if change is None:
         return "Changed"
     told = tell(change, names)

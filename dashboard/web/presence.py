@@ -1,4 +1,4 @@
-"""Who has a draft open: the card beside its form, which the form asks for again every few seconds."""
+"""Who has a draft open: the card beside its form, which the form refreshes every few seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ blueprint = Blueprint("presence", __name__, url_prefix="/steps/<step_id>/draft/p
 
 @dataclass(frozen=True, slots=True)
 class Editing:
-    """Who has the draft open, and at which `row_version` whoever asks has it; draft None: it is gone."""
+    """Who has the draft open, and the current user's `row_version`; draft None: it is gone."""
 
     step_id: str
     draft: Definition | None
@@ -35,11 +35,11 @@ class Editing:
 
     @property
     def others(self) -> list[str]:
-        """The names of everybody else."""
+        """The names of everyone else."""
         return [self.names[one.actor].name for one in self.editors if one.actor != self.me]
 
     def has_saved(self, editor: Editor) -> bool:
-        """True for whoever saved the draft as it is now."""
+        """Whether this editor saved the draft's current state."""
         return self.draft is not None and (editor.actor, editor.row_version) == (
             self.draft.edited_by,
             self.draft.row_version,
@@ -47,7 +47,7 @@ class Editing:
 
 
 def beat(session: Session, step: Step, opened: object) -> Editing:
-    """Whoever asks has the draft open, at the row_version `opened`, or as it is now where that is no number."""
+    """Notes that the current user has the draft open at row_version `opened`, or at the newest if that is not valid."""
     me = current_actor()
     if step.draft is None:
         return Editing(step.step_id, None, 0, [], {}, me.key)
@@ -58,7 +58,7 @@ def beat(session: Session, step: Step, opened: object) -> Editing:
 
 
 def read(session: Session, step: Step, row_version: int = 0) -> Editing:
-    """The same without having it open."""
+    """The same without noting anything."""
     me = current_actor().key
     editors = presence.editors(session, step.step_id) if step.draft else []
     names = history.who(session, [one.actor for one in editors])
@@ -69,7 +69,7 @@ def read(session: Session, step: Step, row_version: int = 0) -> Editing:
 @blueprint.post("")
 @require(Permission.EDIT_STEPS)
 def heard(step_id: str) -> ResponseReturnValue:
-    """The form is still open; answers who else has it open."""
+    """The form is still open; answers with who else has it open."""
     opened = whole(request.form.get("row_version"))
     if not isinstance(opened, int) or opened < 1:
         raise Invalid({"row_version": "The draft's number must be a whole number from 1."})

@@ -1,7 +1,7 @@
-"""Signing in with the sign-in provider: the way there, the way back, and the password that is asked for once.
+"""Signing in with the sign-in provider: the way there, the way back, and the password that is requested once.
 
-What a browser has to bring back is kept in its signed session cookie, is good for a few minutes, and is taken out by the
-first answer that names it. The way there is a link: a form's redirect to another site would be stopped by `form-action`.
+What a browser has to bring back is kept in its signed session cookie for a few minutes, and removed by the first answer
+that names it. The way there is a link: `form-action` would stop a form's redirect to another site.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = structlog.get_logger("dashboard.provider")
 PENDING, CONNECTING = "provider", "connecting"
 GOOD_S = 600
 AT_ONCE = 3
-"""Tabs in which one may be signing in; a cookie has 4 kB."""
+"""Sign-ins that may be under way at once, in as many tabs; a cookie holds 4 kB."""
 LONGEST_NEXT = 500
 
 WRONG = "This is not the password for that account."
@@ -66,7 +66,7 @@ WHY = {
 
 
 class PasswordForm(Form):
-    """The password of the account that is put into the provider's hands."""
+    """The password of the account that is being connected to the provider."""
 
     password = PasswordField("Password", [InputRequired("Enter your password here.")])
 
@@ -74,7 +74,7 @@ class PasswordForm(Form):
 @blueprint.get("")
 @access.public("leads to the sign-in provider, where one is set up")
 def begin() -> ResponseReturnValue:
-    """Sends the browser to the provider; whoever is signed in goes on to where they wanted."""
+    """Redirects to the provider; if already signed in, to where the user wanted to go."""
     client, wanted = _client(), next_address()
     if access.staff_or_none():
         return redirect(wanted, 303)
@@ -90,7 +90,7 @@ def begin() -> ResponseReturnValue:
 @blueprint.get("/callback")
 @access.public("the sign-in provider sends people back here; slowed down by address")
 def callback() -> ResponseReturnValue:
-    """Starts a session for whom the provider says it is; else says why not."""
+    """Starts a session for the identity that the provider confirms; else says why not."""
     client, address = _client(), request.remote_addr or ""
     try:
         with transaction() as database:
@@ -119,7 +119,7 @@ def callback() -> ResponseReturnValue:
 @blueprint.get("/connect")
 @access.public("whoever comes from the sign-in provider gives the password of their account here once")
 def connect() -> ResponseReturnValue:
-    """The form: an account with the address of whoever came has a password."""
+    """The form: an account with the visitor's address has a password."""
     client, kept = _client(), _connecting()
     return _connect_page(client, kept, PasswordForm()) if kept else redirect(url_for("session.sign_in"), 303)
 
@@ -127,7 +127,7 @@ def connect() -> ResponseReturnValue:
 @blueprint.post("/connect")
 @access.public("the same; slowed down by account and by address")
 def connect_post() -> ResponseReturnValue:
-    """Puts the account into the provider's hands when the password is right, and signs in."""
+    """Connects the account to the provider if the password is right, and signs in."""
     client, kept = _client(), _connecting()
     if kept is None:
         return sign_in_page(status=400, problem=NOT_HERE)
@@ -176,7 +176,7 @@ def _signed_in(client: OpenIdClient, identity: Identity, wanted: str) -> Respons
         return go_on(outcome, wanted)
     if outcome is not Refusal.PASSWORD or role is None:
         return _refused(client, outcome)
-    # of the groups, of which there may be very many, the role is all that counts
+    # there may be very many groups, and only the role counts
     known = asdict(identity) | {"groups": [], "role": role.value}
     session[CONNECTING] = known | {"next": wanted, "at": _now()}
     return redirect(url_for("provider.connect"), 303)
@@ -190,7 +190,7 @@ def _client() -> OpenIdClient:
 
 
 def _redirect_uri() -> str:
-    """What the provider knows as the way back: never what the request says that this host is called."""
+    """The return address registered with the provider: never the host name that the request claims."""
     return access.settings().base_url + url_for("provider.callback")
 
 
@@ -199,7 +199,7 @@ def _pending() -> list[dict[str, Any]]:
 
 
 def _taken(state: str) -> dict[str, Any] | None:
-    """What this browser keeps for the answer with this state, and keeps no more."""
+    """Takes out and returns what this browser keeps for the answer with this state."""
     pending = _pending()
     session[PENDING] = [kept for kept in pending if kept["state"] != state]
     return next((kept for kept in pending if kept["state"] == state), None)
@@ -228,7 +228,7 @@ def _down(client: OpenIdClient, error: Unreachable, wanted: str) -> ResponseRetu
 
 
 def _declined(client: OpenIdClient, error: str, wanted: str) -> ResponseReturnValue:
-    """What the address says is anybody's text: it is logged, and told in words of ours."""
+    """Anyone can write the error in the address: it is logged, and shown in our own words."""
     log.warning("the sign-in provider declined", error=error[:100])
     if error in THEIR_FAULTS:
         return sign_in_page(status=503, problem=_said(DOWN, client), wanted=wanted)

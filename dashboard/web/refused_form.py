@@ -1,4 +1,4 @@
-"""What was typed into a form that was refused before anything read it: the page that says so still has it."""
+"""What was typed into a form that was refused before anything read it, so that the error page can keep it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ LABELS = {name: MEMBER_LABELS[name] for name in (*STEP_LABELS, "name", "email")}
     "comment": "Comment",
     "step": "Step",
 }
-"""What people type or choose, by the name of its field; the rest of a form is its own business."""
+"""The labels of what people type or choose, by field name; other fields are internal."""
 PEOPLE = "user_id"
-"""The field of each who was chosen: they are counted."""
+"""The field of each chosen person: they are counted."""
 WHO = "who"
-"""Where the browser's session keeps who signed in: for them alone forms that are open stay good when they come back."""
+"""The session key of the signed-in account: only its own open forms stay valid when it signs in again."""
 
 
 def was_ours() -> bool:
-    """Whether a page of ours sent the form, as its token or its browser shows: nobody is offered what another site fills in."""
+    """Whether a page of ours sent the form, by its token or its browser: never offer what another site filled in."""
     return bool(g.get("csrf_valid")) or is_from_here()
 
 
 def _form() -> list[tuple[str, str]]:
-    """The form, as far as it is for us to show; nothing where it can't be read, for it is too large or no form."""
+    """The form if we may show it; empty if it can't be read (too large, or no form)."""
     if not was_ours():
         return []
     try:
@@ -46,14 +46,14 @@ def _form() -> list[tuple[str, str]]:
 
 
 def fields() -> list[tuple[str, str]]:
-    """The form, to be sent once more: all but its token, and no password, which is never shown again."""
+    """The form to be sent again: all fields but the CSRF token and passwords, which are never shown again."""
     return [(name, value) for name, value in _form() if name != "csrf_token" and "password" not in name]
 
 
 def typed(*, titled: bool = True) -> list[tuple[str, str]]:
-    """What somebody has typed or chosen, each with what it is, as far as it is not what stood there before.
+    """What was typed or chosen, with labels, as far as it differs from what was there before.
 
-    Steps have their titles, or their ids where `titled` is false: the database is not asked then.
+    Steps are named by title, or by id if `titled` is false: the database is not queried then.
     """
     form = [(name, value) for name, value in _form() if value.strip()]
     said = [(name, value) for name, value in form if _field(name) in LABELS and not _stood_there(name, value)]
@@ -63,7 +63,7 @@ def typed(*, titled: bool = True) -> list[tuple[str, str]]:
 
 
 def _people(form: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Whom the form of a list is about."""
+    """The people that a list's form is about."""
     if any(name == "everybody" for name, _ in form):
         return [("People", "Everybody who matches")]
     count = len({value for name, value in form if name == PEOPLE})
@@ -71,7 +71,7 @@ def _people(form: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _titles() -> Mapping[str, str]:
-    """What the steps are called, by id; nothing for a browser in which nobody ever signed in, or without a database."""
+    """The steps' titles by id; empty for a browser that never signed in, or without a database."""
     if not g.get("account") and WHO not in browser:
         return {}
     try:
@@ -82,17 +82,17 @@ def _titles() -> Mapping[str, str]:
 
 
 def _field(name: str) -> str:
-    """The field as every form calls it: the rows of a person have `status.setup-payments`."""
+    """The field's name in every form: a person's rows have `status.setup-payments`."""
     return _plain(name).partition(".")[0]
 
 
 def _plain(name: str) -> str:
-    """The name without whose it is: a merge has `mine_title`, a row's panel `yours.comment.setup-payments`."""
+    """The name without its prefix: a merge has `mine_title`, a row's panel `yours.comment.setup-payments`."""
     return name.removeprefix("mine_").removeprefix("yours.")
 
 
 def _step_of(name: str) -> str:
-    """The id of the step whose row it is; empty where the form is about one thing."""
+    """The step id of the row; empty if the form is about one thing."""
     return _plain(name).partition(".")[2]
 
 

@@ -1,4 +1,4 @@
-"""Release, roll back, withdraw, restore: the preview of each, its confirmation, and the receipts."""
+"""Release, roll back, withdraw, restore: their previews, confirmations and receipts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Run = Callable[[Session, Actor, str, PolicyChoice, str, Planned], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One way to make a release: the page's path, the engine's function, whether a draft and a policy come into it."""
+    """One way to make a release: its path, its engine function, whether it involves a draft and a policy."""
 
     path: str
     run: Run
@@ -73,7 +73,7 @@ OPERATIONS = {
 
 @require(Permission.VIEW)
 def preview(step_id: str, operation: str) -> ResponseReturnValue:
-    """What it would do to everybody's progress; of a release, under the policy of the address."""
+    """What it would do to everyone's progress; for a release, under the policy in the address."""
     chosen = OPERATIONS[operation]
     with transaction() as session:
         place = checklist.find(session, step_id)
@@ -85,9 +85,9 @@ def preview(step_id: str, operation: str) -> ResponseReturnValue:
 
 @require(Permission.RELEASE)
 def confirm(step_id: str, operation: str) -> ResponseReturnValue:
-    """Does it, if it still is what was previewed; or, of a release, only shows the report under another choice.
+    """Carries it out if it still matches the preview; or, for a release, only shows the report under another choice.
 
-    The latter is for browsers without scripts: a form that is sent by GET would lose the reason, or show it in its address.
+    The latter is for browsers without scripts: a GET form would lose the reason, or put it in the address.
     """
     chosen = OPERATIONS[operation]
     if chosen.of_draft and "update" in request.form:
@@ -96,13 +96,13 @@ def confirm(step_id: str, operation: str) -> ResponseReturnValue:
 
 
 for _path in OPERATIONS:
-    # an address of its own for each: the log of activity names what somebody was not allowed to do by its route
+    # an address of its own for each: the activity log identifies a forbidden action by its route
     blueprint.add_url_rule(f"/{_path}", view_func=preview, defaults={"operation": _path})
     blueprint.add_url_rule(f"/{_path}", view_func=confirm, defaults={"operation": _path}, methods=["POST"])
 
 
 def _asked_for(operation: Operation, place: Place) -> PolicyChoice:
-    """The policy that the address names. Raises Invalid."""
+    """The policy in the address. Raises Invalid."""
     preset = _preset(place.step)
     return forms.choice_from(request.args, preset) if operation.of_draft else PolicyChoice(preset)
 
@@ -148,7 +148,7 @@ def _asked_again(
     status: int,
     planned: Planned | None = None,
 ) -> ResponseReturnValue:
-    """The report as it is now, below what moved; or only that, when there is nothing left to release."""
+    """The current report, below what has moved; or only the latter if there is nothing left to release."""
     reasons = list(reasons)
     try:
         return _preview_page(operation, step_id, choice, reason, reasons, status, planned)
@@ -167,7 +167,7 @@ def _preview_page(
     status: int = 200,
     planned: Planned | None = None,
 ) -> Response:
-    """The dry run, shown. Raises what the engine refuses. `planned`: what an earlier preview had predicted."""
+    """The page of the dry run. Raises what the engine refuses. `planned`: what an earlier preview predicted."""
     with transaction() as session:
         place = checklist.find(session, step_id)
         outcome = _dry_run(session, operation, place.step, choice)
@@ -203,7 +203,7 @@ def _preview_page(
 
 
 def _dry_run(session: Session, operation: Operation, step: Step, choice: PolicyChoice) -> Outcome:
-    """The operation done and taken back. Raises what the engine refuses."""
+    """The operation carried out and rolled back. Raises what the engine refuses."""
     with releases.dry_run(session):
         return operation.run(session, current_actor(), step.step_id, choice, "", _seen(step, operation))
 
@@ -211,7 +211,7 @@ def _dry_run(session: Session, operation: Operation, step: Step, choice: PolicyC
 def _affected(
     session: Session, operation: Operation, step: Step, outcome: Outcome, choice: PolicyChoice
 ) -> affected_list.AffectedList:
-    """The people that the address asks for, from the same dry run as the report. Raises Invalid: an unknown tab."""
+    """The people that the address asks for, from the report's own dry run. Raises Invalid for an unknown tab."""
     path = url_for("releases.preview", step_id=step.step_id, operation=operation.path)
     query = choice.as_query() if operation.of_draft else {}
     cursor = request.args.get("cursor") or None
@@ -219,18 +219,18 @@ def _affected(
 
 
 def _wants_people_alone() -> bool:
-    """True when htmx is to swap the list of people only."""
+    """Whether htmx is to swap the list of people only."""
     return request.headers.get("HX-Target", "").endswith("#people-affected")
 
 
 def _seen(step: Step, operation: Operation) -> Planned:
-    """Holds the dry run to what was just read, so that the page's plan and its report are of one moment."""
+    """Ties the dry run to what was just read, so that the page's plan and report are of the same moment."""
     draft = step.draft.row_version if operation.of_draft and step.draft else None
     return Planned(release_id=step.release_id or 0, draft_row_version=draft)
 
 
 def _drift(planned: Planned | None, seen: Planned, outcome: Outcome) -> list[Drift]:
-    """What moved since the earlier preview, where nothing but people did."""
+    """What has moved since the earlier preview, if only people have."""
     if planned is None or not planned.is_of(seen):
         return []
     return [one for one in plans.drift(planned, outcome.impact) if one.difference]
@@ -243,9 +243,9 @@ def _tolerance(outcome: Outcome) -> dict[str, Any]:
 
 
 def _refused_page(operation: Operation, place: Place, reasons: list[str], note: str = "") -> ResponseReturnValue:
-    """409: there is nothing to release, roll back, withdraw or restore; what was typed as the reason is still there.
+    """409: there is nothing to release, roll back, withdraw or restore; the typed reason is kept.
 
-    Whoever only looks, as on the way back from a receipt, has had nothing refused: the newest release is named to them.
+    On a plain visit, such as Back from a receipt, nothing was refused: the page names the newest release.
     """
     if wants_partial():
         raise Refused(" ".join(reasons))
@@ -272,7 +272,7 @@ def _refused_page(operation: Operation, place: Place, reasons: list[str], note: 
 @blueprint.get("/<operation>/people.csv")
 @require(Permission.EXPORT)
 def people_csv(step_id: str, operation: str) -> ResponseReturnValue:
-    """The people whom a preview lists, all of them."""
+    """Everyone whom a preview lists."""
     if operation not in OPERATIONS:
         raise NotFound("preview", operation)
     which = forms.which_from(request.args) or "all"

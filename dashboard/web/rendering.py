@@ -37,14 +37,14 @@ LIMITS = {
     "session": sessions.ABSOLUTE,
     "link": links.VALID,
 }
-"""Numbers of rules that pages tell."""
+"""Numbers from the rules that pages mention."""
 
 
 def install(app: Flask) -> None:
-    """Filters and globals of every template."""
+    """The filters and globals of every template."""
     Htmx(app)
     environment = app.jinja_env
-    # a misspelt name is a fault of ours: it must not become an empty place on a page
+    # a misspelt name is a bug: it must not become an empty place on a page
     environment.undefined = StrictUndefined
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update({function.__name__: function for function in FILTERS})
@@ -69,7 +69,7 @@ def install(app: Flask) -> None:
 
 
 def shell() -> dict[str, object]:
-    """What the layouts need on every page. Asks the database nothing: fault pages use it too."""
+    """What the layouts need on every page. Queries no database: error pages use it too."""
     from dashboard.web.theme import chosen
 
     return {
@@ -83,7 +83,7 @@ def shell() -> dict[str, object]:
 
 
 def _way_back() -> str:
-    """This page's address, or that of the page before, where this one answers a form and cannot be asked for again."""
+    """This page's address; the previous page's if this one answers a form and cannot be requested again."""
     adapter = current_app.create_url_adapter(request)
     if request.method == "POST" and adapter and not adapter.test(method="GET"):
         return back_address()
@@ -91,7 +91,7 @@ def _way_back() -> str:
 
 
 def drafts_waiting() -> int:
-    """How many steps have a draft, for the navigation; 0 where nobody is signed in."""
+    """The number of steps with a draft, for the navigation; 0 if nobody is signed in."""
     if g.get("account") is None:
         return 0
     with statements() as session:
@@ -99,7 +99,7 @@ def drafts_waiting() -> int:
 
 
 def wants_partial() -> bool:
-    """True when htmx asks for a part of a page. It wants whole pages when it restores history or targets the body."""
+    """Whether htmx asks for a part of a page. It wants whole pages when it restores history or targets the body."""
     if not request.htmx:  # type: ignore[attr-defined]
         return False
     headers = request.headers
@@ -107,17 +107,17 @@ def wants_partial() -> bool:
 
 
 def asks_by_itself() -> bool:
-    """True for what a page asks every few seconds without anybody having done anything (static/js/app.js)."""
+    """Whether a page sent this request by itself, as it does every few seconds (static/js/app.js)."""
     return "X-Quiet" in request.headers
 
 
 def has_unsaved() -> bool:
-    """True where something on the page that asks was typed and is not saved (static/js/app.js)."""
+    """Whether the requesting page has unsaved input (static/js/app.js)."""
     return "X-Unsaved" in request.headers
 
 
 def render(page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
-    """The page; for htmx the partial of it, when one is named."""
+    """The page; for htmx only its partial, if one is named."""
     if partial and wants_partial():
         return make_response(render_template(partial, **context), status)
     if "draft_count" not in context:
@@ -126,7 +126,7 @@ def render(page: str, partial: str | None = None, *, status: int = 200, **contex
 
 
 def local_address(address: str | None) -> str:
-    """The address when it stays on this site, else the overview: no form of ours sends people elsewhere."""
+    """The address if it stays on this site, else the overview: none of our forms sends people elsewhere."""
     if not address or not address.startswith("/") or address.startswith(("//", "/\\")):
         return "/"
     if any(ord(letter) < 32 for letter in address):
@@ -136,7 +136,7 @@ def local_address(address: str | None) -> str:
 
 
 def back_address() -> str:
-    """The page that a form post came from, for a redirect after a fault; the overview where that is none of ours."""
+    """The page that a form post came from, for a redirect after a fault; the overview if it is not ours."""
     try:
         referrer = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""One log line a request, and the id that ties it to what the person saw."""
+"""One log line per request, and the id that links it to what the user saw."""
 
 import io
 import logging
@@ -27,7 +27,7 @@ def install(app: Flask) -> None:
 
 
 def configure() -> None:
-    """Lines for people on a terminal, JSON anywhere else; on stderr."""
+    """Readable lines on a terminal, JSON anywhere else; to stderr."""
     if structlog.is_configured():
         return
     terminal = sys.stderr.isatty()
@@ -39,14 +39,14 @@ def configure() -> None:
             *(for_terminal() if terminal else for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # a line and its end in one: print, unbuffered, writes them apart, and workers share one stderr
+        # the line and its end in one write: unbuffered print would split them, and workers share one stderr
         logger_factory=structlog.WriteLoggerFactory(_stderr()),
         cache_logger_on_first_use=True,
     )
 
 
 def _stderr() -> TextIO:
-    """Standard error, without the buffer that would write a long line, a traceback say, in several pieces."""
+    """Standard error, without the buffer that would split a long line, such as a traceback."""
     try:
         raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def _stderr() -> TextIO:
 
 
 class ToLog(logging.Handler):
-    """What the web server itself has to say, a worker that ended say, as lines of this log."""
+    """The web server's own messages, such as a worker's end, as lines of this log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,18 +63,17 @@ class ToLog(logging.Handler):
         self.log = structlog.get_logger("dashboard.server")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line, at its level."""
         self.log.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 
 def for_terminal() -> list[Processor]:
     """Coloured lines, with plain tracebacks."""
-    # neither form shows local variables: a form's password is one
+    # neither format shows local variables: one may be a form's password
     return [escaped, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
 
 
 def escaped(_: object, __: str, event: EventDict) -> EventDict:
-    """The line with everything escaped that a terminal would obey rather than show."""
+    """Escapes everything in the line that a terminal would obey instead of showing."""
     return {name: _printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
@@ -89,7 +88,7 @@ def for_machines() -> list[Processor]:
 
 
 def start() -> None:
-    """Takes the caller's request id when it is a sane one, else makes one."""
+    """Uses the caller's request id if it is a sane one, else makes one."""
     given = request.headers.get(HEADER, "")
     g.request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
     g.started_at = time.perf_counter()
@@ -98,17 +97,17 @@ def start() -> None:
 
 
 def request_id() -> str:
-    """The id of this request, as the log and the answer's header have it."""
+    """The id of this request, as in the log and the answer's header."""
     if "request_id" not in g:
         start()
     return str(g.request_id)
 
 
 def finish(response: Response) -> Response:
-    """Puts the id in the answer, and logs the request, unless it is one of many that went well."""
+    """Puts the id in the answer, and logs the request unless it is one of the many successful ones."""
     response.headers[HEADER] = request_id()
     if response.status_code >= 400 or not request.path.startswith(QUIET_PATHS):
-        # without the query string: it holds names and addresses that were searched for
+        # without the query string: it may hold the names and addresses searched for
         log.info(
             "request",
             method=request.method,

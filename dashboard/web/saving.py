@@ -1,4 +1,4 @@
-"""Saving steps of a person from their page: what was sent for each, and what came of it, as its row needs it."""
+"""Saving a person's steps from their page: what was sent for each, and the outcome as its row needs it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STATUS = "status."
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What was chosen and typed for one row. `row_version` is 0 where it is not a number; `seen` is the status shown.
+    """What was chosen and typed for one row. `row_version` is 0 if it is not a number; `seen` is the status shown.
 
-    `resolve` is a conflict's way out, and `number` counts the conflicts that this came through.
+    `resolve` is the way out of a conflict; `number` counts the conflicts so far.
     """
 
     status: str
@@ -41,9 +41,9 @@ class Attempt:
 
     @classmethod
     def read(cls, form: Mapping[str, str], step_id: str = "") -> Attempt:
-        """From a request's form, however broken it is; a form of many rows holds each under the id of its step.
+        """From a request's form, however broken; a form of many rows holds each under its step's id.
 
-        Beside a row's own fields it has those of its Undo, and it has those of a panel that stands in a row's place.
+        Besides a row's own fields, it holds those of its Undo and those of a panel in the row's place.
         """
         starts = ("undo.", "", YOURS) if "undoes" in form else ("", YOURS)
 
@@ -69,7 +69,7 @@ class Attempt:
         return WantedSave(step_id, self.status, self.row_version, self.seen, self.comment, self.number)
 
     def once_more(self) -> Attempt:
-        """The next try, after a conflict."""
+        """The next attempt, after a conflict."""
         return replace(self, number=self.number + 1)
 
     def told(self, problems: Mapping[str, str]) -> tuple[str, ...]:
@@ -85,10 +85,10 @@ class Attempt:
 
 
 def moment(text: str) -> datetime | None:
-    """When a form says that it was opened; None where it says nothing that can be."""
+    """When the form was opened, as it says; None if that is not a usable time."""
     try:
         found = datetime.fromisoformat(text)
-        # a year that only another zone has cannot be shown
+        # a year that exists only in another time zone cannot be shown
         found = found.astimezone(UTC) if found.tzinfo else datetime.max.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
@@ -97,7 +97,7 @@ def moment(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """The write that takes a save back: the status before it, over the row_version that it made."""
+    """The write that undoes a save: the previous status, over the row_version that the save made."""
 
     status: str
     row_version: int
@@ -105,7 +105,7 @@ class Undo:
 
     @classmethod
     def of(cls, saved: Saved, attempt: Attempt) -> Undo | None:
-        """None where the save left the status as it was."""
+        """None if the save left the status unchanged."""
         if saved.before == saved.status:
             return None
         return cls(saved.before, saved.row_version, attempt.undoes)
@@ -116,9 +116,9 @@ NOTHING_TYPED = Attempt("", 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What came of a form that was sent for one row. `focus`: the row, as it is now, or its panel gets the focus.
+    """The outcome of a row's form. `focus`: put the focus on the row or its panel.
 
-    `is_same`: it said nothing new, and nothing was written.
+    `is_same`: the form said nothing new, and nothing was written.
     """
 
     step_id: str
@@ -133,7 +133,7 @@ class Happened:
 
     @property
     def unsaved(self) -> Attempt:
-        """What was chosen and typed and is not saved."""
+        """What was chosen and typed but not saved."""
         return NOTHING_TYPED if self.is_saved or self.is_same else self.attempt
 
 
@@ -148,7 +148,7 @@ def rows_of(form: Mapping[str, str], start: str = STATUS) -> dict[str, Attempt]:
 
 
 def panels_of(form: Mapping[str, str]) -> dict[str, Attempt]:
-    """The same of the panels that stand in rows' places: what is saved only by a way out of them."""
+    """The same for the panels in rows' places, which are saved only by their own way out."""
     return rows_of(form, YOURS + STATUS)
 
 
@@ -161,7 +161,7 @@ def save(user_id: str, step_id: str, attempt: Attempt) -> Happened:
 
 
 def save_all(user_id: str, attempts: Mapping[str, Attempt]) -> list[Happened]:
-    """All rows, each a write of its own in one transaction; one that says nothing new is left alone. Raises NotFound."""
+    """All rows, each a write of its own in one transaction; rows that say nothing new are skipped. Raises NotFound."""
     wanted = [attempt.wanted(step_id) for step_id, attempt in attempts.items()]
     with transaction() as session:
         outcomes = progress.save_many(session, current_actor(), user_id, wanted)
@@ -172,7 +172,7 @@ def save_all(user_id: str, attempts: Mapping[str, Attempt]) -> list[Happened]:
 def _since_withdrawn(
     session: Session, user_id: str, attempts: Mapping[str, Attempt], outcomes: Sequence[SavedOrRefused]
 ) -> dict[str, list[Change]]:
-    """What moved the steps that were withdrawn since they were opened."""
+    """The changes to those steps that were withdrawn since they were opened."""
     gone = [one.step_id for one in outcomes if isinstance(one.refusal, Withdrawn)]
     since = {step_id: attempts[step_id].row_version for step_id in gone}
     return history.changes_of(session, user_id, since) if since else {}
@@ -193,7 +193,7 @@ def _happened(attempt: Attempt, outcome: SavedOrRefused, withdrawn: Mapping[str,
 
 
 def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
-    """The row as it is now, without writing: beside what was chosen and typed, where anything was."""
+    """The current row, without writing, beside any unsaved input."""
     if not attempt.wanted(step_id).says_something or attempt.status not in STATUSES:
         return Happened(step_id, focus=True)
     with transaction() as session:
@@ -202,7 +202,7 @@ def look(user_id: str, step_id: str, attempt: Attempt) -> Happened:
 
 
 def still_chosen(user_id: str, attempts: Mapping[str, Attempt]) -> dict[str, Happened]:
-    """The same of each row in which something was chosen or typed; none of them asks for the focus."""
+    """The same for each row with unsaved input; none of them takes the focus."""
     wanted = {step_id: one for step_id, one in attempts.items() if one.wanted(step_id).says_something}
     wanted = {step_id: one for step_id, one in wanted.items() if one.status in STATUSES}
     if not wanted:

@@ -1,4 +1,4 @@
-"""What every request must be and every response must carry."""
+"""What every request must be, and what every response must carry."""
 
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -15,20 +15,20 @@ CONTENT_SECURITY_POLICY = (
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    # the same origin must still see it: CSRF protection compares it under https
+    # the same origin must still see it: CSRF protection compares it under HTTPS
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # what is meant for other sites they ask for by CORS, to which this does not apply
+    # other sites request what is meant for them with CORS, to which this does not apply
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 VARIES_BY = ("HX-Request", "HX-Request-Type", "HX-History-Restore-Request", "Cookie")
-"""One address answers with a page or with a part of it, and to each as they may see it."""
+"""One address answers with a page or a part of it, and according to what the user may see."""
 
 FORM_TYPES = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
 API_PREFIX, PAGE_OF_THE_API = "/api/", "/api/docs"
 FOR_MACHINES = ("/healthz", "/readyz", "/metrics", "/static/", API_PREFIX)
-"""What may be asked for under any name: by a probe that knows only an address, by a backend beside this one."""
+"""Paths served under any host name: a probe may know only an address, and a backend may run beside this one."""
 
 log = structlog.get_logger("dashboard.security")
 
@@ -36,7 +36,7 @@ csrf = CSRFProtect()
 
 
 def install(app: Flask) -> None:
-    """Checks of the raw request first, then CSRF, then the headers on the way out."""
+    """Checks the raw request first, then CSRF, and adds the headers on the way out."""
     app.before_request(refuse_bad_host)
     app.before_request(refuse_other_names)
     app.before_request(refuse_unusable)
@@ -47,7 +47,7 @@ def install(app: Flask) -> None:
 
 
 def refuse_bad_host() -> Response | None:
-    """400 for a Host that no address can have. In plain words: without a host a page finds no address for anything."""
+    """400 for an impossible Host, in plain text: without a host no page can build its addresses."""
     is_broken = isinstance(request.routing_exception, BadHost) or bool(request.headers.get("Host") and not request.host)
     if not is_broken:
         return None
@@ -57,7 +57,7 @@ def refuse_bad_host() -> Response | None:
 
 
 def refuse_other_names() -> Response | None:
-    """400 for pages under another name than that of BASE_URL, which may be somebody else's. Without it, any will do."""
+    """400 for pages under a host name other than BASE_URL's, which may be a stranger's. Without BASE_URL, any will do."""
     known = urlsplit(current_app.config["PAGES_AT"])
     is_page = request.path == PAGE_OF_THE_API or not request.path.startswith(FOR_MACHINES)
     if not known.hostname or not is_page or urlsplit(f"//{request.host}").hostname == known.hostname:
@@ -67,11 +67,11 @@ def refuse_other_names() -> Response | None:
 
 
 def refuse_unusable() -> None:
-    """413 for a body over the limit, 415 for a body that is no form, 400 for NUL bytes and broken UTF-8."""
+    """413 for a body over the limit, 415 for a body that is not a form, 400 for NUL bytes and broken UTF-8."""
     _require_text(request.environ.get("PATH_INFO", "").encode("latin-1"))
     _require_text(unquote_to_bytes(request.query_string))
     if request.path.startswith(API_PREFIX) or request.method in {"GET", "HEAD", "OPTIONS"}:
-        # an endpoint of the API has a limit of its own
+        # API endpoints have limits of their own
         return
     limit = request.max_content_length
     if limit is not None and (request.content_length or 0) > limit:
@@ -85,7 +85,7 @@ def refuse_unusable() -> None:
 
 
 def _body(limit: int | None) -> bytes:
-    # werkzeug cuts a body that comes in chunks off at its limit, without a word
+    # werkzeug silently cuts a chunked body off at its limit
     request.max_content_length = None if limit is None else limit + 1
     body = request.get_data(cache=True)
     if limit is not None and len(body) > limit:
@@ -94,15 +94,15 @@ def _body(limit: int | None) -> bytes:
 
 
 def is_from_here() -> bool:
-    """Whether a page of this site sent the request, as its browser says; False where it says nothing."""
+    """Whether the browser says that a page of this site sent the request; False if it says nothing."""
     site = request.headers.get("Sec-Fetch-Site")
     return site == "same-origin" if site else request.origin == request.host_url.rstrip("/")
 
 
 def require_token() -> None:
-    """The CSRF check of a form whose page sends no referrer, without which the usual one refuses all under https.
+    """The CSRF check of a form whose page sends no referrer, which the usual check always refuses under HTTPS.
 
-    Its view is exempt from that one. Raises CSRFError.
+    Its view is exempt from the usual check. Raises CSRFError.
     """
     try:
         validate_csrf(request.form.get("csrf_token"))
@@ -120,7 +120,7 @@ def _require_text(raw: bytes) -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Security headers everywhere; pages are never stored, files of the static folder say themselves how long."""
+    """Security headers everywhere; pages are never stored, static files set their own caching."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")

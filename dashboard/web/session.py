@@ -36,12 +36,12 @@ log = structlog.get_logger("dashboard.session")
 WRONG = "The email or password is not correct."
 OIDC = "oidc"
 NEXT_EMAIL = "next_email"
-"""Where the browser's session keeps, once, who is about to sign in: an address would be in the log."""
+"""The session key that keeps, for one use, the email about to sign in: in an address it would be logged."""
 
 
 @blueprint.record_once
 def install(state: BlueprintSetupState) -> None:
-    """Where one can sign in, every request is asked who signed in."""
+    """Only an app with a sign-in page looks up the account of every request."""
     app = cast(Flask, state.app)
     access.init_app(app)
     dummy_hash()
@@ -52,13 +52,13 @@ def install(state: BlueprintSetupState) -> None:
 
 
 class SignInForm(Form):
-    """Email and password; what is wrong is said at the field."""
+    """Email and password; problems are reported at the field."""
 
     email = EmailField("Email", [InputRequired("Enter your email.")])
     password = PasswordField("Password", [InputRequired("Enter your password.")])
 
     def validate_email(self, field: EmailField) -> None:
-        """The address in its kept spelling."""
+        """Normalises the address."""
         if problem := email_problem(normalise_email(field.data or "")):
             raise ValidationError(problem)
 
@@ -66,7 +66,7 @@ class SignInForm(Form):
 @blueprint.get("/sign-in")
 @access.public("one signs in here")
 def sign_in() -> ResponseReturnValue:
-    """The form; whoever is signed in goes on to where they wanted."""
+    """The form; if already signed in, redirects to where the user wanted to go."""
     email = session.pop(NEXT_EMAIL, "")
     if access.staff_or_none():
         return redirect(next_address(), 303)
@@ -76,7 +76,7 @@ def sign_in() -> ResponseReturnValue:
 @blueprint.post("/sign-in")
 @access.public("one signs in here; slowed down by account and by address")
 def sign_in_post() -> ResponseReturnValue:
-    """Starts a session and goes on; else the form again, with the address as typed."""
+    """Starts a session and redirects; else the form again, with the address as typed."""
     form = SignInForm(request.form)
     if not form.validate():
         return page(form, 422)
@@ -105,14 +105,14 @@ def sign_in_post() -> ResponseReturnValue:
 @blueprint.post("/sign-out")
 @access.public("ends the session of the browser it comes from")
 def sign_out() -> ResponseReturnValue:
-    """Ends the session here and in the database; while that cannot be used, here."""
+    """Ends the session here and in the database; if that is unavailable, only here."""
     try:
         access.find_staff()
         if access.staff_or_none():
             with transaction() as database:
                 sessions.sign_out(database, access.current_actor(), access.session_secret())
     except DATABASE_FAULTS as error:
-        # whoever leaves the browser to others must not stay signed in in it
+        # people who hand the browser on to others must not stay signed in
         log.error("signed out in the browser alone", reason=reason_of(error))
     access.keep_secret("")
     session.clear()
@@ -129,18 +129,18 @@ def next_address() -> str:
 
 
 def open_id() -> OpenIdClient | None:
-    """The sign-in provider, where one is set up."""
+    """The sign-in provider, if one is set up."""
     return cast("OpenIdClient | None", current_app.extensions.get(OIDC))
 
 
 def provider_called(staff: access.Staff) -> str:
-    """What to call the provider that the account signs in with; empty when it is not the one that is set up, or none is."""
+    """The name of the account's sign-in provider; empty if it is not the one that is set up, or there is none."""
     provider = _provider_of(staff)
     return provider.called if provider else ""
 
 
 def roles_by_group(staff: access.Staff) -> Sequence[tuple[str, Role]]:
-    """Which group of the account's provider has which role here, in the order in which they count."""
+    """The roles of the groups at the account's provider, in order of precedence."""
     provider = _provider_of(staff)
     return provider.roles if provider else ()
 
@@ -153,7 +153,7 @@ def _provider_of(staff: access.Staff) -> Provider | None:
 def page(
     form: SignInForm | None = None, status: int = 200, *, problem: str = "", wanted: str | None = None
 ) -> Response:
-    """The sign-in page; `problem` belongs to no field, `wanted` is where to go on to when the address does not say it."""
+    """The sign-in page; `problem` belongs to no field, `wanted` is where to go next if the address does not say."""
     client = open_id()
     return render(
         "session/sign_in.html",
@@ -178,8 +178,8 @@ def _say(form: SignInForm, message: str) -> None:
 
 
 def go_on(signed_in: SignedIn, wanted: str) -> ResponseReturnValue:
-    """Gives the browser the session that was started, and leads where its owner wanted to go."""
-    # The same person signing in again keeps the CSRF secret, so that a page still open can be saved; nobody else does.
+    """Gives the browser the new session, and redirects to where the user wanted to go."""
+    # The same account signing in again keeps the CSRF secret, so that a page still open can be saved; no other does.
     if session.get(WHO) != signed_in.account.email:
         session.clear()
         session[WHO] = signed_in.account.email

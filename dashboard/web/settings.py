@@ -1,4 +1,4 @@
-"""Settings: where they begin, and everybody's own account with its sessions and its password."""
+"""Settings: their first page, and everyone's own account with its sessions and password."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GONE = "That session has already ended. These are the open ones."
 @blueprint.get("")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """Leads to the first of the settings that one may change."""
+    """Redirects to the first settings page that the account may use."""
     if can(Permission.MANAGE_STAFF):
         return redirect(url_for("staff.index"), 303)
     return redirect(url_for("tokens.index" if can(Permission.MANAGE_TOKENS) else "settings.account"), 303)
@@ -40,14 +40,14 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/account")
 @require(Permission.VIEW)
 def account() -> ResponseReturnValue:
-    """One's own account: name, password, and where one is signed in."""
+    """The user's own account: name, password, and sessions."""
     return _page()
 
 
 @blueprint.post("/account/name")
 @require(Permission.VIEW)
 def rename() -> ResponseReturnValue:
-    """Changes one's own name."""
+    """Changes the user's own name."""
     form = NameForm(request.form)
     try:
         with transaction() as session:
@@ -62,7 +62,7 @@ def rename() -> ResponseReturnValue:
 @blueprint.post("/account/password")
 @require(Permission.VIEW)
 def change_password() -> ResponseReturnValue:
-    """Changes one's own password, for whoever knows the old one; ends every other session."""
+    """Changes the user's own password, given the old one; ends all other sessions."""
     form = ChangePasswordForm(request.form)
     form.owner = current_staff()
     if not form.validate():
@@ -87,7 +87,7 @@ def change_password() -> ResponseReturnValue:
 @blueprint.post("/account/sessions/end")
 @require(Permission.VIEW)
 def end_session() -> ResponseReturnValue:
-    """Ends one of one's own sessions."""
+    """Ends one of the user's own sessions."""
     try:
         with transaction() as session:
             sessions.end_one(session, current_actor(), current_staff().email, request.form.get("session", ""))
@@ -99,7 +99,7 @@ def end_session() -> ResponseReturnValue:
 @blueprint.post("/account/sessions/end-others")
 @require(Permission.VIEW)
 def end_other_sessions() -> ResponseReturnValue:
-    """Ends all of one's own sessions but this one."""
+    """Ends all of the user's own sessions but this one."""
     with transaction() as session:
         count = sessions.end_all(session, current_actor(), current_staff().email, but=access.session_secret())
     return _ended(f"{plural(count, 'session')} ended." if count else GONE)

@@ -1,4 +1,4 @@
-"""Forms of the settings: what was typed, parsed. The rules are the engine's; what it refuses is put at the fields."""
+"""Forms of the settings, which parse input. The rules are the engine's; its refusals are put at the fields."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ EXPIRY: Mapping[str, str] = {"30": "In 30 days", "90": "In 90 days", "365": "In 
 
 
 class NameForm(Form):
-    """What one is called."""
+    """The user's name."""
 
     name = StringField("Name", render_kw=ACCOUNT_NAME)
 
 
 class InviteForm(Form):
-    """Who is invited, and as what; all that is wrong is said at once."""
+    """An invitation; all problems are reported at once."""
 
     name = StringField("Name", render_kw=ACCOUNT_NAME)
     email = EmailField("Email")
     role = StringField("Role")
 
     def validate_name(self, field: StringField) -> None:
-        """The engine's rule."""
+        """Applies the engine's rule."""
         _refuse(accounts.name_problem((field.data or "").strip()))
 
     def validate_email(self, field: EmailField) -> None:
-        """The engine's rule, of the address in its kept spelling."""
+        """Applies the engine's rule to the normalised address."""
         _refuse(accounts.email_problem(accounts.normalise_email(field.data or "")))
 
     def validate_role(self, field: StringField) -> None:
-        """One of the roles."""
+        """Requires an existing role."""
         _refuse(None if field.data in [role.value for role in Role] else CHOOSE_ROLE)
 
 
 class NewPasswordForm(Form):
-    """A password, typed twice, for nobody sees what they type. Names with “password” in them are never shown again.
+    """A password, typed twice because it can't be seen. Fields with “password” in their name are never shown again.
 
-    `owner` is whose it is to be, for the engine's rule: nobody's password is what they are called.
+    `owner` is the future owner's identity, for the engine's rule: nobody's password is their own name.
     """
 
     owner: Account | None = None
@@ -58,31 +58,31 @@ class NewPasswordForm(Form):
     password_again = PasswordField("Repeat new password")
 
     def validate_password(self, field: PasswordField) -> None:
-        """The engine's rule, before a password is looked at or a link is used up."""
+        """Applies the engine's rule before a password is verified or a link used up."""
         owner = (self.owner.email, self.owner.name) if self.owner else ()
         _refuse(passwords.problem(field.data or "", *owner, before=self.password_before()))
 
     def password_before(self) -> str:
-        """The one that it replaces, where it is known."""
+        """The password it replaces, if known."""
         return ""
 
     def validate_password_again(self, field: PasswordField) -> None:
-        """Both are the same."""
+        """Requires both to be the same."""
         differs = not self.password.errors and field.data != self.password.data
         _refuse("The passwords do not match." if differs else None)
 
 
 class ChangePasswordForm(NewPasswordForm):
-    """A new password, and the one until now."""
+    """A new password, and the current one."""
 
     old_password = PasswordField("Current password")
 
     def password_before(self) -> str:
-        """What was typed as it: it is not looked at before the new one can be one."""
+        """The current password as typed: it is verified only once the new one is acceptable."""
         return self.old_password.data or ""
 
     def validate_old_password(self, field: PasswordField) -> None:
-        """Something was typed; whether it is right costs an attempt."""
+        """Requires some input; verifying it costs an attempt."""
         _refuse(None if field.data else "Enter your current password.")
 
 
@@ -94,7 +94,7 @@ class TokenForm(Form):
     expires = StringField("Expires", default="90")
 
     def chosen_scopes(self) -> list[Scope]:
-        """The scopes. Raises Invalid: one that there is not."""
+        """The scopes. Raises Invalid for an unknown one."""
         return tokens.parse_scopes(",".join(self.scopes.data or ()))
 
     def expires_at(self) -> datetime | None:
@@ -114,7 +114,7 @@ def role_from(typed: str | None) -> Role:
 
 
 def say(form: Form, problems: Mapping[str, str]) -> None:
-    """Puts what the engine refused at the fields that it names."""
+    """Puts the engine's refusals at the fields they name."""
     for name, sentence in problems.items():
         form[name].errors = [sentence]
 

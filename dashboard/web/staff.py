@@ -1,4 +1,4 @@
-"""The staff: the list, an invitation, and one account with what administrators may do to it."""
+"""Staff: the list, an invitation, and one account with what administrators may do to it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from dashboard.web.settings_forms import InviteForm, role_from, say
 blueprint = Blueprint("staff", __name__, url_prefix="/settings/staff")
 
 AccountAction = Callable[[Session, str, int], str | Link]
-"""What is done to the account of an address, at the row_version that was seen; what to say of it, or a link to show."""
+"""Acts on the account with this email, at the row_version seen; returns a message, or a link to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A save of an account that changed meanwhile: what others did, and what was `wanted`, to be sent once more."""
+    """A save of an account that has changed since: what others did, and what was `wanted`, to be sent again."""
 
     changes: list[tuple[AccountChange, str]]
     wanted: str
@@ -46,7 +46,7 @@ class Stale:
 @blueprint.get("")
 @require(Permission.MANAGE_STAFF)
 def index() -> ResponseReturnValue:
-    """Everybody who may sign in, or could."""
+    """Everyone who can sign in, or could."""
     with transaction() as session:
         members = roster.everyone(session)
     return render(
@@ -64,7 +64,7 @@ def invite() -> ResponseReturnValue:
 @blueprint.post("/invite")
 @require(Permission.MANAGE_STAFF)
 def invite_post() -> ResponseReturnValue:
-    """Makes the account and shows its link, this once: it is stored nowhere, so no redirect could show it."""
+    """Makes the account and shows its link once: it is stored nowhere, so a redirect could not show it."""
     form = InviteForm(request.form)
     if not form.validate():
         return _invite_page(form, 422)
@@ -83,7 +83,7 @@ def invite_post() -> ResponseReturnValue:
 def _invite_page(
     form: InviteForm, status: int = 200, *, link: Link | None = None, known: Account | None = None
 ) -> ResponseReturnValue:
-    """`known`: the account that the address has already."""
+    """`known`: the account that already has the address."""
     address = link.address(access.base_url()) if link else ""
     return render("settings/invite.html", status=status, form=form, roles=Role, link=link, address=address, known=known)
 
@@ -98,7 +98,7 @@ def show(account_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:account_id>/role")
 @require(Permission.MANAGE_STAFF)
 def change_role(account_id: int) -> ResponseReturnValue:
-    """Gives the account another role; revokes the API tokens that it made where it may manage them no more, like disable."""
+    """Changes the role; revokes the account's API tokens if it may no longer manage them, like disable."""
     role, keep_tokens = role_from(request.form.get("role")), _keeps_tokens()
 
     def change(session: Session, email: str, seen: int) -> str:
@@ -113,7 +113,7 @@ def change_role(account_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:account_id>/disable")
 @require(Permission.MANAGE_STAFF)
 def disable(account_id: int) -> ResponseReturnValue:
-    """Signs the account out and keeps it out; revokes the API tokens that it made, unless told to keep them."""
+    """Signs the account out and blocks it; revokes the API tokens that it made, unless asked to keep them."""
     keep_tokens = _keeps_tokens()
 
     def change(session: Session, email: str, seen: int) -> str:
@@ -139,7 +139,7 @@ def enable(account_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:account_id>/link")
 @require(Permission.MANAGE_STAFF)
 def make_link(account_id: int) -> ResponseReturnValue:
-    """Makes a link with which its owner chooses a password, and shows it this once."""
+    """Makes a link with which the owner chooses a password, and shows it once."""
 
     def change(session: Session, email: str, seen: int) -> Link:
         return links.make(session, current_actor(), email, seen=seen, demo=access.settings().demo)
@@ -150,7 +150,7 @@ def make_link(account_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:account_id>/withdraw")
 @require(Permission.MANAGE_STAFF)
 def withdraw(account_id: int) -> ResponseReturnValue:
-    """Takes an invitation back that was not accepted."""
+    """Takes back an invitation that was not accepted."""
     try:
         with transaction() as session:
             email = roster.one(session, account_id).account.email
@@ -179,7 +179,7 @@ def end_session(account_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:account_id>/sessions/end-all")
 @require(Permission.MANAGE_STAFF)
 def end_sessions(account_id: int) -> ResponseReturnValue:
-    """Signs the account out everywhere; oneself everywhere else."""
+    """Signs the account out everywhere; one's own, everywhere else."""
     with transaction() as session:
         email = roster.one(session, account_id).account.email
         count = sessions.end_all(session, current_actor(), email, but=access.session_secret())
@@ -191,12 +191,12 @@ def _keeps_tokens() -> bool:
 
 
 def _told(revoked: list[str]) -> str:
-    """The names of API tokens, as the end of what is said of an account."""
+    """The names of revoked API tokens, as the end of a message about an account."""
     return f" Revoked: {', '.join(revoked)}." if revoked else ""
 
 
 def _do(account_id: int, wanted: str, action: AccountAction) -> ResponseReturnValue:
-    """Does it over the row_version that the form carries; else shows what others did meanwhile, or why it can't be done."""
+    """Acts over the form's row_version; else shows what others did in between, or why it can't be done."""
     seen = whole(request.form.get("row_version"))
     if not isinstance(seen, int) or seen < 1:
         raise Invalid({"row_version": "This form is not valid. Open the page again."})

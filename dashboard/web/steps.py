@@ -1,4 +1,4 @@
-"""The checklist and its steps: the list, a new one, one step with its versions and releases, any two versions."""
+"""The checklist and its steps: the list, a new step, one step with its versions and releases, and any two versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ blueprint = Blueprint("steps", __name__, url_prefix="/steps")
 @blueprint.get("")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """The checklist in order, with everybody's statuses."""
+    """The checklist in order, with everyone's statuses."""
     return _list_page()
 
 
@@ -50,7 +50,7 @@ def _list_page(problems: Iterable[str] = (), *, status: int = 200) -> ResponseRe
 @blueprint.post("/order")
 @require(Permission.EDIT_STEPS)
 def reorder() -> ResponseReturnValue:
-    """Puts the steps in another order, or moves one up or down; 409 with the list as it is when it is another by now."""
+    """Reorders the steps, or moves one up or down; 409 with the current list if it has changed since."""
     seen, moved = request.form.getlist("seen"), request.form.get("up") or request.form.get("down")
     try:
         with transaction() as session:
@@ -77,7 +77,7 @@ def new() -> ResponseReturnValue:
 @blueprint.post("/new")
 @require(Permission.EDIT_STEPS)
 def create() -> ResponseReturnValue:
-    """Makes the step, as a draft that nobody sees before its first release."""
+    """Creates the step, as a draft that nobody sees before its first release."""
     form = NewStepForm(request.form)
     try:
         with transaction() as session:
@@ -89,7 +89,7 @@ def create() -> ResponseReturnValue:
 
 
 def new_page(form: NewStepForm, problems: Iterable[str] = (), *, status: int = 200) -> ResponseReturnValue:
-    """The form for a new step, with what is wrong in it."""
+    """The form for a new step, with its problems."""
     return render("steps/new.html", status=status, form=form, problems=list(problems))
 
 
@@ -123,7 +123,7 @@ def show(step_id: str) -> ResponseReturnValue:
 
 
 def _back_to(session: Session, step: Step) -> Release | None:
-    """What a rollback would go back to, if there is anything."""
+    """What a rollback would go back to, if anything."""
     if step.live is None:
         return None
     try:
@@ -133,9 +133,9 @@ def _back_to(session: Session, step: Step) -> Release | None:
 
 
 def _picked(step: Step, versions: list[Definition]) -> tuple[int, int]:
-    """Which two versions are compared when nobody has chosen: what is live, and the draft or the newest other one.
+    """The two versions compared by default: the live one, and the draft or else the newest other one.
 
-    The earlier of them comes first.
+    The earlier comes first.
     """
     first = (step.live or step.latest).version
     others = [one.version for one in versions if one.version != first]
@@ -146,7 +146,7 @@ def _picked(step: Step, versions: list[Definition]) -> tuple[int, int]:
 @blueprint.get("/<step_id>/compare")
 @require(Permission.VIEW)
 def compare(step_id: str) -> ResponseReturnValue:
-    """Any two versions side by side, the draft too."""
+    """Any two versions side by side, the draft included."""
     with transaction() as session:
         place = checklist.find(session, step_id)
         versions = steps.versions(session, step_id)

@@ -1,4 +1,4 @@
-"""What changed between two texts, word by word, as <ins> and <del>."""
+"""The difference between two texts, word by word, as <ins> and <del>."""
 
 import re
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def _pieces(old: str, new: str) -> Iterator[_Piece]:
 
 
 def _joined(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
-    """One mark over neighbouring changes that only white space divides: easier to read than word after word."""
+    """Merges neighbouring changes that only white space separates: easier to read than word after word."""
     waiting: _Piece | None = None
     gap = ""
     for piece in pieces:
@@ -92,7 +92,7 @@ def _shown(piece: _Piece, *, removed: bool = False, added: bool = False) -> Mark
 
 
 def _mark(shape: Markup, text: str) -> Markup:
-    """The mark without the white space at its ends, which would be underlined or struck too."""
+    """The mark without white space at its ends, which would be underlined or struck through too."""
     core = text.strip()
     if not core:
         return escape(text)

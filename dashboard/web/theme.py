@@ -1,4 +1,4 @@
-"""Light, dark, or as the system has it: remembered in a cookie, so that it works without JavaScript."""
+"""Light, dark, or the system's choice: kept in a cookie, so that it works without JavaScript."""
 
 from flask import Blueprint, abort, redirect, request
 from flask.typing import ResponseReturnValue
@@ -22,7 +22,7 @@ def chosen() -> str:
 @blueprint.post("/theme")
 @access.public("sets a cookie of the browser it comes from")
 def choose() -> ResponseReturnValue:
-    """Remembers the choice and goes back to where the person was."""
+    """Remembers the choice and goes back to the page."""
     theme = request.form.get("theme", "")
     if theme not in THEMES:
         access.find_staff()

@@ -42,7 +42,7 @@ def new() -> ResponseReturnValue:
 @blueprint.post("/new")
 @require(Permission.MANAGE_TOKENS)
 def create() -> ResponseReturnValue:
-    """Makes the token and shows its secret, this once: it is stored nowhere, so no redirect could show it."""
+    """Makes the token and shows its secret once: it is stored nowhere, so a redirect could not show it."""
     form = TokenForm(request.form)
     try:
         with transaction() as session:
@@ -59,7 +59,7 @@ def create() -> ResponseReturnValue:
 @blueprint.get("/<int:token_id>/revoke")
 @require(Permission.MANAGE_TOKENS)
 def confirm(token_id: int) -> ResponseReturnValue:
-    """Says what a revoked token means."""
+    """Explains what revoking the token means."""
     with transaction() as session:
         token = tokens.one(session, token_id)
         names = who(session, {token.created_by})
@@ -69,7 +69,7 @@ def confirm(token_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:token_id>/revoke")
 @require(Permission.MANAGE_TOKENS)
 def revoke(token_id: int) -> ResponseReturnValue:
-    """Makes the token worthless at once."""
+    """Revokes the token at once."""
     with transaction() as session:
         token = tokens.revoke(session, current_actor(), tokens.one(session, token_id).name)
     flash(f"The token {token.name} was revoked.")

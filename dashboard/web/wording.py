@@ -1,4 +1,4 @@
-"""Releases and changes of a person's step, in words. Pure functions; templates see them through the views."""
+"""Releases and changes of a person's step, in words. Pure functions; templates reach them through the views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A change as pages show it. `title` says what a release did, or who wrote and how; `by` is their name."""
+    """A change as pages show it. `title`: what a release did, or who saved and how; `by` is their name."""
 
     change: Change
     title: str
@@ -30,12 +30,12 @@ class Told:
 
     @property
     def same(self) -> str:
-        """What follows the one pill of a change that left the status alone."""
+        """The word after the single status pill of a change that left the status as it was."""
         return "kept" if self.change.release and self.change.to_status != "todo" else "unchanged"
 
 
 def tell(change: Change, names: Mapping[str, Who]) -> Told:
-    """One change, its release named as one and not as a colleague."""
+    """One change; a release is named as such, not by the colleague who made it."""
     by = names[change.by].name
     if change.release is None:
         return Told(change, written_by(change, names), by)
@@ -44,13 +44,13 @@ def tell(change: Change, names: Mapping[str, Who]) -> Told:
 
 
 def written_by(change: Change, names: Mapping[str, Who]) -> str:
-    """Diego Fuentes, Support agent; Amara Okafor, API; with “in bulk” where many were changed at once."""
+    """Diego Fuentes, Support agent; Amara Okafor, API; with “in bulk” for bulk changes."""
     who = names[change.by]
     return ", ".join(part for part in (apart(who.name), detail_of(who, change.source)) if part)
 
 
 def detail_of(who: Who, source: str = "") -> str:
-    """Their role as pages name it, and the way it came: Support agent, in bulk. A way that is said once is not repeated."""
+    """The role as pages name it, and the source: Support agent, in bulk. Duplicates are dropped."""
     parts = (ROLES.get(who.detail, who.detail), WAYS.get(source))
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
@@ -69,7 +69,7 @@ def effect(change: Change, release: Release) -> str:
 
 
 def called(release: Release) -> str:
-    """The release as a sentence names it: the release of version 2, the rollback to version 1."""
+    """The release within a sentence: the release of version 2, the rollback to version 1."""
     kind = "rollback to" if release.kind == "rollback" else "release of"
     return f"the {kind} version {release.version}"
 
@@ -94,11 +94,11 @@ COPIED: Mapping[Kind, tuple[str, str]] = {
     "withdraw": ("Work kept", "Work kept"),
     "restore": ("Work given back", "Work given back"),
 }
-"""What a report's `copied` is called, before and after; else it is Copied."""
+"""The label of a report's `copied`, before and after the release; Copied by default."""
 
 
 def counted(kind: Kind, *, done: bool = False) -> dict[str, str]:
-    """The counts that tell what a release of this kind does, or `done`: did, as pages name them."""
+    """The labels of the counts that describe a release of this kind, or `done`: one that has been made."""
     copied, up, down, same, fall, later = (
         pair[done]
         for pair in (
@@ -121,11 +121,11 @@ CHECKED = {
     "affected = copied + reset + restored": "Affected = copied + reset + given back",
     "every status ends as itself or as To do": "Done, Skipped and In progress end as themselves or as To do",
 }
-"""Checks of older releases that are told in other words: those that a rollback's receipt does not seem to contradict."""
+"""Checks of older releases, reworded so that they do not seem to contradict a rollback's receipt."""
 
 
 def checked(name: str, kind: Kind) -> str:
-    """What a release was held to, with the words of pages; withdrawals of before were said to have a version."""
+    """What a release was checked for, in the pages' words; earlier withdrawals were recorded as having a version."""
     if kind == "withdraw" and name == "exactly the released version is live":
         name = "no version is live"
     return CHECKED.get(name, name[:1].upper() + name[1:])
@@ -145,7 +145,7 @@ def came_about(release: Release, title: str) -> str:
 
 
 def receipt_address(release: Release) -> str:
-    """Where the receipt of a release is shown."""
+    """The address of the release's receipt."""
     return f"/steps/{quote(release.step_id)}/releases/{release.number}"
 
 
@@ -157,7 +157,7 @@ def how_many_changes(changes: Sequence[object]) -> str:
 
 
 def saved_several(saved: int, stale: int, withdrawn: int, refused: int) -> str:
-    """What came of several saves: Saved 3 steps. 1 changed while you had it open."""
+    """The outcome of several saves: Saved 3 steps. 1 changed while you had it open."""
     if not (saved or stale or withdrawn or refused):
         return NOTHING_CHANGED
     told = [f"Saved {saved} step{'' if saved == 1 else 's'}." if saved else "Nothing was saved."]

@@ -1,4 +1,4 @@
-"""The overview's card of saves and conflicts: what its chart and its sentence show. Pure functions."""
+"""The overview's card of saves and conflicts: the content of its chart and sentence. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLES: Mapping[Period, str] = {"24h": "24 hours", "7d": "7 days"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One hour or day of the chart. `hot`: since the release that most conflicts came after; `shown`: with its number."""
+    """One hour or day of the chart. `hot`: since the release that most conflicts followed; `shown`: with its number."""
 
     label: str
     count: int
@@ -56,7 +56,7 @@ class Writes:
 
     @property
     def tabs(self) -> list[tuple[str, None, str, bool]]:
-        """The periods to choose from, as ui.tabs has them; the first is what the plain address shows."""
+        """The periods to choose from, in the form ui.tabs takes; the first is that of the plain address."""
         return [
             (title, None, "/" if period == "24h" else f"/?period={period}", period == self.period)
             for period, title in TITLES.items()
@@ -64,12 +64,12 @@ class Writes:
 
 
 def period_from(given: str | None) -> Period:
-    """The period that the address names; the last 24 hours where it names none of them."""
+    """The period in the address; the last 24 hours if it names none of them."""
     return next((period for period in TITLES if period == given), "24h")
 
 
 def card(period: Period, traffic: Traffic, titles: Mapping[str, str]) -> Writes:
-    """What was counted, told; `titles` are those of the steps."""
+    """The card for what was counted; `titles` are the steps'."""
     cause = traffic.cause
     because = _because(cause.release, cause.conflicts, titles) if cause else None
     return Writes(period, traffic, _columns(period, traffic), because)
@@ -90,7 +90,7 @@ def _columns(period: Period, traffic: Traffic) -> list[Column]:
     for number, (begins, count) in enumerate(traffic.conflicts, 1):
         label = f"{begins:%H:%M}" if span.unit == "hour" else f"{begins.day} {begins:%b}"
         hot = since is not None and begins > since and count > 0
-        # the first and the last label would be cut off
+        # the first and last label would be cut off
         labelled = span.unit == "day" or (begins.hour % 6 == 0 and 1 < number < span.length)
         shown = hot or span.unit == "day" or count == largest
         columns.append(Column(label, count, f"{label}: {plural(count, 'conflict')}", hot, labelled, shown))
