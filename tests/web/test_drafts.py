@@ -413,7 +413,7 @@ def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
     for testid, message in (("weight", "Weight must be a whole number"), ("action_url", "Opens must be an http")):
         assert f'data-testid="{testid}-error"' in again.text
         assert message in again.text
-    for words in (
+    for sentence in (
         "The admin saved this draft while you were editing",
         "Set up payments</p>",
         "Connect a bank account.</p>",
@@ -421,7 +421,7 @@ def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
         "You changed it: <del>/pay</del> <ins>nowhere</ins>",
         "Saves over draft 3, the newest",
     ):
-        assert words in again.text
+        assert sentence in again.text
     for text in ("Theirs", "By them.", "Mine", "Two lines."):
         assert text in re.sub(r"</?(ins|del)>", "", again.text)
     fields = form_of(again, "merge-panel")

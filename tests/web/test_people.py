@@ -238,7 +238,7 @@ def test_htmx_gets_the_count_and_the_file_too_and_a_short_address(viewer: FlaskC
         ("joined_from=2026-03-01&joined_to=2026-02-01", "The last day is before the first day."),
         ("idle=0", "No activity for must be a whole number of days from 1 to 3,650."),
         ("progress=101", "The progress must be a percentage or a range such as 40-49, up to 100."),
-        ("sort=email", "The order must be one of"),
+        ("sort=email", "The sort order must be one of"),
         ("colour=red", "“colour” is not a known filter."),
     ],
 )
