@@ -1,4 +1,4 @@
-"""The onboarding dashboard: change a checklist, see what a change would do, release it, undo it."""
+"""The onboarding dashboard: change a checklist, preview the effect of a change, release it, undo it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        # only when it is asked for: programs that import the client of the API need neither Flask nor a database
+        # imported only on use: programs that import the API client need neither Flask nor a database
         if name == "create_app":
             from dashboard.app import create_app
 

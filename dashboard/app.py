@@ -1,4 +1,4 @@
-"""The web application, put together: its options, its database, its doors."""
+"""Assembles the web application: its options, its database, its doors."""
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,7 +16,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = Settings.from_environment()
         settings.refuse_unsafe()
     app = Flask("dashboard", template_folder=str(paths.TEMPLATES), static_folder=None)
-    # an address with one slash too many is not known, like any other: a redirect would be a page, also under /api
+    # an address with an extra slash is unknown like any other: a redirect would be a page, even under /api
     app.url_map.merge_slashes = False
     configure(app, settings)
     app.extensions["settings"] = settings
@@ -33,11 +33,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Flask's own options from the settings."""
+    """Sets Flask's own options from the settings."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.old_secret_keys),
-        # the last one signs, and all are read
+        # the last one signs, and all can verify
         WTF_CSRF_SECRET_KEY=[*settings.old_secret_keys, settings.secret_key],
         DEMO=settings.demo,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
@@ -56,7 +56,7 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 def open_doors(app: Flask, settings: Settings) -> None:
-    """The pages, then the API."""
+    """Registers the pages, then the API."""
     for blueprint in web.blueprints():
         app.register_blueprint(blueprint)
     api.init_app(app, settings)

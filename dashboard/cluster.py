@@ -1,7 +1,7 @@
-"""Spreads the people over the nodes of a Citus cluster: which table lies where, and how it gets there (docs/scale.md).
+"""Spreads the people over the nodes of a Citus cluster: where each table lives, and how it gets there (docs/scale.md).
 
-What belongs to a person lies on that person's node, told by `user_id`; the checklist is copied to every node; what
-belongs to nobody alone (staff, the log, the record of refused saves) stays on the coordinator.
+A person's rows live on that person's node, by `user_id`; the checklist is copied to every node; what belongs to no
+single person (staff, the log, the record of refused saves) stays on the coordinator.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from dashboard.onboarding.errors import Refused
 from dashboard.schema import ADVISORY_LOCK, schema_is_current
 
 COPIED = ("steps", "onboarding_step_definitions", "step_releases", "bulk_changes", "api_tokens")
-"""Few rows, to which the tables of people refer, or what is asked of people: every node has all of them."""
+"""Small tables that the people's tables refer to or are queried with: every node has a full copy."""
 
 BY_PERSON = ("onboarding_users", "user_search", "user_steps", "user_step_events", "bulk_change_people")
-"""Each after the one that it refers to. The first says where the others lie."""
+"""Each after the table it refers to. The first decides where the others live."""
 
-# Shard by shard over one connection to each node, for what follows in the same transaction has to see it. The triggers
+# Shard by shard over one connection to each node, because later statements of the transaction have to see the changes.
+# The only triggers concerned are those of the events: they refuse, and read nothing. One also refuses truncation.
 # that are allowed are those of the events: they refuse, and read nothing. One refuses to empty what is here, too.
 BEFORE = (
     "SET LOCAL citus.multi_shard_modify_mode = 'sequential'",
@@ -31,17 +32,18 @@ BEFORE = (
     "SET LOCAL onboarding.emptying = 'on'",
 )
 
-# The migrations define a query that goes from each to the next, which a cluster refuses: here each node tells its own.
+# The migrations define a query that walks from one to the next, which a cluster refuses: here each node lists its own.
 STANDINGS = """CREATE OR REPLACE VIEW standings AS
 SELECT DISTINCT ON (standing) standing, done_releases, skipped_releases, in_progress_releases
   FROM onboarding_users ORDER BY standing"""
 
-# What the migrations define as 0 for everybody.
+# The migrations define it as 0 for everyone.
 SHARD_OF = """CREATE OR REPLACE FUNCTION shard_of(person text) RETURNS bigint LANGUAGE sql STABLE
 RETURN get_shard_id_for_distribution_column('onboarding_users', person)"""
 
 
-# For everybody who connects from then on. Whoever has read people over several connections to a node may not change the
+# For all later connections. A transaction that has read people over several connections to a node may not change the
+# checklist; and statements are estimated as so expensive that JIT compilation takes 100 ms.
 # checklist in the same transaction; and the parts of a statement are taken for so large that compiling them takes 100 ms.
 SETTINGS = text("""
 SELECT format('ALTER DATABASE %I SET %s', current_database(), setting)
@@ -51,9 +53,9 @@ SELECT format('ALTER DATABASE %I SET %s', current_database(), setting)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done on these `nodes` (`host:port`, those that hold people): all `statements` in one transaction.
+    """What remains to be done on these `nodes` (`host:port`, holding people): all `statements` in one transaction.
 
-    `copied` and `by_person` are the tables that are moved; nothing is to be done where there are none.
+    `copied` and `by_person` are the tables to move; if both are empty, there is nothing to do.
     """
 
     nodes: tuple[str, ...]
@@ -63,7 +65,7 @@ class Plan:
 
 
 def plan(session: Session) -> Plan:
-    """What there is to do until every table lies where it should. Raises Refused: why it cannot be done here."""
+    """What remains to be done until every table is in place. Raises Refused if it cannot be done here."""
     nodes = _nodes(session)
     if not schema_is_current(session):
         raise Refused("The schema is not the newest. Run `dashboard db migrate` first.")
@@ -75,7 +77,7 @@ def plan(session: Session) -> Plan:
 
 
 def distribute(session: Session) -> Plan:
-    """Does what `plan` says, and answers with it; of two at once the second finds nothing to do. Raises Refused."""
+    """Carries out the plan and returns it; if two run at once, the second finds nothing to do. Raises Refused."""
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
     planned = plan(session)
     for statement in planned.statements:
@@ -99,7 +101,7 @@ SELECT nodename || ':' || nodeport AS address, groupid = 0 AS is_coordinator, sh
 
 
 def _nodes(session: Session) -> tuple[str, ...]:
-    """The nodes that hold people. Raises Refused, with what to do about it."""
+    """The nodes that hold people. Raises Refused with what to do about it."""
     citus = session.execute(HAS_CITUS).one()
     if not citus.on_server:
         raise Refused(
@@ -143,7 +145,7 @@ SELECT conrelid::regclass::text AS on_table, quote_ident(conname) AS name, pg_ge
 
 
 def _statements(session: Session, copied: Sequence[str], by_person: Sequence[str]) -> tuple[str, ...]:
-    """Foreign keys are taken off and put back, for they go round in a circle: some table would always be the first."""
+    """Foreign keys are dropped and recreated because they form a cycle: some table would always have to be first."""
     tables = [*copied, *by_person]
     if not tables:
         return ()
@@ -153,7 +155,7 @@ def _statements(session: Session, copied: Sequence[str], by_person: Sequence[str
         *(f"ALTER TABLE {key.on_table} DROP CONSTRAINT {key.name}" for key in keys),
         *(f"SELECT create_reference_table('{table}')" for table in copied),
         *(_by_person(table) for table in by_person),
-        # what was here stays on the coordinator's disk else, unseen, and the keys would be checked against it
+        # otherwise the old rows stay hidden on the coordinator's disk, and the keys would be checked against them
         *(f"SELECT truncate_local_data_after_distributing_table('{table}')" for table in tables),
         *(f"ALTER TABLE {key.on_table} ADD CONSTRAINT {key.name} {key.definition}" for key in keys),
         *((STANDINGS, SHARD_OF, *session.scalars(SETTINGS)) if BY_PERSON[0] in by_person else ()),

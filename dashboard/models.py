@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from dashboard.onboarding.actor import Source
 from dashboard.onboarding.carryover import STATUSES, Kind
 
-# A seed for each array, so that a release counts differently in each.
+# A different seed per array, so that a release counts differently in each.
 STANDING = (
     "hash_array_extended(done_releases, 1) # hash_array_extended(skipped_releases, 2)"
     " # hash_array_extended(in_progress_releases, 3)"
@@ -48,7 +48,7 @@ big_id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary
 
 
 class Base(DeclarativeBase):
-    """Names every constraint the same way, so that a database error can be told by its constraint's name."""
+    """Names all constraints by one scheme, so that a database error can be recognised by its constraint's name."""
 
     metadata = MetaData(
         naming_convention={
@@ -68,8 +68,8 @@ class Base(DeclarativeBase):
 class Step(Base):
     """One task of the checklist. `current_release_id` is the pointer that a release flips; null: never released.
 
-    `weight` is that of the live version, in points: 0 while there is none. `draft_row_version` is the highest that an
-    earlier draft of the step had: the next one goes on from there, so that no stale form fits another draft.
+    `weight` is the live version's, in points: 0 if there is none. `draft_row_version` is the highest of the step's
+    earlier drafts: the next draft continues from there, so that no stale form fits another draft.
     """
 
     __tablename__ = "steps"
@@ -83,12 +83,12 @@ class Step(Base):
     draft_row_version: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[created]
 
-    # checked when a statement ends: a new order gives many their places at once
+    # checked at the end of a statement: reordering changes many positions at once
     __table_args__ = (UniqueConstraint("position", deferrable=True, initially="IMMEDIATE"),)
 
 
 class Definition(Base):
-    """What a step says in one version: immutable once released; before that the step's one draft."""
+    """The content of a step in one version: immutable once released; before that, the step's one draft."""
 
     __tablename__ = "onboarding_step_definitions"
 
@@ -117,7 +117,7 @@ class Definition(Base):
 
 
 class DraftEditor(Base):
-    """Somebody who has the step's draft open in a form, and when they were last heard of."""
+    """Someone who has the step's draft open in a form, and when their form last reported."""
 
     __tablename__ = "draft_editors"
 
@@ -128,11 +128,11 @@ class DraftEditor(Base):
 
 
 class Release(Base):
-    """One moment at which a version of a step went live (version null: the step was withdrawn).
+    """The moment at which a version of a step went live (version null: the step was withdrawn).
 
-    `carry_*` is the policy it was released under. The rest is derived and recomputed by each release of the step:
-    `*_reset_by` is the release that reset a status recorded under this one, null while it still counts, and `*_points`
-    is what such a status is worth today: the step's live weight, or 0.
+    `carry_*` is the policy of the release. The rest is derived, and recomputed by each release of the step:
+    `*_reset_by` is the release that reset a status recorded under this one, null while that still counts, and
+    `*_points` is what such a status is worth today: the step's live weight, or 0.
     """
 
     __tablename__ = "step_releases"
@@ -165,7 +165,7 @@ class Release(Base):
         CheckConstraint(one_of("kind", get_args(Kind)), name="kind"),
         CheckConstraint("(version IS NULL) = (kind = 'withdraw')", name="withdrawn"),
         Index("ix_step_releases_released_at", "released_at"),
-        # Receipts are kept out of line: the rows that every read of progress joins stay small.
+        # Receipts are stored out of line: the rows that every read of progress joins stay small.
         {"postgresql_with": {"toast_tuple_target": 128}},
     )
 
@@ -176,9 +176,9 @@ class Release(Base):
 class User(Base):
     """A person going through the checklist.
 
-    The three arrays hold, sorted, the releases under which each of the person's steps was recorded with that status
-    (a step recorded as To do is in none). They say everything that a list, a count or a percentage needs. `standing` is
-    a hash of the three: people of one standing count the same everywhere, and mostly there are few standings.
+    The three arrays hold, sorted, the releases under which the person's steps were recorded with that status (a step
+    recorded as To do is in none). They are all that a list, a count or a percentage needs. `standing` is a hash of the
+    three: people with the same standing count the same everywhere, and there are usually few standings.
     """
 
     __tablename__ = "onboarding_users"
@@ -206,9 +206,9 @@ class User(Base):
 
 
 class UserSearch(Base):
-    """What a person is found by: name, email and id as search_words() has them; people.index writes it.
+    """The searchable text of a person: name, email and id as search_words() has them; written by people.index.
 
-    A table of its own, because every save of a status writes the person's row, and with it each index of that table.
+    A separate table, because every save of a status writes the person's row, and with it each index of that table.
     """
 
     __tablename__ = "user_search"
@@ -217,16 +217,16 @@ class UserSearch(Base):
     words: Mapped[str]
 
     __table_args__ = (
-        # a part of it only, for an index keeps nothing of any length
+        # only a prefix, because index entries are limited in size
         Index("ix_user_search_order", text("left(words, 200)"), "user_id"),
         Index("ix_user_search_words", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
     )
 
 
 class UserStep(Base):
-    """A status as it was recorded, and the release under which it was. What it counts as now: `effective_user_steps`.
+    """A status as recorded, and the release it was recorded under. What it counts as now: `effective_user_steps`.
 
-    No index on row_version, and none on status: no query uses one, and it would keep PostgreSQL from HOT updates.
+    No index on row_version or status: no query uses one, and it would prevent PostgreSQL's HOT updates.
     """
 
     __tablename__ = "user_steps"
@@ -246,7 +246,7 @@ class UserStep(Base):
 
 
 class UserStepEvent(Base):
-    """Append-only: one acknowledged write. The primary key holds the promise that no row_version repeats."""
+    """Append-only: one acknowledged write. The primary key keeps the promise that no row_version repeats."""
 
     __tablename__ = "user_step_events"
 
@@ -263,7 +263,7 @@ class UserStepEvent(Base):
     comment: Mapped[str] = mapped_column(server_default="")
 
     __table_args__ = (
-        # With the person, for an import writes a million events at one moment, and pages of the activity end inside.
+        # With the person: an import writes a million events at one moment, and activity pages end among them.
         Index("ix_user_step_events_at", "at", "user_id"),
         Index("ix_user_step_events_actor", "actor", "at", "user_id"),
         CheckConstraint(one_of("source", get_args(Source)), name="source"),
@@ -288,7 +288,7 @@ class BulkChange(Base):
 
 
 class BulkChangePerson(Base):
-    """A person of a bulk change: what the preview saw (null: nobody of that id), and what came of it (null: not yet)."""
+    """A person in a bulk change: what the preview saw (null: no such person), and the outcome (null: not yet)."""
 
     __tablename__ = "bulk_change_people"
 
@@ -305,7 +305,7 @@ class BulkChangePerson(Base):
 
 
 class WriteConflict(Base):
-    """Append-only: one stale save that was refused. `release_id`: the newest release among what came before it."""
+    """Append-only: a stale save that was refused. `release_id`: the newest release among the changes it missed."""
 
     __tablename__ = "write_conflicts"
 
@@ -355,11 +355,11 @@ class AuditEntry(Base):
 
 
 class StaffAccount(Base):
-    """Someone who signs in to the dashboard. `email` is lower case and never changes: actors are known by it.
+    """Someone who signs in to the dashboard. `email` is lower case and never changes: it identifies the actor.
 
-    It has a password, or is somebody's at the sign-in provider, known there by issuer and subject; neither: an
-    invitation that was not accepted yet. `row_version` moves on by one with each change of the role, of how one signs
-    in, and each time the account is disabled or enabled.
+    The account has a password or an identity at the sign-in provider (issuer and subject); with neither, it is an
+    invitation that was not accepted yet. `row_version` goes up by one whenever the role or the way to sign in changes,
+    or the account is disabled or enabled.
     """
 
     __tablename__ = "staff_accounts"
@@ -385,10 +385,10 @@ class StaffAccount(Base):
 
 
 class StaffSession(Base):
-    """A signed-in browser, known by the SHA-256 of what its cookie holds.
+    """A signed-in browser, identified by the SHA-256 of what its cookie holds.
 
-    `renewal_due`: what the account may do has changed, so the next request gets another secret. `previous_id` is that of
-    the secret until `renewed_at`: requests that were under way then still bring it.
+    `renewal_due`: the account's permissions have changed, so the next request gets a new secret. `previous_id` is that
+    of the secret used until `renewed_at`: requests then under way still send it.
     """
 
     __tablename__ = "staff_sessions"
@@ -411,7 +411,7 @@ class StaffSession(Base):
 
 
 class StaffLink(Base):
-    """The one link with which an account may set its password; using it removes it, a new one takes its place.
+    """The one link with which an account may set its password; using it deletes it, a new one replaces it.
 
     Only the SHA-256 of its secret is stored.
     """
@@ -426,7 +426,7 @@ class StaffLink(Base):
 
 
 class SignInFailure(Base):
-    """A refused sign-in, for throttling by account and by address over all processes."""
+    """A refused sign-in, for throttling by account and by address across all processes."""
 
     __tablename__ = "sign_in_failures"
 
@@ -442,7 +442,7 @@ class SignInFailure(Base):
 
 
 class ApiToken(Base):
-    """A host backend's key to the JSON API; only its SHA-256 is stored. `name` is what changes made with it are signed with."""
+    """A host backend's key to the JSON API, stored only as its SHA-256. `name` identifies it as an actor."""
 
     __tablename__ = "api_tokens"
 
@@ -458,7 +458,7 @@ class ApiToken(Base):
 
 
 class RateLimit(Base):
-    """A caller's bucket of permits, see staff/rate_limits.py. After a crash of the server every bucket is full."""
+    """A caller's bucket of permits, see staff/rate_limits.py. After a server crash every bucket is full."""
 
     __tablename__ = "rate_limits"
 

@@ -10,11 +10,11 @@ STATIC = _HOME / "static"
 VENDOR = STATIC / "vendor"
 MIGRATIONS = _HOME / "migrations"
 STAMP = ".made-from"
-"""In a folder that the build fills: what it was filled from."""
+"""The file in a build's output folder that records what the build was made from."""
 
 VENDOR_FILES = ("htmx.min.js", "tabler.min.css", "charts.min.css", "inter-latin-wght-normal.woff2")
 
 
 def missing_assets() -> list[str]:
-    """Names of third-party front-end files that are not in place; the build puts them there."""
+    """Names of missing third-party front-end files; the build puts them in place."""
     return [name for name in VENDOR_FILES if not (VENDOR / name).is_file()]

@@ -1,4 +1,4 @@
-"""May requests be sent here? A look at the database that is over in a few seconds, whatever is wrong with it."""
+"""May requests be sent here? A check of the database that ends within seconds, whatever is wrong."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from dashboard.schema import schema_is_current
 log = structlog.get_logger("dashboard.readiness")
 
 PATIENCE_S = 2
-"""For the connection, and for the answer of the database."""
+"""For the connection, and for the database's answer."""
 
 FRESH_S = 1.0
-"""For so long what was seen is told again: whoever asks often costs the database no question each time."""
+"""How long a result is reused: frequent probes do not cost a query each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What was seen of the database, and of its schema."""
+    """The state of the database and its schema."""
 
     database: Literal["ok", "read-only", "unreachable"]
     schema: Literal["ok", "not current", "unknown"]
 
     @property
     def passed(self) -> bool:
-        """True when requests can be answered."""
+        """Whether requests can be served."""
         return self.database == self.schema == "ok"
 
 
@@ -42,9 +42,9 @@ UNREACHABLE = Checks("unreachable", "unknown")
 
 
 class Readiness:
-    """Looks with a connection of its own, so that a pool that is used up is not taken for a database that is away.
+    """Checks over its own connection, so that an exhausted pool is not mistaken for an unreachable database.
 
-    It is kept: where others have used up the connections of the server, requests go on with those that the pool has.
+    The connection is kept: if others have used up the server's connections, requests go on with those in the pool.
     """
 
     def __init__(self, database_url: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,13 +54,13 @@ class Readiness:
             poolclass=QueuePool,
             pool_size=1,
             max_overflow=0,
-            # another one where it was cut: what was cut says nothing of now
+            # reconnects if it was cut, which says nothing about the present
             pool_pre_ping=True,
             connect_args={
                 "application_name": "onboarding-dashboard-readiness",
                 "connect_timeout": PATIENCE_S,
                 "tcp_user_timeout": 1_000 * PATIENCE_S,
-                # behind a pooler each look may come to another of its connections
+                # behind a pooler each check may get another server connection
                 "prepare_threshold": None,
                 "options": " ".join(options),
             },
@@ -70,7 +70,7 @@ class Readiness:
         self._seen: tuple[float, Checks] | None = None
 
     def check(self) -> Checks:
-        """What the look of a moment ago has shown, or a new one; one at a time, the others wait for it a little."""
+        """A recent result, or a new one; one check at a time, for which the others wait briefly."""
         if not self._lock.acquire(timeout=PATIENCE_S):
             return UNREACHABLE
         try:
@@ -83,11 +83,11 @@ class Readiness:
     def _look(self) -> Checks:
         try:
             with Session(self._engine) as session:
-                # a standby says so too
+                # "on" on a standby too
                 takes_writes = session.scalar(text("SHOW transaction_read_only")) == "off"
                 is_current = schema_is_current(session)
                 if not takes_writes:
-                    # by the next look the address may lead to another server
+                    # by the next check the address may lead to another server
                     session.invalidate()
         except SQLAlchemyError as error:
             log.warning("not ready", error=reason_of(error))

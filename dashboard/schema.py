@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema, safely beside running workers and other starters."""
+"""Upgrades a database to the newest schema, safely beside running workers and other starting processes."""
 
 from functools import cache
 
@@ -17,15 +17,15 @@ ADVISORY_LOCK = 7_402_118_350_962_841_553
 
 
 class SchemaError(Exception):
-    """The schema cannot be migrated, for instance because a newer version of the program made it."""
+    """The schema cannot be migrated, for instance because a newer version of the program created it."""
 
 
 def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: int = 600_000) -> None:
-    """Upgrades to head under an advisory lock: of several starters one migrates and the others wait, then find it done.
+    """Upgrades to head under an advisory lock: of several starters one migrates, and the others wait and find it done.
 
-    Raises SchemaError, and sqlalchemy.exc.OperationalError when a lock is not had in time; nothing is changed then.
+    Raises SchemaError, and sqlalchemy.exc.OperationalError if a lock is not obtained in time; nothing is changed then.
     """
-    # whoever waited for their turn has to see what the one before did
+    # after waiting, it has to see what the one before did
     engine = create_engine(
         url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args={"connect_timeout": 5}
     )
@@ -48,12 +48,12 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
 
 
 def schema_is_current(session: Session) -> bool:
-    """True when the database is at the newest Alembic revision of this version of the program."""
+    """Whether the database is at this program version's newest Alembic revision."""
     return _revision(session.connection()) == head_revision()
 
 
 def require_current(session: Session) -> None:
-    """Raises SchemaError, with what to do, when the schema is not the newest that this version of the program knows."""
+    """Raises SchemaError, with what to do, if the schema is not the newest that this program version knows."""
     revision = _refuse_newer(session.connection())
     if revision != head_revision():
         state = "has no schema yet" if revision is None else "has the schema of an older version of this program"
@@ -65,7 +65,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _refuse_newer(connection: Connection) -> str | None:
-    """The revision of the database. Raises SchemaError for one that this version of the program does not know."""
+    """The database's revision. Raises SchemaError if this program version does not know it."""
     revision = _revision(connection)
     if revision is not None and revision not in _known_revisions():
         raise SchemaError(
@@ -76,7 +76,7 @@ def _refuse_newer(connection: Connection) -> str | None:
 
 
 def alembic_config() -> Config:
-    """Alembic's configuration for the migrations that came with this program; there is no alembic.ini."""
+    """Alembic's configuration for the migrations that ship with this program; there is no alembic.ini."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
@@ -85,7 +85,7 @@ def alembic_config() -> Config:
 
 @cache
 def head_revision() -> str | None:
-    """The newest revision that this version of the program knows."""
+    """The newest revision that this program version knows."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 

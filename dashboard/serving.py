@@ -1,4 +1,4 @@
-"""The web server: granian with spawned workers, which take their settings from the environment."""
+"""The web server: granian with spawned workers, which read their settings from the environment."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT_S = 5
 LOGGING = {"handlers": {name: {"class": "dashboard.web.requestlog.ToLog"} for name in ("console", "access")}}
-"""The web server's own lines go to the log; by themselves they would be plain text on stdout."""
+"""Sends the web server's own lines to the log; by default they would be plain text on stdout."""
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the workers put together what they measure; prometheus-client wants to know it before it is imported."""
+"""Where the workers combine their metrics; prometheus-client needs it before it is imported."""
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; a worker that ends is started again."""
+    """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; restarts workers that end."""
     os.environ.update(environment_of(settings))
     with tempfile.TemporaryDirectory(prefix="dashboard-metrics-") as folder:
         os.environ[METRICS_FOLDER] = folder
@@ -56,7 +56,7 @@ def _serve(settings: Settings) -> None:
         log_dictconfig=LOGGING,
         websockets=False,
     )
-    # its own answer to a terminal that closes is to start the workers again
+    # by default it restarts the workers when the terminal closes
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     answer = None if ignored else server.signal_handler_interrupt
     server.signal_handler_reload = answer  # type: ignore[method-assign, assignment]
@@ -64,10 +64,11 @@ def _serve(settings: Settings) -> None:
 
 
 def worker_app() -> Flask:
-    """The app of one worker process, which ends with its parent however that one ends."""
+    """The app of one worker process, which ends with its parent, however that ends."""
     from dashboard import create_app
 
-    # Ctrl-C, and the terminal's end, reach every process of it; the parent tells its workers by SIGTERM, and two signals
+    # Ctrl-C and the terminal's end reach every process; the parent stops its workers by SIGTERM, and two signals
+    # can hang one
     # can hang one
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     _end_with_parent()
@@ -75,7 +76,7 @@ def worker_app() -> Flask:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The variables from which a worker reads what the starting process found out."""
+    """The environment variables that pass on to workers what the starting process worked out."""
     return {
         "DATABASE_URL": settings.database_url,
         "SECRET_KEY": settings.secret_key,
@@ -85,14 +86,14 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 class PortTaken(Exception):
-    """The address cannot be listened on."""
+    """The address is not available for listening."""
 
 
 @contextmanager
 def reserved(host: str, port: int, *, patience_s: float = 2.0) -> Iterator[None]:
-    """Keeps the address from another start until the block ends: the web server shares it with whoever asks.
+    """Reserves the address against another start until the block ends; the web server can still bind it.
 
-    Waits a little for the workers of a run that was just killed. Raises PortTaken with what to do.
+    Waits briefly for the workers of a run that was just killed. Raises PortTaken with what to do.
     """
     deadline = time.monotonic() + patience_s
     while problem := _bind_error(host, port):
@@ -102,7 +103,7 @@ def reserved(host: str, port: int, *, patience_s: float = 2.0) -> Iterator[None]
             )
         time.sleep(0.1)
     with _bound(host, port) as kept:
-        # nobody else may listen now; and as this one does not, whoever asks already is told that nothing is there
+        # nobody else may listen now; and because this socket does not either, early clients are refused at once
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield
 
@@ -119,7 +120,7 @@ def _bind_error(host: str, port: int) -> OSError | None:
 
 def _bound(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    # connections that were closed a moment ago are no obstacle
+    # recently closed connections are no obstacle
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
@@ -136,7 +137,7 @@ def _end_with_parent() -> None:
 
     def watch() -> None:
         parent.join()
-        # only a parent that was killed has left it behind
+        # still there only if the parent was killed
         shutil.rmtree(os.environ.get(METRICS_FOLDER, ""), ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -81,7 +81,7 @@ class Expectation(ExactBody):
     tolerance: int = Field(0, ge=0)
 
     def planned(self) -> Planned:
-        return Planned(reset=self.progress_reset, tolerance=self.tolerance)
+        return Planned(predicted={"reset": self.progress_reset}, tolerance=self.tolerance)
 
 
 NOTE = Field("", max_length=MAX_COMMENT, description="The reason, for the history. Some installations require it.")

@@ -435,10 +435,8 @@ def _foreseen(
     if reset is not None and abs(impact.reset - reset) > tolerance:
         people = "person" if impact.reset == 1 else "people"
         refuse(f"Nothing was released: {impact.reset:,} {people} would be reset, not {reset:,}.")
-    foretold = plans.foretold(impact)
-    if reset is not None:
-        foretold["reset"] = reset
-    return outcome, replace(seen, tolerance=tolerance, **foretold)
+    predicted = plans.foretold(impact) | ({} if reset is None else {"reset": reset})
+    return outcome, replace(seen, predicted=predicted, tolerance=tolerance)
 
 
 def _usual_tolerance(everybody: int) -> int:

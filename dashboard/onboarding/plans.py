@@ -1,9 +1,9 @@
-"""What a release was planned from, and what moved since: a preview's release, draft and counts beside those that are so."""
+"""What a release was planned from, and what has changed since: a preview's release, draft and counts, and today's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dashboard.onboarding.errors import StalePlan
@@ -21,7 +21,7 @@ PREDICTED = {
     "same": "same",
     "fall_from_100": "fallFrom100",
 }
-"""The counts that a preview predicts, by their name in Planned and Impact or its Moves, and by the receipt's."""
+"""The counts that a preview predicts: their names in Impact (or its Moves), and in the receipt."""
 MOVES = ("up", "down", "same", "fall_from_100")
 
 
@@ -29,23 +29,14 @@ MOVES = ("up", "down", "same", "fall_from_100")
 class Planned:
     """What the caller saw when deciding: the current release's id (0: none), the draft's row_version; None: not asked.
 
-    The rest are the predicted counts. `reset` and `restored` may drift by `tolerance` people before the plan is stale;
-    the others are only kept, for the receipt.
+    `predicted` has counts by the names of PREDICTED. `reset` and `restored` may differ by `tolerance` people before the
+    plan is stale; the others are only kept, for the receipt.
     """
 
     release_id: int | None = None
     draft_row_version: int | None = None
-    reset: int | None = None
-    restored: int | None = None
+    predicted: Mapping[str, int] = field(default_factory=dict)
     tolerance: int = 0
-    affected: int | None = None
-    copied: int | None = None
-    kept_later: int | None = None
-    untouched: int | None = None
-    up: int | None = None
-    down: int | None = None
-    same: int | None = None
-    fall_from_100: int | None = None
 
     def is_of(self, other: Planned) -> bool:
         """True when both saw the same release and the same draft, whatever they predict."""
@@ -77,11 +68,11 @@ def counts(kept: Mapping[str, Any]) -> dict[str, int]:
 
 
 def drift(planned: Planned, report: Impact) -> list[Drift]:
-    """Everything that was predicted beside what is so, members that did not drift included."""
+    """Every count that was predicted beside the actual one, also those that are equal."""
     return [
-        Drift(PREDICTED[name], predicted, actual)
+        Drift(PREDICTED[name], planned.predicted[name], actual)
         for name, actual in foretold(report).items()
-        if (predicted := getattr(planned, name)) is not None
+        if name in planned.predicted
     ]
 
 
@@ -100,6 +91,6 @@ def check_drift(drifts: Iterable[Drift], tolerance: int) -> None:
         raise StalePlan(reasons)
 
 
-def tolerance(everybody: int, percent: float = 1.0, people: int = 10) -> int:
+def tolerance(everybody: int, percent: float, people: int) -> int:
     """How many people a prediction may drift by: `percent` of everybody, or `people` where that is more."""
     return max(people, int(everybody * percent / 100))

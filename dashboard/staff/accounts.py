@@ -1,7 +1,7 @@
 """Staff accounts. Each function that changes one writes the audit entry itself.
 
-What administrators do to an account moves its `row_version` on by one, and writes one entry of CHANGES. So a form says
-what it was opened at, and who comes second is told what the other did.
+Changes that administrators make increase an account's `row_version` by one and write one entry of CHANGES each. So a
+form sends the row_version it was opened at, and the second of two administrators is shown what the first one did.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHANGES = (
     *("staff.role_changed", "staff.disabled", "staff.enabled"),
     *("staff.link_made", "staff.invitation_renewed", "staff.joined", "staff.connected", "staff.disconnected"),
 )
-"""What moves the row_version of an account on."""
+"""The changes that increase an account's row_version."""
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -39,7 +39,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class Account:
     """Someone who can sign in, as pages and commands show them.
 
-    `is_invited`: not before they have chosen a password. `issuer`: they sign in with that provider; else it is empty.
+    `is_invited`: not until they have chosen a password. `issuer`: the provider they sign in with; empty: none.
     """
 
     id: int
@@ -62,13 +62,13 @@ class Account:
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the account's role may do."""
+        """The permissions of the account's role."""
         return PERMISSIONS[self.role]
 
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """One change of an account, of those in CHANGES. `role` is its `(before, after)`, of a change of role alone."""
+    """One of the CHANGES of an account. `role` is `(before, after)`, for changes of role only."""
 
     at: datetime
     by: str
@@ -86,21 +86,21 @@ class StaleAccount(Refused):
 
 
 class Taken(Invalid):
-    """Somebody else's account has the address."""
+    """The address belongs to another account."""
 
 
 def actor_key(email: str) -> str:
-    """The name under which what this account does is kept."""
+    """The actor key recorded for what this account does."""
     return f"staff:{email}"
 
 
 def normalise_email(email: str) -> str:
-    """The one spelling under which an address is kept and looked up."""
+    """The spelling in which an address is stored and looked up."""
     return email.strip().lower()
 
 
 def create(session: Session, actor: Actor, *, email: str, name: str, role: Role, password: str) -> Account:
-    """Makes an account. Raises Invalid naming each member that is wrong, a taken address included."""
+    """Creates an account. Raises Invalid naming each wrong member, a taken address included."""
     owner = normalise_email(email), name.strip()
     problems = {"email": email_problem(owner[0]), "name": name_problem(owner[1])}
     check(problems | {"password": passwords.problem(password, *owner)})
@@ -124,7 +124,7 @@ def add(session: Session, *, email: str, name: str, role: Role, password_hash: s
 
 
 def find(session: Session, email: str) -> Account | None:
-    """The account with this address, in any spelling; None when there is none."""
+    """The account with this address, in any spelling; None if there is none."""
     row = _row_of(session, email)
     return account_from(row) if row else None
 
@@ -142,7 +142,7 @@ def everyone(session: Session) -> list[Account]:
 
 
 def rename(session: Session, actor: Actor, email: str, name: str) -> Account:
-    """Calls the account's owner otherwise; what they did is shown under the new name. Raises NotFound or Invalid."""
+    """Renames the account's owner; their past actions are shown under the new name. Raises NotFound or Invalid."""
     row, name = locked(session, email), name.strip()
     check({"name": name_problem(name)})
     before = row.name
@@ -163,12 +163,12 @@ def change_role(
     keep_tokens: bool = False,
     demo: bool = False,
 ) -> tuple[Account, list[str]]:
-    """Gives the account another role, at once also where it is signed in: its sessions get new secrets.
+    """Changes the account's role, effective at once even where it is signed in: its sessions get new secrets.
 
-    Names also the API tokens it made, revoked where it may manage them no more; `keep_tokens` leaves those working:
-    whoever made a token knows it. `seen` is the row_version that the form was opened at; `demo`: this is one, so that its
-    accounts count. Raises NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one whose role follows
-    its groups, or the last admin.
+    Also returns the names of the API tokens it made, revoked if it may no longer manage them; `keep_tokens` keeps those
+    working: whoever made a token knows it. `seen` is the row_version at which the form was opened; `demo`: this is a
+    demo, so demo accounts count. Raises NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one
+    whose role follows its groups, or the last admin.
     """
     row = locked(session, email, actor)
     _not_ones_own(actor, row)
@@ -183,7 +183,7 @@ def change_role(
 def put_role(
     session: Session, actor: Actor, row: StaffAccount, role: Role, *, keep_tokens: bool = False, demo: bool = False
 ) -> list[str]:
-    """Gives a locked account the role, if it has another one; names the tokens that it revokes, as in `change_role`.
+    """Gives a locked account the role, if it differs; returns the names of the tokens it revokes, as in `change_role`.
 
     Raises Refused: the last admin.
     """
@@ -204,7 +204,7 @@ def put_role(
 
 
 def set_password(session: Session, actor: Actor, email: str, password: str) -> Account:
-    """Replaces the password and ends every session of the account. Raises NotFound or Invalid."""
+    """Replaces the password and ends all sessions of the account. Raises NotFound or Invalid."""
     row = _row_of(session, email)
     if row is None:
         raise NotFound("staff account", email)
@@ -227,7 +227,7 @@ def disable(
     seen: int | None = None,
     demo: bool = False,
 ) -> list[str]:
-    """Ends the account's sessions and keeps it from signing in; names the API tokens it made, revoked with it.
+    """Ends the account's sessions and blocks its sign-in; returns the names of the API tokens it made, revoked with it.
 
     `keep_tokens`, `seen` and `demo` as in `change_role`. Raises the same.
     """
@@ -260,7 +260,7 @@ def enable(session: Session, actor: Actor, email: str, seen: int | None = None) 
 
 
 def must_be(session: Session, row: StaffAccount, seen: int | None) -> None:
-    """Raises StaleAccount when the account is not at the row_version `seen` any more; None: it does not matter."""
+    """Raises StaleAccount if the account is no longer at the row_version `seen`; None: any will do."""
     if seen is not None and seen != row.row_version:
         raise StaleAccount(account_from(row), _changes_since(session, row, seen))
 
@@ -282,9 +282,9 @@ def _change_from(entry: AuditEntry) -> AccountChange:
 
 
 def put_password(session: Session, actor: Actor, row: StaffAccount, password_hash: str) -> None:
-    """Gives the account another password; a link with which it could have set one is worthless from now on.
+    """Replaces the account's password, and invalidates any link with which it could have set one.
 
-    An account that signed in with the provider does so no more: nobody has two ways in.
+    An account that signed in with the provider no longer does: nobody has two ways in.
     """
     issuer, row.oidc_issuer, row.oidc_subject = row.oidc_issuer, None, None
     row.password_hash = password_hash
@@ -296,14 +296,14 @@ def put_password(session: Session, actor: Actor, row: StaffAccount, password_has
 
 
 def connect(session: Session, actor: Actor, row: StaffAccount, issuer: str, subject: str) -> None:
-    """Has the account sign in with the provider instead of with its password; signs it out everywhere."""
+    """Makes the account sign in with the provider instead of its password; signs it out everywhere."""
     _put_identity(session, row, issuer, subject)
     end_sessions(session, row)
     history.record(session, actor, "staff.connected", subject=row.email, changes={"provider": [None, issuer]})
 
 
 def join(session: Session, actor: Actor, row: StaffAccount, issuer: str, subject: str) -> None:
-    """Accepts the invitation of whoever came from the provider instead of choosing a password."""
+    """Accepts an invitation by signing in with the provider instead of choosing a password."""
     _put_identity(session, row, issuer, subject)
     history.record(session, actor, "staff.joined", subject=row.email, changes={"provider": [None, issuer]})
 
@@ -316,7 +316,7 @@ def _put_identity(session: Session, row: StaffAccount, issuer: str, subject: str
 
 
 def email_problem(email: str) -> str | None:
-    """Why this cannot be the address of an account; None when it can."""
+    """Why this cannot be an account's address; None if it can."""
     is_one = len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email) and is_steady(email)
     if is_one and all(map(is_seen, email.split("@"))):
         return None
@@ -324,21 +324,21 @@ def email_problem(email: str) -> str | None:
 
 
 def name_problem(name: str) -> str | None:
-    """Why this cannot be what somebody is called; None when it can."""
+    """Why this cannot be a person's name; None if it can."""
     return names.problem(name, MAX_NAME)
 
 
 def check(problems: Mapping[str, str | None]) -> None:
-    """Raises Invalid with those that are one."""
+    """Raises Invalid with the actual problems, if there are any."""
     found = {member: problem for member, problem in problems.items() if problem}
     if found:
         raise Invalid(found)
 
 
 def locked(session: Session, email: str, by: Actor | None = None) -> StaffAccount:
-    """The row, locked together with all active admins and in one order, so two cannot remove each other at once.
+    """The row, locked together with all active admins in a fixed order, so that two cannot remove each other at once.
 
-    Raises NotFound, and NoLongerAllowed when the account that acts, `by`, may not manage staff any more.
+    Raises NotFound, and NoLongerAllowed if the acting account, `by`, may no longer manage staff.
     """
     email, acting = normalise_email(email), standing.email_of(by) if by else ""
     if CONTROL.search(email):
@@ -359,11 +359,11 @@ def locked(session: Session, email: str, by: Actor | None = None) -> StaffAccoun
 
 
 def is_invited(row: StaffAccount) -> bool:
-    """Whether its owner has not come yet: it has no password, and is nobody's at the provider."""
+    """Whether its owner has not come yet: it has neither a password nor an identity at the provider."""
     return row.password_hash is None and row.oidc_subject is None
 
 
-# who was invited and has not come yet cannot let anybody in
+# an invited account that nobody has used yet cannot let anybody in
 _ACTIVE_ADMIN = (
     (StaffAccount.role == Role.ADMIN.value)
     & StaffAccount.disabled_at.is_(None)
@@ -372,7 +372,7 @@ _ACTIVE_ADMIN = (
 
 
 def _not_ones_own(actor: Actor, row: StaffAccount) -> None:
-    # a slip would lock whoever made it out of the page on which it could be put right
+    # by a slip, people would lock themselves out of the page on which to undo it
     if actor.key == actor_key(row.email):
         raise Refused("You cannot change your own role or disable your own account. Ask another administrator.")
 
@@ -389,7 +389,7 @@ def _keep_an_admin(session: Session, leaving: StaffAccount, *, demo: bool) -> No
 
 
 def has_other_admin(session: Session, account_id: int, *, demo: bool) -> bool:
-    """Whether an administrator beside this account can sign in; `demo`: this is one, so that its accounts can."""
+    """Whether another administrator can sign in; `demo`: this is a demo, so its accounts can."""
     nobody = frozenset() if demo else demo_accounts.EMAILS
     others = select(StaffAccount.id).where(
         _ACTIVE_ADMIN, StaffAccount.id != account_id, StaffAccount.email.not_in(nobody)
@@ -415,7 +415,7 @@ def _remove_link(session: Session, row: StaffAccount) -> None:
 
 
 def revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str]:
-    """Revokes the API tokens that the account made, and names them."""
+    """Revokes the API tokens that the account made, and returns their names."""
     statement = (
         update(ApiToken)
         .where(ApiToken.created_by == actor_key(row.email), ApiToken.revoked_at.is_(None))
@@ -429,7 +429,7 @@ def revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str
 
 
 def account_from(row: StaffAccount) -> Account:
-    """What pages and commands may see of a row."""
+    """The part of a row that pages and commands may see."""
     return Account(
         row.id,
         row.email,

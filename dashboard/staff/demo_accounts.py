@@ -1,4 +1,4 @@
-"""The accounts of a demo: one a role, with passwords that the sign-in page shows. They sign in in demo mode only."""
+"""The accounts of a demo: one per role, with passwords that the sign-in page shows. They work in demo mode only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EMAILS = frozenset(account.email for account in DEMO_ACCOUNTS)
 
 
 def is_demo_account(email: str) -> bool:
-    """True for those whose password the sign-in page of a demo shows."""
+    """Whether the sign-in page of a demo shows this account's password."""
     return email in EMAILS
 
 
@@ -45,7 +45,7 @@ def may_sign_in(email: str, *, demo: bool) -> bool:
 
 
 def as_shown(session: Session) -> list[DemoAccount]:
-    """Those that still sign in with the password that the sign-in page shows."""
+    """The accounts that still have the password that the sign-in page shows."""
     a = StaffAccount
     query = select(a.email, a.password_hash).where(a.email.in_(EMAILS), a.disabled_at.is_(None))
     hashes = {row.email: row.password_hash for row in session.execute(query)}
@@ -54,13 +54,13 @@ def as_shown(session: Session) -> list[DemoAccount]:
 
 @lru_cache(maxsize=64)
 def _is_kept(password_hash: str, password: str) -> bool:
-    # slow on purpose, and always the same of one hash
+    # deliberately slow, and always the same for a given hash
     return passwords.matches(password_hash, password)
 
 
 def create_missing(session: Session) -> None:
-    """Makes those of the demo accounts that are not there yet."""
-    # accounts have to know which of them may sign in
+    """Creates the demo accounts that are missing."""
+    # accounts has to know which accounts may sign in
     from dashboard.staff import accounts
 
     actor = Actor("system:demo", "cli")

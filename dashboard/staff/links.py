@@ -1,7 +1,7 @@
-"""One-time links with which staff choose a password: an invitation, or a new one for whoever forgot theirs.
+"""One-time links with which staff choose a password: an invitation, or a new link for a forgotten password.
 
-An account has one link at most, and the database only its SHA-256. Who opens one holds an account's password in their
-hand, so whoever makes a link hands it over themself: nothing is sent from here.
+An account has at most one link, and the database only its SHA-256. Anyone who opens a link can take the account over,
+so its maker passes it on in person: nothing is sent from here.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ TRIES_A_MINUTE = 20
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A fresh link of an account; `secret` is known now and never again."""
+    """A new link of an account; `secret` is available now and never again."""
 
     account: Account
     secret: str
     expires_at: datetime
 
     def address(self, base_url: str) -> str:
-        """What is handed over. The secret is in the query, which no log of ours keeps."""
+        """The address to pass on. The secret is in the query, which no log of ours keeps."""
         return f"{base_url}{PATH}?link={self.secret}"
 
 
 def invite(session: Session, actor: Actor, *, email: str, name: str, role: Role) -> Link:
-    """Makes an account without a password, and the link with which its owner chooses one.
+    """Creates an account without a password, and the link with which its owner chooses one.
 
-    Raises NoLongerAllowed, and Invalid naming each member that is wrong, an address that has an account or an invitation
-    included.
+    Raises NoLongerAllowed, and Invalid naming each wrong member, including an address that already has an account or an
+    invitation.
     """
     standing.must_still(session, actor, Permission.MANAGE_STAFF)
     row = accounts.add(session, email=email, name=name, role=role, password_hash=None)
@@ -57,10 +57,10 @@ def invite(session: Session, actor: Actor, *, email: str, name: str, role: Role)
 
 
 def make(session: Session, actor: Actor, email: str, *, seen: int | None = None, demo: bool = False) -> Link:
-    """A new link for the account, in the place of one that it had. What it signs in with goes on until the link is used.
+    """A new link for the account, replacing any earlier one. Its current way to sign in works until the link is used.
 
-    Raises NotFound, NoLongerAllowed, StaleAccount (`seen` as in accounts.change_role), or Refused: one's own account, or
-    one that may not sign in.
+    Raises NotFound, NoLongerAllowed, StaleAccount (`seen` as in accounts.change_role), or Refused: one's own account,
+    or one that may not sign in.
     """
     row = accounts.locked(session, email, actor)
     if actor.key == actor_key(row.email):
@@ -78,7 +78,7 @@ def make(session: Session, actor: Actor, email: str, *, seen: int | None = None,
 
 
 def withdraw(session: Session, actor: Actor, email: str) -> None:
-    """Takes an invitation back, and with it the account, which never did anything.
+    """Takes back an invitation together with its account, which has never done anything.
 
     Raises NotFound, NoLongerAllowed, or Refused: too late.
     """
@@ -91,20 +91,20 @@ def withdraw(session: Session, actor: Actor, email: str) -> None:
 
 
 def admit(session: Session, address: str) -> None:
-    """Counts that somebody at the address opens or sends a link. Raises Throttled, after TRIES_A_MINUTE of them."""
+    """Counts that a link is opened or submitted from the address. Raises Throttled after TRIES_A_MINUTE of them."""
     admit_from(session, address, "link", TRIES_A_MINUTE)
 
 
 def opened(session: Session, secret: str, *, demo: bool = False) -> Account | None:
-    """Whose password the link sets; None when it is unknown, used, replaced or expired, which are all the same."""
+    """The account whose password the link sets; None alike if it is unknown, used, replaced or expired."""
     row = _row_of(session, secret)
     return account_from(row) if row and may_sign_in(row.email, demo=demo) else None
 
 
 def use(session: Session, secret: str, password: str, *, address: str = "", demo: bool = False) -> Account | None:
-    """Sets the password of the link's account and signs it out everywhere; None like `opened`. Works once.
+    """Sets the password of the link's account and signs it out everywhere; None as in `opened`. Works once.
 
-    Both are written to the audit log. Raises Invalid when this cannot be a password; the link stays good then.
+    Both are recorded in the audit log. Raises Invalid if the password is unacceptable; the link then stays valid.
     """
     account = opened(session, secret, demo=demo)
     if account is None or not _take(session, secret, account, password):
@@ -122,8 +122,8 @@ def use(session: Session, secret: str, password: str, *, address: str = "", demo
 
 
 def _take(session: Session, secret: str, account: Account, password: str) -> bool:
-    """Uses the link up; False when somebody else did, or took it back, while the hash was computed."""
-    # it may be the one that the account has: to refuse it would tell whoever holds the link which that is
+    """Uses up the link; False if it was used or withdrawn while the hash was computed."""
+    # the account's present password is accepted: a refusal would reveal it to the link's holder
     password_hash = passwords.hashed(password, account.email, account.name)
     try:
         row = accounts.locked(session, account.email)

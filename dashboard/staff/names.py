@@ -1,4 +1,4 @@
-"""What accounts and tokens can be called: a name can be seen, and leaves the text around it as it is."""
+"""Valid names of accounts and tokens: visible, and leaving the text around them intact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dashboard.onboarding.visible import is_seen, is_steady
 
 
 def problem(name: str, most: int) -> str | None:
-    """Why nothing can have this name; None when it can."""
+    """Why nothing can have this name; None if it is valid."""
     if not 1 <= len(name) <= most:
         return f"Enter a name of 1 to {most} characters."
     if not is_steady(name):
@@ -15,6 +15,6 @@ def problem(name: str, most: int) -> str | None:
 
 
 def steadied(name: str, most: int) -> str:
-    """The name without what it may not have in it, cut to `most` characters; empty when nothing of it can be seen."""
+    """The name without invalid characters, cut to `most` characters; empty if nothing visible is left."""
     kept = "".join(filter(is_steady, name)).strip()[:most].strip()
     return kept if is_seen(kept) else ""

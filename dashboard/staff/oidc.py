@@ -1,7 +1,7 @@
-"""OpenID Connect with the sign-in provider: the authorization code flow with PKCE, and an ID token that is verified.
+"""OpenID Connect with the sign-in provider: the authorization code flow with PKCE and a verified ID token.
 
-Needs the extra `oidc`: nothing imports this where no provider is set up. What the provider publishes about itself and
-its keys is kept for a while, and every call ends in time.
+Needs the extra `oidc`: nothing imports this unless a provider is set up. The provider's metadata and keys are cached
+for a while, and every call has a time limit.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from dashboard.staff.provider import Attempt, Identity, NotProven, Provider, Unr
 
 KEPT_S = 3_600
 RENEWED_S = 60
-"""How old the keys must be before a token that names an unknown one has them fetched again."""
+"""The minimum age of the keys before a token that names an unknown key has them fetched again."""
 FAILED_S = 5
-"""How long a failure is told again, instead of every request waiting for the same."""
+"""How long a failure is repeated instead of making every request wait for the same."""
 
 CONNECT_S, SILENCE_S, WHOLE_S = 3.0, 5.0, 10.0
 LARGEST = 1024 * 1024
 LEEWAY_S = 60
 LONGEST_SUBJECT = 255
-"""OpenID Connect Core 1.0, 2: of a subject."""
+"""OpenID Connect Core 1.0, section 2: the length of a subject."""
 
 ALGORITHMS = tuple(f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512))
-"""Signatures by a key of the provider's own, whatever else it offers: a shared secret or `none` would prove nothing."""
+"""Signatures with the provider's own key, whatever else it offers: a shared secret or `none` would prove nothing."""
 
 KINDS = frozenset({"RSA", "EC"})
 
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What the provider publishes about itself. `userinfo` is empty where there is none; `names_issuer`: RFC 9207."""
+    """The provider's metadata. `userinfo` is empty if it has none; `names_issuer`: RFC 9207."""
 
     authorization: str
     token: str
@@ -61,7 +61,7 @@ class Endpoints:
 
 
 class OpenIdClient:
-    """This dashboard as a client of the provider; one serves all threads of a process."""
+    """This dashboard as a client of the provider; one instance serves all threads of a process."""
 
     def __init__(self, provider: Provider, clock: Callable[[], float] = time.monotonic) -> None:
         self.provider = provider
@@ -73,7 +73,7 @@ class OpenIdClient:
         self._keys = _Kept(self._published, clock)
 
     def begin(self, redirect_uri: str) -> tuple[str, Attempt]:
-        """The provider's address to sign in at, and what the browser is to keep meanwhile. Raises Unreachable."""
+        """The provider's sign-in address, and what the browser has to keep until it returns. Raises Unreachable."""
         attempt = Attempt(*(secrets.token_urlsafe(32) for _ in range(3)))
         address: str = prepare_grant_uri(
             self._endpoints.get().authorization,
@@ -89,7 +89,7 @@ class OpenIdClient:
         return address, attempt
 
     def finish(self, attempt: Attempt, code: str, redirect_uri: str, named_issuer: str | None) -> Identity:
-        """Who came back with the code. `named_issuer` is who the address says that it comes from.
+        """The identity that returned with the code. `named_issuer` is the issuer that the address claims.
 
         Raises Unreachable or NotProven.
         """
@@ -119,7 +119,7 @@ class OpenIdClient:
         """The claims of the ID token: signed by the provider, for this client, now, and for this sign-in."""
         try:
             token = self._decoded(str(tokens.get("id_token", "")))
-            # those who merely share the provider are no audience of ours
+            # tokens for other clients of the same provider are not for us
             options = {name: {"essential": True, "values": [value]} for name, value in self._expected.items()}
             parameters = {"nonce": nonce, "client_id": self.provider.client_id}
             parameters |= {"access_token": tokens["access_token"]} if "access_token" in tokens else {}
@@ -198,7 +198,7 @@ class OpenIdClient:
         return KeySet(usable)
 
     def _ask(self, method: str, address: str, **request: Any) -> tuple[int, dict[str, Any]]:
-        """The status, and the object that was answered. Raises Unreachable: a fault, no object, no end."""
+        """The status and the JSON object in the answer. Raises Unreachable: a fault, no object, or endless."""
         try:
             status, body = self._answer(method, address, request)
             said = json.loads(body)
@@ -219,7 +219,7 @@ class OpenIdClient:
 
 
 class _Kept(Generic[T]):
-    """Something of the provider that is fetched again when it has become old."""
+    """Something fetched from the provider, and fetched again when it is too old."""
 
     def __init__(self, fetch: Callable[[], T], clock: Callable[[], float]) -> None:
         self._fetch, self._clock = fetch, clock
@@ -227,7 +227,7 @@ class _Kept(Generic[T]):
         self._failed: tuple[str, float] | None = None
 
     def get(self, oldest_s: float = KEPT_S) -> T:
-        """What is no older than this. Raises Unreachable."""
+        """The value, no older than `oldest_s`. Raises Unreachable."""
         now, held, failed = self._clock(), self._held, self._failed
         if held and now - held[1] < oldest_s:
             return held[0]
@@ -255,7 +255,7 @@ def _name(given: object) -> str:
 
 
 def _key(published: object) -> Key | None:
-    """A key that can verify a signature; a provider may publish others too."""
+    """The key, if it can verify a signature; a provider may publish others too."""
     if not isinstance(published, dict) or published.get("kty") not in KINDS or published.get("use", "sig") != "sig":
         return None
     try:

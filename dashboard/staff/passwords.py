@@ -1,7 +1,7 @@
-"""Passwords: what can be one, and what is kept of it.
+"""Passwords: which are acceptable, and what is stored of them.
 
-Beside its length a password is compared with those that many people have and with what its owner is called, whole, as
-NIST SP 800-63B-4, 3.1.1.2, asks for; there is no rule about its letters, digits and signs.
+Besides its length, a whole password is compared with common ones and with its owner's names, as NIST SP 800-63B-4,
+3.1.1.2, requires; there is no rule about its letters, digits and symbols.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dashboard.onboarding.errors import Invalid
 
 MIN_PASSWORD, MAX_PASSWORD = 10, 200
 
-# RFC 9106, second choice: 64 MiB, 3 passes, 4 lanes
+# RFC 9106, second recommended option: 64 MiB, 3 passes, 4 lanes
 HASHER = PasswordHasher()
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -27,9 +27,9 @@ SAME = "This is your current password. Choose a different one."
 
 
 def problem(password: str, *owner: str, before: str = "") -> str | None:
-    """Why this cannot be a password; None when it can.
+    """Why this cannot be a password; None if it can.
 
-    `owner`: the email and the name of whose it is, as far as they are known; `before`: the one that it replaces.
+    `owner`: its owner's email and name, if known; `before`: the password it replaces.
     """
     if len(password) < MIN_PASSWORD:
         return f"Use at least {MIN_PASSWORD} characters."
@@ -59,7 +59,7 @@ def _bare(text: str) -> str:
 
 
 def hashed(password: str, *owner: str, before: str = "") -> str:
-    """What is stored of a password. Slow on purpose: call it before anything is locked. Raises Invalid; see `problem`."""
+    """The hash to store. Deliberately slow: call it before locking anything. Raises Invalid; see `problem`."""
     if reason := problem(password, *owner, before=before):
         raise Invalid({"password": reason})
     return HASHER.hash(password)
@@ -67,15 +67,15 @@ def hashed(password: str, *owner: str, before: str = "") -> str:
 
 @cache
 def dummy_hash() -> str:
-    """What an unknown account is verified against, to take the time of a known one; no password matches it.
+    """The hash that an unknown account is verified against, to take as long as a known one; no password matches it.
 
-    Made at the first call: a door calls it when it opens, so that the first unknown account is not the slow one.
+    Computed at the first call: a door calls it at start-up, so that the first unknown account is not slower.
     """
     return HASHER.hash("\0")
 
 
 def matches(password_hash: str | None, password: str) -> bool:
-    """True when the password is the hash's. None, for an unknown account, takes as long and is never true."""
+    """Whether the password matches the hash. None, for an unknown account, takes as long and never matches."""
     try:
         return HASHER.verify(password_hash or dummy_hash(), _encoded(password)) and password_hash is not None
     except (VerificationError, InvalidHashError):
@@ -83,7 +83,7 @@ def matches(password_hash: str | None, password: str) -> bool:
 
 
 def rehashed(password_hash: str, password: str) -> str:
-    """The hash to store from now on: a new one when it was made under other parameters than today's."""
+    """The hash to store from now on: a new one if it was made with other parameters than today's."""
     return HASHER.hash(_encoded(password)) if HASHER.check_needs_rehash(password_hash) else password_hash
 
 

@@ -1,4 +1,4 @@
-"""Who may do what, in one place: the permissions, the roles, the one map between them, and the scopes of tokens."""
+"""Who may do what, in one place: permissions, roles, the one map between them, and token scopes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Permission(StrEnum):
 
     @property
     def does(self) -> str:
-        """What it lets one do, to follow “can”."""
+        """What it allows, to follow “can”."""
         return _DOES[self]
 
 
@@ -36,12 +36,12 @@ class Role(Enum):
 
     @property
     def title(self) -> str:
-        """The role as pages name it: Onboarding manager."""
+        """The role's name on pages: Onboarding manager."""
         return _TITLES[self]
 
     @property
     def does(self) -> list[str]:
-        """What it lets one do beyond what every role does, each to follow “can”; of the least role, all that it does."""
+        """What it allows beyond what every role allows, each to follow “can”; for the lowest role, everything."""
         return [permission.does for permission in Permission if permission in PERMISSIONS[self] - _LOOK] or [
             permission.does for permission in Permission if permission in _LOOK
         ]
@@ -94,28 +94,28 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.MANAGER: _LOOK | {Permission.EDIT_STEPS, Permission.RELEASE},
     Role.ADMIN: frozenset(Permission),
 }
-"""The one map. Each role has all of viewer, admin has all."""
+"""The one map. Each role includes all of viewer, admin includes all."""
 
 
 def roles_with(permission: Permission) -> list[Role]:
-    """The roles that have `permission`, the least first."""
+    """The roles that have `permission`, lowest first."""
     return [role for role in Role if permission in PERMISSIONS[role]]
 
 
 OF_A_USER = frozenset({Scope.PROGRESS_READ, Scope.PROGRESS_WRITE})
-"""What the token of a user is good for, where its route does not say that it is for backends only."""
+"""The scopes of a user's token, on routes that are not for backends only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Public:
-    """A route that anyone may ask for; `why` says what makes that safe."""
+    """A route that anyone may use; `why` says what makes that safe."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class ByToken:
-    """A route of the API: an API token with `scope` opens it, and where it is `of_users` a user's own token does too."""
+    """An API route: an API token with `scope` opens it and, if `of_users`, so does a user's own token."""
 
     scope: Scope
     of_users: bool
@@ -128,12 +128,12 @@ _MARK = "_route_needs"
 
 
 def declare(view: Callable[..., Any], need: Need) -> None:
-    """Notes on a view what it needs, for the guard test and the table in docs/permissions.md."""
+    """Records what a view needs, for the guard test and the table in docs/permissions.md."""
     setattr(view, _MARK, need)
 
 
 def declared(view: Callable[..., Any]) -> Need | None:
-    """What a view, or the function that a wrapper around it wraps, declares; None: nothing."""
+    """What a view, or the function inside its wrappers, declares; None: nothing."""
     found: Any = view
     while found is not None:
         if (need := getattr(found, _MARK, None)) is not None:

@@ -1,7 +1,7 @@
-"""Signing in with the sign-in provider: which account is whose, and what it may do from now on.
+"""Signing in with the sign-in provider: which account an identity has, and what that account may do from now on.
 
-An account is known by issuer and subject, never by its address alone. Its role is what the groups give at each sign-in.
-An account that has a password gets into the provider's hands by that password only.
+An account is identified by issuer and subject, never by its address alone. Its role is set from the groups at each
+sign-in. An account that has a password is connected to the provider only by giving that password.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ PROVIDER = Actor("system:provider")
 
 
 class Refusal(Enum):
-    """Why the provider's word is not enough; the value is what the audit log has of it.
+    """Why the provider's word is not enough; the value is the reason in the audit log.
 
-    PASSWORD: there is an account with the address and a password, which has to be given once. See `connect`.
+    PASSWORD: an account with the address has a password, which has to be given once. See `connect`.
     """
 
     PASSWORD = "the account has a password"  # noqa: S105 - no password, but a reason
@@ -43,18 +43,18 @@ class Refusal(Enum):
 
 
 def admit(session: Session, address: str) -> None:
-    """Counts that somebody at the address comes from the provider. Raises Throttled, after TRIES_A_MINUTE of them."""
+    """Counts a return from the provider at the address. Raises Throttled after TRIES_A_MINUTE of them."""
     admit_from(session, address, "provider", TRIES_A_MINUTE)
 
 
 def sign_in(
     session: Session, identity: Identity, role: Role | None, *, address: str, user_agent: str = "", replaces: str = ""
 ) -> SignedIn | Refusal:
-    """Starts a session for whoever this is, with the role of their groups; None: no group has one.
+    """Starts a session for the identity, with the role of its groups; None: no group has a role.
 
-    Who comes for the first time gets an account, or accepts their invitation by it. Who is refused is signed out
-    everywhere: what the provider no longer allows has ended. With the power to manage API tokens go those that they
-    made. All is written to the audit log. `replaces` as at sign-in with a password.
+    A first sign-in creates an account or accepts the invitation. A refusal ends the account's sessions everywhere,
+    because the provider no longer allows them. Losing the power to manage API tokens revokes those that the account
+    made. All of it is recorded in the audit log. `replaces` as in the sign-in with a password.
     """
     _one_at_a_time(session, identity)
     found = _admitted(session, identity, role)
@@ -73,10 +73,10 @@ def connect(
     user_agent: str = "",
     replaces: str = "",
 ) -> SignedIn | Refusal | None:
-    """Puts an account with the identity's address into the provider's hands, for whoever knows its password.
+    """Connects the account with the identity's address to the provider, given its password.
 
-    None when the password is wrong, which is written to the audit log and slows down the next attempt. Afterwards the
-    account has no password, is signed in here alone, and has the role of the groups.
+    None if the password is wrong, which is recorded in the audit log and slows down the next attempt. Afterwards the
+    account has no password, is signed in only here, and has the role of the groups.
     """
     row = session.scalar(select(StaffAccount).where(StaffAccount.email == attempt.email))
     verified = row.password_hash if row else None
@@ -102,7 +102,7 @@ def connect(
 
 
 def refuse(session: Session, why: Refusal, address: str, identity: Identity | None = None) -> Refusal:
-    """Writes the refusal down; ends the sessions of the account that is the identity's, without a role its tokens too."""
+    """Records the refusal; ends the sessions of the identity's account, and for NO_ROLE revokes its tokens."""
     row = _row_of(session, identity) if identity else None
     email = row.email if row else identity.email if identity else ""
     actor = Actor(actor_key(row.email) if row else "system:sign-in")
@@ -187,6 +187,6 @@ def _locked(session: Session, email: str) -> StaffAccount | None:
 
 
 def _one_at_a_time(session: Session, identity: Identity) -> None:
-    """Until the transaction ends: two first sign-ins at once make one account."""
+    """Until the transaction ends: two simultaneous first sign-ins create one account."""
     key = f"provider {identity.issuer} {identity.subject}"
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))

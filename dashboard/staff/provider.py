@@ -1,4 +1,4 @@
-"""The sign-in provider as the settings describe it, and what it says of whoever signs in. Needs no Authlib."""
+"""The sign-in provider as configured, and the identity it reports. Needs no Authlib."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUIRED_SCOPE = "openid"
 
 
 class BadProvider(ValueError):
-    """A setting of the provider cannot be used: `member` is which, the message is what to say after its name."""
+    """A provider setting is unusable: `member` names it, the message is what to say after its name."""
 
     def __init__(self, member: str, reason: str) -> None:
         self.member = member
@@ -21,16 +21,16 @@ class BadProvider(ValueError):
 
 
 class Unreachable(Exception):
-    """The provider does not answer in time, or what it answers is not OpenID Connect; the message is for the log."""
+    """The provider does not answer in time, or its answer is not OpenID Connect; the message is for the log."""
 
 
 class NotProven(Exception):
-    """What the provider answered does not prove who somebody is; the message, for the log, says why."""
+    """The provider's answer does not prove who somebody is; the message, for the log, says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a browser has to bring back: `state` in the address, the rest it keeps. All are random, and good once."""
+    """What a browser has to bring back: `state` in the address, the rest in its cookie. All random, and valid once."""
 
     state: str
     nonce: str
@@ -39,7 +39,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom the provider says somebody is: always the same by `issuer` and `subject`. `email` is empty unless verified."""
+    """An identity at the provider, always the same by `issuer` and `subject`. `email` is empty unless verified."""
 
     issuer: str
     subject: str
@@ -52,7 +52,7 @@ class Identity:
 class Provider:
     """Where staff sign in, and which of their groups there has which role here. No `client_secret`: a public client.
 
-    `roles` in the order in which they count. Raises BadProvider.
+    `roles` are in order of precedence. Raises BadProvider.
     """
 
     issuer: str
@@ -64,7 +64,7 @@ class Provider:
     label: str
 
     def __post_init__(self) -> None:
-        """What is told to the provider, and believed of it, goes over https, but on the machine itself."""
+        """Requires https for what is sent to the provider and trusted from it, except on the machine itself."""
         parts = _parts(self.issuer)
         if parts is None or not is_safe(self.issuer) or parts.query or parts.fragment:
             raise BadProvider("issuer", "must be an https address such as https://id.example.com, without a query")
@@ -77,16 +77,16 @@ class Provider:
 
     @property
     def called(self) -> str:
-        """What pages call it."""
+        """The provider's name on pages."""
         return self.label or urlsplit(self.issuer).hostname or self.issuer
 
     def role_of(self, groups: Collection[str]) -> Role | None:
-        """The role of somebody with these groups: the first that is told; None when there is none."""
+        """The role for these groups: the first in `roles` that matches; None if none does."""
         return next((role for group, role in self.roles if group in groups), None)
 
 
 def roles_from(text: str) -> tuple[tuple[str, Role], ...]:
-    """Groups and their roles, written `group=role`, with commas between them; with semicolons where a group has commas.
+    """Groups and their roles, written `group=role`, separated by commas, or by semicolons if a group contains commas.
 
     Raises BadProvider.
     """
@@ -95,7 +95,7 @@ def roles_from(text: str) -> tuple[tuple[str, Role], ...]:
 
 
 def is_safe(address: str) -> bool:
-    """Whether what is sent there can be read by nobody else: https, or the machine itself."""
+    """Whether nobody else can read what is sent there: https, or the machine itself."""
     parts = _parts(address)
     if parts is None or not parts.hostname or parts.username is not None:
         return False
@@ -103,7 +103,7 @@ def is_safe(address: str) -> bool:
 
 
 def _pair(text: str) -> tuple[str, Role]:
-    # a group may be a distinguished name, which has equals signs of its own
+    # a group may be a distinguished name, which contains equals signs
     group, _, role = (part.strip() for part in text.rpartition("="))
     try:
         if not group:

@@ -1,7 +1,7 @@
-"""How often a caller may ask: a bucket of permits for each, kept in the database, which all processes take from.
+"""Rate limits: each caller has a bucket of permits in the database, shared by all processes.
 
-A process takes permits a few at a time and spends them from memory, so that a request seldom costs a statement. The
-emptier the bucket, the fewer it takes: a limit of ten is ten, however many processes there are.
+A process draws a few permits at a time and spends them from memory, so that few requests cost a statement. The emptier
+the bucket, the fewer it draws: a limit of ten is ten, however many processes there are.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 WINDOW_S = 60
-"""An empty bucket is full again after this long."""
+"""How long an empty bucket takes to fill up, in seconds."""
 
 MOST_AT_ONCE = 64
 REMEMBERED = 10_000
-"""Callers of whom a process remembers something; the least recent one's permits are lost, which errs on the strict side."""
+"""The callers that a process remembers; the least recent one's permits are lost, which errs on the strict side."""
 
 FORGET_ONE_IN = 1_000
 
-# `full_at` is when the bucket would be full again if nobody took anything: each permit puts it off by :cost seconds.
+# `full_at` is when the bucket would be full again if nothing were drawn: each permit delays it by :cost seconds.
 TAKE = text("""
 INSERT INTO rate_limits AS b (key, full_at, granted) VALUES (:key, clock_timestamp() + make_interval(secs => :cost), 1)
 ON CONFLICT (key) DO UPDATE SET (full_at, granted) = (
@@ -43,7 +43,7 @@ FORGET = text("DELETE FROM rate_limits WHERE full_at < clock_timestamp()")
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a caller was told: may this request be answered, how many more could be now, and when."""
+    """The answer to a caller: whether this request is allowed, how many more would be now, and the times to wait."""
 
     limit: int
     remaining: int
@@ -52,7 +52,7 @@ class Allowance:
 
     @property
     def is_spent(self) -> bool:
-        """True when this request is one too many."""
+        """Whether this request is one too many."""
         return self.retry_after_s is not None
 
 
@@ -66,7 +66,7 @@ class _Held:
 
 
 class RateLimit:
-    """A limit of so many requests a minute for each caller, shared by all processes that use the same database."""
+    """A limit of requests per minute for each caller, shared by all processes that use the same database."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
@@ -76,7 +76,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def spend(self, key: str, take: Callable[[str, float], tuple[int, float]]) -> Allowance:
-        """Takes one permit of the caller `key`; `take` is `draw` in a transaction of its own, and seldom called."""
+        """Spends one permit of the caller `key`; `take` is `draw` in a transaction of its own, and rarely called."""
         if (told := self._from_memory(key)) is not None:
             return told
         granted, full_in = take(key, self._cost)
@@ -87,9 +87,9 @@ class RateLimit:
             return self._spent(held)
 
     def _from_memory(self, key: str) -> Allowance | None:
-        """The answer if it needs no look into the database: a permit is held, or there can't be one yet."""
+        """The answer if it needs no query: a permit is held, or there can't be one yet."""
         with self._lock:
-            # nobody is remembered before `take` has said that there is such a caller: others would lose their place
+            # only callers confirmed by `take` are remembered: made-up ones would displace them
             if (held := self._held.get(key)) is None:
                 return None
             self._held.move_to_end(key)
@@ -105,11 +105,11 @@ class RateLimit:
         return held
 
     def _is_fresh(self, held: _Held) -> bool:
-        # after that long the bucket has filled up again, with these in it
+        # after that long the bucket has filled up again, including these permits
         return self._clock() - held.at < WINDOW_S
 
     def _wait(self, held: _Held) -> float:
-        """Seconds until the bucket has a permit, when it had none."""
+        """Seconds until the bucket has a permit, if it had none."""
         return held.full_in + self._cost - WINDOW_S - (self._clock() - held.at) - 1e-6
 
     def _spent(self, held: _Held) -> Allowance:
@@ -120,13 +120,13 @@ class RateLimit:
             retry_after = max(1, math.ceil(self._wait(held)))
         full_in = max(0.0, held.full_in - (self._clock() - held.at))
         there = math.floor((WINDOW_S - full_in) / self._cost + 1e-6)
-        # permits that lay about were given back to the bucket by time, and are no more than it holds
+        # permits held for a while have been refilled in the bucket too: together they are never more than it holds
         remaining = min(self.per_minute, max(0, there) + held.permits)
         return Allowance(self.per_minute, remaining, math.ceil(full_in), retry_after)
 
 
 def draw(session: Session, key: str, cost: float, most: int = MOST_AT_ONCE) -> tuple[int, float]:
-    """Takes up to `most` permits out of the bucket: how many (0: it is empty), and the seconds until it is full again."""
+    """Takes up to `most` permits from the bucket: how many (0: it is empty), and the seconds until it is full again."""
     row = session.execute(TAKE, {"key": key, "cost": cost, "window": float(WINDOW_S), "most": most}).one()
     if random.randrange(FORGET_ONE_IN) == 0:  # noqa: S311 - it only spreads the work
         session.execute(FORGET)

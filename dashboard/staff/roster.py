@@ -1,4 +1,4 @@
-"""The staff as the pages list them: each account with its open sessions and the link it may still use."""
+"""The staff as the pages list them: each account with its open sessions and its unused link."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dashboard.staff.sessions import is_open
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An account, in how many browsers it is signed in, and its link: by whom, since when, and until when it can be used."""
+    """An account, the number of its open sessions, and its link: who made it, when, and until when it is valid."""
 
     account: Account
     sessions: int
@@ -28,13 +28,12 @@ class Member:
 
 
 def everyone(session: Session) -> list[Member]:
-    """All of the staff by name, whoever is disabled last. One query."""
+    """All staff by name, disabled accounts last. One query."""
     order = (StaffAccount.disabled_at.is_not(None), func.lower(StaffAccount.name), StaffAccount.email)
     return [_member(row) for row in session.execute(_members().order_by(*order))]
 
 
 def one(session: Session, account_id: int) -> Member:
-    """One of them. Raises NotFound."""
     row = None
     if account_id <= MAX_INTEGER:
         row = session.execute(_members().where(StaffAccount.id == account_id)).one_or_none()

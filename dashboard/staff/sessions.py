@@ -1,4 +1,4 @@
-"""Server-side sessions: which browsers an account is signed in with, for how long, and how they end."""
+"""Server-side sessions: the browsers in which an account is signed in, for how long, and how they end."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_USER_AGENT = 300
 LISTED = 50
 
 UNDER_WAY = timedelta(seconds=30)
-"""How long the secret of before still counts, for requests that were sent before the browser had the new one."""
+"""How long the previous secret is still valid, for requests sent before the browser had the new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """An account in a browser; `secret` is what its cookie has to hold from now on, and is kept nowhere."""
+    """An account in a browser; `secret` is what its cookie has to hold from now on, and is stored nowhere."""
 
     account: Account
     secret: str
@@ -48,7 +48,7 @@ class OpenSession:
 
 
 def start(session: Session, row: StaffAccount, address: str, user_agent: str) -> str:
-    """A new session of the account; its secret."""
+    """Starts a session of the account and returns its secret."""
     secret = secrets.token_urlsafe(32)
     session.add(
         StaffSession(
@@ -64,9 +64,9 @@ def start(session: Session, row: StaffAccount, address: str, user_agent: str) ->
 
 
 def load(session: Session, secret: str, *, demo: bool = False, visit: bool = True) -> SignedIn | None:
-    """Whose session this is; None when it is over or the account disabled. Notes a `visit` once a minute.
+    """Whose session this is; None if it is over or the account disabled. Records a `visit` once a minute.
 
-    After a change of the role the session goes on under another secret, so that whoever knew the old one is left behind.
+    After a change of role, the session continues under a new secret, so that anyone who knew the old one is shut out.
     """
     found = session.execute(LOAD, {"own": digest(secret)}).one_or_none()
     if found is None or not may_sign_in(found.StaffAccount.email, demo=demo):
@@ -79,18 +79,18 @@ def load(session: Session, secret: str, *, demo: bool = False, visit: bool = Tru
 
 
 def end(session: Session, secret: str) -> None:
-    """Ends the session; one that is over already stays as it is."""
+    """Ends the session, if it is not over already."""
     session.execute(update(StaffSession).where(_known_by(secret), is_open()).values(expires_at=func.now()))
 
 
 def sign_out(session: Session, actor: Actor, secret: str) -> None:
-    """Ends the session of whoever asks for it, and writes that down."""
+    """Ends the actor's session and records it."""
     end(session, secret)
     history.record(session, actor, "sign_in.ended", subject=actor.key.partition(":")[2])
 
 
 def sessions_of(session: Session, email: str, secret: str = "") -> list[OpenSession]:
-    """The open sessions of an account: the one with this secret, which is marked, then the last used, LISTED at most."""
+    """An account's open sessions: first the one with this secret, marked, then by last use; LISTED at most."""
     is_current = _known_by(secret)
     statement = (
         select(StaffSession, is_current)
@@ -106,7 +106,7 @@ def sessions_of(session: Session, email: str, secret: str = "") -> list[OpenSess
 
 
 def end_one(session: Session, actor: Actor, email: str, session_id: str) -> None:
-    """Ends one session of the account, by the id that `sessions_of` gave. Raises NotFound: not open, or not theirs."""
+    """Ends one session of the account, by its id from `sessions_of`. Raises NotFound: not open, or not its own."""
     statement = _ending(email).where(StaffSession.id == session_id).returning(StaffSession.id)
     if session.scalar(statement) is None:
         raise NotFound("open session", session_id)
@@ -114,7 +114,7 @@ def end_one(session: Session, actor: Actor, email: str, session_id: str) -> None
 
 
 def end_all(session: Session, actor: Actor, email: str, *, but: str = "") -> int:
-    """Ends the account's sessions except the one with the secret `but`; how many those were."""
+    """Ends the account's sessions except the one with the secret `but`; returns how many."""
     count = len(session.scalars(_ending(email).where(~_known_by(but)).returning(StaffSession.id)).all())
     if count:
         history.record(session, actor, "staff.sessions_ended", subject=email, changes={"sessions": [count, 0]})
@@ -122,12 +122,12 @@ def end_all(session: Session, actor: Actor, email: str, *, but: str = "") -> int
 
 
 def renew(session: Session, secret: str) -> str:
-    """Puts another secret in the place of this one, which requests that are under way may still bring; the new one."""
+    """Replaces this secret, which requests under way may still send; returns the new one."""
     return _renew(session, digest(secret)) or secret
 
 
 def _renew(session: Session, session_id: str) -> str:
-    """The new secret; empty where another request got it, at the same time or before."""
+    """The new secret; empty if another request got it, at the same time or before."""
     secret = secrets.token_urlsafe(32)
     statement = (
         update(StaffSession)
@@ -140,7 +140,7 @@ def _renew(session: Session, session_id: str) -> str:
 
 
 def _note_visit(session: Session, session_id: str) -> None:
-    # two requests at once: the second leaves it to the first instead of waiting for it
+    # of two simultaneous requests, the second skips this instead of waiting
     free = select(StaffSession.id).where(StaffSession.id == session_id).with_for_update(skip_locked=True)
     session.execute(
         update(StaffSession)
@@ -165,7 +165,7 @@ def _known_by(secret: str) -> ColumnElement[bool]:
 
 
 def _has(own: ColumnElement[str]) -> ColumnElement[bool]:
-    """The session whose secret has this digest, or had it a moment ago. Never null, so that it can be turned round."""
+    """The session whose secret has this digest, or had it a moment ago. Never null, so that it can be negated."""
     had_it = StaffSession.previous_id.is_not(None) & (StaffSession.previous_id == own)
     return (StaffSession.id == own) | (had_it & (StaffSession.renewed_at > func.now() - UNDER_WAY))
 
@@ -175,7 +175,7 @@ def is_open() -> ColumnElement[bool]:
     return (StaffSession.expires_at > func.now()) & (StaffSession.last_seen_at > func.now() - IDLE)
 
 
-# asked by every page, and so put together once
+# built once, because every page needs it
 LOAD = (
     select(
         StaffAccount,

@@ -1,8 +1,8 @@
-"""Signing in and changing one's password, slowed down for whoever guesses.
+"""Signing in and changing one's password, throttled against guessing.
 
-A door signs someone in with two transactions: `admit` counts the attempt as refused before any password is looked at,
-so that a thousand attempts at once, over any number of processes, are counted like a thousand in a row; `complete`
-takes the count back when the password was right.
+A door signs someone in with two transactions: `admit` counts the attempt as refused before any password is verified, so
+that a thousand simultaneous attempts, over any number of processes, count like a thousand in a row; `complete` takes
+the count back if the password was right.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=2), timedelta(minutes=5)
 
 
 class Throttled(OnboardingError):
-    """Too many refused sign-ins lately; the next one is looked at in `retry_after` seconds."""
+    """Too many refused sign-ins lately; the next one is accepted in `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
         self.retry_after = retry_after
@@ -40,7 +40,7 @@ class Throttled(OnboardingError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A sign-in that may go on to the password; `id` is its entry among the refused until the password is right."""
+    """A sign-in admitted to the password check; `id` is its entry among the refusals until the password is right."""
 
     id: int
     email: str
@@ -48,7 +48,7 @@ class Attempt:
 
 
 def admit_from(session: Session, address: str, what: str, a_minute: int) -> None:
-    """Counts that somebody at the address tries `what`. Raises Throttled, after so many tries a minute."""
+    """Counts an attempt at `what` from the address. Raises Throttled after `a_minute` of them in a minute."""
     cost = WINDOW_S / a_minute
     granted, full_in = rate_limits.draw(session, f"{what} {network_of(address)}", cost, most=1)
     if not granted:
@@ -58,12 +58,13 @@ def admit_from(session: Session, address: str, what: str, a_minute: int) -> None
 def admit(session: Session, email: str, address: str) -> Attempt:
     """Counts an attempt for the account and for the address. Raises Throttled, and then counts nothing.
 
-    After some free attempts the wait doubles with each up to LONGEST_DELAY, so nobody is locked out for good. Where the
-    account was signed in lately, only attempts from there slow it down: a stranger's guesses cannot keep its owner out.
+    After some free attempts, each doubles the wait, up to LONGEST_DELAY, so nobody is locked out for good. If the
+    account was signed in from the address lately, only attempts from there delay it: a stranger's guesses cannot keep
+    its owner out.
     """
     email = normalise_email(email)
     network = network_of(address)
-    # held until the caller commits; always in this order, so two attempts cannot wait for each other
+    # held until the caller commits; always in this order, so that two attempts cannot deadlock
     for key in (f"sign-in account {email}", f"sign-in address {network}"):
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     of_account = SignInFailure.email == email
@@ -75,7 +76,7 @@ def admit(session: Session, email: str, address: str) -> Attempt:
     )
     if wait > timedelta():
         raise Throttled(-(-wait // timedelta(seconds=1)))
-    # as the wait is measured: whoever comes next waits from now, not from when this transaction began
+    # by the same clock as the wait: the next one waits from now, not from the start of this transaction
     row = SignInFailure(at=func.clock_timestamp(), email=email, address=network)
     session.add(row)
     session.flush()
@@ -85,15 +86,15 @@ def admit(session: Session, email: str, address: str) -> Attempt:
 def complete(
     session: Session, attempt: Attempt, password: str, *, user_agent: str = "", replaces: str = "", demo: bool = False
 ) -> SignedIn | None:
-    """Starts a session when the password is right, else None; both are written to the audit log.
+    """Starts a session if the password is right, else None; both are recorded in the audit log.
 
-    An unknown account, a wrong password and a disabled account take the same work and get the same None. `replaces` is
-    the secret of the session that this browser had until now; it ends. Demo accounts sign in in demo mode only.
+    An unknown account, a wrong password and a disabled account take the same time and give the same None. `replaces` is
+    the secret of this browser's previous session, which ends. Demo accounts can sign in only in demo mode.
     """
     row = session.scalar(select(StaffAccount).where(StaffAccount.email == attempt.email))
     matches = passwords.matches(row.password_hash if row else None, password)
     if row is None or not matches or not may_sign_in(row.email, demo=demo) or not _accept(session, row, password):
-        # what an unknown person typed is not kept: it may be a password in the wrong field
+        # what was typed for an unknown account is not kept: it may be a password in the wrong field
         known = row.email if row else ""
         actor = Actor(actor_key(known) if known else "system:sign-in")
         history.record(session, actor, "sign_in.refused", subject=known, changes={"address": [None, attempt.address]})
@@ -112,10 +113,10 @@ def complete(
 
 
 def change_password(session: Session, attempt: Attempt, old: str, new: str, *, secret: str) -> str | None:
-    """Replaces the password when `old` is right, ends the account's sessions but the one with `secret`: its new secret.
+    """Replaces the password if `old` is right, ends the account's sessions but the one with `secret`: its new secret.
 
-    None when `old` is wrong, which is written to the audit log and slows down the next attempt, as at sign-in. Raises
-    Invalid when `new` cannot be a password.
+    None if `old` is wrong, which is recorded in the audit log and slows down the next attempt, as at sign-in. Raises
+    Invalid if `new` cannot be a password.
     """
     actor = Actor(actor_key(attempt.email))
     row = session.scalar(select(StaffAccount).where(StaffAccount.email == attempt.email))
@@ -130,14 +131,14 @@ def change_password(session: Session, attempt: Attempt, old: str, new: str, *, s
 
 
 def _wait(session: Session, which: ColumnElement[bool], free: int) -> timedelta:
-    # the clock, not the transaction's start: the locks may have been waited for
+    # the clock, not the transaction's start: it may have waited for the locks
     now = func.clock_timestamp()
     count, since_last = session.execute(
         select(func.count(), now - func.max(SignInFailure.at)).where(which, SignInFailure.at > now - WINDOW)
     ).one()
     if count < free:
         return timedelta()
-    # the exponent is bounded before it is used: 2 to the power of a million failures is a long number
+    # the exponent is capped before use: 2 to the power of a million failures is a long number
     delay: timedelta = min(FIRST_DELAY * 2 ** min(count - free, 30), LONGEST_DELAY)
     return delay - since_last  # type: ignore[no-any-return]
 
@@ -153,7 +154,7 @@ def _known_networks(session: Session, email: str) -> set[str]:
 
 
 def network_of(address: str) -> str:
-    """What is counted as one address: of IPv6 the /64, because whoever has one has 2^64 of them."""
+    """The network counted as one address: for IPv6 the /64, because its holder has 2^64 addresses."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -166,7 +167,7 @@ def network_of(address: str) -> str:
 
 
 def _accept(session: Session, row: StaffAccount, password: str) -> bool:
-    """Notes the sign-in, unless the account was disabled or the password replaced while the hash was computed."""
+    """Records the sign-in, unless the account was disabled or the password replaced while the hash was computed."""
     if row.password_hash is None:
         return False
     statement = (
@@ -187,7 +188,7 @@ def _accept(session: Session, row: StaffAccount, password: str) -> bool:
 
 
 def _replace(session: Session, actor: Actor, row: StaffAccount, old: str, password: str) -> bool:
-    """Puts the password in the place of the one that was verified, unless that no longer is the account's."""
+    """Replaces the verified password, unless it is no longer the account's."""
     new = passwords.hashed(password, row.email, row.name, before=old)
     unchanged = (StaffAccount.id == row.id) & (StaffAccount.password_hash == row.password_hash)
     statement = select(StaffAccount).where(unchanged, StaffAccount.disabled_at.is_(None)).with_for_update()
@@ -198,7 +199,7 @@ def _replace(session: Session, actor: Actor, row: StaffAccount, old: str, passwo
 
 
 def forget(session: Session, attempt: Attempt) -> None:
-    """Takes the account's refusals from this address back, and drops what no longer counts for anyone."""
+    """Takes back the account's refusals from this address, and drops those that no longer count for anyone."""
     here = (SignInFailure.email == attempt.email) & (SignInFailure.address == network_of(attempt.address))
     session.execute(delete(SignInFailure).where(here))
     tidy(session)

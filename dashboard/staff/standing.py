@@ -1,7 +1,7 @@
-"""Whether whoever acts may still do it, asked once more in the transaction of what they do.
+"""Whether the actor is still allowed to act, checked again in the transaction of the change.
 
-A request is let in before that transaction begins, and it may wait there while the role is changed. Saves that are
-under way are finished all the same; what gives power to somebody, or goes on for minutes, asks here.
+A request is let in before that transaction begins, and the role may change while it waits there. Saves under way are
+finished all the same; whatever gives power to somebody, or runs for minutes, checks here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dashboard.staff.rate_limits import WINDOW_S
 
 STAFF = "staff:"
 NOTED_A_MINUTE = 30
-"""Refusals of one account that are written down; a program that asks on and on fills no log."""
+"""The refusals recorded per account; a program that keeps asking cannot fill the log."""
 
 
 class NoLongerAllowed(OnboardingError):
-    """The account lost the permission after its request was let in; `role` is what it has now, None: it is disabled."""
+    """The account lost the permission after its request was let in; `role` is its current one, None: it is disabled."""
 
     def __init__(self, permission: Permission, role: Role | None) -> None:
         self.permission, self.role = permission, role
@@ -31,18 +31,18 @@ class NoLongerAllowed(OnboardingError):
 
 
 def email_of(actor: Actor) -> str:
-    """The address of the account that acts; empty for a program."""
+    """The acting account's address; empty for a program."""
     return actor.key.removeprefix(STAFF) if actor.key.startswith(STAFF) else ""
 
 
 def must_still(session: Session, actor: Actor, permission: Permission) -> None:
-    """Has changes of the acting account wait until the transaction ends. Raises NoLongerAllowed."""
+    """Makes changes of the acting account wait until the transaction ends. Raises NoLongerAllowed."""
     mine = select(StaffAccount).where(StaffAccount.email == email_of(actor)).with_for_update(read=True)
     check(session.scalar(mine.execution_options(populate_existing=True)), permission)
 
 
 def check(row: StaffAccount | None, permission: Permission) -> None:
-    """Raises NoLongerAllowed when the account, which is locked, may not do this. None is a program."""
+    """Raises NoLongerAllowed if the locked account may not do this. None is a program."""
     if row is None:
         return
     role = None if row.disabled_at is not None else Role(row.role)
@@ -51,7 +51,7 @@ def check(row: StaffAccount | None, permission: Permission) -> None:
 
 
 def note_refusal(session: Session, actor: Actor, permission: Permission, request: str) -> None:
-    """Writes down that the account asked for what its role does not include: `request` is a method and a route."""
+    """Records that the account tried what its role does not include: `request` is a method and a route."""
     granted, _ = rate_limits.draw(session, f"refusals {actor.key}", WINDOW_S / NOTED_A_MINUTE, most=1)
     if granted:
         changes = {"request": [None, request]}

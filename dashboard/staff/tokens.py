@@ -1,4 +1,4 @@
-"""API tokens: random secrets that are shown once; the database keeps only their SHA-256."""
+"""API tokens: random secrets that are shown once; the database stores only their SHA-256."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MAX_NAME = 100
 KNOWN = frozenset(Scope)
 
 LATELY_S = 30.0
-"""So long a token is known without a look."""
+"""How long a token is known without a query."""
 
 REMEMBERED = 10_000
-"""Tokens that a process remembers at most."""
+"""The number of tokens that a process remembers."""
 
 NEVER: tuple[None, float] = (None, 0.0)
 
@@ -42,7 +42,7 @@ SELECT id, name, scopes, coalesce(last_used_at < now() - interval '1 minute', tr
  WHERE token_hash = :digest AND {TOKEN_HOLDS}
 """)
 )
-# requests at once: one writes, the others go on instead of waiting for its transaction
+# of simultaneous requests one writes, and the others go on instead of waiting for its transaction
 NOTE_USE = text("""
 UPDATE api_tokens SET last_used_at = now()
  WHERE id = (SELECT id FROM api_tokens WHERE id = :id FOR UPDATE SKIP LOCKED)
@@ -51,7 +51,7 @@ UPDATE api_tokens SET last_used_at = now()
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that was presented and held."""
+    """A valid token that was presented."""
 
     id: int
     name: str
@@ -59,22 +59,22 @@ class Token:
 
     @property
     def actor(self) -> Actor:
-        """The name under which what is done with it is kept."""
+        """The actor recorded for what is done with it."""
         return Actor(f"token:{self.name}", "api")
 
 
 @dataclass(slots=True)
 class Lately:
-    """What a process has looked up lately: what a token is never changes, and whether it still holds is asked elsewhere.
+    """Recent lookups of a process: a token's properties never change, and its validity is checked elsewhere.
 
-    Each is looked up again after a while all the same, for its use is to be noted.
+    Entries expire all the same, because a token's use has to be recorded.
     """
 
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, tuple[Token, float]] = field(default_factory=dict)
 
     def keep(self, secret: str, token: Token) -> None:
-        """Remember the token with this secret."""
+        """Remembers the token with this secret."""
         if len(self._seen) >= REMEMBERED:
             self._seen.clear()
         self._seen[digest(secret)] = token, self.clock() + LATELY_S
@@ -87,7 +87,7 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class TokenEntry:
-    """A token as lists show it; its secret is not known."""
+    """A token as listed, without its secret."""
 
     id: int
     name: str
@@ -108,7 +108,7 @@ class TokenEntry:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A fresh token; `secret` is known now and never again."""
+    """A new token; `secret` is available now and never again."""
 
     secret: str
     entry: TokenEntry
@@ -117,7 +117,7 @@ class NewToken:
 def create(
     session: Session, actor: Actor, *, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
 ) -> NewToken:
-    """Makes a token. Raises NoLongerAllowed, and Invalid naming each member that is wrong, a name ever taken included."""
+    """Creates a token. Raises NoLongerAllowed, and Invalid naming each wrong member, including a name ever taken."""
     standing.must_still(session, actor, Permission.MANAGE_TOKENS)
     name, wanted = name.strip(), sorted(set(scopes))
     if problems := _problems(name, wanted, expires_at):
@@ -139,7 +139,7 @@ def create(
 
 
 def authenticate(session: Session, bearer: str) -> Token | None:
-    """The token with this secret; None when it is unknown, expired or revoked. Notes its use once a minute."""
+    """The token with this secret; None if it is unknown, expired or revoked. Records its use once a minute."""
     if not bearer.startswith(PREFIX):
         return None
     for token_id, name, scopes, is_due in HOLDS.rows(session, {"digest": digest(bearer)}):
@@ -150,7 +150,7 @@ def authenticate(session: Session, bearer: str) -> Token | None:
 
 
 def revoke(session: Session, actor: Actor, name: str) -> TokenEntry:
-    """Makes the token worthless at once; once revoked it stays so. Raises NotFound."""
+    """Revokes the token at once and for good. Raises NotFound."""
     by_name = select(ApiToken).where(ApiToken.name == name).with_for_update()
     row = None if CONTROL.search(name) else session.scalar(by_name)
     if row is None:
@@ -168,7 +168,7 @@ def everything(session: Session) -> list[TokenEntry]:
 
 
 def one(session: Session, token_id: int) -> TokenEntry:
-    """One of them. Raises NotFound."""
+    """One token. Raises NotFound."""
     row = session.get(ApiToken, token_id) if token_id <= MAX_INTEGER else None
     if row is None:
         raise NotFound("token", token_id)
@@ -176,14 +176,14 @@ def one(session: Session, token_id: int) -> TokenEntry:
 
 
 def working_of(session: Session, actor_key: str) -> list[str]:
-    """The names of the tokens that this actor made and that still work, in order."""
+    """The names of the working tokens that this actor made, in order."""
     works = ApiToken.revoked_at.is_(None) & (ApiToken.expires_at.is_(None) | (ApiToken.expires_at > func.now()))
     statement = select(ApiToken.name).where(ApiToken.created_by == actor_key, works).order_by(ApiToken.name)
     return list(session.scalars(statement))
 
 
 def parse_scopes(text: str) -> list[Scope]:
-    """Scopes written with commas between them. Raises Invalid naming those that do not exist."""
+    """The scopes in a comma-separated list. Raises Invalid naming unknown ones."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     unknown = [word for word in words if word not in list(Scope)]
     if unknown:
@@ -192,7 +192,7 @@ def parse_scopes(text: str) -> list[Scope]:
 
 
 def digest(secret: str) -> str:
-    """SHA-256 of a secret: all that is kept of it."""
+    """The SHA-256 of a secret: all that is stored of it."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""User tokens: JSON Web Tokens by which the host product says that the bearer is one of its users."""
+"""User tokens: JSON Web Tokens with which the host product states that the bearer is one of its users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"
 LEEWAY_S = 10
 LONGEST = 8_192
 DOTS = 2
-"""In a signed JSON Web Token, between its three parts."""
+"""The number of dots in a signed JSON Web Token, between its three parts."""
 AS_PEM = (
     r": it takes a public key of its kind in PEM, with its line breaks or \n in their place, not the name of a file"
 )
@@ -34,11 +34,11 @@ REASONS: dict[type[Exception], str] = {
     exceptions.InvalidIssuerError: "iss is not USER_TOKEN_ISSUER",
     exceptions.InvalidSubjectError: "sub is not text",
 }
-"""Why a token was refused, for the log. All of it is said by us: what a library says may hold what the token says."""
+"""Why a token was refused, for the log, in our own words: a library's message may quote the token."""
 
 
 class BadKey(ValueError):
-    """A key and the algorithms do not go together; the message says why, and `setting` names the key."""
+    """The key and the algorithms don't match; the message says why, and `setting` names the key."""
 
     def __init__(self, reason: str, setting: str = "USER_TOKEN_KEY") -> None:
         self.setting = setting
@@ -46,14 +46,14 @@ class BadKey(ValueError):
 
 
 class _Refused(Exception):
-    """The token does not hold; the message says why, in words of ours."""
+    """The token is not valid; the message says why, in our own words."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserTokens:
-    """How user tokens are read: with this key and none but these algorithms; `audience` and `issuer` where they are set.
+    """How user tokens are verified: with this key and only these algorithms; `audience` and `issuer` if set.
 
-    `old_key`, where it is set, is as good as `key`: that of tokens which were signed before it was replaced.
+    `old_key`, if set, is as good as `key`: it signed tokens before it was replaced.
     """
 
     key: str
@@ -63,7 +63,7 @@ class UserTokens:
     old_key: str = ""
 
     def __post_init__(self) -> None:
-        """Raises BadKey. A public key that were taken for a shared secret would let anybody sign."""
+        """Raises BadKey. A public key mistaken for a shared secret would let anybody sign."""
         _check("USER_TOKEN_KEY", self.key, self.algorithms)
         if self.old_key:
             _check("OLD_USER_TOKEN_KEY", self.old_key, self.algorithms)
@@ -71,7 +71,7 @@ class UserTokens:
     def user_of(self, token: str) -> str | None:
         """The user's id, the claim `sub`; None: not signed with the key, expired, never expiring, or not for here.
 
-        Why is in the log: whoever brings a worthless token is not told.
+        The reason goes to the log: the bearer of an invalid token is not told.
         """
         try:
             return self._subject(token)
@@ -114,7 +114,7 @@ class UserTokens:
 
 
 def refuse_without_key(token: str) -> None:
-    """Where no key is set: says why in the log, as `user_of` does, of what looks like a user token."""
+    """Without a key, logs the reason, as `user_of` does, if the token looks like a user token."""
     if token.count(".") == DOTS:
         log.warning("user token refused", reason="USER_TOKEN_KEY is not set")
 

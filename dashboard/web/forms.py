@@ -213,8 +213,8 @@ def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft:
     return Planned(
         release_id=release_id,
         draft_row_version=_count(values, "draft_row_version") if draft else None,
+        predicted={name: _count(values, name) for name in PREDICTED},
         tolerance=tolerance(everybody, drift_percent, drift_people),
-        **{name: _count(values, name) for name in PREDICTED},
     )
 
 

@@ -252,8 +252,7 @@ class Histories(RuleBasedStateMachine):
         planned = Planned(
             plan.release_id or 0,
             plan.draft.row_version if plan.draft else None,
-            foreseen.impact.reset,
-            foreseen.impact.restored,
+            {"reset": foreseen.impact.reset, "restored": foreseen.impact.restored},
         )
         outcome = move(planned)
         assert outcome.impact == foreseen.impact

@@ -357,7 +357,7 @@ def test_people_may_drift_within_the_tolerance_both_ways(session: Session, predi
     for user_id in people(session, 2):
         a_save(session, "in_progress", user_id)
     a_draft(session)
-    plan = seen(session, reset=predicted, tolerance=1)
+    plan = seen(session, predicted={"reset": predicted}, tolerance=1)
     before = snapshot(session)
     if goes_through:
         assert releases.release(session, MAYA, STEP, planned=plan).impact.reset == 2
@@ -373,11 +373,11 @@ def test_a_rollback_may_drift_in_what_it_gives_back(session: Session) -> None:
     a_save(session, "in_progress")
     a_release(session)
     with pytest.raises(StalePlan, match="Given back: 3 people"):
-        releases.roll_back(session, MAYA, STEP, planned=seen(session, restored=3, tolerance=1))
+        releases.roll_back(session, MAYA, STEP, planned=seen(session, predicted={"restored": 3}, tolerance=1))
 
 
 def test_the_tolerance_is_a_share_of_everybody_but_never_under_a_few_people() -> None:
-    assert [plans.tolerance(everybody) for everybody in (0, 999, 1_100, 1_000_000)] == [10, 10, 11, 10_000]
+    assert [plans.tolerance(everybody, 1.0, 10) for everybody in (0, 999, 1_100, 1_000_000)] == [10, 10, 11, 10_000]
 
 
 def test_a_dry_run_changes_nothing_even_when_what_it_tries_is_refused(session: Session) -> None:
