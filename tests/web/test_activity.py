@@ -303,6 +303,17 @@ BAD = [
 ]
 
 
+def test_a_name_in_place_of_an_id_leads_to_the_people_it_finds(viewer: FlaskClient, lived: Session) -> None:
+    response = viewer.get("/activity", query_string={"person": "An <i>"})
+    assert response.status_code == 422
+    error = part(response.text, "person-error").partition("</p>")[0]
+    assert "This id is not known here. Search people for “An <i>”. A person’s page shows their id." in words(error)
+    link = re.search(r'<a href="([^"]+)"', error)
+    assert link
+    assert link[1] == "/people?q=An+%3Ci%3E"
+    assert "Search people" not in viewer.get("/activity", query_string={"step": "nope"}).text
+
+
 @pytest.mark.parametrize(("field", "value", "reason"), BAD, ids=lambda value: value[:12])
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_still_there(
