@@ -41,8 +41,8 @@ class Stuck:
 class Overview:
     """How onboarding goes. `new` came in the last 30 days, and of those who have finished `newly_finished` did.
 
-    `open_again` people count as finished although they are below 100 percent; `idle` ones have not finished, and had no
-    activity for 14 days. `stuck` has the live steps at which somebody is. `counted_at` is when they were counted, under
+    `open_again` people count as finished although they are below 100 percent, `next_save` ones with their next save, for
+    they are at 100 percent; `idle` ones have not finished, and had no activity for 14 days. `stuck` has the live steps at which somebody is. `counted_at` is when they were counted, under
     these `rules`.
     """
 
@@ -53,6 +53,7 @@ class Overview:
     new: int
     newly_finished: int
     open_again: int
+    next_save: int
     idle: int
     stuck: Mapping[str, Stuck]
 
@@ -125,6 +126,7 @@ def overview(session: Session) -> Overview:
         new=sum(row.new or 0 for row in rows),
         newly_finished=newly_finished,
         open_again=open_again,
+        next_save=spread.people[100] - (spread.finished - open_again),
         idle=idle,
         stuck=_stuck(session, [row for row in rows if row.status == "in_progress"], known),
     )

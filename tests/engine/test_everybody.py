@@ -91,6 +91,19 @@ def test_who_has_finished_is_not_idle(session: Session) -> None:
     assert (found.idle, found.spread.finished, found.newly_finished, found.new) == (2, 1, 0, 0)
 
 
+def test_who_comes_to_100_by_no_save_of_theirs_counts_as_finished_with_the_next_one(session: Session) -> None:
+    for user_id in (ANNA, BEN):
+        busy(session, user_id, 50, STEP, "done")
+    busy(session, ANNA, 50, OTHER, "done")
+    assert everybody.overview(session).next_save == 0
+    releases.withdraw(session, MAYA, OTHER)
+    found = everybody.overview(session)
+    assert (found.spread.people[100], found.spread.finished, found.next_save) == (2, 1, 1)
+    a_save(session, "skipped", BEN, STEP)
+    found = everybody.overview(session)
+    assert (found.spread.finished, found.next_save) == (2, 0)
+
+
 def test_who_finished_once_and_was_reopened_is_idle_again_unless_still_through(session: Session) -> None:
     for user_id in (ANNA, BEN):
         for step_id in (STEP, OTHER):

@@ -56,7 +56,7 @@ def test_it_shows_how_onboarding_goes(viewer: FlaskClient, three: Session) -> No
     assert "People 3 3 new in the last 30 days" in figure(page, "people")
     assert "Finished 1 33.3" in figure(page, "finished")
     assert "Median progress 0" in figure(page, "median")
-    assert "No activity for 14 days 0" in figure(page, "idle")
+    assert "Not finished, no activity for 14 days 0" in figure(page, "idle")
 
 
 def test_those_who_finished_and_have_points_open_again_are_told_of(viewer: FlaskClient, three: Session) -> None:
@@ -64,6 +64,31 @@ def test_those_who_finished_and_have_points_open_again_are_told_of(viewer: Flask
     a_step(three, "third", weight=10)
     three.commit()
     assert figure(viewer.get("/").text, "finished").endswith("1 of them in the last 30 days 1 is below 100 % again")
+
+
+def test_those_who_are_through_and_do_not_count_as_finished_yet_are_told_of(
+    viewer: FlaskClient, three: Session
+) -> None:
+    assert "next-save" not in viewer.get("/").text
+    a_save(three, "done", BEN)
+    releases.withdraw(three, MAYA, OTHER)
+    three.commit()
+    page = viewer.get("/").text
+    assert "Finished 1 33.3" in figure(page, "finished")
+    assert figure(page, "finished").endswith("1 more is at 100 % and counts as finished with the next save")
+    found = links(part(page, "next-save").partition("</span>")[0])
+    assert found == ["/people?progress=100&finished=no"]
+    assert 'data-testid="person-row-ben"' in viewer.get(found[0]).text
+    assert "Finished Not yet Nothing left to do: counts as finished with the next save" in figure(
+        viewer.get(f"/people/{BEN}").text, "finished"
+    )
+    a_save(three, "skipped", BEN)
+    three.commit()
+    assert "Finished 2 66.7" in figure(viewer.get("/").text, "finished")
+    assert "next-save" not in viewer.get("/").text
+    assert words(part(viewer.get(f"/people/{BEN}").text, "figure-finished").partition("</dl>")[0]).partition(" Last")[
+        0
+    ].endswith("Nothing left to do")
 
 
 def test_the_funnel_has_each_live_step_in_order(viewer: FlaskClient, three: Session) -> None:
@@ -329,7 +354,7 @@ def test_who_is_idle_is_a_link_away(viewer: FlaskClient, three: Session) -> None
     three.execute(text("UPDATE onboarding_users SET created_at = now() - interval '20 days' WHERE user_id = 'cleo'"))
     three.commit()
     page = viewer.get("/").text
-    assert "No activity for 14 days 1" in figure(page, "idle")
+    assert "Not finished, no activity for 14 days 1" in figure(page, "idle")
     assert links(part(page, "figure-idle").partition("</div>")[0]) == ["/people?idle=14&finished=no"]
 
 
