@@ -16,10 +16,10 @@ from dashboard.web.formats import apart
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A step, its number among `count` steps, and the total points of all live steps."""
+    """A step, its number among the `count` live steps (None: it is not live), and the total points of these."""
 
     step: Step
-    number: int
+    number: int | None
     count: int
     total: int
     drafts: int
@@ -47,10 +47,12 @@ def total_of(checklist: list[Step]) -> int:
 def find(session: Session, step_id: str) -> Place:
     """The step's place, from one read of the checklist. Raises NotFound."""
     checklist = steps.checklist(session)
-    for number, step in enumerate(checklist, start=1):
+    live = [step.step_id for step in checklist if step.live]
+    for step in checklist:
         if step.step_id == step_id:
+            number = live.index(step_id) + 1 if step.live else None
             drafts = sum(1 for one in checklist if one.draft)
-            return Place(step, number, len(checklist), total_of(checklist), drafts)
+            return Place(step, number, len(live), total_of(checklist), drafts)
     raise NotFound("step", step_id)
 
 

@@ -211,6 +211,20 @@ def test_the_page_of_a_step_tells_all_of_it(manager: FlaskClient, session: Sessi
         assert words in page
 
 
+def test_a_step_is_counted_among_those_that_people_see(manager: FlaskClient, session: Session) -> None:
+    a_step(session, "first")
+    a_step(session, "gone")
+    a_step(session)
+    a_step(session, "unreleased", released=False)
+    releases.withdraw(session, MAYA, "gone")
+    session.commit()
+    assert f"{STEP}, step 2 of 2<" in manager.get(f"/steps/{STEP}").text
+    for step_id in ("gone", "unreleased"):
+        page = manager.get(f"/steps/{step_id}").text
+        assert f">{step_id}</p>" in page
+        assert ", step " not in page
+
+
 def test_a_rollback_is_told_as_one(manager: FlaskClient, session: Session) -> None:
     a_step(session)
     a_person(session)
