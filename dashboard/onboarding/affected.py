@@ -20,7 +20,7 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import GROUP_KEYS, HELD, Counted, Move, recorded_in
 from dashboard.onboarding.paging import BY_NAME, Listing
 
-Which = Literal["all", "reset", "copied", "restored", "kept", "down", "fall"]
+Which = Literal["all", "reset", "copied", "restored", "kept", "up", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
 GroupKey = tuple[int, Status, int | None]
 
@@ -77,6 +77,7 @@ BELONGS: dict[Which, Callable[[Move], bool]] = {
     "copied": lambda move: move.before == move.after != "todo",
     "restored": lambda move: move.before == "todo" != move.after,
     "kept": lambda move: move.keeps_later_work,
+    "up": lambda move: move.percent_after > move.percent_before,
     "down": lambda move: move.percent_after < move.percent_before,
     "fall": lambda move: move.percent_before == 100 > move.percent_after,
 }

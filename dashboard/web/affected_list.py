@@ -26,6 +26,7 @@ LABELS: dict[Which, str] = {
     "copied": "Copied",
     "restored": "Given back",
     "kept": "Keep later work",
+    "up": "Go up",
     "down": "Go down",
     "fall": "Fall below 100\N{NARROW NO-BREAK SPACE}%",
 }
@@ -84,6 +85,7 @@ def counts_of(report: Impact) -> dict[Which, int]:
         "copied": report.copied,
         "restored": report.restored,
         "kept": report.kept_later,
+        "up": report.moves.up,
         "down": report.moves.down,
         "fall": report.moves.fall_from_100,
     }

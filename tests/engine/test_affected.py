@@ -58,9 +58,22 @@ def test_the_list_agrees_with_the_report(session: Session) -> None:
         "copied": report.copied,
         "restored": report.restored,
         "kept": report.kept_later,
+        "up": report.moves.up,
         "down": report.moves.down,
         "fall": report.moves.fall_from_100,
     }
+
+
+def test_who_goes_up_is_listed_where_nobody_has_done_the_step(session: Session) -> None:
+    a_step(session, OTHER, weight=50)
+    for user_id in ("anna", "cleo", "eve"):
+        progress.save(session, SAM, user_id, OTHER, "done", 1)
+    with releases.dry_run(session):
+        outcome = releases.withdraw(session, MAYA, STEP)
+    # Anna stays at 100, Ben's work on it goes with it
+    assert names(session, outcome, "up") == ["cleo", "eve"]
+    assert [person.points for person in affected.stream(session, outcome.counted, "up")] == [17, 17]
+    assert (outcome.impact.moves.up, names(session, outcome, "down")) == (2, ["ben"])
 
 
 def test_each_line_shows_before_and_after(session: Session) -> None:

@@ -207,16 +207,20 @@ def test_where_nobody_is_affected_it_says_so(manager: FlaskClient, session: Sess
     assert tabs(page) == {}
 
 
-def test_where_people_only_go_up_it_is_not_said_that_no_percent_changes(manager: FlaskClient, session: Session) -> None:
+def test_where_people_only_go_up_they_are_listed(manager: FlaskClient, session: Session) -> None:
     a_step(session, weight=20)
     a_step(session, OTHER, weight=20)
     a_person(session, "anna")
     a_save(session, "done", "anna", OTHER)
     a_draft(session, weight=10)
     session.commit()
-    page = manager.get(PREVIEW).text
-    assert "No one’s status changes, and no one goes down." in page
-    assert "No one’s status or percentage changes" not in page
+    for path in (PREVIEW, f"{URL}/withdraw"):
+        page = manager.get(path).text
+        assert tabs(page) == {"Go up": 1}
+        assert listed(page) == ["anna"]
+        assert ">People in this report</h2>" in page
+        assert "No one is affected" not in page
+        assert [line[0] for line in file_of(manager, f"{path}/people.csv?who=up")[1:]] == ["anna"]
 
 
 def test_a_hostile_name_is_text(manager: FlaskClient, drafted: None, database: Database) -> None:
