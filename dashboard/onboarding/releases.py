@@ -164,11 +164,11 @@ def withdraw(
 ) -> Outcome:
     """Take the step off everybody's checklist; what they did is kept for a restore.
 
-    Raises NotFound, Withdrawn, Refused (never released), StalePlan, Invalid, BrokenInvariant.
+    Raises NotFound, Refused (never released, or withdrawn already), StalePlan, Invalid, BrokenInvariant.
     """
     step = _locked(session, step_id, planned, Repeat(actor.key, ("withdraw",)))
     if step.withdrawn:
-        raise Withdrawn(step_id)
+        raise Refused("The step is already withdrawn.")
     if step.live is None:
         raise Refused("The step was never released. Discard its draft instead.")
     return carry_out(session, actor, step, Terms("withdraw", None, KEEP_ALL, False, reason(note), at), planned)

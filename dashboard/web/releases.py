@@ -124,6 +124,8 @@ def _carry_out(operation: Operation, step_id: str) -> ResponseReturnValue:
         with transaction() as session:
             outcome = operation.run(session, current_actor(), step_id, choice, note, planned)
     except AlreadyReleased as already:
+        if note and note != already.release.note:
+            return _receipt_page(step_id, already.release.number, unrecorded=note)
         return _to_receipt(step_id, already.release.number)
     except StalePlan as stale:
         return _asked_again(operation, step_id, choice, reason, stale.reasons, 409, planned)
@@ -168,6 +170,7 @@ def _preview_page(
     planned: Planned | None = None,
 ) -> Response:
     """The page of the dry run. Raises what the engine refuses. `planned`: what an earlier preview predicted."""
+    reasons = list(reasons)
     with transaction() as session:
         place = checklist.find(session, step_id)
         outcome = _dry_run(session, operation, place.step, choice)
@@ -193,7 +196,8 @@ def _preview_page(
         preset=_preset(place.step),
         form=reason,
         reason_required=access.settings().reason_required,
-        reasons=list(reasons),
+        reasons=reasons,
+        chose_otherwise=CHOSE_OTHERWISE in reasons,
         names=names,
         me=current_actor().key,
         tolerance=_tolerance(outcome),
@@ -294,12 +298,19 @@ def _people(operation: Operation, step_id: str, which: Which) -> Rows:
 @require(Permission.VIEW)
 def receipt(step_id: str, number: int) -> ResponseReturnValue:
     """What was predicted, what happened, what was checked."""
+    return _receipt_page(step_id, number)
+
+
+def _receipt_page(step_id: str, number: int, *, unrecorded: str = "") -> ResponseReturnValue:
+    """The receipt; 409 with the reason `unrecorded` of a second confirmation, where the release had been made already."""
     with transaction() as session:
         place = checklist.find(session, step_id)
         released = releases.get(session, step_id, number)
         names = history.who(session, [released.released_by])
     return render(
         "releases/receipt.html",
+        status=409 if unrecorded else 200,
+        unrecorded=unrecorded,
         place=place,
         step=place.step,
         release=released,

@@ -111,8 +111,9 @@ def counted(kind: Kind, *, done: bool = False) -> dict[str, str]:
         )
     )
     if kind in ("migrate", "rollback"):
-        of_status = {"affected": "Affected", "copied": copied, "reset": "Reset", "restored": "Given back"}
-        return of_status | {"keptLater": later, "untouched": "Untouched"}
+        # nothing is given back, and no later work kept, but by what undoes a release
+        undone = {"restored": "Given back", "keptLater": later} if kind == "rollback" else {}
+        return {"affected": "Affected", "copied": copied, "reset": "Reset"} | undone | {"untouched": "Untouched"}
     moves = {"up": up, "down": down, "same": same, "fallFrom100": fall}
     return moves if kind == "publish" else moves | {"affected": copied}
 

@@ -248,10 +248,11 @@ def test_a_withdrawn_step_takes_nothing_and_a_restore_gives_everything_back(sess
         lambda: progress.save(session, HOST, ANNA, STEP, "done", row_version_of(session)),
         lambda: releases.release(session, MAYA, STEP),
         lambda: releases.roll_back(session, MAYA, STEP),
-        lambda: releases.withdraw(session, MAYA, STEP),
     ):
         with pytest.raises(Withdrawn):
             refused()
+    with pytest.raises(Refused, match=r"^The step is already withdrawn\.$"):
+        releases.withdraw(session, MAYA, STEP)
     releases.restore(session, MAYA, STEP)
     assert status_of(session) == "in_progress"
     assert releases.release(session, MAYA, STEP, KEEP_ALL).release.kind == "migrate"

@@ -32,6 +32,7 @@ from tests.factories import (
 )
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, Data, form_of, queries, same_however_much_there_is, send
+from tests.web.person import part, words
 
 URL = f"/steps/{STEP}"
 KEPT = {"previewed_done": "keep", "previewed_skipped": "keep", "previewed_in_progress": "reset"}
@@ -216,6 +217,13 @@ def test_another_choice_than_the_report_showed_is_shown_first(
     answer = manager.post(f"{URL}/release", data=typed | POLICY | chosen)
     assert answer.status_code == 409
     assert "You changed the choices after the last report." in answer.text
+    assert "Your choices differ from the last report" in answer.text
+    assert "This changed since you previewed it" not in answer.text
+    assert "and your reason is still there." in answer.text
+    for note in ("", "  "):
+        without = manager.post(f"{URL}/release", data=typed | POLICY | chosen | {"note": note})
+        assert "The updated report is below." in without.text
+        assert "your reason" not in without.text
     assert 'data-testid="stale-plan-panel"' in answer.text
     assert newest(database).number == 1
     again = form_of(answer, "confirm-release")
@@ -406,6 +414,31 @@ def test_a_second_press_does_nothing_twice(manager: FlaskClient, drafted: list[s
     assert first.location == second.location == f"{URL}/releases/2"
     assert second.status_code == 303
     assert newest(database).number == 2
+
+
+@pytest.mark.parametrize("path", ["/release", "/rollback", "/withdraw", "/restore"])
+def test_another_reason_for_what_was_done_already_is_told_and_not_lost(
+    manager: FlaskClient, drafted: list[str], database: Database, path: str
+) -> None:
+    with database.transaction() as session:
+        if path == "/rollback":
+            releases.release(session, MAYA, STEP)
+        if path == "/restore":
+            releases.withdraw(session, MAYA, STEP)
+    fields = confirm(manager, path)
+    made = manager.post(URL + path, data=fields | {"note": "One"}).location
+    number = newest(database).number
+    answer = manager.post(URL + path, data=fields | {"note": "Two, <b>different</b>"})
+    assert answer.status_code == 409
+    told = words(part(answer.text, "already-released-panel").partition("</section>")[0])
+    assert f"Release {number} was already made You confirmed it" in told
+    assert "your second reason was not recorded" in told
+    assert "Two, <b>different</b>" in told
+    assert "<dt>Reason</dt><dd>One</dd>" in answer.text
+    for note in ("", " One "):
+        assert manager.post(URL + path, data=fields | {"note": note}).location == made
+    assert "already-released-panel" not in manager.get(made).text
+    assert (newest(database).number, newest(database).note) == (number, "One")
 
 
 def test_another_draft_save_asks_again(manager: FlaskClient, drafted: list[str], database: Database) -> None:
@@ -670,7 +703,11 @@ def test_a_step_is_withdrawn_and_restored_as_it_was(
     assert "Comes back if restored" in page
     assert manager.post(f"{URL}/withdraw", data=confirm(manager, "/withdraw")).status_code == 303
     assert newest(database).kind == "withdraw"
-    assert manager.get(f"{URL}/withdraw").status_code == 409
+    again = manager.get(f"{URL}/withdraw")
+    assert again.status_code == 409
+    assert "There is nothing to withdraw" in again.text
+    assert "The step is already withdrawn." in again.text
+    assert "Restore it first" not in again.text
     assert "Restore version 1 for 20 people" in manager.get(f"{URL}/restore").text
     assert manager.post(f"{URL}/restore", data=confirm(manager, "/restore")).location == f"{URL}/releases/3"
     assert newest(database).kind == "restore"
@@ -735,6 +772,16 @@ def test_the_receipt_tells_what_was_predicted_and_what_happened(manager: FlaskCl
         "What the preview predicted, and what the release did",
     ):
         assert words in page
+
+
+def test_a_receipt_has_no_row_that_its_kind_can_never_fill(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        releases.roll_back(session, MAYA, STEP)
+    assert list(rows(receipt_of(manager, 2))) == ["Affected", "Copied", "Reset", "Untouched"]
+    assert {"Given back", "Kept later work"} < set(rows(receipt_of(manager, 3)))
 
 
 def test_each_kind_of_release_has_a_receipt(manager: FlaskClient, drafted: list[str], database: Database) -> None:
