@@ -90,11 +90,15 @@ document.addEventListener("htmx:before:request", (event) => {
   event.detail.ctx.fetch = askTwice;
   if (isQuiet(event)) return;
   underWay += 1;
+  event.detail.ctx.target.setAttribute("aria-busy", "true");
   notices()?.replaceChildren();
   for (const element of document.querySelectorAll("[data-quiet]")) window.htmx.trigger(element, "htmx:abort");
 });
 document.addEventListener("htmx:finally:request", (event) => {
-  if (!isQuiet(event)) underWay = Math.max(0, underWay - 1);
+  if (isQuiet(event)) return;
+  underWay = Math.max(0, underWay - 1);
+  if (underWay) return; // the target of one that was replaced waits for the next one's answer
+  for (const element of document.querySelectorAll("[aria-busy]")) element.removeAttribute("aria-busy");
 });
 document.addEventListener("htmx:after:swap", (event) => {
   if (isQuiet(event)) return;

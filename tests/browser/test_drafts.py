@@ -163,3 +163,12 @@ def test_each_of_two_editors_sees_the_other(enter: Enter) -> None:
     expect(ada.get_by_test_id("editing-now")).to_contain_text("Maya Lindqvist")
     open_draft(maya)
     expect(maya.get_by_test_id("editing-now")).to_contain_text("Ada Whitfield")
+
+
+def test_a_long_description_leaves_the_rest_of_the_form_in_reach(enter: Enter) -> None:
+    maya = enter("manager")
+    open_draft(maya)
+    field = maya.get_by_label("Description")
+    field.fill("One line\n" * 400)
+    assert field.evaluate("element => element.offsetHeight <= innerHeight * .6")
+    assert field.evaluate("element => element.scrollHeight > element.clientHeight")
