@@ -42,8 +42,8 @@ class Overview:
     """How onboarding goes. `new` came in the last 30 days, and of those who have finished `newly_finished` did.
 
     `open_again` people count as finished although they are below 100 percent, `next_save` ones with their next save, for
-    they are at 100 percent; `idle` ones have not finished, and had no activity for 14 days. `stuck` has the live steps at which somebody is. `counted_at` is when they were counted, under
-    these `rules`.
+    they are at 100 percent; `idle` ones have not finished, and had no activity for 14 days. `stuck` has the live steps at
+    which somebody is. `counted_at` is when they were counted, under these `rules`.
     """
 
     counted_at: datetime

@@ -208,7 +208,7 @@ def test_until_a_choice_is_answered_the_report_says_that_it_is_not_the_new_one(e
     report, told = maya.get_by_test_id("impact-report"), maya.get_by_text("Updating the report", exact=True)
     dimmed = (maya.get_by_test_id("impact-figures"), maya.get_by_test_id("confirm"))
     held: list[Route] = []
-    maya.route(re.compile(r"/release\?"), lambda route: held.append(route))  # noqa: PLW0108 - it marks its handlers
+    maya.route(re.compile(r"/release\?"), lambda route: held.append(route))
     expect(told.first).to_be_hidden()
     choose(maya, "Done", "Do again")
     choose(maya, "Skipped", "Ask again")
