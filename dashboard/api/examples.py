@@ -96,7 +96,7 @@ def fits(example: Json, schema: Schema) -> bool:
     return isinstance(example, kind) and isinstance(example, bool) <= (kind in (bool, object))
 
 
-# Refusals: the errors themselves, told as the API tells them ---------------------------------------------------------
+# Refusals: the errors themselves, as the API renders them ------------------------------------------------------------
 
 
 def refusal(schema: str, status: int, scope: Scope) -> Json:

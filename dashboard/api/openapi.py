@@ -130,7 +130,7 @@ OF_A_STATUS: Mapping[int, tuple[str, ...]] = {
 _schemas: dict[str, Schema] = {}
 
 
-# What an endpoint says of itself -------------------------------------------------------------------------------------
+# The description of an endpoint --------------------------------------------------------------------------------------
 
 
 def security(scope: Scope, *, backend_only: bool) -> list[dict[str, list[str]]]:

@@ -106,7 +106,7 @@ def _heading(outcome: Outcome) -> str:
             return f"{released.step_id}: release of version {released.version}; version {now} is live"
 
 
-# What it says --------------------------------------------------------------------------------------------------------
+# Content -------------------------------------------------------------------------------------------------------------
 
 
 def _changes(changes: Iterable[FieldChange]) -> str:
@@ -144,7 +144,7 @@ def _policy(outcome: Outcome) -> str:
     return f"Carry-over: {', '.join(parts)}; people who had finished: {finished}"
 
 
-# What it does --------------------------------------------------------------------------------------------------------
+# Effect --------------------------------------------------------------------------------------------------------------
 
 
 def _people(impact: Impact) -> str:
