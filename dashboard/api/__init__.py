@@ -13,12 +13,12 @@ from dashboard.api.releases import blueprint as releases
 from dashboard.config import Settings
 from dashboard.web.security import csrf
 
-# that of progress comes from batch.py, the last one to add to it: one blueprint, because the two share an address
+# progress is imported from batch.py, the last module to add to it: one blueprint, because they share an address
 BLUEPRINTS = (progress, people, releases, history)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Puts the API into the app: its endpoints, its description, and problem documents for everything under /api/."""
+    """Adds the API to the app: its endpoints, its description, and problem documents for everything under /api/."""
     app.extensions["problem"] = problem
     access.install(app, settings)
     cors.install(app, settings.cors_origins)

@@ -1,4 +1,4 @@
-"""Who is calling: an API token of the host's backend or a signed token of one user, and what it allows."""
+"""The caller: an API token of the host's backend or a signed token of one user, and what it allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BEARER = 'Bearer realm="onboarding"'
 
 
 class TokenNeeded(Unauthorized):
-    """No token came, or none that holds. `challenge` is for the header WWW-Authenticate (RFC 6750, 3)."""
+    """No valid token was sent. `challenge` is for the header WWW-Authenticate (RFC 6750, 3)."""
 
     def __init__(self, description: str, challenge: str) -> None:
         self.challenge = challenge
@@ -31,7 +31,7 @@ class TokenNeeded(Unauthorized):
 
 
 class NotAllowed(Forbidden):
-    """The token holds, but was not made for this; `scope` is the one that it lacks, where that is the reason."""
+    """The token is valid, but does not allow this; `scope` is the one it lacks, if that is the reason."""
 
     def __init__(self, description: str, scope: Scope | None = None) -> None:
         self.scope = scope
@@ -41,22 +41,22 @@ class NotAllowed(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """What came as a token: one of ours, to be looked up, or a user's, whose signature holds."""
+    """A token as presented: one of ours, to be looked up, or a user's, whose signature is valid."""
 
     secret: str
     user_id: str | None = None
 
     @property
     def key(self) -> str:
-        """Under which its rate limit is counted, telling nobody's id: all tokens of a user have one between them."""
+        """The key of its rate limit, which reveals no id: all tokens of a user share one."""
         return tokens.digest(self.secret if self.user_id is None else f"user:{self.user_id}")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, under which name it is kept, and for what the token is good. `user_id`: the one user whom it may name.
+    """The caller's actor, and what its token allows. `user_id`: the only user it may name.
 
-    `token_id` is that of an API token, for statements that look themselves whether it holds.
+    `token_id` is an API token's, for statements that check its validity themselves.
     """
 
     actor: Actor
@@ -77,7 +77,7 @@ class Caller:
 
 
 def shown(actor: str) -> str:
-    """An actor's key as the caller may know it: to a user, staff and host are no more than that."""
+    """An actor's key as the caller may see it: to a user, only the kind of any other actor is shown."""
     caller: Caller | None = g.get("caller")
     if caller is None or caller.user_id is None or actor == f"user:{caller.user_id}":
         return actor
@@ -85,7 +85,7 @@ def shown(actor: str) -> str:
 
 
 def install(app: Flask, settings: Settings) -> None:
-    """Sets up what is asked of every caller, and tells each how much is left of its rate limit."""
+    """Sets up authentication and rate limits, and reports to each caller what is left of its limit."""
     app.extensions["user_tokens"] = settings.user_tokens()
     app.extensions["tokens_lately"] = tokens.Lately()
     app.extensions["rate_limits"] = {
@@ -96,9 +96,9 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def admit() -> Bearer:
-    """What the caller presents, with one permit of its rate limit taken. Raises TokenNeeded, TooManyRequests.
+    """The caller's token, with one permit of its rate limit spent. Raises TokenNeeded, TooManyRequests.
 
-    This comes before the transaction of the request: in it, whoever shares the token would wait for its end, and a
+    This runs before the request's transaction: inside it, requests with the same token would wait for its end, and a
     second connection for each request could leave all of them waiting for one.
     """
     bearer = _bearer()
@@ -137,12 +137,12 @@ def _draw(bearer: Bearer, key: str, cost: float) -> tuple[int, float]:
 
 
 def authorise(session: Session, bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller:
-    """The caller. Raises TokenNeeded, and NotAllowed when its token is not good for this."""
+    """The caller. Raises TokenNeeded, and NotAllowed if its token does not allow this."""
     return _allowed(_caller(session, bearer), scope, backend_only=backend_only)
 
 
 def remembered(bearer: Bearer, scope: Scope, *, backend_only: bool) -> Caller | None:
-    """The caller, without a look whether its token holds: that is for the statement to do. None: it is to be looked up.
+    """The caller, with the token's validity left for the statement to check. None: the token has to be looked up.
 
     Raises NotAllowed.
     """
@@ -189,7 +189,7 @@ def _worthless() -> TokenNeeded:
 
 
 def tell_allowance(response: Response) -> Response:
-    """Adds what is left of the rate limit, where one was counted."""
+    """Adds headers with what is left of the rate limit, if one applies."""
     allowance: Allowance | None = g.get("allowance")
     if allowance is not None:
         response.headers["RateLimit-Limit"] = str(allowance.limit)

@@ -27,7 +27,7 @@ __all__ = ["blueprint"]
 class OneUpdate(Body):
     """A person, and the row_version of their step that was read."""
 
-    # a status of their own would not be heeded
+    # a status of their own would be ignored
     model_config = ConfigDict(extra="forbid")
 
     user_id: Id

@@ -1,6 +1,6 @@
-"""Pages of other sites that may use the API in a browser (CORS): those of CORS_ORIGINS, with a token, and nobody else's.
+"""CORS: pages of the sites in CORS_ORIGINS may use the API in a browser, with a token, and no others.
 
-A page of any other origin is told nothing, so its browser keeps the answers from it.
+A page of any other origin gets no CORS headers, so its browser keeps the answers from it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from flask import Flask, Response, request
 
 OPEN = "/api/onboarding/"
 CLIENT = "/static/onboarding-client.js"
-"""A module is fetched with CORS too."""
+"""Modules are fetched with CORS too."""
 
 PREFLIGHT = {
-    # people are made and erased by the host's backend
+    # creating and erasing people is for the host's backend
     "Access-Control-Allow-Methods": "GET, PATCH",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, X-Retry-Attempt",
-    # seconds; Chromium takes no more
+    # seconds; Chromium's maximum
     "Access-Control-Max-Age": "7200",
 }
 READABLE = "ETag, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-ID"
@@ -28,7 +28,7 @@ def install(app: Flask, origins: frozenset[str]) -> None:
 
     @app.before_request
     def answer_preflight() -> Response | None:
-        # before the views: it has no token, and asks only what a page may send
+        # before the views: a preflight has no token, and only asks what a page may send
         asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if asks and request.path.startswith(OPEN) and request.origin in origins:
             return Response(status=204, headers=PREFLIGHT, mimetype="text/plain")

@@ -1,4 +1,4 @@
-"""/api/docs: how to use the API, for people. What it tells of the API is rendered once; only its frame is a reader's own."""
+"""/api/docs: how to use the API, for people. The reference is rendered once; only the frame depends on the reader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHAPTERS = (
     ("limits", "Limits and headers"),
     ("errors", "Errors"),
 )
-"""What the page has before the endpoints: anchor and title."""
+"""The sections before the endpoints: anchor and title."""
 
 
 def serve_page(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
@@ -66,12 +66,12 @@ def coloured(source: str) -> Markup:
 
 
 def _content(text: str) -> Markup:
-    """Text for the inside of an element, where quotes stand for themselves: thousands of them make a page heavy."""
+    """Text content of an element, with quotes unescaped: thousands of entities make a page heavy."""
     return Markup(html.escape(text, quote=False))  # noqa: S704 - just escaped
 
 
 def words(text: str) -> Markup:
-    """A sentence of the description, with what stands between backticks as code."""
+    """A sentence of the description, with text in backticks as code."""
     parts = text.split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(_content(part)) if number % 2 else _content(part)

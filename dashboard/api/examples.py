@@ -1,4 +1,4 @@
-"""Examples for the description: put together after the schemas, and of refusals made of the errors themselves."""
+"""Examples for the description: composed from the schemas and, for refusals, from the errors themselves."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """Puts examples together after schemas. `made_up` notes the members of which nobody said what they look like."""
+    """Composes examples from schemas. `made_up` collects the members for which no example is given anywhere."""
 
     schemas: Mapping[str, Schema]
     made_up: list[str] = field(default_factory=list)
 
     def of(self, schema: Schema, owner: str = "", name: str = "") -> Json:
-        """An example of the schema, which is that of the member `name` of `owner`."""
+        """An example of the schema, which belongs to the member `name` of `owner`."""
         if schema.get("examples"):
             return schema["examples"][0]
         if "const" in schema:
@@ -85,7 +85,7 @@ TYPES = {"string": str, "integer": int, "number": int | float, "boolean": bool, 
 
 
 def fits(example: Json, schema: Schema) -> bool:
-    """Whether the example is of the schema's type: a name may mean something else in another place."""
+    """Whether the example has the schema's type: a name may mean something else in another place."""
     if "anyOf" in schema:
         return any(fits(example, one) for one in schema["anyOf"])
     if "$ref" in schema:
@@ -96,11 +96,11 @@ def fits(example: Json, schema: Schema) -> bool:
     return isinstance(example, kind) and isinstance(example, bool) <= (kind in (bool, object))
 
 
-# Refusals: the errors themselves, told as the API tells them ---------------------------------------------------------
+# Refusals: the errors themselves, as the API renders them ------------------------------------------------------------
 
 
 def refusal(schema: str, status: int, scope: Scope) -> Json:
-    """What an endpoint that takes `scope` answers with this status by a problem of this schema; None: nobody knows."""
+    """The answer of an endpoint that takes `scope`, for a problem of this schema with this status; None if unknown."""
     for told in (*_refusals(), tell(NotAllowed(f"This requires a token with the scope {scope}.", scope))):
         if told is not None and (type(told).__name__, told.status) == (schema, status):
             return told.model_dump(mode="json")
@@ -108,7 +108,7 @@ def refusal(schema: str, status: int, scope: Scope) -> Json:
 
 
 def of_problem(schema: str) -> Json:
-    """What a problem of this schema looks like; None: it is no problem."""
+    """An example of a problem of this schema; None if it is not a problem."""
     of_many = {
         "UnknownPerson": NobodyYet("person", OTHER_USER),
         "StaleUpdate": _conflict(),
@@ -144,7 +144,7 @@ def _refusals() -> tuple[Problem | None, ...]:
 
 
 def _conflict() -> errors.Conflict:
-    """A save of somebody whose page was opened before a release, and before they themselves went on."""
+    """A save from a page opened before a release, and before the person's own later save."""
     step = UserStep(STEP, 5, TITLE, DESCRIPTION, 20, ACTION_URL, 3, "in_progress", NEWEST, MOMENT, f"user:{USER}", None)
     released = MOMENT.replace(day=12, hour=9)
     changes = (

@@ -1,4 +1,4 @@
-"""How a step came to be what it is: its versions and its releases, newest first."""
+"""The history of a step: its versions and its releases, newest first."""
 
 from __future__ import annotations
 

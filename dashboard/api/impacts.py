@@ -1,4 +1,4 @@
-"""What a release does to everybody, as answers tell it."""
+"""The effect of a release on everyone, as in answers."""
 
 from __future__ import annotations
 

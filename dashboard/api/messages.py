@@ -1,4 +1,4 @@
-"""What every message of the API is made of: strict requests, answers with the names that existing clients know."""
+"""The basis of all messages of the API: strict requests, and answers with the names that existing clients know."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard.onboarding.steps import MAX_KEY, text_problem
 
 
 def kept(value: str) -> str:
-    """The text, if the database can keep it. Raises ValueError."""
+    """The text, if the database can store it. Raises ValueError."""
     if reason := text_problem(value, len(value)):
         raise ValueError(reason)
     return value
@@ -24,7 +24,7 @@ Id = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(kept
 
 
 def status(value: str) -> str:
-    """The status, if there is such a one. Raises ValueError."""
+    """The status, if it exists. Raises ValueError."""
     if value not in STATUSES:
         raise ValueError(NOT_A_STATUS)
     return value
@@ -36,7 +36,7 @@ Whole = Annotated[int, Field(ge=1)]
 
 
 def digits(value: object) -> object:
-    """What is an address's or a header's whole number; int() takes more for one, like 1_0. Raises ValueError."""
+    """Accepts whole numbers in addresses and headers; int() would take more, such as 1_0. Raises ValueError."""
     if isinstance(value, str) and not (value.isascii() and value.removeprefix("-").isdigit()):
         raise ValueError("must be a whole number")
     return value
@@ -46,7 +46,7 @@ Written = Annotated[int, BeforeValidator(digits)]
 
 
 def optional(description: str, **rules: Any) -> Any:
-    """A member that may be left out; null is no way of leaving it out. `rules` are described here, and kept elsewhere."""
+    """A member that may be left out but not null. `rules` are only described here, and enforced elsewhere."""
 
     def describe(schema: dict[str, Any]) -> None:
         schema.pop("default", None)
@@ -83,7 +83,7 @@ class ExactBody(BaseModel):
 class Answer(BaseModel):
     """A JSON object that goes out, with the names of the original."""
 
-    # all members are always there
+    # every member is always present
     model_config = ConfigDict(serialize_by_alias=True, json_schema_serialization_defaults_required=True)
 
 

@@ -1,4 +1,4 @@
-"""The description of the API, OpenAPI 3.1, put together from the endpoints themselves."""
+"""The description of the API, OpenAPI 3.1, assembled from the endpoints themselves."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ MEANS: Mapping[int, str] = {
     503: "The database cannot be reached, is read-only or too busy, or the connection was lost. A save is safe to "
     "send again; check before repeating a release or a rollback.",
 }
-"""What the refusals mean, by status."""
+"""The meaning of the refusals, by status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header that answers have. Those that are not `always` there are there where they mean something."""
+    """A header of answers. Those that are not `always` sent are sent where they mean something."""
 
     description: str
     example: str | int
@@ -130,11 +130,11 @@ OF_A_STATUS: Mapping[int, tuple[str, ...]] = {
 _schemas: dict[str, Schema] = {}
 
 
-# What an endpoint says of itself -------------------------------------------------------------------------------------
+# The description of an endpoint --------------------------------------------------------------------------------------
 
 
 def security(scope: Scope, *, backend_only: bool) -> list[dict[str, list[str]]]:
-    """Which tokens the endpoint takes: one of these."""
+    """The tokens that the endpoint takes: one of these."""
     for_a_backend = {TOKEN: [scope.value]}
     return [for_a_backend] if backend_only or scope not in OF_A_USER else [for_a_backend, {USER_TOKEN: []}]
 
@@ -153,7 +153,7 @@ def responses(
     tagged: bool,
     creates: bool,
 ) -> dict[int, dict[str, Any]]:
-    """Every answer that the endpoint may give, by status; `body` is what it takes."""
+    """Every answer that the endpoint may give, by status; `body` is the model of its request."""
     etag = ("ETag",) if tagged else ()
     good = {
         status: _response(status, JSON, answer, (*COUNTED, *etag)) for status in ((200, 201) if creates else (200,))
@@ -203,8 +203,8 @@ def serve_description(app: Flask, blueprints: Sequence[APIBlueprint]) -> None:
 
 @cache
 def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
-    """The whole document. Costs a tenth of a second once, so nobody waits for it at start-up."""
-    # an app of its own, which serves nobody: ours is a plain Flask app, and pages are no business of this document
+    """The whole document. Takes a tenth of a second once, so it is not built at start-up."""
+    # a separate app that serves nobody: ours is a plain Flask app, and pages do not belong in this document
     collector = OpenAPI(
         __name__,
         info=Info(title="The onboarding dashboard", version="1.0.0", description=ABOUT),
@@ -223,7 +223,7 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
     composer = Composer(document["components"]["schemas"])
     for name, schema in document["components"]["schemas"].items():
         _put_in_words(name, schema)
-    # of its own, so that no example depends on who asks for the description first
+    # its own, so that no example depends on who requests the description first
     with collector.app_context():
         for name, schema in document["components"]["schemas"].items():
             if told := of_problem(name):
@@ -234,7 +234,7 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
-    """Path, method and operation, in the order in which they are described."""
+    """Path, method and operation, in the order of the document."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             yield path, method, operation
@@ -263,13 +263,13 @@ def _exemplify(operation: Document, composer: Composer) -> None:
 
 
 def _without_null(schema: Document) -> Document:
-    """The schema of a parameter, which is text when it is there at all."""
+    """The schema of a parameter, which is text if it is present at all."""
     told = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     return schema if len(told) != 1 else {name: one for name, one in schema.items() if name != "anyOf"} | told[0]
 
 
 def _tidy(node: Any, *, is_schema: bool = True) -> Any:
-    """Schemas without titles that repeat a member's name, and with whole numbers where the library has made floats."""
+    """Schemas without titles that only repeat a member's name, and with integers where the library made floats."""
     if isinstance(node, float) and node.is_integer():
         return int(node)
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""The people who go through the checklist, as the host product knows them."""
+"""The people going through the checklist, as the host product knows them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ErasedPath(UserPath):
 class Details(Body):
     """All that is stored of a person. It replaces what was stored before: members left out become empty."""
 
-    # to pass over a misspelt member would empty the one that was meant
+    # ignoring a misspelt member would empty the one that was meant
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field("", max_length=LONGEST["name"])
@@ -92,7 +92,7 @@ class PersonErased(Answer):
     "/<user_id:user_id>",
     Scope.PROGRESS_WRITE,
     PersonKept,
-    # an id that no address can hold, and that did not come packed
+    # an id that no address can hold, and that was not sent packed
     {404: Problem},
     creates=True,
     backend_only=True,

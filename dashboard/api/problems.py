@@ -1,4 +1,4 @@
-"""Every refusal as a problem document (RFC 9457) that also has the members of the original system: here and nowhere else."""
+"""Every refusal as a problem document (RFC 9457) that also has the original system's members: only here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS: Mapping[Kind, str] = {
     "what happened since, oldest first.",
     "release-conflict": "The release is not possible as planned. Nothing was changed; `reasons` says why.",
 }
-"""The problems of our own, by the last part of their `type`, and what each one means."""
+"""Our own problem types, by the last part of their `type`, and what each one means."""
 
 
 class Problem(Answer):
@@ -121,10 +121,10 @@ class ReleaseConflict(Problem):
 
 
 def problem(fault: pages.Fault, error: Exception) -> Response:
-    """The error as the API tells it; `fault` is how a page would."""
+    """The error as the API renders it; `fault` is how a page would."""
     told = tell(error) or _as_a_page_would(fault)
     if isinstance(told, StepConflict) and "If-Match" in request.headers:
-        # RFC 9110, 13.1.1: a condition in a header that does not hold is answered by 412
+        # RFC 9110, 13.1.1: a failed condition in a header is answered with 412
         told.status = 412
     response = reply(told, told.status)
     response.mimetype = "application/problem+json"
@@ -141,7 +141,7 @@ def _as_a_page_would(fault: pages.Fault) -> Problem:
 
 @singledispatch
 def tell(_: Exception) -> Problem | None:
-    """Which problem the error is. None: one that nobody foresaw, of which no more is said than on a page."""
+    """The problem for the error. None: an unforeseen one, about which no more is revealed than on a page."""
     return None
 
 
@@ -170,13 +170,13 @@ def _(error: NotAllowed) -> Problem:
 
 @tell.register
 def tell_missing(error: errors.NotFound) -> Problem:
-    """Something that is named is not there."""
+    """Something named in the request does not exist."""
     return Problem(type=_type("not-found"), title="Not Found", status=404, detail=str(error))
 
 
 @tell.register(NobodyYet)
 def tell_nobody(error: errors.NotFound) -> Problem:
-    """A person who is not there, and how to make them."""
+    """A person who does not exist, and how to create them."""
     told = tell_missing(error)
     return told.model_copy(update={"detail": f"{told.detail} Create them with PUT, or save with ?create=true."})
 
@@ -199,7 +199,7 @@ def _(_: errors.Withdrawn) -> Problem:
 
 @tell.register
 def tell_conflict(error: errors.Conflict) -> StepConflict:
-    """A stale save, with what changed since."""
+    """A stale save, with what has changed since."""
     return StepConflict(
         type=_type("step-conflict"),
         title="Conflict",
@@ -230,7 +230,7 @@ def _(error: errors.StalePlan) -> Problem:
 
 @tell.register
 def _(error: errors.DraftOpen) -> Problem:
-    # what the way out is called here is not for the engine to say
+    # the way out has another name in each door, so the engine does not name it
     return _release_conflict(f"{error} Release it first, or discard it with discardDraft.", list(error.reasons))
 
 

@@ -1,4 +1,4 @@
-"""A person's steps: read them, save the status of one."""
+"""A person's steps: reading them, and saving the status of one."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) ->
 def save_at_once(
     session: Session | Alone, caller: Caller, path: StepPath, query: Saving, header: Condition, body: StatusChange
 ) -> Response | None:
-    """The save as nearly all are, of a person who is there and over the newest row_version."""
+    """The common save in one statement: the person exists and the row_version is the newest. None: anything else."""
     user_id, row_version = caller.whom(query.user_id, body.user_id), _one_version(header, body)
     saved = progress.save_at_once(
         session,
@@ -179,7 +179,7 @@ def save_step(
 
 @contextmanager
 def _named_as_sent(header: Condition) -> Iterator[None]:
-    """What the engine says of the row_version is said of If-Match, where it came as that; of nobody, how they are made."""
+    """Calls row_version If-Match in the engine's errors if it was sent as that; a missing person becomes NobodyYet."""
     try:
         yield
     except NotFound as missing:
@@ -197,7 +197,7 @@ def _kept(saved: Saved) -> Response:
 
 
 def _one_version(header: Condition, body: StatusChange) -> int:
-    """The row_version to save over. Raises PreconditionRequired, BadRequest when there are two."""
+    """The row_version to save over. Raises PreconditionRequired, BadRequest if there are two."""
     if header.if_match is None:
         if body.row_version is None:
             raise PreconditionRequired("Send the row_version you read, in the body or as If-Match.")

@@ -1,4 +1,4 @@
-"""Reads a request and trusts nothing in it: each refusal names the member and says why."""
+"""Reads a request and trusts nothing in it: each refusal names the member and the reason."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.steps import text_problem
 
 MAX_BODY_BYTES = 64 * 1024
-"""How long a body may be, where its model names no other `max_bytes`."""
+"""The maximum length of a body, unless its model sets another `max_bytes`."""
 LONGEST_WHOLE_NUMBER = 100
-"""Digits: more than any member takes, so that a number that is too large is refused by the rule of its member."""
+"""In digits: more than any member takes, so that a number that is too large breaks its member's own rule."""
 UTF_8 = "utf-8"
 LARGEST_EXACT = 2**53
-"""Up to here every whole number has a float of its own."""
+"""Up to here every whole number is exact as a float."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Part = Callable[[type[BaseModel], Mapping[str, str]], Mapping[str, Any]]
@@ -54,9 +54,9 @@ REASONS = {
 def read(
     wanted: Mapping[str, type[BaseModel]], path: Mapping[str, str], whom: Callable[..., str]
 ) -> dict[str, BaseModel]:
-    """The parts of the request as the view wants them. Raises Invalid, BadRequest, UnsupportedMediaType, 413.
+    """The parts of the request that the view needs. Raises Invalid, BadRequest, UnsupportedMediaType, 413.
 
-    Invalid names whatever is wrong in any of them, and that nobody is named where `whom` asks for somebody.
+    Invalid names everything wrong in any part, including a missing user where `whom` requires one.
     """
     given = {name: PARTS[name](model, path) for name, model in wanted.items()}
     found: dict[str, BaseModel] = {}
@@ -78,7 +78,7 @@ def read(
 
 
 def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """The values as the model has them. Raises Invalid naming each member that is wrong."""
+    """The values as a model. Raises Invalid naming each wrong member."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -126,7 +126,7 @@ def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
     if request.content_encoding not in (None, "identity"):
         raise UnsupportedMediaType(f"Send the body as it is, not in {request.content_encoding}.")
     most: int = getattr(model, "max_bytes", MAX_BODY_BYTES)
-    # also where forms may be larger; and werkzeug cuts a body that comes in chunks off at its limit, without a word
+    # even where forms may be larger; and werkzeug silently cuts a chunked body off at its limit
     request.max_content_length = most + 1
     with suppress(RequestEntityTooLarge):
         raw = request.get_data()
@@ -157,7 +157,7 @@ def parse(raw: bytes) -> Mapping[str, Any]:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One object's members. Two of one name would leave open which one counts; NaN and Infinity are not JSON."""
+    """The members of an object. A duplicate would leave open which one counts; NaN and Infinity are not JSON."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if text_problem(name, len(name)):
@@ -171,11 +171,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(digits: str) -> float:
-    # some languages write 1 as 1.0, and JSON Schema calls that a whole number too
+    # some languages write 1 as 1.0, and JSON Schema counts that as an integer too
     number = float(digits)
     return int(number) if number.is_integer() and abs(number) <= LARGEST_EXACT else number
 
 
 def _whole(digits: str) -> int:
-    # Python refuses to convert thousands of digits, without saying of which member: the first ones are too many as well
+    # Python refuses thousands of digits without naming the member; the first ones are already too many
     return int(digits[:LONGEST_WHOLE_NUMBER])

@@ -1,4 +1,4 @@
-"""What is kept with a release, as its own transaction counted it: described here, and given out as it was stored."""
+"""The receipts stored by a release's own transaction: described here, and returned as they were stored."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Receipt(CamelAnswer):
 
 
 class _DescribedAsReceipt:
-    """A stored object passes as it is, an older one too."""
+    """A stored object passes unchanged, even an older one."""
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(TypeAdapter(Receipt).core_schema)

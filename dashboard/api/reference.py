@@ -17,19 +17,19 @@ from dashboard.staff.permissions import Scope
 Schema = Mapping[str, Any]
 
 HOST = "$ONBOARDING"
-"""What stands for the address of the installation in commands."""
+"""The placeholder for the installation's address in commands."""
 
 WIDTH = 72
-"""Characters that a line of an example has at most, where it can be broken."""
+"""The maximum length of an example's lines, in characters, where they can be broken."""
 
 PLACES = {"path": "path", "query": "address", "header": "header"}
-"""Where a parameter is, in the order in which the page lists them."""
+"""The places of parameters, in the order in which the page lists them."""
 
 TOLD_ONCE = ("ImpactReport", "Receipt")
-"""Objects with so many members that they are listed with the first answer that has them, and only named in the others."""
+"""Objects with so many members that they are listed only with the first answer that has them; others refer to it."""
 
 AS_OF_THE_ANSWER = "Impact"
-"""The one in a receipt, which the answer has as well."""
+"""The member of a receipt that the answer has as well."""
 
 WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "object", "null": "null"}
 
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A way in which an endpoint refuses; `anchor` is where the page tells more of it."""
+    """One refusal of an endpoint; `anchor` is where the page explains it."""
 
     status: int
     phrase: str
@@ -57,7 +57,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A way in which an endpoint answers."""
+    """One successful answer of an endpoint."""
 
     status: int
     phrase: str
@@ -69,7 +69,7 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation as the page shows it; `request` is a command that carries its example out."""
+    """An operation as the page shows it; `request` is a command that sends its example."""
 
     anchor: str
     method: str
@@ -86,7 +86,7 @@ class Endpoint:
 
     @property
     def short(self) -> str:
-        """What it is called in a list: the end of its path."""
+        """Its name in a list: the end of its path."""
         return "/".join(self.path.rsplit("/", 2)[1:]) if self.path.endswith("}") else self.path.rpartition("/")[2]
 
 
@@ -100,13 +100,13 @@ class Group:
 
     @property
     def anchor(self) -> str:
-        """Where the page has them."""
+        """Its anchor on the page."""
         return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A kind of problem of our own, with the statuses under which it comes and an example."""
+    """One of our own problem types, with its statuses and an example."""
 
     kind: str
     means: str
@@ -116,7 +116,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """All that the page tells which the description knows."""
+    """Everything on the page that comes from the description."""
 
     groups: Sequence[Group]
     problems: Sequence[Problem]
@@ -126,7 +126,7 @@ class Reference:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Those of every group."""
+        """The endpoints of all groups."""
         return [endpoint for group in self.groups for endpoint in group.endpoints]
 
 
@@ -165,7 +165,7 @@ def _problems(refusals: Sequence[Refusal]) -> Iterator[Problem]:
 
 
 Told = dict[str, str]
-"""By the name of an object of TOLD_ONCE, the endpoint whose answer lists it; filled in as the endpoints are shown."""
+"""By the name of an object in TOLD_ONCE, the endpoint whose answer lists it; filled in as endpoints are rendered."""
 
 
 def _endpoint(path: str, method: str, operation: Document, document: Document, told_at: Told) -> Endpoint:
@@ -207,7 +207,7 @@ def _good(status: int, response: Document, document: Document, here: str, told_a
 
 
 def _brief(example: Any, told_at: str) -> Any:
-    """The example with a receipt once, the whole of it where TOLD_ONCE is listed, and without what the answer has too."""
+    """The example with each receipt in full only where TOLD_ONCE lists it, and without what the answer has as well."""
     if isinstance(example, list):
         return [_brief(one, told_at) for one in example]
     if not isinstance(example, dict):
@@ -236,11 +236,11 @@ def _of_status(status: int) -> str:
 
 
 def curl(path: str, method: str, operation: Document) -> str:
-    """A command that sends the example of the operation; $ONBOARDING and $TOKEN stand for the reader's own."""
+    """A command that sends the operation's example; $ONBOARDING and $TOKEN stand for the reader's own."""
     given: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}}
     body = operation.get("requestBody", {}).get("content", {}).get(JSON)
     for one in operation.get("parameters", ()):
-        # what a body says too need not be said twice
+        # a body repeats the user_id, so the query need not have it
         if one["required"] or (one["name"] == "user_id" and not body):
             given[one["in"]][one["name"]] = quote(str(one["example"]), safe="")
     query = "&".join(f"{name}={value}" for name, value in given["query"].items())
@@ -253,9 +253,9 @@ def curl(path: str, method: str, operation: Document) -> str:
 
 
 def members(schema: Schema, document: Document, endpoint: str = "", told_at: Told | None = None) -> Iterator[Row]:
-    """The members of an object, each followed by those of the object that it holds; of two alike, of the first.
+    """The members of an object, each followed by those of the object it holds; of two of one kind, only the first's.
 
-    `told_at` says at which endpoint those of TOLD_ONCE are listed already, and is told of this one.
+    `told_at` says at which endpoint the objects in TOLD_ONCE are already listed, and is updated with this one.
     """
     listed: dict[str, str] = {}
     told = {} if told_at is None else told_at
@@ -279,7 +279,7 @@ def members(schema: Schema, document: Document, endpoint: str = "", told_at: Tol
 
 
 def _inner(member: Schema) -> Schema:
-    """The schema of the object that a member holds, if it holds one."""
+    """The schema of the object that a member holds, if any."""
     inner: Schema = member.get("items", member)
     inner = next(iter(inner.get("anyOf", ())), inner)
     return inner if "$ref" in inner else {}
@@ -320,7 +320,7 @@ def _bounds(schema: Schema) -> Iterator[str]:
 
 
 def pretty(value: Any, indent: int = 0, before: int = 0) -> str:
-    """JSON for people: what fits on a line is on one, after the `before` characters that are there already."""
+    """JSON for people: what fits on a line stays on one, after the `before` characters already on it."""
     flat = json.dumps(value, ensure_ascii=False)
     if indent + before + len(flat) < WIDTH or not isinstance(value, dict | list):
         return flat

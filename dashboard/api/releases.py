@@ -36,7 +36,7 @@ TAG = Tag(
 blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])
 
 MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
-"""What a step says, by the engine's name and by ours."""
+"""The fields of a step, by the engine's name and by ours."""
 REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410: Problem}
 
 
@@ -54,7 +54,7 @@ class NewStepData(ExactBody):
     @field_validator("title", "description", "weight", "action_url")
     @classmethod
     def _by_the_rules(cls, value: str | int, info: ValidationInfo) -> str | int:
-        """The engine's rule of the one member, so that it is told with whatever else is wrong in the body."""
+        """Applies the engine's rule for this member, so that it is reported together with the body's other problems."""
         member = str(info.field_name)
         try:
             steps.check({"title": "any"} | {member: value})
@@ -220,13 +220,13 @@ def rollback_version(session: Session, caller: Caller, body: Rollback) -> Respon
 
 
 def _reason(body: Migration | Rollback) -> str:
-    """What is kept as the reason. Raises Invalid; a dry run needs none."""
+    """The reason to store. Raises Invalid; a dry run needs none."""
     return releases.reason(body.note, required=settings().reason_required and not body.dry_run)
 
 
 @contextmanager
 def _named_as_here() -> Iterator[None]:
-    """What the engine says of its members is said of ours."""
+    """Renames the members in the engine's errors to ours."""
     try:
         yield
     except Invalid as invalid:
@@ -243,7 +243,7 @@ def _done(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
         "progress_reset": impact.reset,
         "untouched": impact.untouched,
         "impact": ImpactReport(**impact.as_json(), changes=[_changed(change) for change in outcome.changes]),
-        # the number of a release that was taken back will be nobody's
+        # the id of a release that was rolled back will never exist
         "release_id": None if dry_run else outcome.release.id,
         "receipt": outcome.release.receipt,
     }
@@ -278,5 +278,5 @@ def _draft(draft: Definition) -> Draft:
 
 
 def told(fields: Fields) -> dict[str, Any]:
-    """The members of a step, as answers have them."""
+    """The members of a step, as in answers."""
     return {member: getattr(fields, member) for member in MEMBERS}

@@ -1,4 +1,4 @@
-"""The one way in which an endpoint is declared: its address, its scope, what it answers and what it may refuse."""
+"""The one way to declare an endpoint: its address, its scope, its answer and its possible refusals."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ def endpoint(
     first: First | None = None,
     looks: bool = False,
 ) -> Callable[[View], View]:
-    """Serves the view to tokens with `scope`, but not to those of users where it is `backend_only`.
+    """Serves the view to tokens with `scope`, excluding users' tokens if it is `backend_only`.
 
-    `register` is `get`, `patch` ... of a blueprint. The view is given what it has an argument for: the caller; the
-    session, whose transaction ends with the view; path, query, header and body of the request. `first` is tried before
-    it, with the same arguments: what it does in one statement needs no transaction, and None leaves it to the view. Nor
-    has a `get` one. What `looks` finds nothing for a token that holds no more, so that one seen lately is not looked up
-    before it. The rest is for the description: `tagged` answers have an ETag, `creates` may answer 201.
+    `register` is `get`, `patch` ... of a blueprint. The view receives what it has an argument for: the caller; the
+    session, whose transaction ends with the view; and the request's path, query, header and body. `first` is tried
+    before the view, with the same arguments but without a transaction, because it is a single statement; if it returns
+    None, the view runs. A `get` view has no transaction either. `looks`: the statement itself checks that the token is
+    valid, and finds nothing otherwise, so a recently seen token is not looked up first. The rest is for the
+    description: `tagged` answers have an ETag, `creates` may answer 201.
     """
 
     def decorate(view: View) -> View:
@@ -62,7 +63,7 @@ def endpoint(
             return guard.answer(path)
 
         declare(guarded, ByToken(scope, scope in OF_A_USER and not backend_only))
-        # flask-openapi takes this for the view as it is: its own reading takes broken JSON for an empty body.
+        # flask-openapi takes this for the view itself: its own reading takes broken JSON for an empty body
         guarded.view = guarded  # type: ignore[attr-defined]
         told = " ".join((getdoc(view) or "").partition("\n\n")[2].split())
         register(
@@ -79,9 +80,9 @@ def endpoint(
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What stands before a view: who asks, and what they ask. Made once, when the endpoint is declared.
+    """Runs before a view: authorises the caller and reads the request. Built once, when the endpoint is declared.
 
-    `single` is what one statement may answer, `arguments` are the names that the view has, `wanted` the parts to read.
+    `single` answers with one statement, `arguments` are the view's argument names, `wanted` the parts to read.
     """
 
     view: View
@@ -93,7 +94,7 @@ class Guard:
     wanted: Mapping[str, type[BaseModel]]
 
     def answer(self, path: Mapping[str, str]) -> Response:
-        """What the request is answered with. Raises whatever refuses it."""
+        """The answer to the request. Raises every refusal."""
         bearer = admit()
         answer = self._without_a_look(bearer, path) if self.looks else None
         if answer is not None:
@@ -108,8 +109,8 @@ class Guard:
             return self.view(**self._given(session, found))
 
     def _without_a_look(self, bearer: Bearer, path: Mapping[str, str]) -> Response | None:
-        """The answer to a token that was seen lately; None: it has to be looked up."""
-        # whatever is refused is so only once the token was looked up
+        """The answer to a recently seen token; None: it has to be looked up."""
+        # a refusal counts only after the token was looked up
         with suppress(HTTPException, OnboardingError):
             if self.single and (caller := remembered(bearer, self.scope, backend_only=self.backend_only)):
                 found = self._read(caller, path)
@@ -121,5 +122,5 @@ class Guard:
         return {"caller": caller, **read(self.wanted, path, caller.whom)}
 
     def _given(self, session: Session | Alone, found: Mapping[str, Any]) -> dict[str, Any]:
-        """All that there is of what the view has an argument for."""
+        """The values for the view's arguments, as far as they exist."""
         return {name: value for name, value in {"session": session, **found}.items() if name in self.arguments}

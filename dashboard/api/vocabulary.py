@@ -1,7 +1,7 @@
-"""What the members of the API mean and look like, by name: so that the same name says the same everywhere.
+"""The meaning of the API's members, by name, with examples: so that the same name means the same everywhere.
 
-A model that describes a member itself, or gives examples of it, is heeded first. The examples are all of one world, that
-of the demo, so that whoever reads them can try them out.
+Descriptions and examples in a model itself take precedence. The examples are all from one world, the demo's, so that
+readers can try them out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Json = Any
 USER, STEP, NEWEST = "usr_7f3k2q", "setup-payments", 6
 OTHER_USER, OTHER_STEP = "usr_249esc", "install-mobile-app"
 ERASED_USER = "usr_gskrpm"
-"""Whom no other example is about: what erases them leaves the rest working."""
+"""A person in no other example: erasing them leaves the others working."""
 TITLE, ACTION_URL = "Set up payments", "/settings/payments"
 DESCRIPTION = "Connect your bank account so that customers can pay you."
 RELEASED = "connect-data-source"
@@ -71,7 +71,7 @@ RECEIPT: dict[str, Json] = {
 
 
 class Member(NamedTuple):
-    """An example (...: as its schema has it), and what it means; no words where those of the bare name will do."""
+    """An example (...: as its schema has it) and the meaning; no words if those of the bare name will do."""
 
     example: Json
     means: str = ""
@@ -285,9 +285,9 @@ MEMBERS: Mapping[str, Member] = {
 
 
 def known(owner: str, name: str) -> Member | None:
-    """What is said of the member `name` of a schema, or of a parameter, which has no owner.
+    """What is known of the member `name` of a schema, or of a parameter, which has no owner.
 
-    The words are those of the bare name where its own has none.
+    The words are those of the bare name if it has none of its own.
     """
     own, bare = MEMBERS.get(f"{owner}.{name}"), MEMBERS.get(name)
     if own is None:

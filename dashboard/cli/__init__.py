@@ -64,25 +64,25 @@ def dashboard() -> None:
 def main() -> NoReturn:
     """The console script: runs one command."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup` has a command ignore that its terminal closes
+        # `nohup` makes a command ignore the closing of its terminal
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
     try:
         dashboard(prog_name="dashboard")
     except Exception:
-        # a defect of the program is none of its refusals, which scripts tell by their codes
+        # a bug is not a refusal, which scripts recognise by its exit code
         traceback.print_exc()
         sys.exit(Fault.exit_code)
     sys.exit(0)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    # an exception unwinds the open blocks, so the embedded server and temporary files go too
+    # an exception unwinds the open blocks, so the embedded server and temporary files are cleaned up
     sys.exit(128 + number)
 
 
 def _explained(error: Exception) -> CommandError | None:
-    """The line for people with its exit code, or None for a defect of the program."""
+    """The error line with its exit code, or None for a bug."""
     from dashboard.config import SettingsError
     from dashboard.database import why_unusable
     from dashboard.embedded import AlreadyRunningError, EmbeddedError

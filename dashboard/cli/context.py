@@ -1,4 +1,4 @@
-"""What every command shares: the database of this environment, output as text or JSON, exit codes, plain errors."""
+"""What every command shares: the environment's database, output as text or JSON, exit codes, plain errors."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BAD_INPUT = 2
 FAULT = 3
 
 COMMAND_LINE = Actor("system:command-line", "cli")
-"""Who does what a command does."""
+"""The actor of everything that commands do."""
 
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for the end of a line, and marks that turn text round."""
+"""Control characters except line ends, and marks that change the direction of text."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,19 +46,19 @@ class CommandError(click.ClickException):
 
 
 class Refusal(CommandError):
-    """A rule says no: a conflict, already there, not a demo."""
+    """A rule forbids it: a conflict, already there, not a demo."""
 
     exit_code = REFUSED
 
 
 class BadInput(CommandError):
-    """What was given cannot be used."""
+    """The input is unusable."""
 
     exit_code = BAD_INPUT
 
 
 class Fault(CommandError):
-    """Something needed does not work, such as a database that cannot be reached."""
+    """Something required does not work, such as an unreachable database."""
 
     exit_code = FAULT
 
@@ -79,15 +79,15 @@ def fault(message: str) -> NoReturn:
 
 
 def address_at(host: str, port: int) -> str:
-    """The address of a server that listens there."""
+    """The address of a server listening there."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextmanager
 def open_server() -> Iterator[Settings]:
-    """The environment's settings with the address of a running database, started for as long as needed, never made.
+    """The environment's settings with the address of a running database, started while needed but never created.
 
-    Its schema may be any.
+    Its schema is not checked.
     """
     settings = Settings.from_environment(os.environ, secret_required=False)
     if settings.database_url:
@@ -106,18 +106,18 @@ def open_server() -> Iterator[Settings]:
 
 @contextmanager
 def open_database() -> Iterator[Database]:
-    """The database of this environment. Raises SchemaError when its schema is not of this version: see `db migrate`."""
+    """The environment's database. Raises SchemaError if its schema is not this version's: see `db migrate`."""
     with open_server() as settings, connected(settings) as database:
         yield database
 
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[Database]:
-    """The database of the settings, for long statements. Raises SchemaError when its schema is not of this version."""
+    """The settings' database, for long statements. Raises SchemaError if its schema is not this version's."""
     from dashboard.database import Database
     from dashboard.schema import require_current
 
-    # imports, distribution: the web server's time-out is not theirs
+    # the web server's time-outs are not meant for imports and distribution
     database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
     try:
         with database.transaction() as session:
@@ -128,7 +128,7 @@ def connected(settings: Settings) -> Iterator[Database]:
 
 
 def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P, R]:
-    """Gives the command the database of this environment as its first argument, for as long as it runs."""
+    """Passes the environment's database to the command as its first argument."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -147,7 +147,7 @@ def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:
 
 
 def harmless(text: str) -> str:
-    """The lines with everything escaped that a terminal would obey, for they may hold what others have said."""
+    """Escapes everything that a terminal would obey, because the lines may contain what others wrote."""
     return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

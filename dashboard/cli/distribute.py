@@ -1,4 +1,4 @@
-"""`dashboard distribute`: the people spread over the nodes of a Citus cluster."""
+"""`dashboard distribute`: spreads the people over the nodes of a Citus cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dashboard people`: bring people in."""
+"""`dashboard people`: imports people."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
 
 
 def _imported(database: Database, file: BinaryIO | None, url: str, dry_run: bool, progress: Progress) -> Imported:
-    """From the file, else from the database at `url`; a dry run is the import itself, taken back."""
+    """Imports the file, or else the database at `url`; a dry run is the same import, rolled back."""
     from dashboard.onboarding import adoption, imports, releases
 
     lines = _lines(file) if file and file.seekable() else None
@@ -86,7 +86,7 @@ def _lines(file: BinaryIO) -> int:
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """A bar on standard error where that is a terminal; elsewhere nothing is shown."""
+    """A progress bar on standard error if that is a terminal; otherwise nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar

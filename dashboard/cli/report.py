@@ -1,4 +1,4 @@
-"""The impact report, and what became of it, as text for a terminal. Pure functions of the engine's outcome."""
+"""The impact report and the receipt as text for a terminal. Pure functions of the engine's outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard.onboarding.impact import BANDS, Impact, Spread
 from dashboard.onboarding.steps import FieldChange
 
 MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
-"""What a step says, by the engine's name and by the API's."""
+"""The fields of a step, by the engine's name and by the API's."""
 GOES_BACK: frozenset[Kind] = frozenset({"rollback"})
 
 
@@ -37,7 +37,7 @@ def answer(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
 
 
 def preview(outcome: Outcome) -> str:
-    """What a release would do: what the step says, people, statuses, progress."""
+    """What a release would do: to the step's content, people, statuses, progress."""
     impact = outcome.impact
     parts = [_heading(outcome)]
     if outcome.release.kind != "withdraw":
@@ -67,12 +67,12 @@ def receipt(outcome: Outcome) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that a terminal would obey rather than show."""
+    """The text with everything escaped that a terminal would obey instead of showing."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def table(rows: Iterable[Iterable[str]], left: int = 1) -> str:
-    """Rows as aligned columns, the first `left` of them to the left and the others to the right."""
+    """Rows as aligned columns, the first `left` of them left-aligned and the others right-aligned."""
     cells = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
@@ -106,7 +106,7 @@ def _heading(outcome: Outcome) -> str:
             return f"{released.step_id}: release of version {released.version}; version {now} is live"
 
 
-# What it says --------------------------------------------------------------------------------------------------------
+# Content -------------------------------------------------------------------------------------------------------------
 
 
 def _changes(changes: Iterable[FieldChange]) -> str:
@@ -144,7 +144,7 @@ def _policy(outcome: Outcome) -> str:
     return f"Carry-over: {', '.join(parts)}; people who had finished: {finished}"
 
 
-# What it does --------------------------------------------------------------------------------------------------------
+# Effect --------------------------------------------------------------------------------------------------------------
 
 
 def _people(impact: Impact) -> str:

@@ -1,4 +1,4 @@
-"""`dashboard run`: the web server, with the embedded database when there is no other."""
+"""`dashboard run`: the web server, with the embedded database unless there is another."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run() -> None:
     settings.refuse_unsafe()
     _check_assets()
     with _database_of(settings) as running:
-        # after the data folder: for two starts in one folder, that is the clearer thing to say
+        # after the data folder: for two starts in one folder, that gives the clearer error
         with reserved(running.host, running.port):
             migrate(running.database_url)
             _say_where(running, with_accounts=running.demo and _prepare_demo(running))
@@ -57,7 +57,7 @@ def _check_assets() -> None:
 
 
 def _prepare_demo(settings: Settings) -> bool:
-    """Fills an empty database with the demo; True when the database holds it."""
+    """Fills an empty database with the demo; True if the database holds it."""
     from dashboard import demo
     from dashboard.database import Database
 

@@ -1,4 +1,4 @@
-"""`dashboard step`: definitions as YAML, and releases as the pages make them: seen before they are done."""
+"""`dashboard step`: definitions as YAML, and releases as on the pages: previewed before they are made."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def export(database: Database, step_ids: tuple[str, ...], path: Path | None, as_
 
 def _put(raw: bytes, path: Path | None) -> None:
     if path is None:
-        # as bytes, for the terminal's encoding may not have every character
+        # as bytes, because the terminal's encoding may lack some characters
         click.echo(raw, nl=False)
         return
     try:
@@ -154,7 +154,7 @@ def import_(database: Database, file: BinaryIO, discard_drafts: bool, dry_run: b
 def _brought_in(
     database: Database, file: BinaryIO, discard_drafts: bool, dry_run: bool, as_json: bool
 ) -> tuple[list[Brought], bool]:
-    """What became of each step of the file, and whether its order is the checklist's. Ends the command when refused."""
+    """The outcome for each step of the file, and whether the file's order is the checklist's. Exits if refused."""
     from dashboard.cli import yaml_text
     from dashboard.onboarding import definitions, releases, steps
     from dashboard.onboarding.errors import Invalid
@@ -177,7 +177,7 @@ def _brought_in(
 
 
 def _placed(name: str, reason: str, lines: dict[str, int]) -> Problem:
-    """The problem at the line of the member, or of the nearest one around it."""
+    """The problem at the line of the member, or of the nearest enclosing one."""
     from dashboard.cli.yaml_text import Problem
 
     around = name
@@ -225,7 +225,7 @@ def _became(one: Brought) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The policy that the options ask for; `given` when any of them was there."""
+    """The policy in the options; `given`: any of them was set."""
 
     policy: Policy
     reopens_finished: bool
@@ -233,7 +233,7 @@ class Choice:
 
 
 def with_choice(command: Callable[Concatenate[Choice, P], R]) -> Callable[P, R]:
-    """Gives the command the policy options as its first argument."""
+    """Passes the policy options to the command as its first argument."""
 
     @click.option("--done", type=click.Choice(["keep", "redo"]), help="People who are done.  [default: keep]")
     @click.option("--skipped", type=click.Choice(["keep", "reset"]), help="People who skipped it.  [default: keep]")
@@ -257,7 +257,7 @@ def _may_ask(_context: click.Context, _parameter: click.Parameter, yes: bool) ->
 
 
 def _reason(_context: click.Context, _parameter: click.Parameter, note: str) -> str:
-    """Refused before anything is shown or asked; a blank one is none."""
+    """Refuses an unusable reason before anything is shown or asked; a blank one counts as none."""
     from dashboard.onboarding import releases
 
     return releases.reason(note, required=True)
@@ -403,7 +403,7 @@ def restore(database: Database, step_id: str, note: str, yes: bool, as_json: boo
 
 
 def _run(move: Callable[..., Outcome], step_id: str, **said: object) -> Run:
-    """The engine's move of the step, to be held to a plan."""
+    """The engine's operation on the step, to be held to a plan."""
 
     def run(session: Session, planned: Planned) -> Outcome:
         return move(session, COMMAND_LINE, step_id, planned=planned, **said)
@@ -421,7 +421,7 @@ def _release(step_id: str, choice: Choice, note: str = "") -> Run:
 def _foreseen(
     database: Database, step_id: str, run: Run, reset: int | None = None, tolerance: int | None = None
 ) -> tuple[Outcome, Planned]:
-    """The dry run, and the plan that holds the release to it. Raises StalePlan when not `reset` people are reset."""
+    """The dry run, and the plan that ties the release to it. Raises StalePlan unless `reset` people are reset."""
     from dashboard.onboarding import plans, releases, steps
 
     with database.transaction() as session:
@@ -469,7 +469,7 @@ def _carry_out(
 
 
 def _ask(shown: str) -> None:
-    # not on the output, which may go to a file or a program
+    # not on standard output, which may go to a file or a program
     click.echo(shown + "\n", err=True)
     if not click.confirm("Continue?", err=True):
         refuse("Nothing was changed.")

@@ -215,7 +215,7 @@ def password(database: Database, email: str, password_stdin: bool, as_json: bool
 
 
 def _told(revoked: list[str]) -> str:
-    """The names of API tokens, as the line after what was done to an account."""
+    """The names of revoked API tokens, as a line after the message about an account."""
     return f"\nRevoked tokens: {', '.join(revoked)}" if revoked else ""
 
 
@@ -224,9 +224,9 @@ def _is_demo() -> bool:
 
 
 def _base_url(given: str) -> str:
-    """Where the link leads: as told, else to the `dashboard run` whose database this is. Ends with 2 where unknown.
+    """The link's base address: as given, else that of the `dashboard run` using this database. Exits with 2 if unknown.
 
-    Where none runs, it is where one would listen in this environment; that this is a guess is said on standard error.
+    If none runs, it is where one would listen in this environment; standard error then says that this is a guess.
     """
     from dashboard.embedded import site_of
 

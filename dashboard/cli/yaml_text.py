@@ -1,7 +1,7 @@
-"""YAML as plain mappings, lists, texts and whole numbers: lossless to write, and wary to read.
+"""YAML as plain mappings, lists, texts and integers: written without loss, and read strictly.
 
-Reading knows whole numbers and null; everything else is text, so `yes` and `1e3` are what they look like. Tags, aliases
-and two members of one name are refused: nothing here needs them, and they hide what a reviewer would want to see.
+The reader knows integers and null; everything else is text, so `yes` and `1e3` are what they look like. Tags, aliases
+and duplicate members are refused: nothing here needs them, and they hide what a reviewer would want to see.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import yaml
 MAX_BYTES = 2**20
 DEEPEST = 8
 NULL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("null", "int", "float"))
-# PyYAML writes these as they are unless told to escape them, and reads them back as \n
+# PyYAML writes these unescaped unless told otherwise, and reads them back as \n
 LINE_BREAKS = frozenset("\x85\u2028\u2029")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a file, and where."""
+    """One error in a file, and where it is."""
 
     where: str
     reason: str
 
 
 class BadFile(Exception):
-    """The file can't be used; `problems` say why, a line each."""
+    """The file can't be used; `problems` give the reasons, one line each."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
@@ -49,7 +49,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
-# numbers of YAML 1.2, so that programs which read that version take text that looks like one for text
+# numbers of YAML 1.2, so that programs reading that version see text that looks like one as text
 _Dumper.add_implicit_resolver(
     FLOAT,
     re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+)$"),
@@ -58,7 +58,7 @@ _Dumper.add_implicit_resolver(
 
 
 def write(document: Mapping[str, Any]) -> str:
-    """The document as YAML: members in their order, one line of text on one line, longer text as a block."""
+    """The document as YAML: members in their order, single-line text on one line, longer text as a block."""
     written: str = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10**9)
     return written
 
@@ -105,14 +105,14 @@ def _place(line: int, column: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A document, and the line of each member by its name: `steps.set-up-payments.title`."""
+    """A document, and the line of each member by its path: `steps.set-up-payments.title`."""
 
     document: Any
     lines: Mapping[str, int]
 
 
 def read(raw: bytes) -> Read:
-    """The document in `raw`. Raises BadFile with the place."""
+    """The document in `raw`. Raises BadFile with the position."""
     if len(raw) > MAX_BYTES:
         raise BadFile(Problem("the file", f"is larger than {MAX_BYTES // 2**20} MB"))
     root = _compose(_decoded(raw))
@@ -142,7 +142,7 @@ def _compose(text: str) -> yaml.Node | None:
         place = _at(error.problem_mark or error.context_mark)
         raise BadFile(Problem(place, f"is not YAML: {error.problem or error.context}")) from None
     except (ValueError, OverflowError):
-        # an escape such as "\UFFFFFFFF", of which PyYAML does not say where it is
+        # an escape such as "\UFFFFFFFF", for which PyYAML gives no position
         raise BadFile(Problem("the file", "is not YAML: it has an invalid escape")) from None
     return root
 

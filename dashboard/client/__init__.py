@@ -1,4 +1,4 @@
-"""A client of the JSON API for programs in Python: saves that never overwrite anybody unasked; see docs/client.md."""
+"""A Python client of the JSON API whose saves never overwrite anybody's work unasked; see docs/client.md."""
 
 from dashboard.client.answers import (
     Change,

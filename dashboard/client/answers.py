@@ -1,4 +1,4 @@
-"""What the API answers. Members that this version does not know are passed over, so a newer server can be asked too."""
+"""The answers of the API. Unknown members are ignored, so that a newer server can be used too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 Status = Literal["done", "skipped", "in_progress", "todo"]
-"""What may be saved. In answers a status is any text: a newer server may know more of them."""
+"""What may be saved. In answers, a status is any text: a newer server may have more of them."""
 
 
 def _either(name: str) -> AliasChoices:
@@ -17,13 +17,13 @@ def _either(name: str) -> AliasChoices:
 
 
 class Answer(BaseModel):
-    """A JSON object that came in; the API writes some members in mixed case and some not."""
+    """A received JSON object; the API writes some members in camel case and some not."""
 
     model_config = ConfigDict(frozen=True, alias_generator=AliasGenerator(validation_alias=_either))
 
 
 class Step(Answer):
-    """A step of one person. `updated_at` is when it was last saved or reset; None: never."""
+    """A person's step. `updated_at` is when it was last saved or reset; None: never."""
 
     id: str
     title: str
@@ -37,7 +37,7 @@ class Step(Answer):
 
     @property
     def etag(self) -> str:
-        """The row_version as If-Match takes it, to hand on to a browser."""
+        """The row_version in the form for If-Match, to pass on to a browser."""
         return f'"{self.row_version}"'
 
 
@@ -68,22 +68,23 @@ class SavedStep(Answer):
 
 
 class Batch(Answer):
-    """The answer to a save for many. Each result is what a save of its own would be answered by, with its status."""
+    """The answer to a save for many. Each result is the answer that a save of its own would get, with its status."""
 
     results: list[dict[str, Any]]
 
 
 class State(Answer):
-    """Where a person's step is."""
+    """The state of a person's step."""
 
     status: str
     row_version: int
 
 
 class Change(Answer):
-    """What one row_version came from: `kind` is event (a save) or release.
+    """The origin of one row_version: `kind` is event (a save) or release.
 
-    Or `unseen`: the step was read again after a conflict and had moved on; this is from where to where, by nobody named.
+    Or `unseen`: the step had moved on when it was read again after a conflict; shows from where to where, without an
+    actor.
     """
 
     row_version: int
@@ -95,7 +96,7 @@ class Change(Answer):
 
 
 class Person(Answer):
-    """A person who goes through the checklist, and how far they are in percent."""
+    """A person going through the checklist, and their progress in percent."""
 
     user_id: str
     name: str
@@ -106,19 +107,19 @@ class Person(Answer):
 
 
 class PersonKept(Answer):
-    """The answer to putting a person."""
+    """The answer to creating or replacing a person."""
 
     user: Person
 
 
 class Success(Answer):
-    """Done, and no more to say."""
+    """Done; nothing more to report."""
 
     success: bool
 
 
 class Says(Answer):
-    """What a version of a step says; `action_url` may be empty."""
+    """The content of a version of a step; `action_url` may be empty."""
 
     title: str
     description: str
@@ -137,7 +138,7 @@ class Draft(Says):
 
 
 class Definition(Says):
-    """A step of the checklist as staff see it. `version` is the live one, `release` the number of what made it so."""
+    """A step of the checklist as staff see it. `version` is the live one, `release` the number of its release."""
 
     id: str
     position: int
@@ -154,7 +155,7 @@ class Definitions(Answer):
 
 
 class Page(Answer):
-    """Some of a list; `next` is where to go on, None at its end."""
+    """Part of a list; `next` is where to continue, None at the end."""
 
     next: int | None
 
@@ -176,9 +177,9 @@ class Versions(Page):
 
 
 class Release(Answer):
-    """A moment at which a version of a step went live, or (`version` None) the step was withdrawn.
+    """The moment at which a version of a step went live or (`version` None) the step was withdrawn.
 
-    `policy` says by status whether it was kept; `undone_by` is the id of the release that took this one back.
+    `policy` says for each status whether it was kept; `undone_by` is the id of the release that undid this one.
     """
 
     id: int
@@ -201,9 +202,9 @@ class Releases(Page):
 
 
 class Released(Answer):
-    """What a release or a rollback did, in people; after a dry run what it would do, and `release_id` is None.
+    """What a release or a rollback did, in people; after a dry run, what it would do, with `release_id` None.
 
-    `restored` and `kept_later` are those of a rollback. `impact` and `receipt` are as the API describes them.
+    `restored` and `kept_later` are a rollback's. `impact` and `receipt` are as the API describes them.
     """
 
     dry_run: bool

@@ -38,7 +38,7 @@ DEFINITIONS = f"{ADMIN}/steps"
 
 
 class StepData(TypedDict, total=False):
-    """What changes in a new version; what is left out stays as it is."""
+    """What changes in a new version; members left out stay the same."""
 
     title: str
     description: str
@@ -47,7 +47,7 @@ class StepData(TypedDict, total=False):
 
 
 class CarryOver(TypedDict, total=False):
-    """Which statuses count on under a new version. Left out: done and skipped are kept, work in progress is reset."""
+    """Which statuses still count under a new version. By default done and skipped are kept, in progress is reset."""
 
     done: Literal["keep", "redo"]
     skipped: Literal["keep", "reset"]
@@ -55,16 +55,16 @@ class CarryOver(TypedDict, total=False):
 
 
 class Expected(TypedDict):
-    """What a dry run foretold: a release that would reset other than that many people, give or take, is refused."""
+    """What a dry run predicted: a release that would reset another number of people, beyond the tolerance, is refused."""
 
     progress_reset: int
     tolerance: NotRequired[int]
 
 
 class Client:
-    """The API of one dashboard, with one token. For any number of threads; close it, or use it in a `with` statement.
+    """The API of one dashboard, with one token. Thread-safe; close it, or use it in a `with` statement.
 
-    Every call raises ClientError: a Refusal, Unreadable, or GaveUp. `timeout_s` is for one request, `retry` for a call.
+    Every call raises ClientError: a Refusal, Unreadable, or GaveUp. `timeout_s` is per request, `retry` per call.
     """
 
     def __init__(
@@ -111,22 +111,22 @@ class Client:
         row_version: int | None = None,
         create: bool = False,
     ) -> Saved:
-        """Give a step a status: over the `row_version` that was seen, or as it is now. `create` makes the person.
+        """Gives a step a status: over the `row_version` seen, or over the current one. `create` creates the person.
 
-        After a conflict the step is read again and the intent is asked: True, and it is tried again. Raises
+        After a conflict the step is read again and the intent is called: if True, the call is retried. Raises
         NoLongerWanted, GaveUp with the last conflict, NotFound, Withdrawn, Invalid.
         """
         saving = Saving(self._connection, user_id, step_id, status, row_version, intent, create)
         return self._retry.run(saving, (*PASSING, Conflict))
 
     def save_step(self, user_id: str, step_id: str, status: Status, row_version: int, *, create: bool = False) -> Saved:
-        """Save over `row_version` and nothing else. Raises Conflict, NotFound, Withdrawn, Invalid."""
+        """Saves over `row_version` only. Raises Conflict, NotFound, Withdrawn, Invalid."""
         return self._retry.run(Saving(self._connection, user_id, step_id, status, row_version, None, create))
 
     def save_many(self, step_id: str, status: Status, updates: Iterable[tuple[str, int]]) -> list[OneOfMany]:
-        """One status for up to 1,000 people, each a (user_id, row_version): each is saved, or refused for itself.
+        """Saves one status for up to 1,000 people, each a (user_id, row_version); each is saved or refused separately.
 
-        Nobody is tried again after a conflict. Raises NotFound (the step), Withdrawn, Invalid.
+        Conflicts are not retried. Raises NotFound (the step), Withdrawn, Invalid.
         """
         people = [{"user_id": user_id, "row_version": row_version} for user_id, row_version in updates]
         body = {"status": status, "step_id": step_id, "updates": people}
@@ -143,32 +143,32 @@ class Client:
     # People ----------------------------------------------------------------------------------------------------------
 
     def put_user(self, user_id: str, *, name: str = "", email: str = "") -> Person:
-        """Make a person, or replace what is known of them; their progress stays."""
+        """Creates a person, or replaces their details; their progress stays."""
         body = {"name": name, "email": email}
         return self._call(answers.PersonKept, Request("PUT", address(USERS, packed(user_id)), body=body)).user
 
     def erase_user(self, user_id: str) -> None:
-        """Erase everything stored about a person, for good. Raises NotFound."""
+        """Permanently erases everything stored about a person. Raises NotFound."""
         try:
             self._call(answers.Success, Request("DELETE", address(USERS, packed(user_id))))
         except NotFound as error:
-            # gone, after a try of ours that got no answer
+            # erased by an earlier try that got no answer
             if not error.unsure:
                 raise
 
     # Releases --------------------------------------------------------------------------------------------------------
 
     def definitions(self) -> list[Definition]:
-        """The checklist as staff see it, withdrawn and unreleased steps too."""
+        """The checklist as staff see it, including withdrawn and unreleased steps."""
         return self._get(answers.Definitions, DEFINITIONS).steps
 
     def versions(self, step_id: str) -> Iterator[Version]:
-        """Every version of a step, newest first, asked for as they are taken. Raises NotFound."""
+        """Every version of a step, newest first, fetched as needed. Raises NotFound."""
         for page in self._pages(answers.Versions, f"{address(DEFINITIONS, step_id)}/versions"):
             yield from page.versions
 
     def releases(self, step_id: str) -> Iterator[Release]:
-        """Every release of a step, newest first, asked for as they are taken. Raises NotFound."""
+        """Every release of a step, newest first, fetched as needed. Raises NotFound."""
         for page in self._pages(answers.Releases, f"{address(DEFINITIONS, step_id)}/releases"):
             yield from page.releases
 
@@ -186,9 +186,10 @@ class Client:
         expect: Expected | None = None,
         discard_draft: bool = False,
     ) -> Released:
-        """Make a new version live for everybody at once, or with `dry_run` say what that would do.
+        """Makes a new version live for everyone at once or, with `dry_run`, reports what that would do.
 
-        Raises ReleaseConflict: when it is `unsure`, look into `releases` before anything else. NotFound, Withdrawn, Invalid.
+        Raises ReleaseConflict: if it is `unsure`, check `releases` before anything else. Also NotFound, Withdrawn,
+        Invalid.
         """
         body = {
             "stepId": step_id,
@@ -207,12 +208,12 @@ class Client:
         return self._release(f"{ADMIN}/migrate-version", body)
 
     def rollback(self, step_id: str, from_version: int, *, dry_run: bool = False, note: str = "") -> Released:
-        """Take back the newest release, or with `dry_run` say what that would do. Raises as `migrate`."""
+        """Undoes the newest release or, with `dry_run`, reports what that would do. Raises as `migrate`."""
         body = {"stepId": step_id, "fromVersion": from_version, "dryRun": dry_run, "note": note}
         return self._release(f"{ADMIN}/rollback-version", body)
 
     def _release(self, path: str, body: Mapping[str, Any]) -> Released:
-        # a second one is refused, for it names the version that was live: so it is safe to ask again
+        # safe to retry: it names the version that was live, so a second rollback is refused
         return self._call(Released, Request("POST", path, body=body, harmless=body["dryRun"]))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ class Client:
 
 
 def packed(user_id: str) -> str:
-    """The id as an address holds it: what may get lost on the way (slashes, dots, line ends) goes as ~ and base64url."""
+    """The id as written in an address: what may get lost (slashes, dots, line ends) becomes ~ and base64url."""
     if PLAIN.fullmatch(user_id):
         return user_id
     return "~" + urlsafe_b64encode(user_id.encode()).decode().rstrip("=")

@@ -19,7 +19,7 @@ from dashboard.client.retrying import Tries
 A = TypeVar("A", bound=BaseModel)
 
 BROKEN = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError, httpx.DecodingError)
-"""No answer, or not all of it. What else httpx raises is a mistake of the caller's: an address, a header."""
+"""No answer, or an incomplete one. Other httpx errors are the caller's mistakes: an address, a header."""
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 LACKING = "the answer lacks required members"
@@ -37,12 +37,12 @@ class Request:
 
 
 class Connection:
-    """A pool of connections to one server, for any number of threads."""
+    """A pool of connections to one server; thread-safe."""
 
     def __init__(self, base_url: str, token: str, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
         if httpx.URL(base_url).scheme not in ("http", "https"):
             raise ValueError("base_url must begin with http:// or https://")
-        # refused here, for the error that httpx raises for a header would show all of it
+        # refused here because httpx's error for an invalid header would show all of it
         if not token or any(not "!" <= one <= "~" for one in token):
             raise ValueError("token must be the secret alone: not empty, no spaces, no line end")
         self.timeout_s = timeout_s
@@ -88,7 +88,7 @@ class Connection:
 
 
 def _whole(response: httpx.Response, until: float) -> bytes:
-    """All of the answer. Raises ReadTimeout: httpx waits for each part of it, and there may be any number of parts."""
+    """The whole answer. Raises ReadTimeout: httpx times each part, and there may be any number of parts."""
     content = bytearray()
     for part in response.iter_bytes():
         content += part
@@ -98,13 +98,13 @@ def _whole(response: httpx.Response, until: float) -> bytes:
 
 
 def _read(response: httpx.Response, content: bytes) -> Any:
-    """The JSON of the answer; None when it is none. Raises Unanswered when it ought to be some."""
+    """The JSON of the answer; None if it is not JSON. Raises Unanswered if it should be."""
     try:
         return json.loads(content)
     except ValueError as error:
         if not response.is_success and "json" not in response.headers.get("Content-Type", ""):
             return None
-        # whoever passed it on may have been cut off, and left its end away
+        # a proxy may have been cut off, and passed on only the beginning
         raise Unanswered("the answer is incomplete", unsure=True) from error
 
 
@@ -113,14 +113,14 @@ def _refused(response: httpx.Response, found: object) -> ClientError:
         error = refusal(response.status_code, found if isinstance(found, dict) else {})
     except (KeyError, TypeError, ValueError):
         return Unreadable(LACKING)
-    # who stands between may give up on a server that goes on, and a database may be lost in the middle of a commit
+    # a proxy may give up on a server that continues, and a database connection may be lost during a commit
     error.unsure = response.status_code >= 500
     error.retry_after_s = retry_after_s(response.headers)
     return error
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:
-    """How long to wait, as seconds or until a time (RFC 9110, 10.2.3); 0 when it isn't said."""
+    """The time to wait, given in seconds or as a date (RFC 9110, 10.2.3); 0 if not given."""
     given = headers.get("Retry-After", "").strip()
     if given.isascii() and given.isdigit():
         return float(given)

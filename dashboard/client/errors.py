@@ -1,4 +1,4 @@
-"""What a call raises: no answer, a refusal with its problem document, or the end of trying."""
+"""The errors of a call: no answer, a refusal with its problem document, or the end of retrying."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dashboard.client.answers import Change, State, Step
 
 
 class ClientError(Exception):
-    """Base of all. `unsure`: what was asked for may have been carried out nevertheless."""
+    """The base class. `unsure`: the request may have been carried out nevertheless."""
 
     retry_after_s: float = 0.0
     settles: ClassVar[bool] = False
-    """Whether it tells for certain that no earlier try was carried out."""
+    """Whether it proves that no earlier try was carried out."""
 
     def __init__(self, message: str, *, unsure: bool = False) -> None:
         self.unsure = unsure
@@ -22,15 +22,15 @@ class ClientError(Exception):
 
 
 class Unanswered(ClientError):
-    """No whole answer came: the connection failed or was cut, or the time ran out."""
+    """No complete answer: the connection failed or was cut, or the time ran out."""
 
 
 class Unreadable(ClientError):
-    """An answer came that lacks what this version of the client needs of it."""
+    """The answer lacks something that this version of the client needs."""
 
 
 class Refusal(ClientError):
-    """The API refused. `problem` is its problem document, or empty when the answer was none (a proxy's, say)."""
+    """The API refused. `problem` is its problem document, empty if the answer had none (from a proxy, say)."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
@@ -40,7 +40,7 @@ class Refusal(ClientError):
 
     @property
     def request_id(self) -> str | None:
-        """What finds a fault in the server's log."""
+        """The id that finds a fault in the server's log."""
         return self.problem.get("request_id")
 
 
@@ -49,11 +49,11 @@ class Unauthorized(Refusal):
 
 
 class Forbidden(Refusal):
-    """The token was not made for this; `scope` is what it lacks."""
+    """The token does not allow this; `scope` is the one it lacks."""
 
     @property
     def scope(self) -> str | None:
-        """Such as progress:write."""
+        """For instance progress:write."""
         return self.problem.get("scope")
 
 
@@ -62,15 +62,15 @@ class NotFound(Refusal):
 
 
 class Withdrawn(Refusal):
-    """The step was withdrawn: there is nothing to save."""
+    """The step was withdrawn: it cannot be saved."""
 
 
 class Invalid(Refusal):
-    """Something breaks a rule; `members` says of each what and why."""
+    """Something breaks a rule; `members` gives the reason for each."""
 
     @property
     def members(self) -> dict[str, str]:
-        """The reason by the name of the member, as the API calls it."""
+        """The reasons by member, as the API names it."""
         return {one["member"]: one["reason"] for one in self.problem.get("errors", [])}
 
 
@@ -104,31 +104,31 @@ class Conflict(Refusal):
 
 
 class ReleaseConflict(Refusal):
-    """The release is not possible as it was planned: nothing was changed; `reasons` say why, a sentence each.
+    """The release is not possible as planned: nothing was changed; `reasons` say why, one sentence each.
 
-    When it is `unsure`, an earlier try of the same call got no answer, and may be the very release that it speaks of.
+    If it is `unsure`, an earlier try of the same call got no answer, and may be the very release that is mentioned.
     """
 
     @property
     def reasons(self) -> list[str]:
-        """Such as: Version 1 is not live: version 2 is."""
+        """For instance: Version 1 is not live: version 2 is."""
         return list(self.problem["reasons"])
 
 
 class RateLimited(Refusal):
-    """Too many requests; `retry_after_s` says how long to wait."""
+    """Too many requests; `retry_after_s` is how long to wait."""
 
 
 class Fault(Refusal):
-    """The server's fault, which trying again would not mend."""
+    """A fault of the server that retrying would not fix."""
 
 
 class Unavailable(Refusal):
-    """The server, or its database, cannot be reached at present."""
+    """The server or its database is currently unreachable."""
 
 
 class NoLongerWanted(ClientError):
-    """The step had moved on, and the intent was against saving over it; nothing was saved. `conflict` says what moved."""
+    """The step had moved on and the intent declined to save over it; nothing was saved. `conflict` says what moved."""
 
     settles = True
 
@@ -138,7 +138,7 @@ class NoLongerWanted(ClientError):
 
 
 class GaveUp(ClientError):
-    """Tried as often or as long as allowed. `last` is how the last try ended, `conflict` the last one met (or None)."""
+    """Retried as often or as long as allowed. `last` is the last error, `conflict` the last conflict (or None)."""
 
     def __init__(self, attempts: int, last: ClientError, conflict: Conflict | None) -> None:
         self.attempts = attempts
@@ -162,7 +162,7 @@ KINDS: Mapping[int, type[Refusal]] = {
 
 
 def refusal(status: int, problem: Mapping[str, Any]) -> Refusal:
-    """The typed refusal of a problem document. Raises KeyError or ValueError when a conflict lacks its members."""
+    """The typed refusal of a problem document. Raises KeyError or ValueError if a conflict lacks its members."""
     if status in (409, 412) and "attemptedVersion" in problem:
         return Conflict(status, problem)
     if status == 409 and "reasons" in problem:

@@ -1,4 +1,4 @@
-"""When a call is tried again, after how long a pause, and when that ends."""
+"""When a call is retried, after what pause, and when retrying ends."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ T = TypeVar("T")
 Kinds = tuple[type[ClientError], ...]
 
 PASSING: Kinds = (Unanswered, Unavailable, RateLimited)
-"""What may pass by itself."""
+"""Errors that may go away by themselves."""
 
 log = logging.getLogger("dashboard.client")
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and for how long a call is tried: whichever ends first. No try begins after `deadline_s`.
+    """The limits on the number and the total time of a call's tries. No try begins after `deadline_s`.
 
-    By default the time decides, not the number: a server that is restarted refuses connections at once, and is back within it.
+    By default time is the limit, not the number: a restarting server refuses connections at once, and is back within
+    it.
 
     The n-th pause is random, between nothing and `pause_s` * 2**(n-1), at most `longest_pause_s`, on top of what
-    Retry-After asks for. Chance keeps those apart who met one conflict at one moment.
+    Retry-After asks for. The randomness separates clients that met the same conflict at the same moment.
     """
 
     attempts: int = 30
@@ -41,7 +42,7 @@ class Retry:
     uniform: Callable[[float, float], float] = random.uniform
 
     def run(self, call: Callable[[Tries], T], passing: Kinds = PASSING) -> T:
-        """What `call` comes to, tried again as long as what it raises is `passing`. Raises that or GaveUp."""
+        """The result of `call`, retried while its errors are `passing`. Raises its last error or GaveUp."""
         tries = Tries(self)
 
         def once() -> T:
@@ -63,7 +64,7 @@ class Retry:
 
 @dataclass(slots=True)
 class Tries:
-    """How far one call has come. `unsure`: one of the tries so far may have been carried out."""
+    """The progress of one call. `unsure`: one of the tries so far may have been carried out."""
 
     rules: Retry
     count: int = 0
@@ -77,11 +78,11 @@ class Tries:
 
     @property
     def left_s(self) -> float:
-        """The time until the deadline; not more than nothing once it has passed."""
+        """The time until the deadline; zero or negative once it has passed."""
         return self.began + self.rules.deadline_s - self.rules.clock()
 
     def note(self, error: ClientError) -> None:
-        """One more try ended, with `error`, which from now on speaks for the tries before it too."""
+        """Counts a try that ended with `error`, which from now on speaks for the earlier tries too."""
         self.count += 1
         self.last = error
         if isinstance(error, Conflict):
@@ -89,8 +90,8 @@ class Tries:
         self.unsure = error.unsure = error.unsure or (self.unsure and not error.settles)
 
     def pause(self, _: RetryCallState) -> float:
-        """Seconds until the next try: full jitter, for a pause of a fixed length would bring everybody back at once."""
-        # the exponent is bounded, for 2.0**1024 has no float
+        """Seconds until the next try: full jitter, because fixed pauses would bring everyone back at once."""
+        # the exponent is bounded because 2.0**1024 is no float
         longest = min(self.rules.longest_pause_s, self.rules.pause_s * 2.0 ** min(self.count - 1, 64))
         return self.last.retry_after_s + self.rules.uniform(0, longest)
 
@@ -99,9 +100,9 @@ class Tries:
         return self.count >= self.rules.attempts or state.upcoming_sleep >= self.left_s
 
     def tell(self, state: RetryCallState) -> None:
-        """One line for the log of the program."""
+        """Logs one line about the failed try."""
         log.info("try %d failed (%s); the next one in %.2f s", self.count, self.last, state.upcoming_sleep)
 
     def give_up(self, _: RetryCallState) -> NoReturn:
-        """The end. Raises GaveUp."""
+        """Raises GaveUp."""
         raise GaveUp(self.count, self.last, self.conflict) from self.last

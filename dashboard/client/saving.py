@@ -1,4 +1,4 @@
-"""A status on its way to one step: what a conflict means for it, and whether it is still wanted."""
+"""Saving a status of one step: what a conflict means for it, and whether it is still wanted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ STEPS = "/api/onboarding/steps"
 FINISHED = frozenset({"done", "skipped"})
 
 Intent = Callable[[Conflict, Status], bool]
-"""Asked after a conflict: is the status still wanted over what the step has become?"""
+"""Called after a conflict: is the status still wanted, given what the step is now?"""
 
 
 def unless_finished(conflict: Conflict, _wanted: Status) -> bool:
-    """Still wanted, unless some change meanwhile, of any kind, brought the step to done or skipped from another status."""
+    """Still wanted, unless any change since, of any kind, moved the step to done or skipped from another status."""
     if not conflict.changes:
         return conflict.current.status not in FINISHED
     return not any(
@@ -30,17 +30,17 @@ def unless_finished(conflict: Conflict, _wanted: Status) -> bool:
 
 
 def always(_conflict: Conflict, _wanted: Status) -> bool:
-    """Wanted whatever happened: it may overwrite what somebody did on purpose."""
+    """Always wanted: it may overwrite what somebody did on purpose."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The step has got the status that was asked for, at `row_version`.
+    """The step has the requested status, at `row_version`.
 
-    `already`: the last try did not write, for it had been done: by an earlier try whose answer was lost, or by somebody
-    else. Then `conflict` tells what has become of the step since (None: it was read, and was so), and `progress`
-    (percent) and `finished` are None. `retries` counts the tries before the last one.
+    `already`: the last try did not write because it had been done, by an earlier try whose answer was lost or by
+    somebody else. Then `conflict` shows what has happened to the step since (None: a read showed that status), and
+    `progress` (percent) and `finished` are None. `retries` counts the tries before the last one.
     """
 
     user_id: str
@@ -57,7 +57,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class OneOfMany:
-    """What came of one person in a batch: `saved`, or else the `refusal`."""
+    """One person's outcome in a batch: `saved`, or else the `refusal`."""
 
     user_id: str
     saved: Saved | None = None
@@ -66,7 +66,7 @@ class OneOfMany:
 
 @dataclass(slots=True)
 class Saving:
-    """One call that saves. `row_version` is what is saved over; None: to be read first. No `intent`: a conflict ends it."""
+    """One call that saves over `row_version`; None: read it first. Without `intent`, a conflict ends the call."""
 
     connection: Connection
     user_id: str
@@ -77,7 +77,7 @@ class Saving:
     create: bool = False
 
     def __call__(self, tries: Tries) -> Saved:
-        """One try. Raises Conflict, after which there may be another one, and NoLongerWanted, after which there is none."""
+        """One try. Raises Conflict, which may be retried, and NoLongerWanted, which is not."""
         if self.row_version is None and (already := self._look(tries)):
             return already
         try:
@@ -91,13 +91,13 @@ class Saving:
             raise
 
     def _look(self, tries: Tries) -> Saved | None:
-        """Reads what to save over; or finds that there is nothing to save."""
+        """Reads the row_version to save over, unless there is nothing to save."""
         try:
             step = read_step(self.connection, tries, self.user_id, self.step_id)
         except NotFound:
             if not self.create:
                 raise
-            # a save that is refused leaves them unknown, but tells what to save over
+            # a refused save does not create them, but shows what to save over
             self.row_version = tries.conflict.current.row_version if tries.conflict else 1
             return None
         if step.status == self.status:
@@ -128,11 +128,10 @@ class Saving:
 
 
 def already_done(conflict: Conflict, user_id: str, step_id: str, status: Status, tries: Tries) -> Saved | None:
-    """The save, when the conflict shows that there is nothing left to do.
+    """The save, if the conflict shows that there is nothing left to do.
 
-    A try whose answer was lost can only have made the row_version after the one that it was to save over. Where that has
-    the status that was asked for, the intent was served, whatever somebody made of the step later: to save again would
-    serve it twice.
+    A try whose answer was lost can only have made the row_version after the one it was to save over. If that has the
+    requested status, the intent was served, whatever happened to the step later: saving again would serve it twice.
     """
     ours = conflict.attempted + 1
     applied = any((one.row_version, one.kind, one.to_status) == (ours, "event", status) for one in conflict.changes)
@@ -161,7 +160,7 @@ def saved(user_id: str, answer: StepSaved, tries: Tries) -> Saved:
 
 
 def one_of_many(one: Mapping[str, Any], step_id: str, status: Status, tries: Tries) -> OneOfMany:
-    """What came of one person in a batch. Raises KeyError, ValueError when members are missing."""
+    """One person's outcome in a batch. Raises KeyError, ValueError if members are missing."""
     user_id = str(one["user_id"])
     if one["status"] == 200:
         return OneOfMany(user_id, saved(user_id, StepSaved.model_validate(one), tries))
@@ -173,10 +172,10 @@ def one_of_many(one: Mapping[str, Any], step_id: str, status: Status, tries: Tri
 
 
 def read_step(connection: Connection, tries: Tries, user_id: str, step_id: str) -> Step:
-    """A person's step as it is now. Raises NotFound, Withdrawn."""
+    """A person's current step. Raises NotFound, Withdrawn."""
     return connection.ask(tries, Step, Request("GET", address(STEPS, step_id), {"user_id": user_id}, harmless=True))
 
 
 def address(*parts: str) -> str:
-    """A path of a fixed beginning and ids, which may hold any character."""
+    """A path of a fixed beginning and ids, which may contain any character."""
     return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))

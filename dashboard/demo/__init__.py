@@ -1,7 +1,7 @@
-"""The demo: a believable product with its people, a month of their work and the releases in between.
+"""The demo: a believable product with its people, a month of their work, and the releases in between.
 
-All of it is worked out from one seed and told relative to now, so that each fill is the same. Releases are the real
-ones; what people did between two of them is played through and loaded at once.
+All of it is computed from one seed, relative to now, so that each fill is the same. Releases are made by the engine;
+what people did between two of them is simulated and loaded at once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from dashboard.staff.demo_accounts import create_missing
 __all__ = ["ACCOUNTS", "PEOPLE", "fill", "is_demo", "reset"]
 
 MARK = "demo"
-# any number will do as long as nothing else takes it
+# any number will do as long as nothing else uses it
 ADVISORY_LOCK = 5_310_746_227_109_118_401
 
 
 def fill(session: Session) -> bool:
-    """Fill a database that has no steps and no people with the demo; False: it has some, and nothing was done."""
+    """Fills a database that has no steps and no people with the demo; False: it has some, and nothing was done."""
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
     if session.scalar(text("SELECT EXISTS (SELECT 1 FROM steps) OR EXISTS (SELECT 1 FROM onboarding_users)")):
         return False
@@ -52,7 +52,7 @@ def _fill(session: Session, story: Story, hashes: Mapping[str, str] | None = Non
 
 
 def _hashes(session: Session) -> dict[str, str]:
-    """The hash of each demo password: from the mark, else from the accounts. A fifth of a reset would go to hashing."""
+    """The hash of each demo password, from the mark or else the accounts: hashing would take a fifth of a reset."""
     mark = session.get(models.Installation, MARK)
     if mark and mark.value.get("hashes"):
         return {str(password): str(kept) for password, kept in mark.value["hashes"].items()}
@@ -79,9 +79,9 @@ def is_demo(session: Session) -> bool:
 
 
 def reset(session: Session) -> None:
-    """Bring a demo database back to its known state, ids included; everybody is signed out. Raises Refused.
+    """Restores a demo database to its initial state, ids included; everyone is signed out. Raises Refused.
 
-    Whoever reads or writes at the same time waits until it is done.
+    Concurrent reads and writes wait until it is done.
     """
     if not is_demo(session):
         raise Refused("This database does not hold the demo, so nothing was changed.")
@@ -92,7 +92,7 @@ def reset(session: Session) -> None:
 
 
 def _empty(session: Session, attempts: int = 3) -> None:
-    """Truncates every table. A request that holds one of them and waits for another may be in the way: then again."""
+    """Truncates every table. Retries if a request holds one of them and waits for another."""
     tables = [table.name for table in models.Base.metadata.sorted_tables]
     for attempt in count(1):
         try:

@@ -1,4 +1,4 @@
-"""What the demo tells: its steps, the releases since, one person's story, and the names of the others."""
+"""The demo's content: its steps, the later releases, one person's story, and the names of the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADA = "staff:ada@demo.example"
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """A step as first published, `published` days from now (negative). The shares are of all people, 0 to 1.
+    """A step as first released, `published` days from now (negative). The shares are of all people, 0 to 1.
 
     `reached`: done or skipped; `skipped`: of these; `stuck`: the share beyond them who are in progress.
     """
@@ -29,8 +29,9 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A release `days` from now (fields None: a roll-back). Of those it resets, the share `again` begins again within
-    that many days, and `stale` people more save once from a page that they had open before."""
+    """A release `days` from now (fields None: a rollback). Of those it resets, the share `again` starts again within
+    that many days, and `stale` more people save once from a page that they had opened before.
+    """
 
     days: float
     step_id: str

@@ -1,4 +1,4 @@
-"""Who there is in the demo and what they mean to do, worked out from one seed."""
+"""The people of the demo and what they intend to do, computed from one seed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from dashboard.onboarding.carryover import Status
 PEOPLE = 2_000
 SEED = 20_260
 IDLE_DAYS = 9
-"""How long ago people did something last, on average, when they had the whole checklist to do."""
+"""How long ago, on average, people with the whole checklist to do were last active."""
 BUSY_DAYS = 7
-"""For how long back it is told that the product saves a step again when someone comes back to it."""
+"""How far back the product's repeated saves of a step, made when someone returns to it, are simulated."""
 LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 SUPPORT = Actor("staff:tomas@demo.example", "web")
 
 
 @dataclass(slots=True)
 class Row:
-    """One person's step as it stands in the telling."""
+    """One person's step at the current point of the story."""
 
     status: Status
     number: int
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(slots=True)
 class Someone:
-    """One person in the telling, and what they have done so far."""
+    """One person of the story, and what they have done so far."""
 
     user_id: str
     name: str
@@ -51,7 +51,7 @@ class Someone:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Act:
-    """Something that a person, or support for them, does at a moment; `again`: it says the same once more."""
+    """Something that a person, or support for them, does at a given moment; `again`: it saves the same status again."""
 
     at: datetime
     person: int
@@ -63,12 +63,12 @@ class Act:
 
 
 class Story:
-    """Who there is and what they mean to do; `acts` are handed out in order, and more may come while it is told."""
+    """The people and their intentions; `acts` are handed out in order, and more may be added meanwhile."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.random = Random(SEED)  # noqa: S311 - the same people each time is the point
-        # on their own, so that they change nothing about who does what
+        # their own generators, so that they do not affect who does what
         self.visits = Random(SEED + 1)  # noqa: S311
         self.stale = Random(SEED + 2)  # noqa: S311
         self.people: list[Someone] = []
@@ -79,11 +79,11 @@ class Story:
             self._add_someone()
 
     def after(self, days: float) -> datetime:
-        """The moment that many days before now (a negative number, as in the data)."""
+        """The moment `days` after now (usually negative, as in the data)."""
         return self.now + timedelta(days=days)
 
     def until(self, moment: datetime) -> list[Act]:
-        """Takes out what happens before `moment`, in order."""
+        """Removes and returns the acts before `moment`, in order."""
         due = sorted(act for act in self.acts if act.at < moment)
         self.acts = [act for act in self.acts if act.at >= moment]
         return due
@@ -112,7 +112,7 @@ class Story:
         return made
 
     def _plan(self, index: int) -> None:
-        """How far this person comes: who is keen does more of everything, and the newest have had less time."""
+        """How far this person gets: keen people do more of everything, and the newest have had less time."""
         random, person = self.random, self.people[index]
         starts = max(person.joined, self.after(STEPS[0].published + 0.1))
         age = (self.now - starts) / timedelta(days=1)
@@ -142,7 +142,7 @@ class Story:
                 self._come_back(at, index, step_id, by)
 
     def _come_back(self, since: datetime, index: int, step_id: str, by: Actor) -> None:
-        """Most look at the step again, today and perhaps before, and the product saves that it still is in progress."""
+        """Most look at the step again, today and perhaps before, and the product saves In progress again."""
         if self.visits.random() < 0.3:
             return
         for day in range(BUSY_DAYS):
@@ -151,18 +151,18 @@ class Story:
                 self.acts.append(Act(at, index, step_id, "in_progress", by, again=True))
 
     def begin_again(self, chapter: Chapter, reset: Sequence[int]) -> None:
-        """After a release, some of those it reset take the step up once more."""
+        """After a release, some of the people it reset start the step again."""
         for index in reset:
             if index and self.random.random() < chapter.again:
                 at = self.after(chapter.days + self.random.uniform(0.01, 1) * chapter.within)
                 self._act(at, index, chapter.step_id, "in_progress", self.themselves(index))
 
     def themselves(self, index: int) -> Actor:
-        """The person as the product signs what they do."""
+        """The person as the actor that the product reports."""
         return Actor(f"user:{self.people[index].user_id}", "api")
 
     def saved_stale(self, chapter: Chapter, reset: Sequence[int]) -> list[Act]:
-        """Saves from pages from before the release, by some of those it reset who do not begin again."""
+        """Saves from pages opened before the release, by some of those it reset who do not start again."""
         beginning = {act.person for act in self.acts if act.step_id == chapter.step_id}
         others = [index for index in reset if index and index not in beginning]
         return [

@@ -1,4 +1,4 @@
-"""Plays the story through: real releases, and between them what people did, loaded as the engine would have stored it."""
+"""Plays the story: real releases, and between them people's acts, loaded as the engine would have stored them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dashboard.onboarding.people import INDEX
 
 
 def tell(session: Session, story: Story) -> None:
-    """Fill an empty database with the story, as of its `now`."""
+    """Fills an empty database with the story, as of its `now`."""
     teller = Teller(session, story)
     teller.go_on(story.after(STEPS[0].published))
     for step in STEPS:
@@ -76,7 +76,7 @@ class Teller:
 
     @contextmanager
     def at(self, days: float) -> Iterator[datetime]:
-        """What staff do inside is logged as of that moment."""
+        """Dates what staff do inside the block to that moment."""
         moment = self.story.after(days)
         yield moment
         self.logged.append((self._last_entry(), moment))
@@ -85,11 +85,11 @@ class Teller:
         return self.session.scalar(select(models.AuditEntry.id).order_by(models.AuditEntry.id.desc()).limit(1)) or 0
 
     def learn(self) -> None:
-        """Reads the releases that there are by now."""
+        """Reads the releases made so far."""
         self.releases = releases_of(self.session)
 
     def in_progress(self, step_id: str) -> list[int]:
-        """Those whose step counts as In progress now."""
+        """The people whose step currently counts as In progress."""
         return [
             index
             for index, person in enumerate(self.story.people)
@@ -103,7 +103,7 @@ class Teller:
         return status_at(row.status, row.number, of_step[-1].number, of_step)
 
     def go_on(self, moment: datetime) -> None:
-        """Everything that people do until `moment`, and who joins, stored as the engine would have."""
+        """Stores everyone who joins and everything people do until `moment`, as the engine would have."""
         self.learn()
         people = {index for index, one in enumerate(self.story.people) if one.joined < moment} - self.stored
         self.stored |= people
@@ -132,8 +132,9 @@ class Teller:
         return True
 
     def _refused_before(self, act: Act, row: Row, current: Release, row_version: int) -> int:
-        """How often the act was refused as stale before it went through: the page was from before a release of today,
-        or the step was open in two places."""
+        """How often the act was refused as stale before it succeeded: the page was from before a release of today,
+        or the step was open in two places.
+        """
         if act.by.source != "api":
             return 0
         chance, release = self.story.stale, None
@@ -149,14 +150,14 @@ class Teller:
         return attempts
 
     def save_stale(self, chapter: Chapter, reset: Sequence[int]) -> None:
-        """Some of those whom the release reset were about to be done, and are told that it came in between."""
+        """Some of those whom the release reset were about to finish, and are refused because it came in between."""
         current = self.releases[chapter.step_id][-1]
         for act in self.story.saved_stale(chapter, reset):
             row = self.story.people[act.person].rows[chapter.step_id]
             self._refuse(act, row.row_version + current.number - row.number, current)
 
     def _refuse(self, act: Act, current: int, release: Release | None, attempt: int = 0) -> None:
-        """Notes that the act came over the row_version before `current`."""
+        """Records that the act used the row_version before `current`."""
         self.conflicts.append(
             (
                 *(act.at, self.story.people[act.person].user_id, act.step_id, act.by.key, act.by.source, attempt),
@@ -165,7 +166,7 @@ class Teller:
         )
 
     def store_conflicts(self) -> None:
-        """All of them, in the order in which they happened."""
+        """Stores all conflicts in chronological order."""
         self._append("write_conflicts", CONFLICT_COLUMNS, sorted(self.conflicts, key=lambda conflict: conflict[:2]))
 
     def _append(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
@@ -185,7 +186,7 @@ class Teller:
         self.events.clear()
 
     def _copy(self, table: str, columns: Sequence[str], keys: int, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Puts the rows over those that are there already; the first `keys` columns tell which."""
+        """Copies the rows over existing ones; the first `keys` columns identify them."""
         listed, key = ", ".join(columns), ", ".join(columns[:keys])
         run(
             self.session,
@@ -198,7 +199,7 @@ class Teller:
         run(self.session, "DROP TABLE demo_rows")
 
     def date_everything(self) -> None:
-        """Lets definitions and the log tell the time of the story; the log is only ever appended to, so it is made anew."""
+        """Dates definitions and the log to the story; the log is append-only, so it is rewritten."""
         for step_id, of_step in releases_of(self.session).items():
             for release in reversed(of_step):
                 if release.version:

@@ -120,7 +120,7 @@ def refuse_without_key(token: str) -> None:
 
 
 def pem(given: str) -> str:
-    r"""The key as it was given, but for a PEM in one line, as files of variables have it, with \n between its lines."""
+    r"""The key as given; a PEM on one line with \n for its line breaks, as in environment files, is restored."""
     return given.replace("\\n", "\n") if given.startswith("-----BEGIN") else given
 
 

@@ -97,7 +97,7 @@ def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> Response
 
 
 def _said(form: DraftForm, saved: Fields) -> Fields:
-    """What the merge says: as it is `saved` where nobody has chosen yet, or where what was typed breaks a rule."""
+    """The merged fields; each is as in `saved` if nobody has chosen yet or what was typed breaks a rule."""
     typed = {name: form[name].data or "" for name in MEMBERS} | {"weight": whole(form.weight.data)}
     typed |= {name: getattr(saved, name) for name in not_chosen(request.form)}
     try:

@@ -141,7 +141,7 @@ def to_send_again(status: int, *, back: str = "", sign_in: str = "") -> Response
         action=this_address(),
         back=back,
         sign_in=sign_in,
-        # no token outlives a sign-out and the next sign-in: whoever comes then has to confirm that it is theirs to send
+        # no token outlives a sign-out and the next sign-in: the next user has to confirm that it is theirs to send
         confirms=refused_form.WHO not in browser,
     )
     return make_response(page, status)

@@ -1,9 +1,9 @@
-// Small helps around htmx: focus, notices, the drawer. Pages work without any of this.
+// Helpers around htmx: focus, notices, the drawer. Pages work without any of this.
 "use strict";
 
 const notices = () => document.getElementById("notices");
 
-/** Moves focus to a panel that asks for it, once, so that it is seen and read; what asks last gives way to all else. */
+/** Focuses a panel marked data-focus, once, so that it is seen and read; "last" gives way to anything else. */
 function focusPanel() {
   const asking = [...document.querySelectorAll("[data-focus]")];
   const elsewhere = document.querySelector("[autofocus], :target");
@@ -14,13 +14,13 @@ function focusPanel() {
   panel.scrollIntoView({ block: "nearest" });
 }
 
-/** Gives every form of a page that was open too long the token that came with the refusal. */
+/** Puts the new token that came with a refusal into every form of a page that was open too long. */
 function renewToken(token) {
   for (const field of document.querySelectorAll("input[name=csrf_token]")) field.value = token;
   document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
 }
 
-/** Asks, and where only the token was too old, once more with the new one; not as somebody else than the page was for. */
+/** Fetches, and retries once if only the token was too old, unless somebody else has signed in since. */
 async function askTwice(address, request) {
   const response = await fetch(address, request);
   const token = response.headers.get("X-CSRFToken");
@@ -37,10 +37,10 @@ function closeDrawer() {
   if (nav?.matches(":popover-open")) nav.hidePopover();
 }
 
-/** True for what asks by itself every few seconds: nobody has done anything, so nothing is to be told or closed. */
+/** True for automatic polling: the user has done nothing, so nothing is announced or closed. */
 const isQuiet = (event) => Boolean(event.detail?.ctx?.sourceElement?.matches?.("[data-quiet]"));
 
-/** What a control holds while nothing is typed into it: what counts as saved where the page says so, or how it came. */
+/** A control's value before any input: the saved value if the page states one, else the one it loaded with. */
 function untouched(control) {
   const base = control.form.elements[`base_${control.name}`];
   if (base) return base.value.replaceAll("\r\n", "\n");
@@ -49,22 +49,22 @@ function untouched(control) {
   return control.dataset.saved ?? (options.find((option) => option.defaultSelected) ?? options[0])?.value;
 }
 
-/** True for a control of a form that is posted, and that somebody has typed into or chosen. Browsers fill in passwords. */
+/** True for a changed control of a POST form. Forms with passwords don't count: browsers fill those in. */
 function isTyped(control) {
   const { form } = control;
   if (form?.method !== "post" || control.type === "hidden" || form.querySelector("[type=password]")) return false;
   return control.checked !== control.defaultChecked || control.value !== untouched(control);
 }
 
-/** True while leaving the page would lose what somebody has typed, or what it has in [data-unsaved]; `besides`: of that. */
+/** True while leaving the page would lose input or a [data-unsaved] element, apart from the form `besides`. */
 const hasUnsaved = (besides = null) =>
   [...document.querySelectorAll("input, select, textarea, [data-unsaved]")].some(
     (one) => (one.form ?? one) !== besides && ("unsaved" in one.dataset || isTyped(one)),
   );
 
-let underWay = 0; // requests that somebody has made: what asks by itself would come between them and their answer
+let underWay = 0; // requests by the user: polling would interfere with their answers
 
-/** Takes an element's place by one that looks the same and asks no more. */
+/** Replaces an element by an identical one that no longer polls. */
 const silence = (element) => element.replaceWith(element.cloneNode(true));
 
 document.addEventListener("htmx:config:request", (event) => {
@@ -81,7 +81,7 @@ document.addEventListener("htmx:before:response", (event) => {
     event.preventDefault();
     if ([401, 403].includes(status)) silence(event.detail.ctx.sourceElement);
   } else if (!headers.has("X-Request-ID")) {
-    // what a proxy says in the server's place is no part of the page
+    // a proxy's own error page is no part of this page
     event.preventDefault();
     tellOfNoAnswer();
   }
@@ -111,12 +111,12 @@ function tellOfNoAnswer() {
   if (template) notices()?.replaceChildren(template.content.cloneNode(true));
 }
 
-// the connection failed, or took longer than htmx waits: nothing came back to swap
+// the connection failed or timed out: there is nothing to swap
 document.addEventListener("htmx:error", (event) => {
   if (!event.detail?.ctx?.response && !isQuiet(event)) tellOfNoAnswer();
 });
 
-/** The link by which the page is left on purpose; nothing where it opens elsewhere. */
+/** The link that leaves the page on purpose; falsy if it opens elsewhere. */
 const wayOut = (event) =>
   !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) && event.target.closest?.("a[data-leaves]");
 
@@ -126,9 +126,9 @@ document.addEventListener("click", (event) => {
   if (link) leaving = link.closest("[data-unsaved], form");
 });
 
-const GIVEN_UP_MS = 10_000; // by then a form that was stopped, or answered with a file, can be sent again
-let awaited = null; // the form whose answer is waited for: a second press would lose the first one's answer
-let leaving = null; // the form that is sent or left on purpose: what it holds is not asked about
+const GIVEN_UP_MS = 10_000; // after this, a form that was stopped or answered with a file can be sent again
+let awaited = null; // the submitted form: a second press would lose the first one's answer
+let leaving = null; // the form being sent or left on purpose: no warning about its input
 let givenUp = 0;
 
 function forget() {
@@ -154,12 +154,12 @@ window.addEventListener("beforeunload", (event) => {
   const onPurpose = leaving;
   leaving = null;
   if (onPurpose?.matches("form[data-leaves]") || !hasUnsaved(onPurpose)) return;
-  awaited = null; // whoever stays has sent nothing
+  awaited = null; // if the user stays, nothing was sent
   event.preventDefault();
 });
 window.addEventListener("pageshow", forget);
 
-/** Has the server remember the theme. What it says instead, for htmx as it were, is told beside the page. */
+/** Saves the theme on the server. An error, in the form for htmx, is shown as a notice. */
 async function rememberTheme(address, body) {
   const headers = { "HX-Request": "true" };
   const response = await askTwice(address, { method: "POST", headers, body, redirect: "manual" });
@@ -168,7 +168,7 @@ async function rememberTheme(address, body) {
   else notices().innerHTML = await response.text();
 }
 
-/** The page stays as it is, with what is typed on it and the list that it shows; the server is told for the next ones. */
+/** Switches the theme without reloading, so typed text and the shown list stay; the server remembers it. */
 function switchTheme(form, button) {
   rememberTheme(form.action, new URLSearchParams(new FormData(form, button))).catch(tellOfNoAnswer);
   if (button.value === "system") delete document.documentElement.dataset.bsTheme;

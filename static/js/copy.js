@@ -1,16 +1,16 @@
-// Copying what is shown once. Without this the text in the field can be marked and copied by hand.
+// Copies what is shown only once. Without this script, the text can be selected and copied by hand.
 "use strict";
 
 const showButtons = () => document.querySelectorAll("[data-copy][hidden]").forEach((button) => (button.hidden = false));
 
-/** True when it was copied; else it is marked, to be copied by hand. */
+/** True if the text was copied; otherwise it is selected, to be copied by hand. */
 async function copy(field) {
   field.select();
   try {
     await navigator.clipboard.writeText(field.value);
     return true;
   } catch {
-    return document.execCommand("copy"); // where the page did not come over https
+    return document.execCommand("copy"); // for pages not served over https
   }
 }
 

@@ -1,4 +1,4 @@
-// The form of a draft: says when it is left without being saved. Pages work without any of this.
+// The draft form: reports when it is left without saving. Pages work without any of this.
 "use strict";
 
 const SAVED_ON_PURPOSE = "form[data-guard], form[data-leaves]";
@@ -19,7 +19,7 @@ window.addEventListener("pagehide", () => {
   navigator.sendBeacon(address, new URLSearchParams({ csrf_token: token }));
 });
 
-// a save that was stopped: whoever types on has not left
+// the save was stopped: a user who keeps typing has not left
 for (const [on, name] of [[document, "input"], [window, "pageshow"]]) {
   on.addEventListener(name, () => {
     saved = false;

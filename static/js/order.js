@@ -1,11 +1,11 @@
-// The order of the steps: by dragging a handle, or with the arrow keys on it. The buttons beside it need no script.
+// Reorders the steps by dragging a handle or with the arrow keys on it. The buttons beside it need no script.
 "use strict";
 
 const FAR = 1_000;
 const KEYS = { ArrowUp: -1, ArrowDown: 1, Home: -FAR, End: FAR };
-let held = null; // the row that is being dragged
-let sent = null; // the ids of the row and the control that are being saved
-let waiting = 0; // places to move that row on once that is done
+let held = null; // the row being dragged
+let sent = null; // the ids of the row and the control being saved
+let waiting = 0; // how far to move that row afterwards
 
 const orderForm = () => document.querySelector("form[data-order]");
 const rowsBeside = (row) => [...row.parentElement.children];
@@ -19,7 +19,7 @@ function say(row) {
   document.getElementById("order-said").textContent = `${row.dataset.title}: ${place}`;
 }
 
-/** Moves a row by so many places, as far as there are any. Its neighbours go round it, so that it keeps the focus. */
+/** Moves a row by up to `by` places. Its neighbours move around it, so that it keeps the focus. */
 function shift(row, by) {
   for (let left = by; left < 0 && row.previousElementSibling; left += 1) row.after(row.previousElementSibling);
   for (let left = by; left > 0 && row.nextElementSibling; left -= 1) row.before(row.nextElementSibling);
@@ -30,7 +30,7 @@ function shift(row, by) {
   });
 }
 
-/** Puts the rows back into the order that was loaded. */
+/** Restores the order that was loaded. */
 function restore() {
   const form = orderForm();
   const focused = document.activeElement;
@@ -54,7 +54,7 @@ function release() {
   return row;
 }
 
-/** While a row is being saved it can be moved on, and no other: its answer would be that of an order of before. */
+/** While a row is being saved, only that row can be moved: another save's answer would show an outdated order. */
 function wait(row, by) {
   if (row.id === sent.row) waiting += by;
 }
@@ -126,7 +126,7 @@ document.addEventListener("htmx:finally:request", () => {
   sent = null;
   waiting = 0;
   if (!orderForm()) return;
-  // after a refusal the rows stand as they were sent
+  // after a refusal the rows are still in the order that was sent
   if (values("order").join() !== values("seen").join()) restore();
   else if (row && by && !isRefused()) {
     shift(row, by);

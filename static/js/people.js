@@ -1,4 +1,4 @@
-// The tick at the head of the list: ticks everybody on the page, and shows whether they all are.
+// The checkbox in the list's header: ticks everyone on the page, and shows whether all are ticked.
 "use strict";
 
 const head = () => document.getElementById("pick-page");

@@ -1,12 +1,12 @@
-// The rows of a person's steps: Enter saves the row, Escape puts back what counts, and what is changed is counted.
+// The rows of a person's steps: Enter saves the row, Escape restores it, and changed rows are counted.
 "use strict";
 
 const field = (row, name) => row.querySelector(`[name^="${name}."]`);
 const rowOf = (event) => event.target.closest?.("[data-quick]");
 const hasComment = (row) => field(row, "comment").value.trim() !== "";
 const isChanged = (row) => field(row, "status").value !== field(row, "seen").value || hasComment(row);
-let atRest = null; // what the foot of the card says while nothing is changed
-let before = 0; // how many rows were changed when it was looked at last
+let atRest = null; // the card's footer text while nothing is changed
+let before = 0; // how many rows were changed at the last count
 
 function count() {
   const told = document.getElementById("changed-count");
@@ -19,20 +19,20 @@ function count() {
     row.toggleAttribute("data-commented", hasComment(row));
     changed += is;
   }
-  // while nothing is changed, what the server has put there stays
+  // while nothing is changed, the server's text stays
   const text = changed ? `${changed} ${changed === 1 ? "step" : "steps"} changed, not saved yet` : atRest;
   if ((changed || before) && told.textContent !== text) told.textContent = text;
   before = changed;
 }
 
-/** Folds a comment away; what is typed in it stays. */
+/** Folds a comment away, keeping its text. */
 function fold(comment) {
   const hadFocus = comment.contains(document.activeElement);
   comment.open = false;
   if (hadFocus) comment.querySelector("summary").focus();
 }
 
-/** Back to the status that counts, without a comment. */
+/** Restores the current status, without a comment. */
 function restore(row) {
   const open = row.querySelector("details[open]");
   field(row, "status").value = field(row, "seen").value;
@@ -54,7 +54,7 @@ document.addEventListener("keydown", (event) => {
   else restore(row);
 });
 
-// not on the way into another field: its choices would open where it stood before
+// not when entering another field: its choices would open where it was before
 document.addEventListener("click", (event) => {
   if (event.target.matches?.("input, select, option")) return;
   for (const comment of document.querySelectorAll("[data-quick] details[open]")) {
