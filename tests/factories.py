@@ -22,6 +22,7 @@ from dashboard.onboarding import progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
+from dashboard.onboarding.history import Event, events_of
 from dashboard.onboarding.people import Person
 from dashboard.onboarding.progress import Saved
 from dashboard.onboarding.steps import Definition, Step
@@ -95,6 +96,11 @@ def a_save(
 def status_of(session: Session, user_id: str = ANNA, step_id: str = STEP) -> str:
     """What a person's step counts as now."""
     return progress.step_of(session, user_id, step_id).status
+
+
+def events_of_step(session: Session, user_id: str, step_id: str = STEP) -> list[Event]:
+    """What was written of one step of somebody, oldest first."""
+    return [event for event in events_of(session, user_id) if event.step_id == step_id]
 
 
 def snapshot(session: Session) -> Snapshot:

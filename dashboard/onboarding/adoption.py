@@ -42,7 +42,14 @@ from dashboard.onboarding.loading import (
 )
 from dashboard.onboarding.original import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.people import BLANKS, ID_PROBLEM, index
-from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
+from dashboard.onboarding.progress import (
+    BIND_PEOPLE,
+    INSERT_STATUS,
+    PERCENT,
+    REOPENED_AT,
+    STATUS_NAMES,
+    TO_REMEMBER,
+)
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
@@ -253,7 +260,7 @@ FINISH_KNOWN = text(f"""
 UPDATE onboarding_users u
    SET finished_at = CASE WHEN u.last_activity_at > {REOPENED_AT} THEN u.last_activity_at ELSE :now END
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 
 ADD_STEPS = f"""
 {INSERT_STATUS}

@@ -15,9 +15,9 @@ from dashboard.onboarding import many, progress, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.many import BIND_PEOPLE, Refusal
-from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved
-from dashboard.onboarding.steps import check_key, text_problem
+from dashboard.onboarding.many import Refusal
+from dashboard.onboarding.progress import BIND_PEOPLE, FINISHED_NOW, PERCENT, Saved
+from dashboard.onboarding.steps import MAX_KEY, check_key, text_problem
 
 MOST_UPDATES = 1_000
 
@@ -64,7 +64,8 @@ def save(
     found: dict[str, Saved | Refusal] = {}
     for group in many.groups(session, list(seen)):
         of_group = {"row_versions": [seen[user_id] for user_id in group]}
-        written = many.save(session, WRITE_UPDATES, group, checked, values | said | of_group)
+        many.lock(session, group)
+        written = many.save(session, WRITE_UPDATES, group, values | said | of_group)
         found |= _saved(session, step_id, checked, {one: seen[one] for one in written})
     if not found:
         steps.get_live(session, step_id)
@@ -81,7 +82,7 @@ def _check(step_id: str, status: str, updates: Sequence[Update]) -> Status:
         problems["updates"] = f"must be 1 to {MOST_UPDATES:,}, not {len(updates):,}"
     first: dict[str, int] = {}
     for number, one in enumerate(updates):
-        if reason := text_problem(one.user_id, 200):
+        if reason := text_problem(one.user_id, MAX_KEY):
             problems[f"updates.{number}.user_id"] = reason
         elif (earlier := first.setdefault(one.user_id, number)) != number:
             problems[f"updates.{number}.user_id"] = f"names “{one.user_id}” again, after updates.{earlier}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, get_args
 
-from sqlalchemy import ARRAY, Text, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import finding, many, steps
@@ -20,8 +20,8 @@ from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import run
-from dashboard.onboarding.progress import RECORDED_RELEASES, SUM_OF_POINTS, check_status
-from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+from dashboard.onboarding.progress import BIND_PEOPLE, RECORDED_RELEASES, SUM_OF_POINTS, check_status
+from dashboard.onboarding.steps import MAX_INTEGER, MAX_KEY, text_problem
 
 MOST_PEOPLE = 10_000
 BATCH = 2_000
@@ -101,14 +101,14 @@ INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id
 # Until the change with them is there to be found: somebody who is erased meanwhile would be named by it for good.
 HOLD_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR KEY SHARE
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 CHOOSE = text(f"""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
   FROM unnest(:people) AS chosen(user_id)
   LEFT JOIN effective_user_steps v
        ON v.user_id = chosen.user_id AND {many.here("v")} AND v.step_id = :step_id
-""").bindparams(bindparam("people", type_=ARRAY(Text)))
+""").bindparams(BIND_PEOPLE)
 FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
 
 
@@ -137,7 +137,7 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
         raise Invalid({"people": "are required: select at least one"})
     if len(people) > MOST_PEOPLE:
         raise Invalid({"people": f"are limited to {MOST_PEOPLE:,} at once; choose a narrower filter"})
-    if any(text_problem(user_id, 200) for user_id in people):
+    if any(text_problem(user_id, MAX_KEY) for user_id in people):
         raise Invalid({"people": "include an id that is not valid"})
     there = [one for group in many.groups(session, people) for one in session.scalars(HOLD_PEOPLE, {"people": group})]
     # Whoever was erased since a filter found them was named by nobody.
@@ -227,7 +227,7 @@ def members(
 
     `outcome`: only those of whom that came. The second is None on the last page. Raises Invalid: an `after` that is no id.
     """
-    if text_problem(after, 200):
+    if text_problem(after, MAX_KEY):
         raise Invalid({"after": "is broken; start again from the first page"})
     only = "AND p.outcome = :outcome" if outcome else ""
     values = {"id": bulk_id, "after": after, "limit": limit + 1} | ({"outcome": outcome} if outcome else {})
@@ -262,7 +262,7 @@ WRITE_GROUP = many.write("""(
      WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""")
 MARK_CHANGED = text("""
 UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 ACCOUNT = text(f"""
 UPDATE bulk_change_people p
    SET outcome = coalesce((SELECT CASE WHEN v.status = b.status THEN 'same' ELSE 'moved' END
@@ -271,7 +271,7 @@ UPDATE bulk_change_people p
   FROM bulk_changes b
  WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = ANY(:people)
 RETURNING p.user_id, p.row_version, p.outcome
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 
 
 def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
@@ -294,7 +294,8 @@ def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
 
 def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[str]) -> None:
     said = {"actor": actor.key, "source": "bulk", "comment": bulk.comment}
-    written = many.save(session, WRITE_GROUP, people, bulk.status, {"id": bulk.id, **said})
+    many.lock(session, people)
+    written = many.save(session, WRITE_GROUP, people, {"id": bulk.id, **said})
     session.execute(MARK_CHANGED, {"id": bulk.id, "people": written})
     if rest := sorted(set(people).difference(written)):
         told = session.execute(ACCOUNT, {"id": bulk.id, "people": rest})

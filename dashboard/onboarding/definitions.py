@@ -99,7 +99,7 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> WantedSt
         return None
     found = {member: "is required" for member in NEEDED_MEMBERS if member not in says}
     position = says.get("position")
-    if position is not None and not _is_position(position):
+    if position is not None and not steps.is_whole(position, 1, steps.MAX_INTEGER):
         found["position"] = "must be a whole number from 1"
     try:
         fields = steps.check({member: value for member, value in says.items() if member != "position"})
@@ -109,10 +109,6 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> WantedSt
         problems.update({f"{name}.{member}": reason for member, reason in found.items()})
         return None
     return WantedStep(step_id, fields, position)
-
-
-def _is_position(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= steps.MAX_INTEGER
 
 
 def same_order(wanted: Iterable[WantedStep], checklist: Iterable[Step]) -> bool:

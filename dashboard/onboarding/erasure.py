@@ -23,8 +23,6 @@ from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, record, timeline
 from dashboard.onboarding.steps import check_key
 
-EVERYTHING = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -72,7 +70,7 @@ def export(session: Session, user_id: str) -> dict[str, Any]:
     releases touched them.
     """
     person = people.find(session, user_id)
-    told = timeline(session, user_id, person.created_at, 0, EVERYTHING)
+    told = timeline(session, user_id, person.created_at, limit=None)
     return {
         "person": _plain(asdict(person)),
         "steps": [_plain(asdict(step)) for step in progress.steps_of(session, user_id)],

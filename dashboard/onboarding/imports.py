@@ -394,6 +394,6 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
                 session.execute(INDEX, {"people": changed_names})
             known += len(people)
             renamed += len(changed_names)
-            changed += len(many.save(session, WRITE_KNOWN, people, "done", values | {"codes": codes}))
+            changed += len(many.save(session, WRITE_KNOWN, people, values | {"codes": codes}))
             wanted += sum(len(code) - code.count(".") for code in codes)
     return known, renamed, changed, wanted

@@ -19,11 +19,12 @@ from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
-from dashboard.onboarding.steps import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, text_problem
+from dashboard.onboarding.steps import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
 from dashboard.onboarding.straight import Alone, Straight
 
 log = structlog.get_logger("dashboard.progress")
 
+BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
 STATUS_NAMES = ", ".join(reversed(STATUSES))
 NOT_A_STATUS = f"must be one of {STATUS_NAMES}"
 NEWEST_TO_SAVE_OVER = 2_100_000_000
@@ -369,9 +370,7 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
 
 def version_problem(row_version: object) -> str | None:
     """Why nothing can be saved over this row_version, whatever there is; None: it may be one."""
-    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version <= NEWEST_TO_SAVE_OVER:
-        return "must be a whole number from 1"
-    return None
+    return None if is_whole(row_version, 1, NEWEST_TO_SAVE_OVER) else "must be a whole number from 1"
 
 
 def countable(attempt: int) -> int:
@@ -443,7 +442,7 @@ ALL_STEPS = text(f"{OF_PERSON} ORDER BY s.position, s.step_id")
 ONE_STEP = text(f"{OF_PERSON} AND v.step_id = :step_id")
 STEP_OF_PEOPLE = text(
     STEPS_OF.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
-).bindparams(bindparam("people", type_=ARRAY(Text)))
+).bindparams(BIND_PEOPLE)
 CHECKLIST_OF = Straight(
     text(f"""
 SELECT now.progress, {FINISHED_NOW} AS finished, of_person.*

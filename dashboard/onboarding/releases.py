@@ -64,12 +64,12 @@ def get(session: Session, step_id: str, number: int) -> Release:
 @contextmanager
 def dry_run(session: Session) -> Iterator[None]:
     """Whatever the engine does inside is done for real, and then taken back, locks included."""
-    nested = session.begin_nested()
+    nested, noted = session.begin_nested(), tally.so_far(session)
     try:
-        with tally.forgotten(session):
-            yield
+        yield
     finally:
         nested.rollback()
+        tally.put_back(session, noted)
 
 
 def suggested_policy(before: Fields | None, after: Fields) -> Policy:

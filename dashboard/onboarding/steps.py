@@ -105,7 +105,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
     weight = fields.get("weight", 10)
     if "title" not in problems and (reason := _title_problem(title)):
         problems["title"] = reason
-    if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
+    if not is_whole(weight, 1, 1000):
         problems["weight"] = "must be a whole number from 1 to 1,000"
     if action_url and "action_url" not in problems and (reason := _address_problem(action_url)):
         problems["action_url"] = reason
@@ -147,6 +147,11 @@ def text_problem(value: object, most: int) -> str | None:
     return None
 
 
+def is_whole(value: object, least: int, most: int) -> bool:
+    """Whether it is a whole number from `least` to `most`; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def check_key(what: str, key: str) -> None:
     """Raises NotFound for a key that PostgreSQL could not even be asked for."""
     if text_problem(key, MAX_KEY):
@@ -183,15 +188,16 @@ def _host_problem(parts: SplitResult) -> str | None:
     return "must have a port from 1 to 65,535" if port == 0 else None
 
 
-def lock(session: Session, step_id: str | None = None) -> None:
+def lock(session: Session, step_id: str | None = None, *, for_delete: bool = False) -> None:
     """Whoever else releases the step (None: any), orders it, or starts or discards its draft waits.
 
     It is read after this: a statement that waited for a lock still tells what was so before the wait. NO KEY UPDATE,
-    because it does not wait for, or hold up, a save of somebody's status; all in one order, so that nobody deadlocks.
+    because it does not wait for, or hold up, a save of somebody's status, but for a step that is deleted; all in one
+    order, so that nobody deadlocks.
     A step that is not there locks nothing; raises NotFound where the id can't be one.
     """
     s = models.Step
-    locked = select(s.step_id).order_by(s.step_id).with_for_update(key_share=True)
+    locked = select(s.step_id).order_by(s.step_id).with_for_update(key_share=not for_delete)
     if step_id is not None:
         check_key("step", step_id)
         locked = locked.where(s.step_id == step_id)
@@ -472,8 +478,7 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
     before = _draft(session, step_id, row_version)
     is_first = before.version == 1
     # The step before its draft, as a release locks them: the other way round the two would deadlock.
-    lock = select(models.Step.step_id).where(models.Step.step_id == step_id)
-    session.execute(lock.with_for_update(key_share=not is_first))
+    lock(session, step_id, for_delete=is_first)
     d = models.Definition
     gone = session.execute(
         delete(d).where(d.step_id == step_id, d.state == "draft", d.row_version == row_version).returning(d.version)
@@ -489,7 +494,7 @@ def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int
 
 
 def _draft(session: Session, step_id: str, row_version: int) -> Definition:
-    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
+    if not is_whole(row_version, 1, MAX_INTEGER - 1):
         raise Invalid({"row_version": "must be a whole number from 1"})
     draft = get(session, step_id).draft
     if draft is None or draft.row_version != row_version:

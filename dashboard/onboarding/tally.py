@@ -1,10 +1,9 @@
-"""What a transaction did, in numbers: noted by the engine as it happens, told to whoever counts once it is committed."""
+"""What a transaction did, in numbers: noted by the engine as it happens, and counted once it is committed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Literal
 
 from sqlalchemy.orm import Session
@@ -30,26 +29,11 @@ def take(asked: Session | Alone) -> Tally:
     return noted
 
 
-@contextmanager
-def forgotten(session: Session) -> Iterator[None]:
-    """What is noted inside is forgotten at the end, for it is taken back."""
-    before = _so_far(session)
-    try:
-        yield
-    finally:
-        session.info[KEY] = before
+def so_far(asked: Session) -> Counter[tuple[Noted, str]]:
+    """What was noted so far, to be put back when what follows is undone."""
+    return Counter(asked.info.get(KEY, {}))
 
 
-@contextmanager
-def forgotten_on(session: Session, kind: type[BaseException]) -> Iterator[None]:
-    """The same, where it is taken back only when that is raised."""
-    before = _so_far(session)
-    try:
-        yield
-    except kind:
-        session.info[KEY] = before
-        raise
-
-
-def _so_far(session: Session) -> Counter[tuple[Noted, str]]:
-    return Counter(session.info.get(KEY, {}))
+def put_back(asked: Session, noted: Counter[tuple[Noted, str]]) -> None:
+    """Forget what was noted since `so_far`."""
+    asked.info[KEY] = noted

@@ -21,7 +21,7 @@ from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
-from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_step
+from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_step, events_of_step
 
 IMPORTER = Actor("system:import", "import")
 HEADER = f"user_id,name,email,{STEP},{OTHER}\n"
@@ -88,7 +88,7 @@ def test_row_versions_go_on_from_the_releases_before(session: Session) -> None:
     a_release(session)
     load(session, HEADER + f"{ANNA},Anna,,done,\n")
     assert step(session, ANNA).row_version == 4
-    told = history.explain(history.events_of(session, ANNA, STEP), history.releases_of(session)[STEP])
+    told = history.explain(events_of_step(session, ANNA), history.releases_of(session)[STEP])
     assert [(change.kind, change.row_version) for change in told] == [("release", 2), ("release", 3), ("event", 4)]
     assert broken(session) == []
 
