@@ -17,8 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.models import Base
+from dashboard.onboarding import drafts, progress, releases, steps
 from dashboard.onboarding import people as everybody
-from dashboard.onboarding import progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
@@ -45,7 +45,7 @@ EVERY_ROW = text(
 
 def a_step(session: Session, step_id: str = STEP, *, released: bool = True, **fields: Any) -> Step:
     """A step that is live in version 1, or with `released=False` still a draft."""
-    steps.create(session, MAYA, step_id, {"title": step_id.replace("-", " ").capitalize()} | fields)
+    drafts.create(session, MAYA, step_id, {"title": step_id.replace("-", " ").capitalize()} | fields)
     if released:
         releases.release(session, MAYA, step_id)
     return steps.get(session, step_id)
@@ -53,8 +53,8 @@ def a_step(session: Session, step_id: str = STEP, *, released: bool = True, **fi
 
 def a_draft(session: Session, step_id: str = STEP, **fields: Any) -> Definition:
     """A draft of the next version that says what the live one says, changed by `fields`."""
-    draft = steps.start_draft(session, MAYA, step_id)
-    return steps.save_draft(session, MAYA, step_id, asdict(draft.fields) | fields, draft.row_version)
+    draft = drafts.start(session, MAYA, step_id)
+    return drafts.save(session, MAYA, step_id, asdict(draft.fields) | fields, draft.row_version)
 
 
 def a_release(session: Session, step_id: str = STEP, policy: Policy = Policy(), **fields: Any) -> Outcome:  # noqa: B008

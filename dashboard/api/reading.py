@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.limits import text_problem
 
 MAX_BODY_BYTES = 64 * 1024
 """How long a body may be, where its model names no other `max_bytes`."""

@@ -23,7 +23,7 @@ from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who, who
-from dashboard.onboarding.steps import MAX_INTEGER, is_whole, text_problem
+from dashboard.onboarding.limits import MAX_INTEGER, is_whole, text_problem
 
 OlderOrNewer = Literal["older", "newer"]
 MAX_BIG_INTEGER = 2**63 - 1

@@ -20,8 +20,9 @@ from sqlalchemy.exc import DataError, IntegrityError, InternalError
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import many, original, releases, steps
+from dashboard.onboarding import adoption_source, bulk_write, releases, steps
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.adoption_source import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import record, releases_of
@@ -40,16 +41,9 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
-from dashboard.onboarding.original import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.people import BLANKS, ID_PROBLEM, index
-from dashboard.onboarding.progress import (
-    BIND_PEOPLE,
-    INSERT_STATUS,
-    PERCENT,
-    REOPENED_AT,
-    STATUS_NAMES,
-    TO_REMEMBER,
-)
+from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_STATUS, STATUS_NAMES
+from dashboard.onboarding.scoring import PERCENT, REOPENED_AT, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
@@ -63,7 +57,7 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
     with someone). All or nothing.
     """
     prepare(session, progress)
-    versions, rows = original.read(session, url, progress)
+    versions, rows = adoption_source.read(session, url, progress)
     made = _release_all(session, actor, versions)
     progress("Checking", 0, rows)
     _check_rows(session)
@@ -302,7 +296,7 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
     if known:
         run(session, ADOPT_KNOWN_PEOPLE)
         now = session.execute(select(func.clock_timestamp())).scalar_one()
-        for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
+        for group in bulk_write.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
             session.execute(FINISH_KNOWN, {"people": group, "now": now})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")

@@ -20,7 +20,7 @@ from dashboard.onboarding import paging, standings
 from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.progress import FINISHED, PERCENT
+from dashboard.onboarding.scoring import FINISHED, PERCENT
 from dashboard.onboarding.standings import IN_STANDINGS, PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 ACTIVE_AT = "coalesce(last_activity_at, created_at)"

@@ -21,7 +21,7 @@ from dashboard.onboarding.activity_filter import ERASED
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, record, timeline
-from dashboard.onboarding.steps import check_key
+from dashboard.onboarding.limits import check_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import WORKED
 from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
-from dashboard.onboarding.progress import BIND_PEOPLE, REMEMBERED, finished_of, percent_of
+from dashboard.onboarding.progress import BIND_PEOPLE
+from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
 NAMED_AT_MOST = 3
 """How many of those who wait at a step are named."""

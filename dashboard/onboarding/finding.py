@@ -23,7 +23,7 @@ from dashboard.onboarding.choosing import (
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows
 from dashboard.onboarding.people import NEXT_STEP, Person, details
-from dashboard.onboarding.progress import PERCENT, REMEMBERED, finished_of
+from dashboard.onboarding.scoring import PERCENT, REMEMBERED, finished_of
 
 MOMENT = "CAST(:start AS text)::timestamptz"
 EVERYBODY = Filter()

@@ -19,7 +19,7 @@ from sqlalchemy.types import DateTime
 
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import STATUSES, WORKED, Release, Status
-from dashboard.onboarding.progress import REMEMBERED, finished_of, percent_of
+from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 

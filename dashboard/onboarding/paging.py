@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.limits import text_problem
 
 Direction = Literal["after", "before"]
 Key = tuple[str, str]

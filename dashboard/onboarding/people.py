@@ -11,12 +11,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import tally
+from dashboard.onboarding import counters
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import BIND_PEOPLE, FINISHED_NOW, PERCENT, Saved, save
-from dashboard.onboarding.steps import MAX_KEY, check_key, text_problem
+from dashboard.onboarding.limits import MAX_KEY, check_key, text_problem
+from dashboard.onboarding.progress import BIND_PEOPLE, Saved, save
+from dashboard.onboarding.scoring import FINISHED_NOW, PERCENT
 
 BLANKS = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
 """Every blank there is, as str.strip takes them off, for the database to take off too."""
@@ -144,7 +145,7 @@ def save_of_anybody(
 
     Whoever was created is not kept without the save, and nor is a conflict: nobody else has saved a step of theirs.
     """
-    before, noted = session.begin_nested(), tally.so_far(session)
+    before, noted = session.begin_nested(), counters.so_far(session)
     if not ensure(session, actor, user_id):
         # nothing was done since
         before.rollback()
@@ -153,7 +154,7 @@ def save_of_anybody(
         return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
     except Conflict:
         before.rollback()
-        tally.put_back(session, noted)
+        counters.put_back(session, noted)
         raise
 
 

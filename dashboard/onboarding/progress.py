@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import structlog
 from sqlalchemy import ARRAY, bindparam, select, text
@@ -14,12 +13,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
 
 from dashboard import models
-from dashboard.onboarding import tally
+from dashboard.onboarding import counters
 from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
-from dashboard.onboarding.steps import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
+from dashboard.onboarding.limits import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
+from dashboard.onboarding.scoring import FINISHED, FINISHED_NOW, PERCENT, REMEMBERED_FROM, REOPENED_AT, TO_REMEMBER
 from dashboard.onboarding.straight import Alone, Straight
 
 log = structlog.get_logger("dashboard.progress")
@@ -108,50 +108,6 @@ class StepVersion:
 
     row_version: int
     is_live: bool
-
-
-# The weight that counts for the person `u` (docs/model.md, rule 7): a sum over the releases `r` under which something is
-# recorded.
-SUM_OF_POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
-RECORDED_RELEASES = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
-
-# Points out of the weight of all live steps, rounded down.
-PERCENT_OF = "coalesce(100 * {points} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int"
-# Those of `u`. It stands for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
-PERCENT = f"""
-    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED_RELEASES})
-"""
-
-# Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
-REOPENED_AT = """
-    coalesce((SELECT max(released_at) FROM step_releases WHERE reopens_finished AND undone_by IS NULL), '-infinity')
-"""
-REMEMBERED = f"finished_at > {REOPENED_AT}"
-FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
-# Of somebody beside whom the row `now` has their percent, as progress.
-FINISHED_NOW = FINISHED.format(at_100="now.progress = 100")
-# What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
-TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
-# A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
-# one statement too may see one that was committed while it was planned. In UTC, for a cluster takes no sum here that the
-# time zone of a connection has a say in.
-REMEMBERED_FROM = f"""
-    greatest({{moment}}, ({REOPENED_AT} AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC')
-"""
-
-
-Told = TypeVar("Told", bound=int)
-"""Whether somebody did something, or how many people did."""
-
-
-def percent_of(points: int, whole: int) -> int:
-    """What PERCENT_OF says in SQL."""
-    return 100 * points // whole if whole else 0
-
-
-def finished_of(percent: int, ever: Told, since: Told) -> Told:
-    """What FINISHED says in SQL, of who finished `ever`, and `since` the newest release that reopened."""
-    return ever if percent == 100 else since
 
 
 # What each write of a status fills, of a person's row and of the event that tells of it.
@@ -310,7 +266,7 @@ def save_at_once(
         },
     )
     for saved in written:
-        tally.note(asked, "save", actor.source)
+        counters.note(asked, "save", actor.source)
         return Saved(user_id, step_id, checked, *saved)
     return None
 
@@ -404,7 +360,7 @@ def put_on_record(
     """Keep refusals of people's saves, to be counted. Where just that fails, the refusal still is the answer."""
     if not conflicts:
         return
-    tally.note(session, "conflict", actor.source, len(conflicts))
+    counters.note(session, "conflict", actor.source, len(conflicts))
     refused = conflicts.values()
     values = {
         "actor": actor.key,

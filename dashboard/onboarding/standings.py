@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.progress import PERCENT_OF
+from dashboard.onboarding.scoring import PERCENT_OF
 
 FEW_TO_COUNT = 50_000
 """Up to so many standings people are counted by standing."""

@@ -12,20 +12,14 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Integer, Text
 
-from dashboard.onboarding import progress, tally
+from dashboard.onboarding import counters, progress
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bounds import PASSED
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import (
-    BIND_PEOPLE,
-    INSERT_EVENT,
-    INSERT_STATUS,
-    PERCENT,
-    REMEMBERED_FROM,
-    TO_REMEMBER,
-)
+from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_EVENT, INSERT_STATUS
+from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 
 Refusal = Conflict | Invalid | NotFound
 
@@ -141,7 +135,7 @@ def lock(session: Session, group: Sequence[str]) -> list[str]:
 def save(session: Session, statement: TextClause, group: Sequence[str], values: Mapping[str, Any]) -> list[str]:
     """Carries out a `write` for a group of people who are locked, and returns those whose rows it wrote."""
     written: list[str] = session.execute(statement, {"people": group, **values}).scalar_one()
-    tally.note(session, "save", values["source"], len(written))
+    counters.note(session, "save", values["source"], len(written))
     if written:
         session.execute(FINISH, {"people": written})
     return written

@@ -19,8 +19,9 @@ from dashboard import models
 from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid, OnboardingError
 from dashboard.onboarding.impact import NEVER
+from dashboard.onboarding.limits import MAX_INTEGER
 from dashboard.onboarding.loading import Progress, driver_connection, stage
-from dashboard.onboarding.steps import MAX_INTEGER, Fields
+from dashboard.onboarding.steps import Fields
 
 DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
 NEEDED_COLUMNS = {
