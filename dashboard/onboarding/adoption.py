@@ -47,7 +47,7 @@ from dashboard.onboarding.scoring import PERCENT, REOPENED_AT, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
-"""The greatest that comes in: releases and saves move it on, and the column ends at 2,147,483,647."""
+"""The greatest that is taken in: releases and saves increase it, and the column ends at 2,147,483,647."""
 
 
 def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quiet) -> Imported:

@@ -1,4 +1,4 @@
-"""A database in the original's schema, as it is read for an adoption: its definitions, checked, and its rows, staged."""
+"""Reading the database that is adopted, in the original's schema: its definitions, checked, and its rows, staged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDED_COLUMNS = {
 }
 BLOCK_BYTES = 256 * 1024
 TELLABLE = "BETWEEN '0001-01-02+00' AND '9999-12-30+00'"
-"""Moments that Python can tell in any time zone; PostgreSQL keeps others, and infinity."""
+"""Moments that Python can show in any time zone; PostgreSQL has others, and infinity."""
 CASTS = {
     DEFINITIONS: {"version": "int", "position": "int", "created_at": "timestamptz"},
     ROWS: dict.fromkeys(("version", "row_version"), "bigint")

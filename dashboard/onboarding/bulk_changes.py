@@ -1,4 +1,4 @@
-"""Bulk changes: one step set to one status for many people, previewed, carried out in batches, and accounted for.
+"""Bulk changes: one step set to one status for many people, previewed, carried out in batches, each person accounted for.
 
 The preview remembers each person's row_version. Whoever moved on since is left alone and listed; nobody is overwritten.
 """
@@ -278,7 +278,7 @@ RETURNING p.user_id, p.row_version, p.outcome
 
 
 def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
-    """Carry out the next batch of a change, in few statements however many people it has, and tell how far it is.
+    """Carry out the next batch of a change, in few statements however many people it has, and return how far it is.
 
     Two at once take turns and do nothing twice. Raises NotFound, and Withdrawn: the step was since the preview.
     """
@@ -286,7 +286,7 @@ def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
     if bulk.finished_at:
         return bulk
     steps.get_live(session, bulk.step_id)
-    # and who comes at the same time waits here
+    # whoever does the same at the same time waits here
     run(session, "UPDATE bulk_changes SET started_at = least(started_at, now()) WHERE id = :id", {"id": bulk_id})
     people = list(session.scalars(TURN, {"id": bulk_id, "batch": BATCH}))
     for group in bulk_write.groups(session, people):

@@ -81,7 +81,7 @@ SELECT ARRAY(SELECT user_id FROM written)
 
 
 def here(table: str) -> str:
-    """That its rows are of :people, where each is looked up by a join too: this tells a cluster on which node they lie.
+    """That its rows are of :people, though a join looks up each: so a cluster knows on which node they are.
 
     An OR, though it adds nobody: no index is asked for it, and else every look-up of one would sort the whole array.
     """
@@ -113,7 +113,7 @@ SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
 LOCK_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
 """).bindparams(BIND_PEOPLE)
-# The percent is worked out for those alone who have as many steps behind them as are live, which is quickly found.
+# The percent is worked out for those alone who have as many steps behind them as are live, which is quick to find.
 FINISH = text(f"""
 UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}

@@ -119,7 +119,7 @@ def _plain(members: Mapping[str, Any]) -> dict[str, Any]:
 LOCK_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
 DELETE = tuple(text(f"DELETE FROM {table} WHERE user_id = :user_id") for table in ("user_steps", "onboarding_users"))
 
-# For the rest of the transaction. On a cluster the nodes are told too; elsewhere the first says nothing to anybody.
+# For the rest of the transaction. The first sets it on the nodes of a cluster too; elsewhere it does nothing.
 NAME = (
     text("SET LOCAL citus.propagate_set_commands = 'local'"),
     text("SET LOCAL onboarding.erasing = :user_id").bindparams(

@@ -59,7 +59,7 @@ NEXT_STEP = """
 
 
 def details(source: str = "onboarding_users", more: str = "") -> str:
-    """SQL that tells of each person of `source`, with the columns of Person and `more`.
+    """SQL that selects each person of `source`, with the columns of Person and `more`.
 
     It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
     """
@@ -107,7 +107,7 @@ def index_anew(session: Session) -> int:
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
-    """Create or update a person; the second value tells whether they are new. What changes nothing leaves no trace.
+    """Create or update a person; the second value is whether they are new. What changes nothing leaves no trace.
 
     Raises Invalid naming what breaks a rule.
     """

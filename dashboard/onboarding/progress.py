@@ -35,7 +35,7 @@ NEWEST_TO_SAVE_OVER = 2_100_000_000
 class UserStep:
     """One step of one person as it counts now. `version` is None while the step is withdrawn.
 
-    `updated_at` and `updated_by` tell when and by whom it was last saved or reset; both None: never.
+    `updated_at` and `updated_by` say when and by whom it was last saved or reset; both None: never.
     `reset_by_release_id` names the release that put it back to To do.
     """
 
@@ -110,7 +110,7 @@ class StepVersion:
     is_live: bool
 
 
-# What each write of a status fills, of a person's row and of the event that tells of it.
+# The columns that each write of a status fills, in a person's row and in its event.
 INSERT_STATUS = "INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)"
 INSERT_EVENT = """
     INSERT INTO user_step_events
@@ -245,7 +245,7 @@ def save_at_once(
 ) -> Saved | None:
     """The write of `save` in one statement, which needs no transaction around it; None: refused, and nothing is done.
 
-    Raises Invalid. `save` tells why it was refused, and keeps that on record. `token_id`: whose API token has to hold.
+    Raises Invalid. `save` finds out why it was refused, and records that. `token_id`: the API token that has to be valid.
     """
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
@@ -421,7 +421,7 @@ def steps_of(session: Session, user_id: str) -> list[UserStep]:
 def checklist_of(asked: Session | Alone, user_id: str, *, token_id: int | None = None) -> Checklist:
     """All that the host's front end shows of a person, in one query. Raises NotFound.
 
-    `token_id`: whose API token has to hold, for else nobody is found.
+    `token_id`: the API token that has to be valid, or nobody is found.
     """
     check_key("person", user_id)
     rows = CHECKLIST_OF.rows(asked, {"user_id": user_id, "token_id": token_id})

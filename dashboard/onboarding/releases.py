@@ -63,7 +63,7 @@ def get(session: Session, step_id: str, number: int) -> Release:
 
 @contextmanager
 def dry_run(session: Session) -> Iterator[None]:
-    """Whatever the engine does inside is done for real, and then taken back, locks included."""
+    """Whatever the engine does inside is done for real, and then undone, locks included."""
     nested, noted = session.begin_nested(), counters.so_far(session)
     try:
         yield
@@ -236,7 +236,7 @@ def migrate(
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """By what a second press of Confirm is told from another release: the same actor, kind, policy and reopening."""
+    """What makes a release a second press of Confirm and not another one: the same actor, kind, policy and reopening."""
 
     actor: str
     kinds: tuple[Kind, ...]

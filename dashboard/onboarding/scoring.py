@@ -24,24 +24,24 @@ REMEMBERED = f"finished_at > {REOPENED_AT}"
 FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
 # Of somebody beside whom the row `now` has their percent, as progress.
 FINISHED_NOW = FINISHED.format(at_100="now.progress = 100")
-# What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
+# Nothing is remembered, or it no longer counts: whoever comes to 100 now is remembered from now on.
 TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
 # A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
-# one statement too may see one that was committed while it was planned. In UTC, for a cluster takes no sum here that the
-# time zone of a connection has a say in.
+# one statement too may see one that was committed while it was planned. In UTC, for a cluster accepts no sum here that
+# depends on the time zone of a connection.
 REMEMBERED_FROM = f"""
     greatest({{moment}}, ({REOPENED_AT} AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC')
 """
 
-Told = TypeVar("Told", bound=int)
+Count = TypeVar("Count", bound=int)
 """Whether somebody did something, or how many people did."""
 
 
 def percent_of(points: int, whole: int) -> int:
-    """What PERCENT_OF says in SQL."""
+    """PERCENT_OF in Python."""
     return 100 * points // whole if whole else 0
 
 
-def finished_of(percent: int, ever: Told, since: Told) -> Told:
-    """What FINISHED says in SQL, of who finished `ever`, and `since` the newest release that reopened."""
+def finished_of(percent: int, ever: Count, since: Count) -> Count:
+    """FINISHED in Python: whether, or how many, finished `ever`, and `since` the newest release that reopened."""
     return ever if percent == 100 else since

@@ -27,6 +27,7 @@ WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
 STEP_ID_FORM = "1 to 64 lowercase letters, digits and single hyphens or underscores, like set-up-payments"
 RESERVED = {"new": "is reserved for the page that creates a step: choose another"}
 """Ids that no step may have, and why."""
+
 # Made once: an alias copies every column of its table.
 CURRENT, PAST = aliased(models.Release), aliased(models.Release)
 
@@ -160,7 +161,7 @@ def _host_problem(parts: SplitResult) -> str | None:
 def lock(session: Session, step_id: str | None = None, *, for_delete: bool = False) -> None:
     """Whoever else releases the step (None: any), orders it, or starts or discards its draft waits.
 
-    It is read after this: a statement that waited for a lock still tells what was so before the wait. NO KEY UPDATE,
+    Read the step after this: a statement that waited for a lock still returns what was so before the wait. NO KEY UPDATE,
     because it does not wait for, or hold up, a save of somebody's status, but for a step that is deleted; all in one
     order, so that nobody deadlocks.
     A step that is not there locks nothing; raises NotFound where the id can't be one.
