@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session as Session
 from sqlalchemy.orm import sessionmaker
 
 from dashboard.config import Settings
+from dashboard.onboarding.counters import Tally, take
 from dashboard.onboarding.errors import Recorded
 from dashboard.onboarding.straight import EACH_ALONE, OnlyReads, as_only_reads, failure, is_cut, is_each_alone
 from dashboard.onboarding.straight import Alone as Alone  # for the doors, too
-from dashboard.onboarding.tally import Tally, take
 
 MAX_OVERFLOW = 2
 """Connections beyond the pool's size, for short peaks."""

@@ -21,7 +21,7 @@ from sqlalchemy import QueuePool, event
 from dashboard.database import Database
 from dashboard.onboarding.actor import Source
 from dashboard.onboarding.carryover import Kind
-from dashboard.onboarding.tally import Noted, Tally
+from dashboard.onboarding.counters import Noted, Tally
 from dashboard.serving import METRICS_FOLDER
 
 __all__ = ["CONTENT_TYPE", "exposition", "install"]

@@ -17,11 +17,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.models import Base
+from dashboard.onboarding import drafts, progress, releases, steps
 from dashboard.onboarding import people as everybody
-from dashboard.onboarding import progress, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
+from dashboard.onboarding.history import Event, events_of
 from dashboard.onboarding.people import Person
 from dashboard.onboarding.progress import Saved
 from dashboard.onboarding.steps import Definition, Step
@@ -44,7 +45,7 @@ EVERY_ROW = text(
 
 def a_step(session: Session, step_id: str = STEP, *, released: bool = True, **fields: Any) -> Step:
     """A step that is live in version 1, or with `released=False` still a draft."""
-    steps.create(session, MAYA, step_id, {"title": step_id.replace("-", " ").capitalize()} | fields)
+    drafts.create(session, MAYA, step_id, {"title": step_id.replace("-", " ").capitalize()} | fields)
     if released:
         releases.release(session, MAYA, step_id)
     return steps.get(session, step_id)
@@ -52,8 +53,8 @@ def a_step(session: Session, step_id: str = STEP, *, released: bool = True, **fi
 
 def a_draft(session: Session, step_id: str = STEP, **fields: Any) -> Definition:
     """A draft of the next version that says what the live one says, changed by `fields`."""
-    draft = steps.start_draft(session, MAYA, step_id)
-    return steps.save_draft(session, MAYA, step_id, asdict(draft.fields) | fields, draft.row_version)
+    draft = drafts.start(session, MAYA, step_id)
+    return drafts.save(session, MAYA, step_id, asdict(draft.fields) | fields, draft.row_version)
 
 
 def a_release(session: Session, step_id: str = STEP, policy: Policy = Policy(), **fields: Any) -> Outcome:  # noqa: B008
@@ -95,6 +96,11 @@ def a_save(
 def status_of(session: Session, user_id: str = ANNA, step_id: str = STEP) -> str:
     """What a person's step counts as now."""
     return progress.step_of(session, user_id, step_id).status
+
+
+def events_of_step(session: Session, user_id: str, step_id: str = STEP) -> list[Event]:
+    """What was written of one step of somebody, oldest first."""
+    return [event for event in events_of(session, user_id) if event.step_id == step_id]
 
 
 def snapshot(session: Session) -> Snapshot:

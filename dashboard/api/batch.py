@@ -16,8 +16,8 @@ from dashboard.config import LARGEST_API_BODY
 from dashboard.database import Session
 from dashboard.onboarding import batch
 from dashboard.onboarding.batch import MOST_UPDATES, Update
+from dashboard.onboarding.bulk_write import Refusal
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
-from dashboard.onboarding.many import Refusal
 from dashboard.onboarding.progress import Saved
 from dashboard.staff.permissions import Scope
 

@@ -19,7 +19,8 @@ from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Kind, Policy, Release
-from dashboard.onboarding.steps import MAX_INTEGER, Definition
+from dashboard.onboarding.limits import MAX_INTEGER
+from dashboard.onboarding.steps import Definition
 from dashboard.staff.permissions import Scope
 
 blueprint = APIBlueprint("api_history", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])

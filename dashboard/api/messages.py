@@ -9,8 +9,8 @@ from pydantic import AfterValidator, AliasGenerator, BaseModel, BeforeValidator,
 from pydantic.alias_generators import to_camel
 
 from dashboard.onboarding.carryover import STATUSES
+from dashboard.onboarding.limits import MAX_KEY, text_problem
 from dashboard.onboarding.progress import NEWEST_TO_SAVE_OVER, NOT_A_STATUS
-from dashboard.onboarding.steps import MAX_KEY, text_problem
 
 
 def kept(value: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.limits import text_problem
 
 MAX_BODY_BYTES = 64 * 1024
 """The maximum length of a body, unless its model sets another `max_bytes`."""

@@ -23,8 +23,9 @@ from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.limits import MAX_COMMENT
 from dashboard.onboarding.plans import Planned
-from dashboard.onboarding.steps import MAX_COMMENT, Definition, FieldChange, Fields
+from dashboard.onboarding.steps import Definition, FieldChange, Fields
 from dashboard.staff.permissions import Scope
 from dashboard.web.access import settings
 

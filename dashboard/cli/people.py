@@ -52,8 +52,8 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
     """
     if (file is None) == (url is None):
         bad_input("Give either a CSV file (- for standard input) or --from-database URL.")
+    from dashboard.onboarding.adoption_source import Unreachable
     from dashboard.onboarding.loading import BadRows
-    from dashboard.onboarding.original import Unreachable
 
     try:
         with shown_progress() as progress:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.demo.data import DRAFT, HISTORY, STEPS, Chapter
 from dashboard.demo.story import Act, Row, Someone, Story
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Release, Status, status_at
 from dashboard.onboarding.history import releases_of
@@ -29,7 +29,7 @@ def tell(session: Session, story: Story) -> None:
     teller.go_on(story.after(STEPS[0].published))
     for step in STEPS:
         with teller.at(step.published) as moment:
-            steps.create(session, Actor(step.by), step.step_id, asdict(step.fields))
+            drafts.create(session, Actor(step.by), step.step_id, asdict(step.fields))
             releases.release(session, Actor(step.by), step.step_id, at=moment)
     for chapter in HISTORY:
         teller.go_on(story.after(chapter.days))
@@ -58,8 +58,8 @@ def _release(session: Session, chapter: Chapter, moment: datetime) -> None:
 
 def _draft(session: Session, chapter: Chapter) -> None:
     if chapter.fields:
-        draft = steps.start_draft(session, Actor(chapter.by), chapter.step_id)
-        steps.save_draft(session, Actor(chapter.by), chapter.step_id, asdict(chapter.fields), draft.row_version)
+        draft = drafts.start(session, Actor(chapter.by), chapter.step_id)
+        drafts.save(session, Actor(chapter.by), chapter.step_id, asdict(chapter.fields), draft.row_version)
 
 
 class Teller:

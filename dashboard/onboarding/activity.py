@@ -23,7 +23,7 @@ from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who, who
-from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+from dashboard.onboarding.limits import MAX_INTEGER, is_whole, text_problem
 
 OlderOrNewer = Literal["older", "newer"]
 MAX_BIG_INTEGER = 2**63 - 1
@@ -274,13 +274,9 @@ BROKEN_CURSOR = {"cursor": "is broken; start again from the newest"}
 def _is_key(key: Sequence[object]) -> bool:
     match key:
         case [number]:
-            return _is_whole(number, 1, MAX_BIG_INTEGER)
+            return is_whole(number, 1, MAX_BIG_INTEGER)
         case [user_id, step_id, row_version]:
             texts = not text_problem(user_id, 1000) and not text_problem(step_id, 1000)
             # one of an adopted row may be below 1, see adoption
-            return texts and _is_whole(row_version, -MAX_INTEGER, MAX_INTEGER)
+            return texts and is_whole(row_version, -MAX_INTEGER, MAX_INTEGER)
     return False
-
-
-def _is_whole(number: object, least: int, most: int) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and least <= number <= most

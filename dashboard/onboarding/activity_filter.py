@@ -15,7 +15,7 @@ from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import day_from
 from dashboard.onboarding.history import Who
-from dashboard.onboarding.steps import MAX_KEY, text_problem
+from dashboard.onboarding.limits import MAX_KEY, text_problem
 
 What = Literal["all", "statuses", "releases", "drafts", "people", "imports", "staff", "tokens"]
 WHAT: tuple[What, ...] = get_args(What)

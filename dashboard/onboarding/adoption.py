@@ -20,8 +20,9 @@ from sqlalchemy.exc import DataError, IntegrityError, InternalError
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import many, original, releases, steps
+from dashboard.onboarding import adoption_source, bulk_write, releases, steps
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.adoption_source import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import record, releases_of
@@ -40,13 +41,13 @@ from dashboard.onboarding.loading import (
     run,
     stage,
 )
-from dashboard.onboarding.original import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.people import BLANKS, ID_PROBLEM, index
-from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REOPENED_AT, STATUS_NAMES, TO_REMEMBER
+from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_STATUS, STATUS_NAMES
+from dashboard.onboarding.scoring import PERCENT, REOPENED_AT, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
-"""The greatest that comes in: releases and saves move it on, and the column ends at 2,147,483,647."""
+"""The greatest that is taken in: releases and saves increase it, and the column ends at 2,147,483,647."""
 
 
 def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quiet) -> Imported:
@@ -56,7 +57,7 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
     with someone). All or nothing.
     """
     prepare(session, progress)
-    versions, rows = original.read(session, url, progress)
+    versions, rows = adoption_source.read(session, url, progress)
     made = _release_all(session, actor, versions)
     progress("Checking", 0, rows)
     _check_rows(session)
@@ -253,7 +254,7 @@ FINISH_KNOWN = text(f"""
 UPDATE onboarding_users u
    SET finished_at = CASE WHEN u.last_activity_at > {REOPENED_AT} THEN u.last_activity_at ELSE :now END
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 
 ADD_STEPS = f"""
 {INSERT_STATUS}
@@ -295,7 +296,7 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
     if known:
         run(session, ADOPT_KNOWN_PEOPLE)
         now = session.execute(select(func.clock_timestamp())).scalar_one()
-        for group in many.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
+        for group in bulk_write.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
             session.execute(FINISH_KNOWN, {"people": group, "now": now})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")

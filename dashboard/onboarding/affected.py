@@ -58,7 +58,7 @@ class AffectedPage:
     next: str | None
 
 
-# What a person's group is told by.
+# What a person's group is found by.
 GROUP_KEY = ("points", *WORKED)
 GROUP_OF = f"{GROUP_KEYS[0]}, {', '.join(f'coalesce({key}, 0)' for key in GROUP_KEYS[1:])}"
 IN_GROUPS = f"({GROUP_OF}) IN (SELECT * FROM unnest({', '.join(f':{name}' for name in GROUP_KEY)}))"
@@ -93,7 +93,7 @@ def check_which(which: str) -> Which:
 
 @dataclass(frozen=True, slots=True)
 class AffectedGroups:
-    """The groups that are affected in one way, by what tells them apart, and who is in them as SQL on people `u`."""
+    """The groups that are affected in one way, by what distinguishes them, and who is in them as SQL on people `u`."""
 
     moves: Mapping[GroupKey, Move]
     total: int

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, Integer, Text, bindparam, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import many, progress, steps
+from dashboard.onboarding import bulk_write, progress, steps
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.bulk_write import Refusal
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.many import BIND_PEOPLE, Refusal
-from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved
-from dashboard.onboarding.steps import check_key, text_problem
+from dashboard.onboarding.limits import MAX_KEY, check_key, text_problem
+from dashboard.onboarding.progress import BIND_PEOPLE, Saved
+from dashboard.onboarding.scoring import FINISHED_NOW, PERCENT
 
 MOST_UPDATES = 1_000
 
@@ -31,7 +32,7 @@ class Update:
 
 
 SEEN = bindparam("row_versions", type_=ARRAY(Integer))
-WRITE_UPDATES = many.write(
+WRITE_UPDATES = bulk_write.write(
     """(
     SELECT seen.user_id, :step_id AS step_id, :status AS status, seen.row_version
       FROM unnest(:people, :row_versions) AS seen (user_id, row_version))""",
@@ -44,7 +45,7 @@ SELECT e.user_id, e.from_status, e.row_version, e.at, now.progress, {FINISHED_NO
   JOIN user_step_events e ON e.user_id = seen.user_id AND e.step_id = :step_id AND e.row_version = seen.row_version + 1
   JOIN onboarding_users u ON u.user_id = e.user_id
  CROSS JOIN LATERAL {PERCENT} AS now (progress)
- WHERE {many.here("e")} AND {many.here("u")}
+ WHERE {bulk_write.here("e")} AND {bulk_write.here("u")}
 """).bindparams(BIND_PEOPLE, SEEN)
 
 
@@ -62,14 +63,15 @@ def save(
     values = {"step_id": step_id, "status": checked, "attempt": attempt}
     said = {"actor": actor.key, "source": actor.source, "comment": ""}
     found: dict[str, Saved | Refusal] = {}
-    for group in many.groups(session, list(seen)):
+    for group in bulk_write.groups(session, list(seen)):
         of_group = {"row_versions": [seen[user_id] for user_id in group]}
-        written = many.save(session, WRITE_UPDATES, group, checked, values | said | of_group)
+        bulk_write.lock(session, group)
+        written = bulk_write.save(session, WRITE_UPDATES, group, values | said | of_group)
         found |= _saved(session, step_id, checked, {one: seen[one] for one in written})
     if not found:
         steps.get_live(session, step_id)
     rest = {user_id: row_version for user_id, row_version in seen.items() if user_id not in found}
-    found |= many.refuse(session, actor, step_id, checked, rest, attempt)
+    found |= bulk_write.refuse(session, actor, step_id, checked, rest, attempt)
     return [found[user_id] for user_id in seen]
 
 
@@ -81,7 +83,7 @@ def _check(step_id: str, status: str, updates: Sequence[Update]) -> Status:
         problems["updates"] = f"must be 1 to {MOST_UPDATES:,}, not {len(updates):,}"
     first: dict[str, int] = {}
     for number, one in enumerate(updates):
-        if reason := text_problem(one.user_id, 200):
+        if reason := text_problem(one.user_id, MAX_KEY):
             problems[f"updates.{number}.user_id"] = reason
         elif (earlier := first.setdefault(one.user_id, number)) != number:
             problems[f"updates.{number}.user_id"] = f"names “{one.user_id}” again, after updates.{earlier}"

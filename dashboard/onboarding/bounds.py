@@ -1,4 +1,4 @@
-"""How far somebody can be who passed so many steps: what an index of people by steps passed tells of their percent.
+"""How far somebody can be who passed so many steps: what an index of people by steps passed says about their percent.
 
 Progress itself is in no index, for a release changes everybody's. But whoever has few steps done or skipped cannot be
 far, whatever these are worth, and so those who are furthest are found without a look at everybody.

@@ -1,4 +1,4 @@
-"""Bulk changes: one step set to one status for many people, previewed, carried out in batches, and accounted for.
+"""Bulk changes: one step set to one status for many people, previewed, carried out in batches, each person accounted for.
 
 The preview remembers each person's row_version. Whoever moved on since is left alone and listed; nobody is overwritten.
 """
@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, get_args
 
-from sqlalchemy import ARRAY, Text, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import finding, many, steps
+from dashboard.onboarding import bulk_write, finding, steps
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
+from dashboard.onboarding.limits import MAX_INTEGER, MAX_KEY, text_problem
 from dashboard.onboarding.loading import run
-from dashboard.onboarding.progress import RECORDED_RELEASES, SUM_OF_POINTS, check_status
-from dashboard.onboarding.steps import MAX_INTEGER, text_problem
+from dashboard.onboarding.progress import BIND_PEOPLE, check_status
+from dashboard.onboarding.scoring import RECORDED_RELEASES, SUM_OF_POINTS
 
 MOST_PEOPLE = 10_000
 BATCH = 2_000
@@ -101,14 +102,14 @@ INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id
 # Until the change with them is there to be found: somebody who is erased meanwhile would be named by it for good.
 HOLD_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR KEY SHARE
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 CHOOSE = text(f"""
 INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
 SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
   FROM unnest(:people) AS chosen(user_id)
   LEFT JOIN effective_user_steps v
-       ON v.user_id = chosen.user_id AND {many.here("v")} AND v.step_id = :step_id
-""").bindparams(bindparam("people", type_=ARRAY(Text)))
+       ON v.user_id = chosen.user_id AND {bulk_write.here("v")} AND v.step_id = :step_id
+""").bindparams(BIND_PEOPLE)
 FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
 
 
@@ -137,9 +138,11 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
         raise Invalid({"people": "are required: select at least one"})
     if len(people) > MOST_PEOPLE:
         raise Invalid({"people": f"are limited to {MOST_PEOPLE:,} at once; choose a narrower filter"})
-    if any(text_problem(user_id, 200) for user_id in people):
+    if any(text_problem(user_id, MAX_KEY) for user_id in people):
         raise Invalid({"people": "include an id that is not valid"})
-    there = [one for group in many.groups(session, people) for one in session.scalars(HOLD_PEOPLE, {"people": group})]
+    there = [
+        one for group in bulk_write.groups(session, people) for one in session.scalars(HOLD_PEOPLE, {"people": group})
+    ]
     # Whoever was erased since a filter found them was named by nobody.
     return there if isinstance(chosen, Filter) else people
 
@@ -227,7 +230,7 @@ def members(
 
     `outcome`: only those of whom that came. The second is None on the last page. Raises Invalid: an `after` that is no id.
     """
-    if text_problem(after, 200):
+    if text_problem(after, MAX_KEY):
         raise Invalid({"after": "is broken; start again from the first page"})
     only = "AND p.outcome = :outcome" if outcome else ""
     values = {"id": bulk_id, "after": after, "limit": limit + 1} | ({"outcome": outcome} if outcome else {})
@@ -256,26 +259,26 @@ def before(session: Session, bulk_id: int, outcome: MemberOutcome | None, *, aft
 TURN = text("""
 SELECT user_id FROM bulk_change_people WHERE bulk_id = :id AND outcome IS NULL ORDER BY user_id LIMIT :batch
 """)
-WRITE_GROUP = many.write("""(
+WRITE_GROUP = bulk_write.write("""(
     SELECT p.user_id, b.step_id, b.status, p.row_version
       FROM bulk_change_people p JOIN bulk_changes b ON b.id = p.bulk_id
      WHERE p.bulk_id = :id AND p.user_id = ANY(:people))""")
 MARK_CHANGED = text("""
 UPDATE bulk_change_people SET outcome = 'changed' WHERE bulk_id = :id AND user_id = ANY(:people)
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 ACCOUNT = text(f"""
 UPDATE bulk_change_people p
    SET outcome = coalesce((SELECT CASE WHEN v.status = b.status THEN 'same' ELSE 'moved' END
                              FROM effective_user_steps v
-                            WHERE v.user_id = p.user_id AND {many.here("v")} AND v.step_id = b.step_id), 'gone')
+                            WHERE v.user_id = p.user_id AND {bulk_write.here("v")} AND v.step_id = b.step_id), 'gone')
   FROM bulk_changes b
  WHERE b.id = :id AND p.bulk_id = b.id AND p.user_id = ANY(:people)
 RETURNING p.user_id, p.row_version, p.outcome
-""").bindparams(many.BIND_PEOPLE)
+""").bindparams(BIND_PEOPLE)
 
 
 def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
-    """Carry out the next batch of a change, in few statements however many people it has, and tell how far it is.
+    """Carry out the next batch of a change, in few statements however many people it has, and return how far it is.
 
     Two at once take turns and do nothing twice. Raises NotFound, and Withdrawn: the step was since the preview.
     """
@@ -283,10 +286,10 @@ def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
     if bulk.finished_at:
         return bulk
     steps.get_live(session, bulk.step_id)
-    # and who comes at the same time waits here
+    # whoever does the same at the same time waits here
     run(session, "UPDATE bulk_changes SET started_at = least(started_at, now()) WHERE id = :id", {"id": bulk_id})
     people = list(session.scalars(TURN, {"id": bulk_id, "batch": BATCH}))
-    for group in many.groups(session, people):
+    for group in bulk_write.groups(session, people):
         _carry_out(session, actor, bulk, group)
     bulk = get(session, bulk_id)
     return bulk if bulk.waiting else _finished(session, actor, bulk)
@@ -294,12 +297,13 @@ def carry_on(session: Session, actor: Actor, bulk_id: int) -> BulkChange:
 
 def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[str]) -> None:
     said = {"actor": actor.key, "source": "bulk", "comment": bulk.comment}
-    written = many.save(session, WRITE_GROUP, people, bulk.status, {"id": bulk.id, **said})
+    bulk_write.lock(session, people)
+    written = bulk_write.save(session, WRITE_GROUP, people, {"id": bulk.id, **said})
     session.execute(MARK_CHANGED, {"id": bulk.id, "people": written})
     if rest := sorted(set(people).difference(written)):
         told = session.execute(ACCOUNT, {"id": bulk.id, "people": rest})
         moved = {row.user_id: row.row_version for row in told if row.outcome == "moved"}
-        many.refuse(session, replace(actor, source="bulk"), bulk.step_id, bulk.status, moved)
+        bulk_write.refuse(session, replace(actor, source="bulk"), bulk.step_id, bulk.status, moved)
 
 
 def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:

@@ -23,7 +23,7 @@ PLACE = {"furthest": "-u.percent", "least": "u.percent"}
 
 
 def page(session: Session, wanted: Filter, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
-    """Up to `limit` of them; `telling` says what is told of each. Raises Invalid: a broken cursor, or one of another order."""
+    """Up to `limit` of them; `telling` selects what is shown of each. Raises Invalid: a broken cursor or another order's."""
     one_by_one = chosen.standings is None
     return (_of_each if one_by_one else _of_standings)(session, wanted, chosen, telling, cursor, limit)
 

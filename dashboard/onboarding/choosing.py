@@ -1,4 +1,4 @@
-"""A filter as SQL: conditions on people, and the standings or the percent that they are told by.
+"""A filter as SQL: conditions on people, and the standings or the percent that these depend on.
 
 Whatever depends on a status or on progress is asked of standings, not of people, where there are few of them: people of
 one standing count the same, and an index leads from a standing to its people. Where standings are many each person is
@@ -20,7 +20,7 @@ from dashboard.onboarding import paging, standings
 from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.progress import FINISHED, PERCENT
+from dashboard.onboarding.scoring import FINISHED, PERCENT
 from dashboard.onboarding.standings import IN_STANDINGS, PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 ACTIVE_AT = "coalesce(last_activity_at, created_at)"
@@ -66,7 +66,7 @@ COUNTING_RELEASES = text(
 
 
 def _has(status: Status) -> str:
-    """The condition that `u` has the step in this status; by releases, from which the planner can tell how many have."""
+    """The condition that `u` has the step in this status; by releases, from which the planner can estimate how many have."""
     if status == "todo":
         return f"NOT ({' OR '.join(_has(one) for one in WORKED)})"
     return f"u.{status}_releases && :{status}"
@@ -189,7 +189,7 @@ class Estimate(NamedTuple):
 
 
 def expected(plan: Mapping[str, Any]) -> Estimate:
-    """The rows and the cost of a plan; a cluster tells those of one of the tasks that it divides the query into."""
+    """The rows and the cost of a plan; a cluster gives those of one of the tasks that it divides the query into."""
     if job := plan.get("Distributed Query", {}).get("Job"):
         one, places = expected(job["Tasks"][0]["Remote Plan"][0][0]["Plan"]), job["Task Count"]
         return Estimate(one.people * places, one.cost * places, places)

@@ -15,8 +15,8 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from dashboard import models
+from dashboard.onboarding import counters, plans, steps
 from dashboard.onboarding import impact as impacts
-from dashboard.onboarding import plans, steps, tally
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import WORKED, Kind, Policy, Release, counting_today
 from dashboard.onboarding.errors import BrokenInvariant
@@ -82,7 +82,7 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
         changes={"version": [step.live.version if step.live else None, terms.version]},
         note=terms.note,
     )
-    tally.note(session, "release", terms.kind)
+    counters.note(session, "release", terms.kind)
     return _sealed(session, outcome, terms, _receipt(outcome, terms, drifts, checked))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import steps
+from dashboard.onboarding import drafts, limits, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import who
@@ -99,7 +99,7 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> WantedSt
         return None
     found = {member: "is required" for member in NEEDED_MEMBERS if member not in says}
     position = says.get("position")
-    if position is not None and not _is_position(position):
+    if position is not None and not limits.is_whole(position, 1, limits.MAX_INTEGER):
         found["position"] = "must be a whole number from 1"
     try:
         fields = steps.check({member: value for member, value in says.items() if member != "position"})
@@ -109,10 +109,6 @@ def _wanted(step_id: object, says: object, problems: dict[str, str]) -> WantedSt
         problems.update({f"{name}.{member}": reason for member, reason in found.items()})
         return None
     return WantedStep(step_id, fields, position)
-
-
-def _is_position(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= steps.MAX_INTEGER
 
 
 def same_order(wanted: Iterable[WantedStep], checklist: Iterable[Step]) -> bool:
@@ -165,8 +161,8 @@ def _bring(session: Session, actor: Actor, one: WantedStep, step: Step | None) -
     if not _differs(one, step):
         return _unchanged(session, one, step)
     # Saved over rather than thrown away: the audit log keeps what it said, and its editor gets the merge panel.
-    before = step.draft or steps.start_draft(session, actor, one.step_id)
-    draft = steps.save_draft(session, actor, one.step_id, _members(one.fields), before.row_version)
+    before = step.draft or drafts.start(session, actor, one.step_id)
+    draft = drafts.save(session, actor, one.step_id, _members(one.fields), before.row_version)
     changed = [change.member for change in steps.compare(step.latest.fields, one.fields)]
     replaced = step.draft is not None and step.draft.edited_by != actor.key
     note = f"replaces the draft by {_editor(session, before)}" if replaced else ""
@@ -175,7 +171,7 @@ def _bring(session: Session, actor: Actor, one: WantedStep, step: Step | None) -
 
 def _created(session: Session, actor: Actor, one: WantedStep) -> Brought:
     try:
-        draft = steps.create(session, actor, one.step_id, _members(one.fields))
+        draft = drafts.create(session, actor, one.step_id, _members(one.fields))
     except Invalid as invalid:
         raise Invalid({f"steps.{one.step_id}": "; ".join(invalid.problems.values())}) from None
     return Brought(one.step_id, "created", draft.version)

@@ -21,9 +21,7 @@ from dashboard.onboarding.activity_filter import ERASED
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, record, timeline
-from dashboard.onboarding.steps import check_key
-
-EVERYTHING = 1_000_000
+from dashboard.onboarding.limits import check_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def export(session: Session, user_id: str) -> dict[str, Any]:
     releases touched them.
     """
     person = people.find(session, user_id)
-    told = timeline(session, user_id, person.created_at, 0, EVERYTHING)
+    told = timeline(session, user_id, person.created_at, limit=None)
     return {
         "person": _plain(asdict(person)),
         "steps": [_plain(asdict(step)) for step in progress.steps_of(session, user_id)],
@@ -121,7 +119,7 @@ def _plain(members: Mapping[str, Any]) -> dict[str, Any]:
 LOCK_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
 DELETE = tuple(text(f"DELETE FROM {table} WHERE user_id = :user_id") for table in ("user_steps", "onboarding_users"))
 
-# For the rest of the transaction. On a cluster the nodes are told too; elsewhere the first says nothing to anybody.
+# For the rest of the transaction. The first sets it on the nodes of a cluster too; elsewhere it does nothing.
 NAME = (
     text("SET LOCAL citus.propagate_set_commands = 'local'"),
     text("SET LOCAL onboarding.erasing = :user_id").bindparams(

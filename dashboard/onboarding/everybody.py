@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Row, Text, bindparam, text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import WORKED
 from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
-from dashboard.onboarding.progress import REMEMBERED, finished_of, percent_of
+from dashboard.onboarding.progress import BIND_PEOPLE
+from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
 NAMED_AT_MOST = 3
 """How many of those who wait at a step are named."""
@@ -132,9 +133,7 @@ def overview(session: Session) -> Overview:
     )
 
 
-ARE_THERE = text("SELECT count(*) FROM onboarding_users WHERE user_id = ANY(:people)").bindparams(
-    bindparam("people", type_=ARRAY(Text))
-)
+ARE_THERE = text("SELECT count(*) FROM onboarding_users WHERE user_id = ANY(:people)").bindparams(BIND_PEOPLE)
 
 
 def names_only_those_there(session: Session, seen: Overview) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding.carryover import STATUSES, Status
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.limits import text_problem
 
 Sort = Literal["name", "active", "inactive", "furthest", "least", "newest", "oldest"]
 SORTS: tuple[Sort, ...] = get_args(Sort)

@@ -23,7 +23,7 @@ from dashboard.onboarding.choosing import (
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows
 from dashboard.onboarding.people import NEXT_STEP, Person, details
-from dashboard.onboarding.progress import PERCENT, REMEMBERED, finished_of
+from dashboard.onboarding.scoring import PERCENT, REMEMBERED, finished_of
 
 MOMENT = "CAST(:start AS text)::timestamptz"
 EVERYBODY = Filter()
@@ -81,7 +81,7 @@ class Page:
 
 
 def _details(source: str, wanted: Filter) -> str:
-    """What the list tells of each person of `source`."""
+    """What the list shows of each person of `source`."""
     more = f", {ACTIVE_AT} AS active_at, u.standing, {STATUS if wanted.step_id else 'NULL'} AS status"
     return details(source, more + (", u.first_words" if wanted.q else ""))
 
@@ -139,7 +139,7 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
     return paging.page(session, listing, BY_WORDS.unwalked, cursor, limit)
 
 
-# What a person's standing tells is worked out once for all who have it.
+# What follows from a standing is worked out once for all who have it.
 STREAMED = f"""
 SELECT u.user_id, u.name, u.email, u.created_at, u.finished_at, u.last_activity_at, u.standing,
        {REMEMBERED} AS is_since
@@ -193,7 +193,7 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
 def _told(
     session: Session, wanted: Filter, user_id: str | None = None
 ) -> dict[int, tuple[int, str | None, Status | None]]:
-    """What each standing there is, or that of one person, tells: progress, the next step, the status asked for."""
+    """What follows from each standing, or from that of one person: progress, the next step, the status asked for."""
     found = "SELECT * FROM onboarding_users WHERE user_id = :user_id" if user_id else "SELECT * FROM standings"
     told = text(TOLD_OF_STANDINGS.format(found=found, status=STATUS if wanted.step_id else "NULL"))
     rows = session.execute(told, {"user_id": user_id, "step_id": wanted.step_id})

@@ -1,4 +1,4 @@
-"""What happened, told so that it explains itself: one timeline of events and releases, and the audit log."""
+"""What happened, in one timeline of events and releases that explains every row_version; and the audit log."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Event:
 
 
 EVENT = [getattr(models.UserStepEvent, field.name) for field in fields(Event)]
+RELEASE = [column for column in models.Release.__table__.columns if column.name != "receipt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +89,7 @@ def record(
 def releases_of(session: Session, step_ids: Iterable[str] | None = None) -> dict[str, list[Release]]:
     """The releases of the given steps (None: of all), oldest first, without their receipts."""
     r = models.Release
-    query = select(
-        r.id,
-        r.step_id,
-        r.number,
-        r.version,
-        r.kind,
-        r.carry_done,
-        r.carry_skipped,
-        r.carry_in_progress,
-        r.undone_by,
-        r.reopens_finished,
-        r.note,
-        r.released_at,
-        r.released_by,
-    ).order_by(r.step_id, r.number)
+    query = select(*RELEASE).order_by(r.step_id, r.number)
     if step_ids is not None:
         query = query.where(r.step_id.in_(list(step_ids)))
     found: dict[str, list[Release]] = {}
@@ -131,13 +118,11 @@ def release_from(row: Any, receipt: dict[str, Any] | None = None) -> Release:
     )
 
 
-def events_of(session: Session, user_id: str, step_id: str | None = None) -> list[Event]:
-    """The person's events (of one step, or of all), oldest first within a step."""
+def events_of(session: Session, user_id: str) -> list[Event]:
+    """All events of the person, oldest first within a step."""
     e = models.UserStepEvent
-    query = select(*EVENT).where(e.user_id == user_id)
-    if step_id is not None:
-        query = query.where(e.step_id == step_id)
-    return [Event(**row._mapping) for row in session.execute(query.order_by(e.step_id, e.row_version))]
+    query = select(*EVENT).where(e.user_id == user_id).order_by(e.step_id, e.row_version)
+    return [Event(**row._mapping) for row in session.execute(query)]
 
 
 CountsAs = Callable[[Status, int, int], Status]
@@ -206,11 +191,8 @@ def _written(event: Event) -> Change:
 
 
 def changes_since(session: Session, user_id: str, step_id: str, row_version: int) -> list[Change]:
-    """What moved the person's step on from `row_version`, oldest first: the body of every conflict."""
-    # Releases after events, never before: then every release that an event names is there.
-    events = events_of(session, user_id, step_id)
-    told = explain(events, releases_of(session, [step_id]).get(step_id, []))
-    return [change for change in told if change.row_version > row_version]
+    """Everything that changed the person's step since `row_version`, oldest first: the body of every conflict."""
+    return changes_of_people(session, step_id, {user_id: row_version})[user_id]
 
 
 def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
@@ -236,6 +218,7 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
     )
     for user_id, *event in session.execute(rows.order_by(models.UserStepEvent.row_version)):
         events[user_id].append(Event(*event))
+    # Releases after events, never before: then every release that an event names is there.
     releases = releases_of(session, [step_id]).get(step_id, [])
     counts_as = counting(releases)
     return {
@@ -267,11 +250,17 @@ class Timeline:
 
 
 def timeline(
-    session: Session, user_id: str, since: datetime, start: int = 0, limit: int = 20, *, until: datetime | None = None
+    session: Session,
+    user_id: str,
+    since: datetime,
+    start: int = 0,
+    limit: int | None = 20,
+    *,
+    until: datetime | None = None,
 ) -> Timeline:
     """Every event and every release that touched this person after `since` (when they joined), newest first.
 
-    Of these `limit`, after the first `start`. `until`: only what had happened by then.
+    Of these up to `limit` (None: all), after the first `start`. `until`: only what had happened by then.
     """
     events: dict[str, list[Event]] = {}
     for event in events_of(session, user_id):
@@ -289,7 +278,7 @@ def timeline(
         ]
     told.sort(key=lambda item: item[:2], reverse=True)
     changes = [change for _, _, change in told]
-    return Timeline(changes[start : start + limit], start, len(changes))
+    return Timeline(changes[start:][:limit], start, len(changes))
 
 
 def who(session: Session, keys: Iterable[str]) -> dict[str, Who]:

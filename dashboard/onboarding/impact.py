@@ -19,7 +19,7 @@ from sqlalchemy.types import DateTime
 
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import STATUSES, WORKED, Release, Status
-from dashboard.onboarding.progress import REMEMBERED, finished_of, percent_of
+from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -109,7 +109,7 @@ def _held(status: Status) -> str:
                        FROM step_releases r WHERE r.id = ANY(u.{status}_releases)) {status}"""
 
 
-# What tells the groups apart: the points, and the release under which the step was recorded with each status.
+# What distinguishes the groups: the points, and the release under which the step was recorded with each status.
 GROUP_KEYS = ("done.points + skipped.points", *(f"{status}.release_id" for status in WORKED))
 HELD = "".join(_held(status) for status in WORKED)
 

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import many
+from dashboard.onboarding import bulk_write
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import record
+from dashboard.onboarding.limits import text_problem
 from dashboard.onboarding.loading import (
     IS_KNOWN,
     KNOWN,
@@ -39,8 +40,8 @@ from dashboard.onboarding.loading import (
     stage,
 )
 from dashboard.onboarding.people import INDEX, LONGEST, id_problem, index
-from dashboard.onboarding.progress import INSERT_STATUS, PERCENT, REMEMBERED_FROM, STATUS_NAMES
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.progress import INSERT_STATUS, STATUS_NAMES
+from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM
 
 LONGEST_LINE = 1_000_000
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
@@ -327,7 +328,7 @@ SELECT user_id, step_id, now(), :actor, 'import', 'todo', status, row_version, r
 
 INDEX_NEW = index("import_people p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id")
 
-# In the order in which many are locked, see many.groups.
+# In the order in which many are locked, see bulk_write.groups.
 KNOWN_LINES = text("""
 SELECT shard_of(p.user_id) AS shard, p.user_id, p.name, p.email, p.codes
   FROM import_people p JOIN import_known k USING (user_id) ORDER BY 1, 2
@@ -336,11 +337,11 @@ RENAMED = text(f"""
 UPDATE onboarding_users u
    SET name = coalesce(nullif(p.name, ''), u.name), email = coalesce(nullif(p.email, ''), u.email)
   FROM unnest(:people, :names, :emails) AS p (user_id, name, email)
- WHERE u.user_id = p.user_id AND {many.here("u")}
+ WHERE u.user_id = p.user_id AND {bulk_write.here("u")}
    AND (p.name NOT IN ('', u.name) OR p.email NOT IN ('', u.email))
 RETURNING u.user_id
 """).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("people", "names", "emails")))
-WRITE_KNOWN = many.write("""(
+WRITE_KNOWN = bulk_write.write("""(
     SELECT p.user_id, s.step_id, NULL::int AS row_version,
            CASE substr(p.codes, s.place::int, 1)
                 WHEN 'd' THEN 'done' WHEN 's' THEN 'skipped' WHEN 'i' THEN 'in_progress' ELSE 'todo' END AS status
@@ -385,7 +386,7 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
     for part in lines.partitions():
         for _, of_shard in groupby(part, key=lambda line: line.shard):
             of_group = list(of_shard)
-            there = set(many.lock(session, [line.user_id for line in of_group]))
+            there = set(bulk_write.lock(session, [line.user_id for line in of_group]))
             if not there:
                 continue
             found = [line for line in of_group if line.user_id in there]
@@ -394,6 +395,6 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
                 session.execute(INDEX, {"people": changed_names})
             known += len(people)
             renamed += len(changed_names)
-            changed += len(many.save(session, WRITE_KNOWN, people, "done", values | {"codes": codes}))
+            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes}))
             wanted += sum(len(code) - code.count(".") for code in codes)
     return known, renamed, changed, wanted

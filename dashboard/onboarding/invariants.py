@@ -17,7 +17,7 @@ from dashboard.onboarding.carryover import WORKED, Release, Status, reset_by, st
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.people import WORDS
 from dashboard.onboarding.plans import counts
-from dashboard.onboarding.progress import PERCENT
+from dashboard.onboarding.scoring import PERCENT
 
 EXAMPLES = 5
 

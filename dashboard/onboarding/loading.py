@@ -32,7 +32,7 @@ IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
 """Whether the person `p` of a load was here before it."""
 
 Progress = Callable[[str, int, int | None], None]
-"""Told the stage, the rows done and all of them (None: not known), a few times a second at most."""
+"""Called with the stage, the rows done and all of them (None: not known), a few times a second at most."""
 
 
 def quiet(_stage: str, _done: int, _total: int | None) -> None:

@@ -13,11 +13,11 @@ from sqlalchemy import BindParameter, Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.steps import text_problem
+from dashboard.onboarding.limits import text_problem
 
 Direction = Literal["after", "before"]
 Key = tuple[str, str]
-"""What a page goes on from: the value that people are ordered by, and the id that tells people of one value apart."""
+"""What a page goes on from: the value that people are ordered by, and the id, which decides between people of one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Beyond(Exception):
 class Listing:
     """A list of people as SQL: those `u` of `source` (what goes after FROM) of whom the conditions `where` hold.
 
-    `values` are bound, those of `types` with their types, where PostgreSQL can't tell. `details` is a SELECT that says
-    what is told of the people of one `page`.
+    `values` are bound, those of `types` with their types, where PostgreSQL can't infer them. `details` is a SELECT of
+    what is shown of the people of one `page`.
     """
 
     source: str
@@ -90,7 +90,7 @@ class _Turn:
         return f"ORDER BY {by or self.order.by} {down}, u.user_id {down}"
 
     def rows(self, session: Session, listing: Listing, matching: str, **numbers: int) -> list[Row[Any]]:
-        """What is told of the first people of the statement `matching`."""
+        """The details of the first people of the statement `matching`."""
         statement = text(f"WITH page AS MATERIALIZED ({matching} LIMIT :limit) {listing.details} {self.ordered()}")
         return list(session.execute(statement.bindparams(*listing.types), {**listing.values, **self.values, **numbers}))
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, CursorResult, Text, bindparam, or_, text
+from sqlalchemy import CursorResult, or_, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import tally
+from dashboard.onboarding import counters
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
-from dashboard.onboarding.progress import FINISHED_NOW, PERCENT, Saved, save
-from dashboard.onboarding.steps import MAX_KEY, check_key, text_problem
+from dashboard.onboarding.limits import MAX_KEY, check_key, text_problem
+from dashboard.onboarding.progress import BIND_PEOPLE, Saved, save
+from dashboard.onboarding.scoring import FINISHED_NOW, PERCENT
 
 BLANKS = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
 """Every blank there is, as str.strip takes them off, for the database to take off too."""
@@ -58,7 +59,7 @@ NEXT_STEP = """
 
 
 def details(source: str = "onboarding_users", more: str = "") -> str:
-    """SQL that tells of each person of `source`, with the columns of Person and `more`.
+    """SQL that selects each person of `source`, with the columns of Person and `more`.
 
     It reads a person's own row and the few rows of the checklist; nothing here grows with the number of people.
     """
@@ -82,7 +83,7 @@ def index(source: str = "onboarding_users", where: str = "") -> str:
 INDEX = text(f"""
 {index(where="WHERE user_id = ANY(:people)")}
     ON CONFLICT (user_id) DO UPDATE SET words = excluded.words WHERE user_search.words <> excluded.words
-""").bindparams(bindparam("people", type_=ARRAY(Text)))
+""").bindparams(BIND_PEOPLE)
 # For whoever is not found, or by another name: a process of an older version may have left them so.
 INDEX_ANEW = text(f"""
 {index(where=f"WHERE NOT EXISTS (SELECT FROM user_search s WHERE s.user_id = onboarding_users.user_id AND s.words = {WORDS})")}
@@ -106,7 +107,7 @@ def index_anew(session: Session) -> int:
 
 
 def put(session: Session, actor: Actor, user_id: str, *, name: str = "", email: str = "") -> tuple[Person, bool]:
-    """Create or update a person; the second value tells whether they are new. What changes nothing leaves no trace.
+    """Create or update a person; the second value is whether they are new. What changes nothing leaves no trace.
 
     Raises Invalid naming what breaks a rule.
     """
@@ -144,16 +145,16 @@ def save_of_anybody(
 
     Whoever was created is not kept without the save, and nor is a conflict: nobody else has saved a step of theirs.
     """
-    before = session.begin_nested()
+    before, noted = session.begin_nested(), counters.so_far(session)
     if not ensure(session, actor, user_id):
         # nothing was done since
         before.rollback()
         return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
     try:
-        with tally.forgotten_on(session, Conflict):
-            return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
+        return save(session, actor, user_id, step_id, status, row_version, attempt=attempt)
     except Conflict:
         before.rollback()
+        counters.put_back(session, noted)
         raise
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import structlog
 from sqlalchemy import ARRAY, bindparam, select, text
@@ -14,16 +13,18 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
 
 from dashboard import models
-from dashboard.onboarding import tally
+from dashboard.onboarding import counters
 from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
-from dashboard.onboarding.steps import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, text_problem
+from dashboard.onboarding.limits import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
+from dashboard.onboarding.scoring import FINISHED, FINISHED_NOW, PERCENT, REMEMBERED_FROM, REOPENED_AT, TO_REMEMBER
 from dashboard.onboarding.straight import Alone, Straight
 
 log = structlog.get_logger("dashboard.progress")
 
+BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
 STATUS_NAMES = ", ".join(reversed(STATUSES))
 NOT_A_STATUS = f"must be one of {STATUS_NAMES}"
 NEWEST_TO_SAVE_OVER = 2_100_000_000
@@ -34,7 +35,7 @@ NEWEST_TO_SAVE_OVER = 2_100_000_000
 class UserStep:
     """One step of one person as it counts now. `version` is None while the step is withdrawn.
 
-    `updated_at` and `updated_by` tell when and by whom it was last saved or reset; both None: never.
+    `updated_at` and `updated_by` say when and by whom it was last saved or reset; both None: never.
     `reset_by_release_id` names the release that put it back to To do.
     """
 
@@ -109,51 +110,7 @@ class StepVersion:
     is_live: bool
 
 
-# The weight that counts for the person `u` (docs/model.md, rule 7): a sum over the releases `r` under which something is
-# recorded.
-SUM_OF_POINTS = "sum(CASE WHEN r.id = ANY(u.done_releases) THEN r.done_points ELSE r.skipped_points END)"
-RECORDED_RELEASES = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipped_releases)"
-
-# Points out of the weight of all live steps, rounded down.
-PERCENT_OF = "coalesce(100 * {points} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int"
-# Those of `u`. It stands for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
-PERCENT = f"""
-    (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED_RELEASES})
-"""
-
-# Finished is remembered: it ends only by a release that reopens, and not for those who still are at 100 (rule 8).
-REOPENED_AT = """
-    coalesce((SELECT max(released_at) FROM step_releases WHERE reopens_finished AND undone_by IS NULL), '-infinity')
-"""
-REMEMBERED = f"finished_at > {REOPENED_AT}"
-FINISHED = f"(finished_at IS NOT NULL AND ({{at_100}} OR {REMEMBERED}))"
-# Of somebody beside whom the row `now` has their percent, as progress.
-FINISHED_NOW = FINISHED.format(at_100="now.progress = 100")
-# What is remembered counts no more, or there is nothing: whoever comes to 100 now is remembered anew.
-TO_REMEMBER = f"({REMEMBERED}) IS NOT TRUE"
-# A transaction's moment is that of its beginning: a reopening release that it sees may have the later one. A transaction of
-# one statement too may see one that was committed while it was planned. In UTC, for a cluster takes no sum here that the
-# time zone of a connection has a say in.
-REMEMBERED_FROM = f"""
-    greatest({{moment}}, ({REOPENED_AT} AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC')
-"""
-
-
-Told = TypeVar("Told", bound=int)
-"""Whether somebody did something, or how many people did."""
-
-
-def percent_of(points: int, whole: int) -> int:
-    """What PERCENT_OF says in SQL."""
-    return 100 * points // whole if whole else 0
-
-
-def finished_of(percent: int, ever: Told, since: Told) -> Told:
-    """What FINISHED says in SQL, of who finished `ever`, and `since` the newest release that reopened."""
-    return ever if percent == 100 else since
-
-
-# What each write of a status fills, of a person's row and of the event that tells of it.
+# The columns that each write of a status fills, in a person's row and in its event.
 INSERT_STATUS = "INSERT INTO user_steps (user_id, step_id, status, release_id, row_version, updated_at, updated_by)"
 INSERT_EVENT = """
     INSERT INTO user_step_events
@@ -288,7 +245,7 @@ def save_at_once(
 ) -> Saved | None:
     """The write of `save` in one statement, which needs no transaction around it; None: refused, and nothing is done.
 
-    Raises Invalid. `save` tells why it was refused, and keeps that on record. `token_id`: whose API token has to hold.
+    Raises Invalid. `save` finds out why it was refused, and records that. `token_id`: the API token that has to be valid.
     """
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
@@ -309,7 +266,7 @@ def save_at_once(
         },
     )
     for saved in written:
-        tally.note(asked, "save", actor.source)
+        counters.note(asked, "save", actor.source)
         return Saved(user_id, step_id, checked, *saved)
     return None
 
@@ -369,9 +326,7 @@ def check_status(status: object, row_version: object, comment: object = "") -> S
 
 def version_problem(row_version: object) -> str | None:
     """Why nothing can be saved over this row_version, whatever there is; None: it may be one."""
-    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version <= NEWEST_TO_SAVE_OVER:
-        return "must be a whole number from 1"
-    return None
+    return None if is_whole(row_version, 1, NEWEST_TO_SAVE_OVER) else "must be a whole number from 1"
 
 
 def countable(attempt: int) -> int:
@@ -405,7 +360,7 @@ def put_on_record(
     """Keep refusals of people's saves, to be counted. Where just that fails, the refusal still is the answer."""
     if not conflicts:
         return
-    tally.note(session, "conflict", actor.source, len(conflicts))
+    counters.note(session, "conflict", actor.source, len(conflicts))
     refused = conflicts.values()
     values = {
         "actor": actor.key,
@@ -443,7 +398,7 @@ ALL_STEPS = text(f"{OF_PERSON} ORDER BY s.position, s.step_id")
 ONE_STEP = text(f"{OF_PERSON} AND v.step_id = :step_id")
 STEP_OF_PEOPLE = text(
     STEPS_OF.format(more=", v.user_id") + "WHERE v.user_id = ANY(:people) AND v.step_id = :step_id"
-).bindparams(bindparam("people", type_=ARRAY(Text)))
+).bindparams(BIND_PEOPLE)
 CHECKLIST_OF = Straight(
     text(f"""
 SELECT now.progress, {FINISHED_NOW} AS finished, of_person.*
@@ -466,7 +421,7 @@ def steps_of(session: Session, user_id: str) -> list[UserStep]:
 def checklist_of(asked: Session | Alone, user_id: str, *, token_id: int | None = None) -> Checklist:
     """All that the host's front end shows of a person, in one query. Raises NotFound.
 
-    `token_id`: whose API token has to hold, for else nobody is found.
+    `token_id`: the API token that has to be valid, or nobody is found.
     """
     check_key("person", user_id)
     rows = CHECKLIST_OF.rows(asked, {"user_id": user_id, "token_id": token_id})

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import steps, tally
+from dashboard.onboarding import counters, drafts, limits, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import KEEP_ALL, Kind, Policy, Release
 from dashboard.onboarding.cutover import Outcome, Terms, carry_out
@@ -37,7 +37,7 @@ def newest_first(session: Session, step_id: str | None = None, limit: int = 100)
 
 def of_step(session: Session, step_id: str, *, before: int | None = None, limit: int) -> list[Release]:
     """Up to `limit` releases of the step, newest first, before the one of that number. Raises NotFound (the step)."""
-    steps.check_key("step", step_id)
+    limits.check_key("step", step_id)
     r = models.Release
     query = select(r.__table__).where(r.step_id == step_id).order_by(r.number.desc()).limit(limit)
     if before is not None:
@@ -50,10 +50,10 @@ def of_step(session: Session, step_id: str, *, before: int | None = None, limit:
 
 def get(session: Session, step_id: str, number: int) -> Release:
     """One release of the step with its receipt, by its number. Raises NotFound."""
-    steps.check_key("step", step_id)
+    limits.check_key("step", step_id)
     r = models.Release
     row = None
-    if 0 < number <= steps.MAX_INTEGER:
+    if 0 < number <= limits.MAX_INTEGER:
         query = select(r.__table__).where(r.step_id == step_id, r.number == number)
         row = session.execute(query).one_or_none()
     if row is None:
@@ -63,13 +63,13 @@ def get(session: Session, step_id: str, number: int) -> Release:
 
 @contextmanager
 def dry_run(session: Session) -> Iterator[None]:
-    """Whatever the engine does inside is done for real, and then taken back, locks included."""
-    nested = session.begin_nested()
+    """Whatever the engine does inside is done for real, and then undone, locks included."""
+    nested, noted = session.begin_nested(), counters.so_far(session)
     try:
-        with tally.forgotten(session):
-            yield
+        yield
     finally:
         nested.rollback()
+        counters.put_back(session, noted)
 
 
 def suggested_policy(before: Fields | None, after: Fields) -> Policy:
@@ -79,7 +79,7 @@ def suggested_policy(before: Fields | None, after: Fields) -> Policy:
 
 def reason(note: str, *, required: bool = False) -> str:
     """The reason of a release as it is kept. Raises Invalid naming `note`; doors say whether one is `required`."""
-    if problem := steps.text_problem(note, steps.MAX_COMMENT):
+    if problem := limits.text_problem(note, limits.MAX_COMMENT):
         raise Invalid({"note": problem})
     if required and not note.strip():
         raise Invalid({"note": "is required"})
@@ -222,12 +222,12 @@ def migrate(
         if step.draft.edited_by != actor.key and not discard_draft:
             by = _name(session, step.draft.edited_by)
             raise DraftOpen([f"A draft of version {step.draft.version} by {by} is open."])
-        steps.discard_draft(session, actor, step_id, step.draft.row_version)
-    draft = steps.start_draft(session, actor, step_id, from_version)
+        drafts.discard(session, actor, step_id, step.draft.row_version)
+    draft = drafts.start(session, actor, step_id, from_version)
     if draft.version != to_version:
         raise StalePlan([f"Version {to_version} is not the next version: {draft.version} is."])
     if data:
-        steps.save_draft(session, actor, step_id, asdict(draft.fields) | dict(data), draft.row_version)
+        drafts.save(session, actor, step_id, asdict(draft.fields) | dict(data), draft.row_version)
     return release(session, actor, step_id, policy, reopens_finished=reopens_finished, note=note, planned=planned)
 
 
@@ -236,7 +236,7 @@ def migrate(
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """By what a second press of Confirm is told from another release: the same actor, kind, policy and reopening."""
+    """What makes a release a second press of Confirm and not another one: the same actor, kind, policy and reopening."""
 
     actor: str
     kinds: tuple[Kind, ...]

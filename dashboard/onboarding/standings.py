@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding.progress import PERCENT_OF
+from dashboard.onboarding.scoring import PERCENT_OF
 
 FEW_TO_COUNT = 50_000
 """Up to so many standings people are counted by standing."""
@@ -22,7 +22,7 @@ FEW_TO_LIST = 5_000
 """Up to so many standings are gone through for each list of people."""
 
 PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
-"""For statements of which the planner can tell how many people they find only by the values."""
+"""For statements where only the values show the planner how many people they find."""
 
 # What each of two arrays of `u` is worth today, in points. PostgreSQL keeps what a content is worth for the length of a
 # query (Memoize), which it would not do for a subquery in an expression.
@@ -36,10 +36,10 @@ PERCENT_OF_POINTS = PERCENT_OF.format(points="(done.points + skipped.points)")
 
 IN_STANDINGS = "u.standing = ANY(:standings)"
 
-# The view goes by the index; on a cluster it is another one.
+# The view uses the index; a cluster has a view of its own.
 EACH = "WITH found AS MATERIALIZED (SELECT * FROM standings)"
 
-# A cluster tells nothing of it, for its people are not here.
+# A cluster has no such statistics here, because its people are on the nodes.
 EXPECTED = text("""
 SELECT CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_distinct END
   FROM pg_stats s

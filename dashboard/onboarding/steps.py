@@ -1,4 +1,4 @@
-"""Steps and what they say: the checklist, definitions, drafts, and comparing two definitions."""
+"""Steps and what they say: the checklist and its order, definitions, and comparing two of them. Drafts are in drafts.py."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from sqlalchemy import Row, Select, delete, func, insert, select, text, update
+from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
 from dashboard import models
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan, Withdrawn
+from dashboard.onboarding.errors import Invalid, NotFound, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
+from dashboard.onboarding.limits import MAX_INTEGER, check_key, is_whole, text_problem
 from dashboard.onboarding.visible import is_seen, is_steady
 
 MEMBERS = ("title", "description", "weight", "action_url")
@@ -26,11 +27,6 @@ WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
 STEP_ID_FORM = "1 to 64 lowercase letters, digits and single hyphens or underscores, like set-up-payments"
 RESERVED = {"new": "is reserved for the page that creates a step: choose another"}
 """Ids that no step may have, and why."""
-MAX_INTEGER = 2**31 - 1
-MAX_KEY = 200
-"""Characters of whatever something is found by."""
-MAX_COMMENT = 2_000
-"""Characters of the comment on a save, and of the reason of a release."""
 
 # Made once: an alias copies every column of its table.
 CURRENT, PAST = aliased(models.Release), aliased(models.Release)
@@ -105,7 +101,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
     weight = fields.get("weight", 10)
     if "title" not in problems and (reason := _title_problem(title)):
         problems["title"] = reason
-    if not isinstance(weight, int) or isinstance(weight, bool) or not 1 <= weight <= 1000:
+    if not is_whole(weight, 1, 1000):
         problems["weight"] = "must be a whole number from 1 to 1,000"
     if action_url and "action_url" not in problems and (reason := _address_problem(action_url)):
         problems["action_url"] = reason
@@ -130,27 +126,6 @@ def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str,
         problems[member] = reason
         return ""
     return str(value).replace("\r\n", "\n")
-
-
-# PostgreSQL keeps no NUL, and UTF-8 has no lone surrogate.
-NOT_KEPT = re.compile(r"[\0\ud800-\udfff]")
-
-
-def text_problem(value: object, most: int) -> str | None:
-    """Why `value` can't be kept as text of at most `most` characters; None when it can."""
-    if not isinstance(value, str):
-        return "must be text"
-    if len(value) > most:
-        return f"must be at most {most:,} characters, not {len(value):,}"
-    if NOT_KEPT.search(value):
-        return "has a character that can't be kept"
-    return None
-
-
-def check_key(what: str, key: str) -> None:
-    """Raises NotFound for a key that PostgreSQL could not even be asked for."""
-    if text_problem(key, MAX_KEY):
-        raise NotFound(what, key)
 
 
 NOT_OPENED = "must be an http or https address, or a path that starts with /"
@@ -183,15 +158,16 @@ def _host_problem(parts: SplitResult) -> str | None:
     return "must have a port from 1 to 65,535" if port == 0 else None
 
 
-def lock(session: Session, step_id: str | None = None) -> None:
+def lock(session: Session, step_id: str | None = None, *, for_delete: bool = False) -> None:
     """Whoever else releases the step (None: any), orders it, or starts or discards its draft waits.
 
-    It is read after this: a statement that waited for a lock still tells what was so before the wait. NO KEY UPDATE,
-    because it does not wait for, or hold up, a save of somebody's status; all in one order, so that nobody deadlocks.
+    Read the step after this: a statement that waited for a lock still returns what was so before the wait. NO KEY UPDATE,
+    because it does not wait for, or hold up, a save of somebody's status, but for a step that is deleted; all in one
+    order, so that nobody deadlocks.
     A step that is not there locks nothing; raises NotFound where the id can't be one.
     """
     s = models.Step
-    locked = select(s.step_id).order_by(s.step_id).with_for_update(key_share=True)
+    locked = select(s.step_id).order_by(s.step_id).with_for_update(key_share=not for_delete)
     if step_id is not None:
         check_key("step", step_id)
         locked = locked.where(s.step_id == step_id)
@@ -342,33 +318,6 @@ def add(session: Session, step_id: str) -> bool:
     return session.scalar(made.returning(s.step_id)) is not None
 
 
-def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any]) -> Definition:
-    """A new step at the end of the checklist, as a draft of version 1; nobody sees it before its first release.
-
-    Raises Invalid.
-    """
-    problems: dict[str, str] = {}
-    if not is_step_id(step_id):
-        problems["step_id"] = f"must be {STEP_ID_FORM}"
-    elif step_id in RESERVED:
-        problems["step_id"] = RESERVED[step_id]
-    try:
-        checked = check(fields)
-    except Invalid as invalid:
-        raise Invalid(problems | invalid.problems) from None
-    if problems:
-        raise Invalid(problems)
-    if not add(session, step_id):
-        raise Invalid({"step_id": "is already used by another step"})
-    # A step of this id may have been discarded before its first release: the log has a line for each save of its draft,
-    # so nothing that was opened then fits this one. Counted when nobody else can make and discard one any more.
-    earlier = session.scalar(select(func.count()).where(models.AuditEntry.step_id == step_id))
-    session.execute(update(models.Step).where(models.Step.step_id == step_id).values(draft_row_version=earlier))
-    draft = _insert_draft(session, actor, step_id, checked, None)
-    record(session, actor, "step.create", step_id=step_id, changes=_diff(None, checked))
-    return draft
-
-
 PLACES = text("""
 UPDATE steps s SET position = o.place
   FROM unnest(CAST(:order AS text[])) WITH ORDINALITY AS o (step_id, place) WHERE o.step_id = s.step_id
@@ -400,107 +349,3 @@ def move(session: Session, actor: Actor, step_id: str, by: int, seen: Sequence[s
     order = [one for one in seen if one != step_id]
     order.insert(max(0, list(seen).index(step_id) + by), step_id)
     reorder(session, actor, order, seen)
-
-
-def start_draft(session: Session, actor: Actor, step_id: str, from_version: int | None = None) -> Definition:
-    """The next version as a draft that says what `from_version` says (None: the live or latest one).
-
-    Raises NotFound; Refused when the step has a draft already.
-    """
-    lock(session, step_id)
-    step = get(session, step_id)
-    source = step.latest if from_version is None else version(session, step_id, from_version)
-    if step.draft:
-        raise Refused("The step already has a draft. Edit or discard that one first.")
-    draft = _insert_draft(session, actor, step_id, source.fields, source.version)
-    record(session, actor, "draft.start", step_id=step_id, subject=f"version {draft.version}")
-    return draft
-
-
-def _insert_draft(session: Session, actor: Actor, step_id: str, fields: Fields, based_on: int | None) -> Definition:
-    """The draft of a step that is locked, or new, and has none."""
-    d, s = models.Definition, models.Step
-    # Above every version there was, also where the live one is older after a rollback.
-    newest = select(func.coalesce(func.max(d.version), 0)).where(d.step_id == step_id)
-    before = select(newest.scalar_subquery(), s.draft_row_version).where(s.step_id == step_id)
-    version, row_version = session.execute(before).one()
-    made = insert(d).values(
-        step_id=step_id,
-        version=version + 1,
-        based_on=based_on,
-        row_version=row_version + 1,
-        edited_by=actor.key,
-        **asdict(fields),
-    )
-    return definition_from(session.execute(made.returning(d.__table__)).one())
-
-
-def save_draft(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
-    """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
-
-    What says the same as it does is no change: the draft keeps its row_version, and nobody who has it open is overtaken.
-    """
-    checked = check(fields)
-    before = _draft(session, step_id, row_version)
-    if checked == before.fields:
-        return before
-    d = models.Definition
-    row = session.execute(
-        update(d)
-        .where(d.step_id == step_id, d.state == "draft", d.row_version == row_version)
-        .values(row_version=row_version + 1, edited_at=func.now(), edited_by=actor.key, **asdict(checked))
-        .returning(d.__table__)
-    ).one_or_none()
-    if row is None:
-        raise _stale(session, step_id, row_version)
-    record(
-        session,
-        actor,
-        "draft.save",
-        step_id=step_id,
-        subject=f"version {row.version}",
-        changes=_diff(before.fields, checked),
-    )
-    return definition_from(row)
-
-
-def discard_draft(session: Session, actor: Actor, step_id: str, row_version: int) -> None:
-    """Throw away the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
-
-    The first draft of a step that was never released goes with its step.
-    """
-    before = _draft(session, step_id, row_version)
-    is_first = before.version == 1
-    # The step before its draft, as a release locks them: the other way round the two would deadlock.
-    lock = select(models.Step.step_id).where(models.Step.step_id == step_id)
-    session.execute(lock.with_for_update(key_share=not is_first))
-    d = models.Definition
-    gone = session.execute(
-        delete(d).where(d.step_id == step_id, d.state == "draft", d.row_version == row_version).returning(d.version)
-    ).one_or_none()
-    if gone is None:
-        raise _stale(session, step_id, row_version)
-    s = models.Step
-    if is_first:
-        session.execute(delete(s).where(s.step_id == step_id))
-    else:
-        session.execute(update(s).where(s.step_id == step_id).values(draft_row_version=row_version))
-    record(session, actor, "draft.discard", step_id=step_id, subject=f"version {gone.version}")
-
-
-def _draft(session: Session, step_id: str, row_version: int) -> Definition:
-    if not isinstance(row_version, int) or isinstance(row_version, bool) or not 1 <= row_version < MAX_INTEGER:
-        raise Invalid({"row_version": "must be a whole number from 1"})
-    draft = get(session, step_id).draft
-    if draft is None or draft.row_version != row_version:
-        raise _stale(session, step_id, row_version)
-    return draft
-
-
-def _stale(session: Session, step_id: str, row_version: int) -> StaleDraft:
-    draft = get(session, step_id).draft
-    return StaleDraft(row_version, draft.row_version if draft else None, draft.edited_by if draft else None)
-
-
-def _diff(before: Fields | None, after: Fields) -> dict[str, list[str | int | None]]:
-    return {change.member: [change.before, change.after] for change in compare(before, after)}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.models import StaffAccount, StaffLink, StaffSession
 from dashboard.onboarding.errors import NotFound
-from dashboard.onboarding.steps import MAX_INTEGER
+from dashboard.onboarding.limits import MAX_INTEGER
 from dashboard.staff.accounts import Account, account_from
 from dashboard.staff.sessions import is_open
 

@@ -17,7 +17,7 @@ from dashboard.models import ApiToken
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import TOKEN_HOLDS, Actor
 from dashboard.onboarding.errors import Invalid, NotFound
-from dashboard.onboarding.steps import MAX_INTEGER
+from dashboard.onboarding.limits import MAX_INTEGER
 from dashboard.onboarding.straight import Straight
 from dashboard.staff import names, standing
 from dashboard.staff.passwords import CONTROL

@@ -11,7 +11,7 @@ import structlog
 from jwt import exceptions
 from jwt.exceptions import InvalidKeyError, InvalidSignatureError, InvalidTokenError, MissingRequiredClaimError
 
-from dashboard.onboarding.steps import MAX_KEY, text_problem
+from dashboard.onboarding.limits import MAX_KEY, text_problem
 
 log = structlog.get_logger("dashboard.user_tokens")
 

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import history, merge, presence, releases, steps
+from dashboard.onboarding import drafts, history, merge, presence, releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.merge import MergedField
@@ -62,7 +62,7 @@ def _saved(step_id: str, form: DraftForm) -> ResponseReturnValue:
     try:
         _all_chosen(form)
         with transaction() as session:
-            steps.save_draft(session, current_actor(), step_id, form.typed(), form.opened_at())
+            drafts.save(session, current_actor(), step_id, form.typed(), form.opened_at())
             presence.leave(session, current_actor(), step_id)
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
@@ -228,7 +228,7 @@ def start(step_id: str) -> ResponseReturnValue:
         raise Invalid({"from_version": "The version to start from must be a number."})
     try:
         with transaction() as session:
-            steps.start_draft(session, current_actor(), step_id, said if isinstance(said, int) else None)
+            drafts.start(session, current_actor(), step_id, said if isinstance(said, int) else None)
     except Refused:
         flash("This step already has a draft. Edit it, or discard it first.", "notice")
     return redirect(url_for("drafts.show", step_id=step_id), 303)
@@ -237,8 +237,8 @@ def start(step_id: str) -> ResponseReturnValue:
 def _start_from_typed(step_id: str, form: DraftForm) -> ResponseReturnValue:
     try:
         with transaction() as session:
-            started = steps.start_draft(session, current_actor(), step_id)
-            steps.save_draft(session, current_actor(), step_id, form.typed(), started.row_version)
+            started = drafts.start(session, current_actor(), step_id)
+            drafts.save(session, current_actor(), step_id, form.typed(), started.row_version)
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
     except Refused:
@@ -254,7 +254,7 @@ def discard(step_id: str) -> ResponseReturnValue:
     form = DraftForm(request.form)
     try:
         with transaction() as session:
-            steps.discard_draft(session, current_actor(), step_id, form.opened_at())
+            drafts.discard(session, current_actor(), step_id, form.opened_at())
             presence.leave(session, current_actor(), step_id)
     except StaleDraft as error:
         return _not_discarded(step_id, error)

@@ -9,7 +9,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import everybody, history, recent, releases, steps
+from dashboard.onboarding import cached_figures, everybody, history, releases, steps
 from dashboard.onboarding.carryover import STATUSES, Release
 from dashboard.onboarding.impact import BANDS
 from dashboard.onboarding.steps import Definition, Step
@@ -65,7 +65,7 @@ def show() -> ResponseReturnValue:
 
 def _rest(session: Session, checklist: list[Step]) -> dict[str, Any]:
     """The page's content apart from the saves and conflicts."""
-    seen = recent.overview(session)
+    seen = cached_figures.overview(session)
     newest = releases.newest_first(session, limit=NEWEST)
     names = history.who(session, [release.released_by for release in newest])
     titles = {step.step_id: step.latest.fields.title for step in checklist}
@@ -87,7 +87,7 @@ def _rest(session: Session, checklist: list[Step]) -> dict[str, Any]:
 
 def _writes(session: Session, titles: dict[str, str]) -> Writes:
     period = period_from(request.args.get("period"))
-    return card(period, recent.traffic(session, period), titles)
+    return card(period, cached_figures.traffic(session, period), titles)
 
 
 def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
@@ -118,7 +118,7 @@ def as_csv() -> ResponseReturnValue:
 def _rows() -> Rows:
     with transaction() as session:
         checklist = steps.checklist(session)
-        seen = recent.overview(session)
+        seen = cached_figures.overview(session)
     yield ("step_id", "title", "version", "weight", *STATUSES, "in_progress_idle_14_days")
     for definition in (step.live for step in checklist if step.live):
         place = _place(definition, seen)

@@ -9,7 +9,7 @@ from htmx_flask.extension import Htmx
 from jinja2 import StrictUndefined
 
 from dashboard.database import statements
-from dashboard.onboarding import filters, plans, steps
+from dashboard.onboarding import filters, limits, plans, steps
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.staff import links, sessions
 from dashboard.web import formats, text_diff, wording
@@ -30,9 +30,9 @@ FILTERS: tuple[Callable[..., object], ...] = (
 )
 
 LIMITS = {
-    "key": steps.MAX_KEY,
+    "key": limits.MAX_KEY,
     "filter": filters.MAX_VALUE,
-    "comment": steps.MAX_COMMENT,
+    "comment": limits.MAX_COMMENT,
     "idle": sessions.IDLE,
     "session": sessions.ABSOLUTE,
     "link": links.VALID,

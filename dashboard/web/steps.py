@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import impact, recent, releases, steps
+from dashboard.onboarding import cached_figures, drafts, impact, releases, steps
 from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StalePlan
 from dashboard.onboarding.steps import Definition, Step
@@ -32,7 +32,7 @@ def index() -> ResponseReturnValue:
 def _list_page(problems: Iterable[str] = (), *, status: int = 200) -> ResponseReturnValue:
     with transaction() as session:
         found = steps.checklist(session)
-        seen = recent.overview(session)
+        seen = cached_figures.overview(session)
     drafts = sum(1 for step in found if step.draft)
     return render(
         "steps/index.html",
@@ -81,7 +81,7 @@ def create() -> ResponseReturnValue:
     form = NewStepForm(request.form)
     try:
         with transaction() as session:
-            made = steps.create(session, current_actor(), (form.step_id.data or "").strip(), form.typed())
+            made = drafts.create(session, current_actor(), (form.step_id.data or "").strip(), form.typed())
     except Invalid as error:
         return new_page(form, put_problems(form, error.problems), status=422)
     flash("The step was created as a draft. People see it once version 1 is released.")
@@ -101,7 +101,7 @@ def show(step_id: str) -> ResponseReturnValue:
         place = checklist.find(session, step_id)
         versions = steps.versions(session, step_id)
         timeline = releases.newest_first(session, step_id)
-        counts = recent.overview(session).funnel.get(step_id, impact.no_counts())
+        counts = cached_figures.overview(session).funnel.get(step_id, impact.no_counts())
         editing = presence_card.read(session, place.step)
         names = checklist.names_of(session, place.step, timeline)
         back_to = _back_to(session, place.step)

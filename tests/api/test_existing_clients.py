@@ -16,9 +16,8 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import history
 from tests.api.conftest import Caller
-from tests.factories import ANNA, OTHER, SAM, STATUSES, STEP, a_release, a_save, people
+from tests.factories import ANNA, OTHER, SAM, STATUSES, STEP, a_release, a_save, events_of_step, people
 from tests.serving import served
 
 Json = dict[str, Any]
@@ -108,7 +107,7 @@ def test_ten_of_them_at_once_all_get_their_turn(original: Original, world: Sessi
     with ThreadPoolExecutor(10) as pool:
         saved = list(pool.map(lambda index: original.update_step(ANNA, shown, STATUSES[index % 4]), range(10)))
     assert sorted(one["row_version"] for one in saved) == list(range(2, 12))
-    events = {event.row_version: event.to_status for event in history.events_of(world, ANNA, STEP)}
+    events = {event.row_version: event.to_status for event in events_of_step(world, ANNA)}
     assert {one["row_version"]: one["status"] for one in saved} == events
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.loading import driver_connection, loading, prepare, run
 from dashboard.onboarding.people import index
@@ -133,7 +133,7 @@ def step_id(place: int) -> str:
 def checklist(session: Session, at: datetime | None = None) -> list[int]:
     """Makes ten steps and publishes them, at that time; the ids of their releases."""
     for place in range(STEPS):
-        steps.create(session, MANAGER, step_id(place), {"title": f"Step {place + 1}", "weight": 11 + place})
+        drafts.create(session, MANAGER, step_id(place), {"title": f"Step {place + 1}", "weight": 11 + place})
         releases.release(session, MANAGER, step_id(place), at=at)
     return [steps.get(session, step_id(place)).release_id or 0 for place in range(STEPS)]
 

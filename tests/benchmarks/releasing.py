@@ -10,7 +10,7 @@ from itertools import cycle
 
 from sqlalchemy import text
 
-from dashboard.onboarding import cutover, everybody, progress, releases, steps
+from dashboard.onboarding import cutover, drafts, everybody, progress, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Terms
 from dashboard.onboarding.errors import Conflict
@@ -143,7 +143,7 @@ def _slowest(save: Callable[[], None], job: Callable[[], object]) -> float:
 def _need_draft(world: World) -> None:
     with world.database.transaction() as session:
         if steps.get(session, STEP).draft is None:
-            steps.start_draft(session, data.MANAGER, STEP)
+            drafts.start(session, data.MANAGER, STEP)
 
 
 def _cut_over(world: World) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from dashboard import cli
 from dashboard.cli import report, yaml_text
 from dashboard.demo.data import STEPS
-from dashboard.onboarding import definitions, releases, steps
+from dashboard.onboarding import definitions, drafts, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.plans import PREDICTED
@@ -596,7 +596,7 @@ def test_a_save_of_the_draft_in_the_meantime_makes_the_plan_stale(database_url: 
     terminal.wait_for("Continue?")
     draft = steps.get(session, STEP).draft
     assert draft
-    steps.save_draft(session, MAYA, STEP, {"title": "Later words"}, draft.row_version)
+    drafts.save(session, MAYA, STEP, {"title": "Later words"}, draft.row_version)
     session.commit()
     assert terminal.answer("y") == (1, "")
     assert "The draft was saved again since you previewed it" in terminal.shown

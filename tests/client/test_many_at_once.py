@@ -14,13 +14,12 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from dashboard.client import Client, Retry, Saved, Status, always
-from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.traffic import traffic
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope
 from tests import factories
-from tests.factories import ANNA, STATUSES, STEP
+from tests.factories import ANNA, STATUSES, STEP, events_of_step
 from tests.serving import served
 
 # a context of its own for each client would cost more than all that is tested here
@@ -66,7 +65,7 @@ def test_each_intent_is_written_once(session: Session, address: str, number: int
     everybody = clients(session, address, number, Retry(attempts=50, deadline_s=60))
     got = at_once(everybody)
 
-    events = history.events_of(session, ANNA, STEP)
+    events = events_of_step(session, ANNA)
     acknowledged = {
         (f"token:client-{index}", one.row_version, status) for index, (status, one) in enumerate(got) if not one.already
     }

@@ -37,7 +37,7 @@ from dashboard.onboarding.carryover import Release
 from tests import factories
 from tests.api.conftest import Caller
 from tests.client.conftest import BASE, Clock
-from tests.factories import HOST, SAM, STATUSES, people_with_wrong_arrays
+from tests.factories import HOST, SAM, STATUSES, events_of_step, people_with_wrong_arrays
 
 FINISHED = {"done", "skipped"}
 EXAMPLES = int(os.environ.get("STORMS", "40"))
@@ -135,7 +135,7 @@ class World:
     def ours(self) -> list[tuple[int, str]]:
         """The writes of our token, oldest first."""
         self.session.rollback()
-        events = history.events_of(self.session, self.user_id, self.step_id)
+        events = events_of_step(self.session, self.user_id, self.step_id)
         return [(event.row_version, event.to_status) for event in events if event.actor == HOST.key]
 
     def told(self) -> dict[int, str]:
@@ -209,7 +209,7 @@ def test_a_save_is_written_once_when_it_is_acknowledged_and_not_when_it_is_refus
     for _ in range(data.draw(st.integers(1, 4))):
         check_one_save(world)
     statuses = world.told()
-    writes = len(history.events_of(world.session, world.user_id, world.step_id))
+    writes = len(events_of_step(world.session, world.user_id, world.step_id))
     assert sorted(statuses) == list(range(1, len(statuses) + 1))
     assert writes + len(world.released()) == max(statuses)
     assert people_with_wrong_arrays(world.session) == []

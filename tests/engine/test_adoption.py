@@ -20,6 +20,7 @@ from dashboard.database import Database
 from dashboard.onboarding import (
     activity,
     adoption,
+    drafts,
     erasure,
     everybody,
     history,
@@ -33,10 +34,10 @@ from dashboard.onboarding import (
 )
 from dashboard.onboarding.activity_filter import ActivityFilter
 from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.adoption_source import Unreachable
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
-from dashboard.onboarding.original import Unreachable
 from tests.conftest import url_of
 from tests.databases import remove
 from tests.factories import ANNA, BEN, CLEO, MAYA, SAM, a_draft, a_person, a_save, a_step, snapshot
@@ -316,7 +317,7 @@ def test_a_large_load_takes_the_keys_off_and_puts_them_back(
     session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     monkeypatch.setattr(loading, "MANY_ROWS", many)
-    monkeypatch.setattr("dashboard.onboarding.original.BLOCK_BYTES", 100)
+    monkeypatch.setattr("dashboard.onboarding.adoption_source.BLOCK_BYTES", 100)
     original.define(PAY, 10)
     for number in range(50):
         original.row(f"user-{number}", PAY, 1, "done", 1 + number)
@@ -509,7 +510,7 @@ def test_a_step_that_is_made_here_meanwhile_is_refused(
 
     def first_seen(_session: Session) -> dict[tuple[str, int], datetime]:
         with database.transaction() as other:
-            steps.create(other, MAYA, PAY, {"title": "Do it"})
+            drafts.create(other, MAYA, PAY, {"title": "Do it"})
         return {}
 
     monkeypatch.setattr(adoption, "_first_seen", first_seen)

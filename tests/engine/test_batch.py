@@ -18,9 +18,9 @@ from dashboard.database import Database
 from dashboard.onboarding import batch, history, progress, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
+from dashboard.onboarding.bulk_write import Refusal
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Refused, Withdrawn
-from dashboard.onboarding.many import Refusal
 from dashboard.onboarding.progress import Saved
 from tests import factories
 from tests.factories import (

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import bulk_changes, erasure, history, people, progress, releases
+from dashboard.onboarding import bulk_changes, erasure, people, progress, releases
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.filters import Filter
 from tests import factories
@@ -24,6 +24,7 @@ from tests.factories import (
     a_release,
     a_save,
     a_step,
+    events_of_step,
     people_with_wrong_arrays,
     snapshot,
     status_of,
@@ -97,12 +98,12 @@ def test_everybody_gets_the_status_by_a_write_of_their_own(
     bulk = carried_out(three, prepared(three, comment="By phone"))
     assert bulk.outcomes == {"changed": 2, "same": 1}
     for user_id, before, row_version in ((BEN, "in_progress", 3), (CLEO, "todo", 2)):
-        event = history.events_of(three, user_id, STEP)[-1]
+        event = events_of_step(three, user_id)[-1]
         assert (event.actor, event.source, event.comment) == (SAM.key, "bulk", "By phone")
         assert (event.from_status, event.to_status, event.row_version) == (before, "done", row_version)
         assert progress.step_of(three, user_id, STEP).row_version == row_version
         assert people.find(three, user_id).progress == 50
-    assert len(history.events_of(three, ANNA, STEP)) == 1
+    assert len(events_of_step(three, ANNA)) == 1
     assert people_with_wrong_arrays(three) == []
 
 

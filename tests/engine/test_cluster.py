@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import batch, bulk_changes, many
+from dashboard.onboarding import batch, bulk_changes, bulk_write
 from tests import factories
 from tests.factories import SAM, STEP, a_step
 
@@ -28,17 +28,17 @@ def crowd(session: Session) -> list[str]:
 def test_a_single_server_writes_everybody_together_in_the_order_of_their_ids(
     session: Session, crowd: list[str]
 ) -> None:
-    assert many.groups(session, [*reversed(crowd)]) == [crowd]
+    assert bulk_write.groups(session, [*reversed(crowd)]) == [crowd]
 
 
 def test_nobody_is_in_no_group(session: Session) -> None:
-    assert many.groups(session, []) == []
+    assert bulk_write.groups(session, []) == []
 
 
 @pytest.mark.cluster
 def test_those_of_each_shard_are_written_together_always_in_the_same_order(session: Session, crowd: list[str]) -> None:
-    found = many.groups(session, [*reversed(crowd)])
-    assert found == many.groups(session, crowd)
+    found = bulk_write.groups(session, [*reversed(crowd)])
+    assert found == bulk_write.groups(session, crowd)
     assert sorted(user_id for group in found for user_id in group) == crowd
     assert all(group == sorted(group) for group in found)
     shards = [{session.scalar(text("SELECT shard_of(:id)"), {"id": user_id}) for user_id in group} for group in found]

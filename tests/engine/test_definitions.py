@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import definitions, releases, steps
+from dashboard.onboarding import definitions, drafts, releases, steps
 from dashboard.onboarding.definitions import Brought, DraftsOpen, WantedStep
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.steps import Fields
@@ -209,7 +209,7 @@ def test_somebody_elses_draft_is_replaced_when_asked_and_its_words_are_kept_in_t
     assert brought == [Brought(STEP, "draft", 2, ["weight"], "replaces the draft by maya@example.com")]
     assert (draft_of(session).edited_by, draft_of(session).fields.title) == (NOOR.key, "Set up payments")
     with pytest.raises(StaleDraft):
-        steps.save_draft(session, MAYA, STEP, asdict(theirs.fields), theirs.row_version)
+        drafts.save(session, MAYA, STEP, asdict(theirs.fields), theirs.row_version)
     last = session.execute(text("SELECT changes FROM audit_log ORDER BY id DESC LIMIT 1")).scalar_one()
     assert last["title"] == ["Maya's words", "Set up payments"]
 

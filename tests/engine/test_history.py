@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import history, progress, releases, steps
+from dashboard.onboarding import drafts, history, progress, releases
 from dashboard.onboarding.history import Who
 from tests.factories import (
     ANNA,
@@ -159,8 +159,8 @@ def test_every_change_by_staff_is_in_the_audit_log(session: Session) -> None:
     releases.roll_back(session, MAYA, STEP)
     releases.withdraw(session, MAYA, STEP)
     releases.restore(session, MAYA, STEP)
-    draft = steps.start_draft(session, MAYA, STEP)
-    steps.discard_draft(session, MAYA, STEP, draft.row_version)
+    draft = drafts.start(session, MAYA, STEP)
+    drafts.discard(session, MAYA, STEP, draft.row_version)
     log = session.execute(text("SELECT action, actor, changes, note FROM audit_log ORDER BY id")).all()
     assert [entry.action for entry in log] == [
         "step.create",

@@ -15,13 +15,24 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import batch, erasure, history, imports, invariants, loading, many, people, progress, releases
+from dashboard.onboarding import (
+    batch,
+    bulk_write,
+    erasure,
+    history,
+    imports,
+    invariants,
+    loading,
+    people,
+    progress,
+    releases,
+)
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
-from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_step
+from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_step, events_of_step
 
 IMPORTER = Actor("system:import", "import")
 HEADER = f"user_id,name,email,{STEP},{OTHER}\n"
@@ -88,7 +99,7 @@ def test_row_versions_go_on_from_the_releases_before(session: Session) -> None:
     a_release(session)
     load(session, HEADER + f"{ANNA},Anna,,done,\n")
     assert step(session, ANNA).row_version == 4
-    told = history.explain(history.events_of(session, ANNA, STEP), history.releases_of(session)[STEP])
+    told = history.explain(events_of_step(session, ANNA), history.releases_of(session)[STEP])
     assert [(change.kind, change.row_version) for change in told] == [("release", 2), ("release", 3), ("event", 4)]
     assert broken(session) == []
 
@@ -287,7 +298,7 @@ def test_whoever_is_erased_meanwhile_is_counted_nowhere(
         a_person(session, user_id)
     progress.save(session, HOST, ANNA, STEP, "done", 1)
     session.commit()
-    lock = many.lock
+    lock = bulk_write.lock
 
     def late(session: Session, group: list[str]) -> list[str]:
         with database.transaction() as other:
@@ -295,7 +306,7 @@ def test_whoever_is_erased_meanwhile_is_counted_nowhere(
                 erasure.erase(other, SAM, ANNA, ANNA)
         return lock(session, group)
 
-    monkeypatch.setattr(many, "lock", late)
+    monkeypatch.setattr(bulk_write, "lock", late)
     done = load(session, HEADER + f"{ANNA},Anna B,,done,skipped\n{BEN},Ben B,,done,\n")
     assert done == Imported(updated_people=1, statuses=1)
     kept = session.execute(
@@ -310,14 +321,14 @@ def test_a_file_of_people_who_are_all_erased_meanwhile_imports_nobody(
 ) -> None:
     a_person(session)
     session.commit()
-    lock = many.lock
+    lock = bulk_write.lock
 
     def late(session: Session, group: list[str]) -> list[str]:
         with database.transaction() as other:
             erasure.erase(other, SAM, ANNA, ANNA)
         return lock(session, group)
 
-    monkeypatch.setattr(many, "lock", late)
+    monkeypatch.setattr(bulk_write, "lock", late)
     assert load(session, HEADER + f"{ANNA},Anna B,,done,skipped\n") == Imported()
 
 
@@ -498,7 +509,7 @@ def test_a_failure_while_writing_leaves_nothing(session: Session, monkeypatch: p
     a_person(session)
     session.commit()
     before = counts(session)
-    monkeypatch.setattr(many, "FINISH", text("SELECT 1 / 0"))
+    monkeypatch.setattr(bulk_write, "FINISH", text("SELECT 1 / 0"))
     with pytest.raises(Exception, match="division by zero"):
         load(session, HEADER + f"{ANNA},Anna Berg,,done,\n{BEN},Ben,,done,done\n")
     session.rollback()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, StalePlan
 from tests.factories import MAYA, snapshot
 
@@ -15,7 +15,7 @@ SEEN = ["one", "two", "three"]
 @pytest.fixture(autouse=True)
 def three_steps(session: Session) -> None:
     for step_id in SEEN:
-        steps.create(session, MAYA, step_id, {"title": step_id.title()})
+        drafts.create(session, MAYA, step_id, {"title": step_id.title()})
         releases.release(session, MAYA, step_id)
 
 

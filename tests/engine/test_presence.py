@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import presence, steps
+from dashboard.onboarding import drafts, presence
 from dashboard.onboarding.actor import Actor
 from tests.factories import MAYA
 
@@ -15,7 +15,7 @@ TOMAS = Actor("staff:tomas@example.com")
 
 @pytest.fixture(autouse=True)
 def a_draft(session: Session) -> None:
-    steps.create(session, MAYA, "one", {"title": "One"})
+    drafts.create(session, MAYA, "one", {"title": "One"})
 
 
 def test_everybody_with_the_draft_open_is_named_once(session: Session) -> None:
@@ -42,5 +42,5 @@ def test_whoever_is_not_heard_of_is_gone_within_a_minute(session: Session) -> No
 
 def test_discarding_the_first_draft_takes_its_editors_along(session: Session) -> None:
     presence.beat(session, TOMAS, "one", 1)
-    steps.discard_draft(session, MAYA, "one", 1)
+    drafts.discard(session, MAYA, "one", 1)
     assert session.scalar(text("SELECT count(*) FROM draft_editors")) == 0

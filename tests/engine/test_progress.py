@@ -25,6 +25,7 @@ from tests.factories import (
     a_release,
     a_save,
     a_step,
+    events_of_step,
     people_with_wrong_arrays,
     snapshot,
 )
@@ -49,7 +50,7 @@ def test_a_save_answers_with_the_row_as_it_now_is(session: Session) -> None:
     assert (saved.progress, saved.finished) == (100, True)
     step = progress.step_of(session, ANNA, STEP)
     assert (step.status, step.row_version, step.updated_at, step.updated_by) == ("done", 2, at, SAM.key)
-    (event,) = history.events_of(session, ANNA, STEP)
+    (event,) = events_of_step(session, ANNA)
     assert (event.from_status, event.to_status, event.row_version, event.comment) == ("todo", "done", 2, "by phone")
     assert people.find(session, ANNA).last_activity_at == at
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import batch, bulk_changes, cutover, imports, plans, progress, releases, steps
+from dashboard.onboarding import batch, bulk_changes, cutover, drafts, imports, plans, progress, releases, steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import (
@@ -313,7 +313,7 @@ def test_a_plan_is_stale_when_the_draft_was_saved_again(session: Session) -> Non
     a_step(session)
     draft = a_draft(session)
     plan = seen(session)
-    steps.save_draft(session, NOOR, STEP, {"title": "Something else"}, draft.row_version)
+    drafts.save(session, NOOR, STEP, {"title": "Something else"}, draft.row_version)
     with pytest.raises(StalePlan, match="draft was saved again"):
         releases.release(session, MAYA, STEP, planned=plan)
 
@@ -345,7 +345,7 @@ def test_a_release_of_another_draft_is_not_the_one_that_was_planned(session: Ses
     a_step(session)
     draft = a_draft(session)
     plan = seen(session)
-    steps.save_draft(session, MAYA, STEP, {"title": "Something else"}, draft.row_version)
+    drafts.save(session, MAYA, STEP, {"title": "Something else"}, draft.row_version)
     releases.release(session, MAYA, STEP, planned=seen(session))
     with pytest.raises(StalePlan) as stale:
         releases.release(session, MAYA, STEP, planned=plan)

@@ -17,6 +17,7 @@ from tests.factories import (
     a_person,
     a_save,
     a_step,
+    events_of_step,
     people_with_wrong_arrays,
     row_version_of,
     snapshot,
@@ -52,7 +53,7 @@ def test_all_are_saved_in_checklist_order(session: Session) -> None:
     assert [one.step_id for one in outcomes] == ["one", "three", "five"]
     assert [one.saved.progress for one in outcomes if one.saved] == [20, 40, 60]
     assert [status_of(session, ANNA, step_id) for step_id in STEPS] == ["done", "todo", "skipped", "todo", "done"]
-    (event,) = history.events_of(session, ANNA, "three")
+    (event,) = events_of_step(session, ANNA, "three")
     assert (event.actor, event.source, event.comment) == (SAM.key, "web", "No need.")
 
 

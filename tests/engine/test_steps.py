@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft, StalePlan
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import FieldChange, Fields
@@ -108,7 +108,7 @@ def test_every_broken_member_is_named_at_once() -> None:
     ],
 )
 def test_what_keeps_the_rules_is_taken_and_stored(session: Session, good: dict[str, Any]) -> None:
-    draft = steps.create(session, MAYA, STEP, GOOD | good)
+    draft = drafts.create(session, MAYA, STEP, GOOD | good)
     assert draft.fields == steps.check(GOOD | good)
 
 
@@ -141,7 +141,7 @@ def test_compare_tells_each_member_that_differs_in_the_order_of_the_form() -> No
 
 
 def test_a_new_step_is_a_draft_of_version_1_that_nobody_sees(session: Session) -> None:
-    draft = steps.create(session, MAYA, STEP, GOOD)
+    draft = drafts.create(session, MAYA, STEP, GOOD)
     step = steps.get(session, STEP)
     assert (draft.version, draft.state, draft.row_version, draft.edited_by) == (1, "draft", 1, MAYA.key)
     assert (step.live, step.draft, step.latest, step.release_id) == (None, draft, draft, None)
@@ -156,7 +156,7 @@ def test_steps_are_listed_in_the_order_in_which_they_were_made(session: Session)
 
 @pytest.mark.parametrize("step_id", ["a", "0", "set-up_payments-2", "x" * 64])
 def test_a_step_id_is_a_slug(session: Session, step_id: str) -> None:
-    assert steps.create(session, MAYA, step_id, GOOD).step_id == step_id
+    assert drafts.create(session, MAYA, step_id, GOOD).step_id == step_id
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_step_id_is_a_slug(session: Session, step_id: str) -> None:
 )
 def test_anything_else_is_not_a_step_id(session: Session, step_id: str) -> None:
     with pytest.raises(Invalid) as refused:
-        steps.create(session, MAYA, step_id, GOOD | {"weight": 0})
+        drafts.create(session, MAYA, step_id, GOOD | {"weight": 0})
     assert set(refused.value.problems) == {"step_id", "weight"}
     assert "single hyphens or underscores" in refused.value.problems["step_id"]
     assert steps.checklist(session) == []
@@ -178,15 +178,15 @@ def test_capitals_of_an_adopted_step_are_letters_of_the_same_alphabet() -> None:
 
 def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
     with pytest.raises(Invalid) as refused:
-        steps.create(session, MAYA, "new", GOOD)
+        drafts.create(session, MAYA, "new", GOOD)
     assert refused.value.problems == {"step_id": "is reserved for the page that creates a step: choose another"}
-    assert steps.create(session, MAYA, "new-one", GOOD).step_id == "new-one"
+    assert drafts.create(session, MAYA, "new-one", GOOD).step_id == "new-one"
 
 
 def test_a_step_id_is_taken_once(session: Session) -> None:
     a_step(session)
     with pytest.raises(Invalid, match="is taken") as refused:
-        steps.create(session, NOOR, STEP, GOOD)
+        drafts.create(session, NOOR, STEP, GOOD)
     assert list(refused.value.problems) == ["step_id"]
 
 
@@ -218,9 +218,9 @@ def test_a_version_that_is_not_there_is_not_found(session: Session, number: int)
         lambda session: steps.get(session, "nowhere"),
         lambda session: steps.versions(session, "nowhere"),
         lambda session: steps.version(session, "nowhere", 1),
-        lambda session: steps.start_draft(session, MAYA, "nowhere"),
-        lambda session: steps.save_draft(session, MAYA, "nowhere", GOOD, 1),
-        lambda session: steps.discard_draft(session, MAYA, "nowhere", 1),
+        lambda session: drafts.start(session, MAYA, "nowhere"),
+        lambda session: drafts.save(session, MAYA, "nowhere", GOOD, 1),
+        lambda session: drafts.discard(session, MAYA, "nowhere", 1),
     ],
 )
 def test_a_step_that_is_not_there_is_not_found(session: Session, ask: Callable[[Session], object]) -> None:
@@ -263,7 +263,7 @@ def test_an_order_names_each_step_once_and_is_that_which_was_seen(session: Sessi
 
 def test_a_draft_starts_as_what_is_live(session: Session) -> None:
     live = a_step(session, **GOOD).live
-    draft = steps.start_draft(session, NOOR, STEP)
+    draft = drafts.start(session, NOOR, STEP)
     assert live
     assert (draft.fields, draft.version, draft.based_on, draft.row_version) == (live.fields, 2, 1, 2)
     assert draft.edited_by == NOOR.key
@@ -271,39 +271,39 @@ def test_a_draft_starts_as_what_is_live(session: Session) -> None:
 
 def test_a_step_has_one_draft(session: Session) -> None:
     a_step(session)
-    steps.start_draft(session, MAYA, STEP)
+    drafts.start(session, MAYA, STEP)
     with pytest.raises(Refused, match="already has a draft"):
-        steps.start_draft(session, NOOR, STEP)
+        drafts.start(session, NOOR, STEP)
 
 
 def test_a_saved_draft_moves_on_by_one(session: Session) -> None:
     a_step(session, **GOOD)
-    draft = steps.start_draft(session, MAYA, STEP)
-    saved = steps.save_draft(session, NOOR, STEP, GOOD | {"title": "Take payments"}, draft.row_version)
+    draft = drafts.start(session, MAYA, STEP)
+    saved = drafts.save(session, NOOR, STEP, GOOD | {"title": "Take payments"}, draft.row_version)
     assert (saved.row_version, saved.fields.title, saved.edited_by) == (3, "Take payments", NOOR.key)
 
 
 def test_a_save_that_changes_nothing_leaves_no_trace(session: Session) -> None:
     a_step(session, **GOOD)
-    draft = steps.start_draft(session, MAYA, STEP)
+    draft = drafts.start(session, MAYA, STEP)
     before = snapshot(session)
-    assert steps.save_draft(session, NOOR, STEP, GOOD, draft.row_version) == draft
+    assert drafts.save(session, NOOR, STEP, GOOD, draft.row_version) == draft
     assert snapshot(session) == before
-    steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 50}, draft.row_version)
+    drafts.save(session, MAYA, STEP, GOOD | {"weight": 50}, draft.row_version)
     with pytest.raises(StaleDraft):
-        steps.save_draft(session, NOOR, STEP, GOOD | {"weight": 50}, draft.row_version)
+        drafts.save(session, NOOR, STEP, GOOD | {"weight": 50}, draft.row_version)
 
 
 def test_of_two_who_edit_one_draft_the_second_is_told_who_was_first(session: Session) -> None:
     a_step(session)
-    opened = steps.start_draft(session, MAYA, STEP)
-    steps.save_draft(session, NOOR, STEP, GOOD, opened.row_version)
+    opened = drafts.start(session, MAYA, STEP)
+    drafts.save(session, NOOR, STEP, GOOD, opened.row_version)
     before = snapshot(session)
     with pytest.raises(StaleDraft) as stale:
-        steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 50}, opened.row_version)
+        drafts.save(session, MAYA, STEP, GOOD | {"weight": 50}, opened.row_version)
     assert (stale.value.attempted, stale.value.current, stale.value.edited_by) == (2, 3, NOOR.key)
     with pytest.raises(StaleDraft):
-        steps.discard_draft(session, MAYA, STEP, opened.row_version)
+        drafts.discard(session, MAYA, STEP, opened.row_version)
     assert snapshot(session) == before
 
 
@@ -312,17 +312,17 @@ def test_a_draft_that_was_released_meanwhile_is_stale(session: Session) -> None:
     opened = a_draft(session)
     releases.release(session, NOOR, STEP)
     with pytest.raises(StaleDraft) as stale:
-        steps.save_draft(session, MAYA, STEP, GOOD, opened.row_version)
+        drafts.save(session, MAYA, STEP, GOOD, opened.row_version)
     assert stale.value.current is None
 
 
 @pytest.mark.parametrize("row_version", [0, -1, 2**31, "1", True, None, 1.0])
 def test_a_draft_is_saved_over_a_whole_number_only(session: Session, row_version: Any) -> None:
     a_step(session)
-    steps.start_draft(session, MAYA, STEP)
+    drafts.start(session, MAYA, STEP)
     for change in (
-        lambda: steps.save_draft(session, MAYA, STEP, GOOD, row_version),
-        lambda: steps.discard_draft(session, MAYA, STEP, row_version),
+        lambda: drafts.save(session, MAYA, STEP, GOOD, row_version),
+        lambda: drafts.discard(session, MAYA, STEP, row_version),
     ):
         with pytest.raises(Invalid) as refused:
             change()
@@ -331,33 +331,33 @@ def test_a_draft_is_saved_over_a_whole_number_only(session: Session, row_version
 
 def test_a_draft_newer_than_there_is_is_stale(session: Session) -> None:
     a_step(session)
-    steps.start_draft(session, MAYA, STEP)
+    drafts.start(session, MAYA, STEP)
     with pytest.raises(StaleDraft):
-        steps.save_draft(session, MAYA, STEP, GOOD, 7)
+        drafts.save(session, MAYA, STEP, GOOD, 7)
 
 
 @pytest.mark.parametrize(("member", "value"), BAD_FIELDS[::6])
 def test_a_draft_keeps_the_same_rules_as_a_new_step(session: Session, member: str, value: Any) -> None:
     a_step(session)
-    steps.start_draft(session, MAYA, STEP)
+    drafts.start(session, MAYA, STEP)
     with pytest.raises(Invalid) as refused:
-        steps.save_draft(session, MAYA, STEP, GOOD | {member: value}, 1)
+        drafts.save(session, MAYA, STEP, GOOD | {member: value}, 1)
     assert list(refused.value.problems) == [member]
 
 
 def test_discarding_a_draft_leaves_what_is_live(session: Session) -> None:
     live = a_step(session).live
-    draft = steps.start_draft(session, MAYA, STEP)
-    steps.discard_draft(session, MAYA, STEP, draft.row_version)
+    draft = drafts.start(session, MAYA, STEP)
+    drafts.discard(session, MAYA, STEP, draft.row_version)
     step = steps.get(session, STEP)
     assert (step.live, step.draft) == (live, None)
-    assert steps.start_draft(session, MAYA, STEP).version == 2
+    assert drafts.start(session, MAYA, STEP).version == 2
 
 
 def test_discarding_the_first_draft_removes_the_step_that_was_never_released(session: Session) -> None:
     a_step(session, released=False)
     a_step(session, OTHER)
-    steps.discard_draft(session, MAYA, STEP, 1)
+    drafts.discard(session, MAYA, STEP, 1)
     assert [step.step_id for step in steps.checklist(session)] == [OTHER]
     assert a_step(session, released=False).step_id == STEP
 
@@ -365,47 +365,47 @@ def test_discarding_the_first_draft_removes_the_step_that_was_never_released(ses
 def test_a_draft_starts_from_any_version(session: Session) -> None:
     a_step(session, title="First")
     a_release(session, title="Second")
-    draft = steps.start_draft(session, MAYA, STEP, 1)
+    draft = drafts.start(session, MAYA, STEP, 1)
     assert (draft.version, draft.based_on, draft.fields.title) == (3, 1, "First")
-    steps.discard_draft(session, MAYA, STEP, draft.row_version)
+    drafts.discard(session, MAYA, STEP, draft.row_version)
     with pytest.raises(NotFound):
-        steps.start_draft(session, MAYA, STEP, 9)
+        drafts.start(session, MAYA, STEP, 9)
 
 
 def test_a_version_number_is_never_used_again_once_it_was_released(session: Session) -> None:
     a_step(session, title="First")
     a_release(session, title="Second")
     releases.roll_back(session, MAYA, STEP)
-    draft = steps.start_draft(session, MAYA, STEP)
+    draft = drafts.start(session, MAYA, STEP)
     assert (draft.version, draft.based_on, draft.fields.title) == (3, 1, "First")
     assert releases.release(session, MAYA, STEP).release.version == 3
     releases.roll_back(session, MAYA, STEP)
-    assert steps.start_draft(session, MAYA, STEP, 2).version == 4
+    assert drafts.start(session, MAYA, STEP, 2).version == 4
 
 
 def test_a_stale_save_never_fits_another_draft_of_the_step(session: Session) -> None:
     a_step(session)
     first = a_draft(session)
-    steps.discard_draft(session, MAYA, STEP, first.row_version)
+    drafts.discard(session, MAYA, STEP, first.row_version)
     second = a_draft(session)
     assert second.row_version > first.row_version
     with pytest.raises(StaleDraft):
-        steps.save_draft(session, MAYA, STEP, {"title": "From the first draft's form"}, first.row_version)
+        drafts.save(session, MAYA, STEP, {"title": "From the first draft's form"}, first.row_version)
     releases.release(session, MAYA, STEP)
     assert a_draft(session).row_version > second.row_version
 
 
 def test_no_form_of_a_discarded_first_draft_fits_the_next_step_of_that_id(session: Session) -> None:
-    first = steps.create(session, MAYA, STEP, GOOD)
-    seen = steps.save_draft(session, MAYA, STEP, GOOD | {"weight": 40}, first.row_version)
-    steps.discard_draft(session, NOOR, STEP, seen.row_version)
-    anew = steps.create(session, NOOR, STEP, GOOD | {"title": "Take money"})
+    first = drafts.create(session, MAYA, STEP, GOOD)
+    seen = drafts.save(session, MAYA, STEP, GOOD | {"weight": 40}, first.row_version)
+    drafts.discard(session, NOOR, STEP, seen.row_version)
+    anew = drafts.create(session, NOOR, STEP, GOOD | {"title": "Take money"})
     assert anew.version == 1
     for old in (first, seen):
         with pytest.raises(StaleDraft):
-            steps.save_draft(session, MAYA, STEP, GOOD, old.row_version)
+            drafts.save(session, MAYA, STEP, GOOD, old.row_version)
         with pytest.raises(StaleDraft):
-            steps.discard_draft(session, MAYA, STEP, old.row_version)
+            drafts.discard(session, MAYA, STEP, old.row_version)
         with pytest.raises(StalePlan):
             releases.release(session, MAYA, STEP, planned=Planned(0, old.row_version))
     assert steps.get(session, STEP).draft == anew

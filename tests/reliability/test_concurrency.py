@@ -23,6 +23,7 @@ from dashboard.onboarding import (
     batch,
     bulk_changes,
     definitions,
+    drafts,
     everybody,
     history,
     people,
@@ -349,13 +350,11 @@ def test_of_two_who_take_a_release_back_at_once_one_wins(wide: Database, move: C
 def test_of_ten_saves_of_one_draft_one_succeeds(wide: Database) -> None:
     with wide.transaction() as session:
         a_step(session)
-        opened = steps.start_draft(session, MAYA, STEP).row_version
+        opened = drafts.start(session, MAYA, STEP).row_version
     results = at_once(
         wide,
         *(
-            lambda session, weight=weight: steps.save_draft(
-                session, NOOR, STEP, {"title": "X", "weight": weight}, opened
-            )
+            lambda session, weight=weight: drafts.save(session, NOOR, STEP, {"title": "X", "weight": weight}, opened)
             for weight in range(1, 11)
         ),
     )
@@ -365,19 +364,19 @@ def test_of_ten_saves_of_one_draft_one_succeeds(wide: Database) -> None:
 
 
 def test_of_two_drafts_and_of_two_steps_of_one_name_one_is_made(wide: Database) -> None:
-    made = at_once(wide, *[lambda session: steps.create(session, MAYA, STEP, {"title": "X"})] * 4)
+    made = at_once(wide, *[lambda session: drafts.create(session, MAYA, STEP, {"title": "X"})] * 4)
     assert (len(of_kind(steps.Definition, made)), len(of_kind(Invalid, made))) == (1, 3)
     with wide.transaction() as session:
         releases.release(session, MAYA, STEP)
-    started = at_once(wide, *[lambda session: steps.start_draft(session, MAYA, STEP)] * 4)
+    started = at_once(wide, *[lambda session: drafts.start(session, MAYA, STEP)] * 4)
     assert (len(of_kind(steps.Definition, started)), len(of_kind(Refused, started))) == (1, 3)
 
 
 @ONE_AT_A_TIME
 def test_of_two_who_make_a_step_at_once_the_second_one_s_comes_after_the_first(wide: Database) -> None:
     with Session(wide.engine) as first:
-        steps.create(first, MAYA, "b-step", {"title": "B"})
-        assert waits(wide, lambda session: steps.create(session, NOOR, "a-step", {"title": "A"}), first) is None
+        drafts.create(first, MAYA, "b-step", {"title": "B"})
+        assert waits(wide, lambda session: drafts.create(session, NOOR, "a-step", {"title": "A"}), first) is None
     with wide.transaction() as session:
         assert [(step.step_id, step.position) for step in steps.checklist(session)] == [("b-step", 1), ("a-step", 2)]
 
@@ -390,7 +389,7 @@ def test_a_first_draft_is_either_released_or_discarded(wide: Database) -> None:
         released, discarded = at_once(
             wide,
             lambda session, step_id=step_id: releases.release(session, MAYA, step_id),
-            lambda session, step_id=step_id: steps.discard_draft(session, NOOR, step_id, 1),
+            lambda session, step_id=step_id: drafts.discard(session, NOOR, step_id, 1),
         )
         assert isinstance(released, NotFound) if discarded is None else isinstance(discarded, StaleDraft | NotFound)
         with wide.transaction() as session:
@@ -419,7 +418,7 @@ def test_what_goes_live_is_the_draft_that_was_previewed_whenever_it_is_saved_aga
             assert live.fields.title != "Slipped in", f"saved just before statement {n} of the release"
             left = steps.get(session, STEP).draft
             if left:
-                steps.discard_draft(session, MAYA, STEP, left.row_version)
+                drafts.discard(session, MAYA, STEP, left.row_version)
         if not reached:
             return
     pytest.fail("a release has more statements than were tried")
@@ -430,7 +429,7 @@ def saved_again(database: Database, row_version: int) -> None:
     try:
         with database.transaction() as session:
             session.execute(text("SET LOCAL lock_timeout = '20ms'"))
-            steps.save_draft(session, NOOR, STEP, {"title": "Slipped in"}, row_version)
+            drafts.save(session, NOOR, STEP, {"title": "Slipped in"}, row_version)
     except Exception as error:
         assert "lock timeout" in str(error) or isinstance(error, StaleDraft), error
 
@@ -495,23 +494,23 @@ def test_a_draft_is_discarded_in_the_order_in_which_a_release_locks(wide: Databa
         event.listen(session.connection(), "before_cursor_execute", lambda *args: locked.append(args[2]))
         draft = a_draft(session)
         locked.clear()
-        steps.discard_draft(session, NOOR, STEP, draft.row_version)
+        drafts.discard(session, NOOR, STEP, draft.row_version)
         written = next(n for n, statement in enumerate(locked) if statement.startswith("DELETE"))
         assert any("FROM steps" in one and "FOR NO KEY UPDATE" in one for one in locked[:written])
 
 
 def a_discarded_draft(database: Database, step_id: str) -> int:
     """The row_version at which somebody has a form open of a draft that is discarded again; 0: it could not be made."""
-    return meanwhile(database, lambda session: _of_a_discarded(session, steps.start_draft(session, NOOR, step_id)))
+    return meanwhile(database, lambda session: _of_a_discarded(session, drafts.start(session, NOOR, step_id)))
 
 
 def a_discarded_step(database: Database, step_id: str) -> int:
     title = {"title": "Noor's"}
-    return meanwhile(database, lambda session: _of_a_discarded(session, steps.create(session, NOOR, step_id, title)))
+    return meanwhile(database, lambda session: _of_a_discarded(session, drafts.create(session, NOOR, step_id, title)))
 
 
 def _of_a_discarded(session: Session, draft: steps.Definition) -> int:
-    steps.discard_draft(session, NOOR, draft.step_id, draft.row_version)
+    drafts.discard(session, NOOR, draft.step_id, draft.row_version)
     return draft.row_version
 
 
@@ -558,7 +557,7 @@ def test_no_form_of_a_draft_that_was_discarded_meanwhile_fits_the_one_that_is_st
             a_step(session, f"step-{n}")
     for step_id, draft, theirs in before_each_statement(
         wide,
-        lambda session, step_id: steps.start_draft(session, MAYA, step_id),
+        lambda session, step_id: drafts.start(session, MAYA, step_id),
         lambda step_id: a_discarded_draft(wide, step_id),
     ):
         assert draft.row_version > theirs, step_id
@@ -568,7 +567,7 @@ def test_no_form_of_a_draft_that_was_discarded_meanwhile_fits_the_one_that_is_st
 def test_no_form_of_a_step_that_was_discarded_meanwhile_fits_the_one_that_is_made(wide: Database) -> None:
     for step_id, draft, theirs in before_each_statement(
         wide,
-        lambda session, step_id: steps.create(session, MAYA, step_id, {"title": "X"}),
+        lambda session, step_id: drafts.create(session, MAYA, step_id, {"title": "X"}),
         lambda step_id: a_discarded_step(wide, step_id),
     ):
         assert draft.row_version > theirs, step_id
@@ -581,7 +580,7 @@ def test_a_draft_says_what_is_live_whatever_goes_live_meanwhile(wide: Database) 
             a_step(session, f"step-{n}")
     for step_id, draft, theirs in before_each_statement(
         wide,
-        lambda session, step_id: steps.start_draft(session, MAYA, step_id),
+        lambda session, step_id: drafts.start(session, MAYA, step_id),
         lambda step_id: a_second_release(wide, step_id),
     ):
         assert (draft.version, draft.based_on) == ((3, 2) if theirs else (2, 1)), step_id
@@ -677,7 +676,7 @@ def test_a_draft_is_started_after_a_withdrawal_that_is_open(wide: Database) -> N
         a_step(session)
     with Session(wide.engine) as withdrawing:
         releases.withdraw(withdrawing, MAYA, STEP)
-        assert waits(wide, lambda session: steps.start_draft(session, NOOR, STEP), withdrawing) is None
+        assert waits(wide, lambda session: drafts.start(session, NOOR, STEP), withdrawing) is None
     with wide.transaction() as session:
         draft = steps.get(session, STEP).draft
         assert draft

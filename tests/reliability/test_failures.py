@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
 from dashboard.database import Database
-from dashboard.onboarding import cutover, erasure, progress, releases, steps
+from dashboard.onboarding import cutover, drafts, erasure, progress, releases, steps
 from dashboard.onboarding.errors import BrokenInvariant, Conflict
 from dashboard.onboarding.progress import WantedSave
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_draft, a_person, a_release, a_save, a_step, snapshot
@@ -49,9 +49,9 @@ CUT_OFF: dict[str, Work] = {
         session, SAM, ANNA, [WantedSave(STEP, "done", 3, "todo"), WantedSave(THIRD, "done", 1, "todo", "why")]
     ),
     "erase": lambda session: erasure.erase(session, SAM, ANNA, ANNA),
-    "create": lambda session: steps.create(session, MAYA, "fourth", {"title": "Fourth"}),
-    "save draft": lambda session: steps.save_draft(session, MAYA, STEP, {"title": "Y"}, drafted(session)),
-    "discard draft": lambda session: steps.discard_draft(session, MAYA, STEP, drafted(session)),
+    "create": lambda session: drafts.create(session, MAYA, "fourth", {"title": "Fourth"}),
+    "save draft": lambda session: drafts.save(session, MAYA, STEP, {"title": "Y"}, drafted(session)),
+    "discard draft": lambda session: drafts.discard(session, MAYA, STEP, drafted(session)),
 }
 
 

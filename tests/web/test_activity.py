@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.models import AuditEntry
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.loading import empty
 from dashboard.staff import tokens
@@ -147,8 +147,8 @@ def test_an_unknown_action_is_shown_as_it_is(viewer: FlaskClient, session: Sessi
 
 
 def test_what_is_gone_is_named_without_a_link(viewer: FlaskClient, session: Session) -> None:
-    steps.create(session, MAYA, OTHER, {"title": "Invite your team"})
-    steps.discard_draft(session, MAYA, OTHER, 1)
+    drafts.create(session, MAYA, OTHER, {"title": "Invite your team"})
+    drafts.discard(session, MAYA, OTHER, 1)
     a_step(session)
     a_person(session, "erased-1")
     a_save(session, "done", "erased-1", actor=Actor("user:erased-1", "api"))

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.steps import Definition, Fields
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
@@ -30,7 +30,7 @@ def opened(manager: FlaskClient, database: Database) -> Data:
     """The form of a draft of version 2 that says what version 1 says, as the manager has it open."""
     with database.transaction() as session:
         a_step(session, **SAID)
-        steps.start_draft(session, MAYA, STEP)
+        drafts.start(session, MAYA, STEP)
     return form_of(manager.get(DRAFT), "draft-form")
 
 
@@ -513,7 +513,7 @@ def released(session: Session) -> None:
 def discarded(session: Session) -> None:
     found = steps.get(session, STEP).draft
     assert found
-    steps.discard_draft(session, MAYA, STEP, found.row_version)
+    drafts.discard(session, MAYA, STEP, found.row_version)
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ def test_a_save_never_lands_in_the_draft_of_another_version(
 ) -> None:
     with database.transaction() as session:
         released(session)
-        steps.start_draft(session, MAYA, STEP)
+        drafts.start(session, MAYA, STEP)
     answer = manager.post(DRAFT, data=opened | {"title": "For version 2"})
     assert answer.status_code == 409
     assert form_of(answer, "merge-panel")["version"] == "3"

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import presence, releases, steps
+from dashboard.onboarding import drafts, presence, releases, steps
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
 from tests.factories import MAYA, STEP, a_draft, a_step
@@ -133,7 +133,7 @@ def test_a_draft_that_is_gone_is_told(manager: FlaskClient, database: Database, 
         if end == "released":
             releases.release(session, MAYA, STEP)
         else:
-            steps.discard_draft(session, MAYA, STEP, opened)
+            drafts.discard(session, MAYA, STEP, opened)
     part = beat(manager, opened)
     assert "This draft was released or discarded." in part
     assert "hx-trigger" not in part

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import cutover, recent, releases, steps
+from dashboard.onboarding import cached_figures, cutover, drafts, releases, steps
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.plans import PREDICTED
 from dashboard.staff.permissions import Role
@@ -283,7 +283,7 @@ def test_the_first_release_asks_only_whether_it_reopens(manager: FlaskClient, fi
     fields = confirm(manager, query="?reopen=1")
     assert manager.post(f"{URL}/release", data=fields | {"note": "New"}).status_code == 303
     finished.expire_all()
-    assert recent.overview(finished).spread.finished == 0
+    assert cached_figures.overview(finished).spread.finished == 0
 
 
 def test_where_nobody_has_finished_it_asks_nothing(manager: FlaskClient, session: Session) -> None:
@@ -446,7 +446,7 @@ def test_another_draft_save_asks_again(manager: FlaskClient, drafted: list[str],
     with database.transaction() as session:
         found = steps.get(session, STEP).draft
         assert found
-        steps.save_draft(session, MAYA, STEP, {"title": "Once more", "weight": 35}, found.row_version)
+        drafts.save(session, MAYA, STEP, {"title": "Once more", "weight": 35}, found.row_version)
     answer = manager.post(f"{URL}/release", data=fields | {"note": "My <b>reason</b>"})
     assert answer.status_code == 409
     assert "The draft was saved again since you previewed it" in answer.text
@@ -523,7 +523,7 @@ def test_when_the_draft_was_discarded_meanwhile_it_says_so(
     with database.transaction() as session:
         found = steps.get(session, STEP).draft
         assert found
-        steps.discard_draft(session, MAYA, STEP, found.row_version)
+        drafts.discard(session, MAYA, STEP, found.row_version)
     answer = manager.post(f"{URL}/release", data=fields)
     assert answer.status_code == 409
     assert answer.text.count("has no draft to release") == 1

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import releases, steps
+from dashboard.onboarding import drafts, releases, steps
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
 from tests.factories import (
@@ -37,7 +37,7 @@ NEW = {"step_id": "meet-us", "title": "Meet us", "description": "Say hello.", "w
 def test_the_list_shows_each_step_in_order(manager: FlaskClient, session: Session) -> None:
     a_step(session, title="First", weight=20)
     a_step(session, OTHER, title="Second", weight=30)
-    steps.start_draft(session, MAYA, OTHER)
+    drafts.start(session, MAYA, OTHER)
     session.commit()
     page = manager.get("/steps").text
     assert page.index(f'data-testid="step-row-{STEP}"') < page.index(f'data-testid="step-row-{OTHER}"')

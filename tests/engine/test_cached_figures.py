@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import erasure, everybody, recent, releases, traffic
+from dashboard.onboarding import cached_figures, erasure, everybody, releases, traffic
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.everybody import Overview
 from dashboard.onboarding.traffic import Period, Traffic
@@ -39,14 +39,14 @@ def clock(session: Session, monkeypatch: pytest.MonkeyPatch) -> Clock:
         clock.now += 1
         return count(session)
 
-    monkeypatch.setattr(recent, "time", clock)
-    monkeypatch.setattr(recent, "MANY", 2)
+    monkeypatch.setattr(cached_figures, "time", clock)
+    monkeypatch.setattr(cached_figures, "MANY", 2)
     monkeypatch.setattr(everybody, "overview", slowly)
     return clock
 
 
 def done(session: Session) -> int:
-    return recent.overview(session).funnel[STEP]["done"]
+    return cached_figures.overview(session).funnel[STEP]["done"]
 
 
 def test_few_are_counted_each_time(session: Session) -> None:
@@ -57,13 +57,13 @@ def test_few_are_counted_each_time(session: Session) -> None:
 
 def test_many_are_told_again_for_twenty_times_as_long_as_counting_took(session: Session, clock: Clock) -> None:
     assert done(session) == 0
-    before = recent.overview(session)
+    before = cached_figures.overview(session)
     a_save(session, "done")
-    clock.now += recent.TIMES - 0.1
-    assert recent.overview(session) is before
+    clock.now += cached_figures.TIMES - 0.1
+    assert cached_figures.overview(session) is before
     clock.now += 0.1
     assert done(session) == 1
-    assert recent.overview(session).counted_at > before.counted_at
+    assert cached_figures.overview(session).counted_at > before.counted_at
 
 
 def test_a_release_is_told_at_once(session: Session, clock: Clock) -> None:
@@ -78,25 +78,25 @@ def test_a_release_is_told_at_once(session: Session, clock: Clock) -> None:
 def test_whoever_was_erased_is_named_no_more(session: Session, clock: Clock) -> None:
     a_save(session, "in_progress", ANNA)
     a_save(session, "in_progress", BEN)
-    assert {one.user_id for one in recent.overview(session).stuck[STEP].longest} == {ANNA, BEN}
+    assert {one.user_id for one in cached_figures.overview(session).stuck[STEP].longest} == {ANNA, BEN}
     erasure.erase(session, MAYA, ANNA, ANNA)
-    assert [one.user_id for one in recent.overview(session).stuck[STEP].longest] == [BEN]
+    assert [one.user_id for one in cached_figures.overview(session).stuck[STEP].longest] == [BEN]
 
 
 def test_while_one_counts_the_others_are_told_what_there_is(
     session: Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = recent.overview(session)
-    clock.now += recent.TIMES
+    before = cached_figures.overview(session)
+    clock.now += cached_figures.TIMES
     told: list[Overview] = []
     count = everybody.overview
 
     def meanwhile(session: Session) -> Overview:
-        told.append(recent.overview(session))
+        told.append(cached_figures.overview(session))
         return count(session)
 
     monkeypatch.setattr(everybody, "overview", meanwhile)
-    assert recent.overview(session) is not before
+    assert cached_figures.overview(session) is not before
     assert told == [before]
     assert told[0] is before
 
@@ -104,24 +104,24 @@ def test_while_one_counts_the_others_are_told_what_there_is(
 def test_when_counting_failed_another_one_tries(
     session: Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = recent.overview(session)
-    clock.now += recent.TIMES
+    before = cached_figures.overview(session)
+    clock.now += cached_figures.TIMES
     with monkeypatch.context() as broken:
         broken.setattr(everybody, "overview", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            recent.overview(session)
-    assert recent.overview(session) is before
-    clock.now += recent.PATIENCE_S
-    assert recent.overview(session) is not before
+            cached_figures.overview(session)
+    assert cached_figures.overview(session) is before
+    clock.now += cached_figures.PATIENCE_S
+    assert cached_figures.overview(session) is not before
 
 
 def test_many_saves_are_told_again_for_a_while(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(recent, "time", clock)
-    monkeypatch.setattr(recent, "BUSY", 1)
-    assert recent.traffic(session, "24h").writes == 0
+    monkeypatch.setattr(cached_figures, "time", clock)
+    monkeypatch.setattr(cached_figures, "BUSY", 1)
+    assert cached_figures.traffic(session, "24h").writes == 0
     a_save(session, "done")
-    assert recent.traffic(session, "24h").writes == 1
+    assert cached_figures.traffic(session, "24h").writes == 1
 
     clock.now += 1
     count = traffic.traffic
@@ -131,25 +131,25 @@ def test_many_saves_are_told_again_for_a_while(session: Session, monkeypatch: py
         return count(session, period)
 
     monkeypatch.setattr(traffic, "traffic", slowly)
-    assert recent.traffic(session, "24h").writes == 1
+    assert cached_figures.traffic(session, "24h").writes == 1
     a_save(session, "todo")
-    clock.now += recent.TIMES - 0.1
-    assert recent.traffic(session, "24h").writes == 1
-    assert recent.traffic(session, "7d").writes == 2
+    clock.now += cached_figures.TIMES - 0.1
+    assert cached_figures.traffic(session, "24h").writes == 1
+    assert cached_figures.traffic(session, "7d").writes == 2
     clock.now += 0.1
-    assert recent.traffic(session, "24h").writes == 2
+    assert cached_figures.traffic(session, "24h").writes == 2
 
 
 def test_what_was_counted_while_there_was_much_is_not_told_once_there_is_little(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(recent, "time", clock)
-    monkeypatch.setattr(recent, "BUSY", 1)
+    monkeypatch.setattr(cached_figures, "time", clock)
+    monkeypatch.setattr(cached_figures, "BUSY", 1)
     a_save(session, "done")
-    assert recent.traffic(session, "24h").writes == 1
-    monkeypatch.setattr(recent, "BUSY", 9)
+    assert cached_figures.traffic(session, "24h").writes == 1
+    monkeypatch.setattr(cached_figures, "BUSY", 9)
     a_save(session, "todo")
     clock.now += 3_600
-    assert recent.traffic(session, "24h").writes == 2
-    assert recent.traffic(session, "24h").writes == 2
+    assert cached_figures.traffic(session, "24h").writes == 2
+    assert cached_figures.traffic(session, "24h").writes == 2

@@ -1,8 +1,8 @@
-"""Everybody's figures as pages show them: counted for each page, or lately where there is very much to count.
+"""Everybody's figures as pages show them: counted for each page, or cached for some seconds where there is much to count.
 
-To count a million people takes some tenths of a second, and a server whose first page a few people look at would do
-nothing else. So what was counted is told again for a while; only a release, which changes what everybody counts as, is
-told at once, and whoever was erased is named no more.
+Counting a million people takes some tenths of a second, and a server whose first page a few people keep open would do
+nothing else. So the figures are shown again for a while; but a release, which changes what everybody counts as, shows at
+once, and nobody who was erased is named.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from dashboard.onboarding.everybody import Overview
 from dashboard.onboarding.traffic import Period, Traffic
 
 MANY = 25_000
-"""So many people are not counted for each page."""
+"""From so many people on, they are not counted for each page."""
 
 BUSY = 5_000
-"""Nor are so many saves."""
+"""From so many saves on, they are not either."""
 
 TIMES = 20
-"""What took a second to count is told for so many: counting takes a twentieth of a process's time at most."""
+"""Figures that took a second to count are shown for so many seconds: counting takes a twentieth of the time at most."""
 
 PATIENCE_S = 15.0
-"""While one counts, the others are told what there is; after so long another one tries."""
+"""While one request counts, the others get the cached figures; after so long another one tries."""
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Kept:
-    """Figures that are told again until that second of the monotonic clock."""
+    """Figures that are shown again until that second of the monotonic clock."""
 
     figures: Any
     until: float
@@ -48,7 +48,7 @@ _kept: WeakKeyDictionary[Engine, dict[str, _Kept]] = WeakKeyDictionary()
 
 
 def overview(session: Session) -> Overview:
-    """How everybody stands, now or a few seconds ago; its `counted_at` tells."""
+    """How everybody stands, now or a few seconds ago: `counted_at` says when."""
     return _lately(
         session,
         "overview",
@@ -59,7 +59,7 @@ def overview(session: Session) -> Overview:
 
 
 def traffic(session: Session, period: Period) -> Traffic:
-    """The saves of the period, counted now, or lately where they are many."""
+    """The saves of the period, counted now, or a few seconds ago where they are many."""
     return _lately(
         session,
         f"traffic {period}",

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, TextClause, bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Integer, Text
 
-from dashboard.onboarding import progress, tally
+from dashboard.onboarding import counters, progress
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bounds import PASSED
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS, PERCENT, REMEMBERED_FROM, TO_REMEMBER
-
-BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
+from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_EVENT, INSERT_STATUS
+from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 
 Refusal = Conflict | Invalid | NotFound
 
@@ -82,7 +81,7 @@ SELECT ARRAY(SELECT user_id FROM written)
 
 
 def here(table: str) -> str:
-    """That its rows are of :people, where each is looked up by a join too: this tells a cluster on which node they lie.
+    """That its rows are of :people, though a join looks up each: so a cluster knows on which node they are.
 
     An OR, though it adds nobody: no index is asked for it, and else every look-up of one would sort the whole array.
     """
@@ -114,7 +113,7 @@ SELECT array_agg(user_id ORDER BY user_id) FROM unnest(:people) AS one (user_id)
 LOCK_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR NO KEY UPDATE
 """).bindparams(BIND_PEOPLE)
-# The percent is worked out for those alone who have as many steps behind them as are live, which is soon told.
+# The percent is worked out for those alone who have as many steps behind them as are live, which is quick to find.
 FINISH = text(f"""
 UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
@@ -129,21 +128,15 @@ def groups(session: Session, people: Sequence[str]) -> list[list[str]]:
 
 
 def lock(session: Session, group: Sequence[str]) -> list[str]:
-    """Nobody else writes these people until the transaction ends; they are locked as a save locks its person.
-
-    The answer is who is there.
-    """
+    """Locks these people until the transaction ends, as a save locks its person, and returns those who exist."""
     return list(session.scalars(LOCK_PEOPLE, {"people": group}))
 
 
-def save(
-    session: Session, statement: TextClause, group: Sequence[str], status: Status, values: Mapping[str, Any]
-) -> list[str]:
-    """Locks the people of a group, carries out a `write` that gives them `status`, and answers with whose rows it wrote."""
-    lock(session, group)
+def save(session: Session, statement: TextClause, group: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Carries out a `write` for a group of people who are locked, and returns those whose rows it wrote."""
     written: list[str] = session.execute(statement, {"people": group, **values}).scalar_one()
-    tally.note(session, "save", values["source"], len(written))
-    if written and status in ("done", "skipped"):
+    counters.note(session, "save", values["source"], len(written))
+    if written:
         session.execute(FINISH, {"people": written})
     return written
 

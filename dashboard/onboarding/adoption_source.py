@@ -1,11 +1,11 @@
-"""A database in the original's schema, as it is read for an adoption: its definitions, checked, and its rows, staged."""
+"""Reading the database that is adopted, in the original's schema: its definitions, checked, and its rows, staged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -18,8 +18,10 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid, OnboardingError
+from dashboard.onboarding.impact import NEVER
+from dashboard.onboarding.limits import MAX_INTEGER
 from dashboard.onboarding.loading import Progress, driver_connection, stage
-from dashboard.onboarding.steps import MAX_INTEGER, Fields
+from dashboard.onboarding.steps import Fields
 
 DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
 NEEDED_COLUMNS = {
@@ -28,7 +30,7 @@ NEEDED_COLUMNS = {
 }
 BLOCK_BYTES = 256 * 1024
 TELLABLE = "BETWEEN '0001-01-02+00' AND '9999-12-30+00'"
-"""Moments that Python can tell in any time zone; PostgreSQL keeps others, and infinity."""
+"""Moments that Python can show in any time zone; PostgreSQL has others, and infinity."""
 CASTS = {
     DEFINITIONS: {"version": "int", "position": "int", "created_at": "timestamptz"},
     ROWS: dict.fromkeys(("version", "row_version"), "bigint")
@@ -43,7 +45,6 @@ HERE = (
     "already exists: a database is adopted once, into one that has none of its steps. To bring in what people did since, "
     "use `dashboard people import FILE.csv`"
 )
-NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Unreachable(OnboardingError):
@@ -156,7 +157,7 @@ def _versions(session: Session, source: psycopg.Connection[Any], columns: set[st
     problems |= _step_problems(session, [(row[0], row[1], _truth(row[4]) is True) for row in found])
     if problems:
         raise Invalid(problems)
-    order = {row[0]: (MAX_INTEGER if row[7] is None else row[7], row[8] or NO_TIME) for row in reversed(found)}
+    order = {row[0]: (MAX_INTEGER if row[7] is None else row[7], row[8] or NEVER) for row in reversed(found)}
     return sorted(versions, key=lambda one: (*order[one.step_id], one.step_id, one.version))
 
 
