@@ -25,7 +25,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.adoption_source import HERE, TELLABLE, OriginalVersion
 from dashboard.onboarding.carryover import STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Invalid, Refused
-from dashboard.onboarding.history import record, releases_of
+from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import (
     IS_KNOWN,
     LISTED,
@@ -73,17 +73,30 @@ def adopt(session: Session, actor: Actor, url: str, *, progress: Progress = quie
 # Its definitions, as releases ----------------------------------------------------------------------------------------
 
 
+# Each version's newest release (a rollback to it is one), and how many came after that.
+NOTE_RELEASES = """
+INSERT INTO import_releases
+SELECT DISTINCT ON (r.step_id, r.version) r.step_id, r.version, r.id, newest.number - r.number
+  FROM step_releases r
+  JOIN steps s ON s.step_id = r.step_id
+  JOIN step_releases newest ON newest.id = s.current_release_id
+ WHERE r.step_id = ANY(:steps) AND r.version IS NOT NULL
+ ORDER BY r.step_id, r.version, r.number DESC
+"""
+
+
 def _release_all(session: Session, actor: Actor, versions: Sequence[OriginalVersion]) -> int:
     """Makes the steps with all their releases, and notes which release each version's rows belong to; how many."""
     stage(session, "import_releases", "(step_id text, version bigint, release_id int, behind int) ON COMMIT DROP")
     first_seen = {} if all(one.released_at for one in versions) else _first_seen(session)
-    made = 0
+    adopted = []
     for step_id, grouped in groupby(versions, key=lambda one: one.step_id):
         if not steps.add(session, step_id):  # made by someone since it was looked for
             raise Invalid({step_id: HERE})
         _release_step(session, actor, list(grouped), first_seen)
-        made += _note_releases(session, step_id)
-    return made
+        adopted.append(step_id)
+    run(session, NOTE_RELEASES, {"steps": adopted})
+    return session.scalars(select(func.count()).where(models.Release.step_id.in_(adopted))).one()
 
 
 def _first_seen(session: Session) -> dict[tuple[str, int], datetime]:
@@ -129,23 +142,6 @@ def _insert_draft(session: Session, actor: Actor, one: OriginalVersion, at: date
     session.execute(
         insert(models.Definition).values(step_id=one.step_id, version=one.version, edited_by=actor.key, **values)
     )
-
-
-def _note_releases(session: Session, step_id: str) -> int:
-    """Notes each version's newest release (a rollback to it is one), and how many came after that; how many in all."""
-    made = releases_of(session, [step_id])[step_id]
-    for version, release in {release.version: release for release in made if release.version}.items():
-        run(
-            session,
-            "INSERT INTO import_releases VALUES (:step_id, :version, :release_id, :behind)",
-            {
-                "step_id": step_id,
-                "version": version,
-                "release_id": release.id,
-                "behind": made[-1].number - release.number,
-            },
-        )
-    return len(made)
 
 
 # Its rows ------------------------------------------------------------------------------------------------------------
