@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import pytest
 from sqlalchemy.orm import Session
 
@@ -28,6 +30,12 @@ def session(undone_session: Session) -> Session:
     for user_id in (ANNA, BEN):
         a_person(undone_session, user_id)
     return undone_session
+
+
+@pytest.fixture(autouse=True)
+def nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests share an engine, and figures are cached by engine."""
+    monkeypatch.setattr(cached_figures, "_kept", WeakKeyDictionary())
 
 
 @pytest.fixture
