@@ -281,7 +281,7 @@ def test_what_was_edited_is_kept_beside_what_is_there_now(agent: FlaskClient, an
     response = show(agent, opened | {f"status.{STEP}": "skipped", f"comment.{STEP}": "Typed."})
     assert response.status_code == 200
     shown = panel(response)
-    assert "One change came in meanwhile." in words(shown)
+    assert "One change came in since then." in words(shown)
     assert "Skipped Typed." in words(part(shown, "conflict-yours"))
     assert hidden(shown, "attempt") == "0", "nothing was refused"
     assert (status_of(anna), row_version_of(anna)) == ("done", 3)

@@ -71,7 +71,7 @@ def test_the_account_says_that_its_role_follows_the_groups(ada: FlaskClient, noo
     assert "Administrator onboarding-admins Support agent support" in said
     assert 'data-testid="role-form"' not in page
     assert f"signs in with {LABEL}" in words(part(page, "figure-state"))
-    assert "past Example ID" in words(part(page, "link-card"))
+    assert "bypassing Example ID" in words(part(page, "link-card"))
 
 
 @both

@@ -343,7 +343,7 @@ def test_a_link_is_shown_once(ada: FlaskClient, session: Session, noor: StaffAcc
     assert links.opened(session, secret) is not None
     page = ada.get(at(noor)).text
     assert secret not in page
-    assert "A link was made by The admin just now." in words(part(page, "link-card"))
+    assert "Link created by The admin just now." in words(part(page, "link-card"))
 
 
 def test_an_invitation_is_renewed_or_withdrawn(ada: FlaskClient, session: Session) -> None:
@@ -351,14 +351,14 @@ def test_an_invitation_is_renewed_or_withdrawn(ada: FlaskClient, session: Sessio
     session.commit()
     here = f"/settings/staff/{made.account.id}"
     page = ada.get(here).text
-    assert "They were invited by The admin just now." in words(part(page, "link-card"))
+    assert "Invited by The admin just now." in words(part(page, "link-card"))
     assert 'data-testid="access-card"' not in page
     assert value_of(post(ada, f"{here}/link", row_version=1).text, "shown-link-value")
     session.rollback()
     assert links.opened(session, made.secret) is None
     answer = post(ada, f"{here}/withdraw")
     assert (answer.status_code, answer.location) == (303, "/settings/staff")
-    assert "The invitation of iris@example.com was withdrawn." in words(ada.get("/settings/staff").text)
+    assert "The invitation for iris@example.com was withdrawn." in words(ada.get("/settings/staff").text)
     assert ada.get(here).status_code == 404
 
 
@@ -386,7 +386,7 @@ def test_sessions_are_ended_one_by_one_or_all(
     answer = post(ada, at(noor, "sessions/end"), live=live, session=one)
     is_done(ada, answer, noor, live=live, says="already ended")
     answer = post(ada, at(noor, "sessions/end-all"), live=live)
-    page = is_done(ada, answer, noor, live=live, says="2 sessions were ended.")
+    page = is_done(ada, answer, noor, live=live, says="2 sessions ended.")
     assert "No open sessions" in page
     assert actions(session)[-2:] == ["staff.sessions_ended"] * 2
 
@@ -472,7 +472,7 @@ def test_who_comes_second_sees_what_the_other_did(
     assert answer.status_code == 409
     panel = words(part(answer.text, "stale-account-panel").partition("</form>")[0])
     assert "This account changed while you had it open" in panel
-    assert "Another role The admin, just now Support agent to Viewer" in panel
+    assert "Role changed The admin, just now Support agent to Viewer" in panel
     assert fresh(session, noor).role == "viewer"
 
     again = form_of(answer, "stale-account-form")
@@ -496,7 +496,7 @@ def test_it_can_be_done_all_the_same_or_left(
     accounts.change_role(session, OTHER, NOOR, Role.VIEWER)
     session.commit()
     page = post(ada, at(noor, deed), row_version=1, role="manager").text
-    assert words(part(page, "do-mine").partition("</button>")[0]).endswith(f"{wanted} all the same")
+    assert words(part(page, "do-mine").partition("</button>")[0]).endswith(f"{wanted} anyway")
     assert f'href="{at(noor)}" data-testid="leave-as-is"' in page
 
 

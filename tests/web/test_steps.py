@@ -41,7 +41,7 @@ def test_the_list_shows_each_step_in_order(manager: FlaskClient, session: Sessio
     session.commit()
     page = manager.get("/steps").text
     assert page.index(f'data-testid="step-row-{STEP}"') < page.index(f'data-testid="step-row-{OTHER}"')
-    assert "2 live steps, 50 points together" in page
+    assert "2 live steps, 50 points in total" in page
     assert "Version 2 draft" in page
     assert "1 draft</span>" in page
 
@@ -247,7 +247,7 @@ def test_a_withdrawn_step_offers_to_be_restored(manager: FlaskClient, session: S
     page = manager.get(f"/steps/{STEP}").text
     assert 'data-testid="restore"' in page
     assert 'data-testid="withdraw"' not in page
-    assert "is kept for a restore" in page
+    assert "is kept in case it is restored" in page
 
 
 def test_a_viewer_sees_the_step_and_nothing_to_change_it_with(

@@ -180,7 +180,7 @@ def test_a_token_is_revoked_after_a_look_at_it(ada: FlaskClient, session: Sessio
     session.commit()
     answer = post(ada, address)
     assert (answer.status_code, answer.location) == (303, HERE)
-    assert "The token shop no longer works." in words(ada.get(HERE).text)
+    assert "The token shop was revoked." in words(ada.get(HERE).text)
     assert tokens.authenticate(session, made.secret) is None
     assert "This token no longer works" in words(ada.get(address).text)
     post(ada, address)
