@@ -132,7 +132,7 @@ def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
         raw = request.get_data()
         if len(raw) <= most:
             return parse(raw)
-    raise RequestEntityTooLarge(f"The body may have at most {most:,} bytes.")
+    raise RequestEntityTooLarge(f"The body is limited to {most:,} bytes.")
 
 
 PARTS: Mapping[str, Part] = {"path": _path, "query": _query, "header": _header, "body": _body}

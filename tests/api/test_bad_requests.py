@@ -100,7 +100,7 @@ def test_a_packed_body_is_415(endpoint: Endpoint, api: Caller, world: Session) -
 
 def test_a_member_without_a_name_is_told(api: Caller, world: Session) -> None:
     answer = api("PUT", f"/api/onboarding/users/{ANNA}", json={"": 1})
-    assert answer.json["errors"] == [{"member": '""', "reason": "is not known here"}]
+    assert answer.json["errors"] == [{"member": '""', "reason": "is unknown"}]
 
 
 def test_a_number_of_thousands_of_digits_is_too_large(api: Caller, world: Session) -> None:

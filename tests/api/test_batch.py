@@ -142,4 +142,4 @@ def test_members_that_would_not_be_heeded_are_refused(api: Caller, world: Sessio
         ("updates.0.status", {**SAVE_MANY, "updates": [{"user_id": ANNA, "row_version": 1, "status": "todo"}]}),
     ):
         answer = api("PATCH", STEPS, body)
-        assert (answer.status_code, answer.json["errors"]) == (422, [{"member": member, "reason": "is not known here"}])
+        assert (answer.status_code, answer.json["errors"]) == (422, [{"member": member, "reason": "is unknown"}])

@@ -169,8 +169,8 @@ def test_all_that_is_wrong_is_told_at_once(api: Caller, world: Session) -> None:
         "newStepData.title": "is required",
         "newStepData.weight": "must be a whole number from 1 to 1,000",
         "newStepData.actionUrl": "must be an http or https address, or a path that starts with /",
-        "newStepData.descripton": "is not known here",
-        "dryrun": "is not known here",
+        "newStepData.descripton": "is unknown",
+        "dryrun": "is unknown",
     }
     assert steps.get(world, STEP).draft is None
 

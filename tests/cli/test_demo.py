@@ -69,7 +69,7 @@ def test_it_says_that_tokens_are_gone(database_url: str, session: Session) -> No
     done = Program({"DATABASE_URL": database_url}, "demo", "reset")()
     assert done.out.endswith("Sign in again; API tokens were deleted.")
     assert tokens.everything(session) == []
-    assert "API tokens are gone then" in Program({}, "demo", "reset")("--help").out
+    assert "API tokens are deleted too" in Program({}, "demo", "reset")("--help").out
 
 
 def test_a_database_that_is_not_a_demo_is_refused(database_url: str, session: Session) -> None:

@@ -115,7 +115,7 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("a number as title", a_file(title="2024"), f"line 3: steps.{STEP}.title: must be text"),
     ("a bad step_id", a_file(step_id="Set Up"), "line 2: steps.Set Up: is not a step_id: 1 to 64 lowercase letters"),
     ("a new step_id in capitals", a_file(step_id="SetUp"), "line 2: steps.SetUp: must be 1 to 64 lowercase letters"),
-    ("the id of a page", a_file(step_id="new"), "line 2: steps.new: is reserved for the page that makes a new step"),
+    ("the id of a page", a_file(step_id="new"), "line 2: steps.new: is reserved for the page that creates a step"),
     (
         "a bad address",
         a_file(more="    action_url: javascript:x\n"),
@@ -303,7 +303,7 @@ def crowd(session: Session) -> list[str]:
 PREVIEW = """\
 set-up-payments: release of version 2; version 1 is live
 
-What it says
+What changes
   description
     + Take cards
     + from day one
@@ -339,7 +339,7 @@ Progress  before  after
 Median      50 %   75 %
 Finished       0      0
 
-Percents: 6 go up, 0 go down, 4 stay."""
+Progress: 6 go up, 0 go down, 4 stay the same."""
 
 
 @pytest.mark.usefixtures("crowd")
@@ -356,7 +356,7 @@ def test_the_preview_under_another_policy(dashboard: Program) -> None:
     done = dashboard(
         "preview", STEP, "--done", "redo", "--skipped", "reset", "--in-progress", "keep", "--reopen-finished"
     )
-    assert "Carry-over: Done to be done again, Skipped reset, In progress kept" in done.out
+    assert "Carry-over: Done to do again, Skipped reset, In progress kept" in done.out
     assert "not finished below 100 %" in done.out
     assert done.out.endswith("Progress: 0 go up, 6 go down, 4 stay the same; the largest drop is 50 points.")
 
@@ -494,16 +494,16 @@ def test_a_step_is_withdrawn_and_restored(dashboard: Program, session: Session) 
     assert snapshot(session) == before
     gone = dashboard("withdraw", STEP, "--note", "Moved elsewhere", "--yes")
     assert f"{STEP} is withdrawn: release 2." in gone.out.splitlines()
-    assert "What it says" not in gone.out
+    assert "What changes" not in gone.out
     assert steps.get(session, STEP).withdrawn
     assert releases.get(session, STEP, 2).note == "Moved elsewhere"
     session.rollback()
     again = dashboard("withdraw", STEP, "--note", "x", "--yes")
-    assert (again.code, again.err) == (1, "The step was withdrawn. Restore it first.")
+    assert (again.code, again.err) == (1, "The step is already withdrawn.")
 
     assert dashboard("preview", STEP, "--restore", "--json").json["impact"]["everybody"] == 10
     back = dashboard("restore", STEP, "--note", "Here again", "--yes")
-    assert back.out.startswith(f"{STEP}: restore of version 1\n\nWhat it says\n  title: “Set up payments”")
+    assert back.out.startswith(f"{STEP}: restore of version 1\n\nWhat changes\n  title: “Set up payments”")
     assert f"{STEP} is live in version 1: release 3." in back.out.splitlines()
     assert steps.get(session, STEP).live == steps.version(session, STEP, 1)
     session.rollback()
@@ -522,7 +522,7 @@ def test_a_withdrawn_step_is_not_released(dashboard: Program, session: Session) 
 def test_the_first_release_of_an_imported_step(dashboard: Program) -> None:
     assert dashboard("import", "-", given=a_file()).code == 0
     done = dashboard("release", STEP, "--note", "x", "--yes")
-    assert done.out.startswith(f"{STEP}: first release, of version 1\n\nWhat it says\n  title: “Set up payments”")
+    assert done.out.startswith(f"{STEP}: first release, of version 1\n\nWhat changes\n  title: “Set up payments”")
 
 
 # On a terminal --------------------------------------------------------------------------------------------------------
@@ -633,7 +633,7 @@ def test_the_examples_work_on_the_demo(dashboard: Program) -> None:
 
 
 def test_without_a_change_the_report_says_so() -> None:
-    assert report._changes([]) == "What it says\n  the same as before"
+    assert report._changes([]) == "What changes\n  nothing"
     assert report.printable("a\x1b[2J\n") == "a\\x1b[2J\\n"
 
 

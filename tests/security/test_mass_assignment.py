@@ -118,8 +118,8 @@ def test_what_a_form_is_not_for_changes_nothing(
 ) -> None:
     without = use(app, database, session, {})
     with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
-        connection.execute(EMPTY)
-        connection.execute(RESTART)
+        for statement in (*EMPTY, RESTART):
+            connection.execute(statement)
     session.expire_all()
     with_more = use(app, database, session, MORE)
     for table, rows in without.items():

@@ -49,7 +49,7 @@ def test_a_password_of_ones_own_is_read_and_not_printed(dashboard: Program, sess
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "short\n", "at least 10"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "password123\n", "too common"),
         (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "a@example.com\n", "the account"),
-        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "", "no password"),
+        (("a@example.com", "--name", "A", "--role", "admin", "--password-stdin"), "", "No password was given"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_line(
@@ -199,7 +199,7 @@ def test_a_token_is_printed_alone_and_works_until_revoked(dashboard: Program, se
     assert found is not None
     assert found.scopes == {Scope.PROGRESS_READ, Scope.STEPS_RELEASE}
     session.commit()
-    assert dashboard("token", "revoke", "shop").out == "The token shop no longer works."
+    assert dashboard("token", "revoke", "shop").out == "The token shop was revoked."
     assert tokens.authenticate(session, secret) is None
     assert "shop  revoked" in dashboard("token", "list").out
 

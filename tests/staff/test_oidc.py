@@ -195,7 +195,7 @@ def test_a_wrong_secret_is_our_fault_and_not_theirs(
     app: Flask, client: FlaskClient, provider: Provider, settings: Settings, session: Session
 ) -> None:
     use(app, with_provider(settings, provider, oidc_client_secret="wrong"))
-    see_problem(sign_in(client, provider), 400, "does not hold")
+    see_problem(sign_in(client, provider), 400, "could not be verified")
     assert people(session) == {}
 
 
@@ -393,7 +393,7 @@ def test_a_stolen_code_cannot_be_brought_into_a_sign_in_of_ones_own(
     stolen = query_of(provider.sign_in(begin(client), "noor"))["code"]
     thief = app.test_client()
     told = {"state": query_of(begin(thief))["state"], "code": stolen, "iss": provider.issuer}
-    see_problem(thief.get(CALLBACK, query_string=told), 400, "does not hold")
+    see_problem(thief.get(CALLBACK, query_string=told), 400, "could not be verified")
     assert not is_in(thief)
     assert refusals(session) == [Refusal.NOT_PROVEN.value]
 
@@ -452,7 +452,7 @@ def test_the_userinfo_of_somebody_else_is_not_believed(
     client: FlaskClient, provider: Provider, session: Session
 ) -> None:
     provider.tamper = lambda claims: Forged(without(claims, "groups") | {"sub": "somebody else"})
-    see_problem(sign_in(client, provider), 400, "does not hold")
+    see_problem(sign_in(client, provider), 400, "could not be verified")
     assert people(session) == {}
 
 
@@ -494,7 +494,7 @@ def test_an_answer_that_names_no_issuer_or_another_is_not_taken(
     told = query_of(provider.sign_in(begin(client), "noor")) | {"iss": issuer or ""}
     if issuer is None:
         del told["iss"]
-    see_problem(client.get(CALLBACK, query_string=told), 400, "does not hold")
+    see_problem(client.get(CALLBACK, query_string=told), 400, "could not be verified")
     assert provider.asked_for(TOKEN) == 0
     assert refusals(session) == [Refusal.NOT_PROVEN.value]
 
@@ -555,7 +555,7 @@ def test_a_no_that_nobody_asked_for_is_nobodys(client: FlaskClient) -> None:
 
 
 def test_an_answer_without_a_code_is_none(client: FlaskClient, provider: Provider) -> None:
-    see_problem(declined(client, iss=provider.issuer), 400, "does not hold")
+    see_problem(declined(client, iss=provider.issuer), 400, "could not be verified")
     assert provider.asked_for(TOKEN) == 0
 
 
@@ -696,7 +696,7 @@ def test_the_password_is_asked_for_once(
     assert not is_in(client)
     page = client.get(answer.location).text
     assert "noor@example.com" in page
-    assert f"Your groups at {LABEL} make you Support agent" in page
+    assert f"Your groups at {LABEL} give you the role Support agent" in page
 
     assert give(client, "").status_code == 422
     wrong = give(client, "a wrong password")

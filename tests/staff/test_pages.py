@@ -103,7 +103,7 @@ def test_a_refusal_says_the_same_for_both_and_keeps_the_address(
     assert f'value="{email}"' in answer.text
     assert password not in answer.text
     assert 'aria-describedby="password-error"' in answer.text
-    assert "do not go together" in answer.text
+    assert "The email or password is not correct." in answer.text
 
 
 def test_whoever_is_refused_learns_nothing_of_the_account(
