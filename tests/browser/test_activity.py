@@ -84,7 +84,7 @@ def test_filters_add_up_and_can_be_taken_away(enter: Enter) -> None:
     expect(rows(maya)).to_have_count(1)
     expect(maya.get_by_test_id("activity-row-1")).to_contain_text("Works at a desk")
 
-    maya.get_by_role("link", name="Remove the filter: Install the mobile app").click()
+    maya.get_by_role("link", name="Remove filter: Install the mobile app").click()
     expect(rows(maya)).to_have_count(everything)
     expect(maya.get_by_label("Step", exact=True)).to_have_value("")
     maya.get_by_role("link", name="Clear all").click()

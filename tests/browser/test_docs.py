@@ -38,7 +38,7 @@ def test_on_a_phone_the_contents_are_folded(enter: Enter) -> None:
     somebody.goto("/api/docs")
     contents = somebody.get_by_role("navigation", name="On this page")
     expect(contents).to_have_count(0)
-    somebody.get_by_text("On this page").click()
+    somebody.get_by_text("On this page", exact=True).click()
     contents.get_by_role("link", name="Errors").click()
     heading(somebody, "Errors")
 

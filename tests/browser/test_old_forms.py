@@ -104,7 +104,7 @@ def test_for_somebody_else_nothing_is_sent_by_itself(enter: Enter) -> None:
     other.get_by_test_id("sign-in-as-admin").click()
     expect(other.get_by_test_id("account")).to_be_visible()
     save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
-    expect(tomas.get_by_test_id("notice")).to_contain_text("once more as Ada Whitfield")
+    expect(tomas.get_by_test_id("notice")).to_contain_text("Send it again as Ada Whitfield")
     expect(comment_field(tomas, PAYMENTS)).to_have_value("The bank has confirmed it.")
     see_status(tomas, PAYMENTS, "In progress")
     tomas.get_by_test_id(f"save-{PAYMENTS}").click()

@@ -123,7 +123,7 @@ def test_a_filter_narrows_the_list_stands_in_the_address_and_can_be_left_out(ent
     expect(tomas.get_by_label("Status", exact=True)).to_have_value("in_progress")
     expect(tomas.get_by_test_id("people-count")).to_have_text(before)
 
-    tomas.get_by_role("link", name="Leave out: Set up payments is In progress").click()
+    tomas.get_by_role("link", name="Remove filter: Set up payments is In progress").click()
     expect(tomas).to_have_url(re.compile(r"/people\?sort=inactive$"))
     tomas.goto("/people?finished=yes&progress=100")
     tomas.get_by_test_id("clear-filters").click()

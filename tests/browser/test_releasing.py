@@ -102,7 +102,7 @@ def test_a_choice_renders_the_report_again_and_is_in_the_address(enter: Enter) -
     choose(maya, "In progress", "Keep")
 
     expect(maya.get_by_test_id("reset")).not_to_contain_text(str(reset))
-    expect(maya.get_by_test_id("confirm")).to_have_text("Release version 4, reset nobody")
+    expect(maya.get_by_test_id("confirm")).to_have_text("Release version 4, reset no one")
     expect(maya).to_have_url(re.compile(r"/release\?.*in_progress=keep"))
     expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
 

@@ -283,7 +283,7 @@ def test_a_token_is_made_used_and_revoked(enter: Enter) -> None:
     shop.get_by_role("link", name="Revoke shop").click()
     see_heading(ada, "Revoke shop")
     ada.get_by_role("button", name="Revoke token").click()
-    see_flash(ada, "The token shop no longer works.")
+    see_flash(ada, "The token shop was revoked.")
     assert api(ada, secret) == 401
 
 
