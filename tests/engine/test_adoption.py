@@ -457,7 +457,7 @@ def test_a_bad_row_is_named_with_its_reason_and_nothing_comes_in(
         ("UPDATE onboarding_step_definitions SET step_id = 'a/b'", "a/b: is not a step_id"),
         (
             "UPDATE onboarding_step_definitions SET step_id = 'new'",
-            "new: is reserved for the page that makes a new step",
+            "new: is reserved for the page that creates a step",
         ),
         (
             "INSERT INTO onboarding_step_definitions VALUES ('setup-payments', 2, 'x', '', 5, true, now())",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -393,7 +394,7 @@ def test_a_header_of_very_many_columns_is_soon_refused(session: Session) -> None
         ("", "header: is missing"),
         ("name,email", "column 'user_id': is missing"),
         ("user_id,verify-phone", "column 'verify-phone': is not user_id, name, email or a step"),
-        (f"user_id,{STEP},{STEP}", f"column '{STEP}': is there more than once"),
+        (f"user_id,{STEP},{STEP}", f"column '{STEP}': appears more than once"),
         ("user_id;name", "header: has semicolons between its columns: use commas, on every line"),
         (f"user_id\tname\t{STEP}", "header: has tabs between its columns"),
         (
@@ -402,13 +403,13 @@ def test_a_header_of_very_many_columns_is_soon_refused(session: Session) -> None
         ),
         ("user_id,name\r" + "anna,Anna\r" * 100_000, "header: has old Mac line endings (CR)"),
         ("user_id" * 200_000, "header: is longer than 1,000,000 bytes"),
-        ("user_id,", "column '': is neither"),
+        ("user_id,", "column '': is not user_id"),
         ('user_id,"na', "header: has an unclosed quote"),
     ],
     ids=lambda value: value[:40],
 )
 def test_a_header_that_cannot_be_used_is_refused_by_name(session: Session, header: str, said: str) -> None:
-    with pytest.raises(Invalid, match=said.replace("?", r"\?")):
+    with pytest.raises(Invalid, match=re.escape(said)):
         load(session, f"{header}\n{ANNA},x\n" if header else "")
 
 

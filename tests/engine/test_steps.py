@@ -185,7 +185,7 @@ def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
 
 def test_a_step_id_is_taken_once(session: Session) -> None:
     a_step(session)
-    with pytest.raises(Invalid, match="is taken") as refused:
+    with pytest.raises(Invalid, match="is already used by another step") as refused:
         drafts.create(session, NOOR, STEP, GOOD)
     assert list(refused.value.problems) == ["step_id"]
 

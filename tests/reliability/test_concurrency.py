@@ -602,8 +602,8 @@ def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_o
             a_step(session, step_id)
             a_draft(session, step_id)
     both = Barrier(2)
-    for name in ("create", "save_draft"):
-        write = getattr(steps, name)
+    for name in ("create", "save"):
+        write = getattr(drafts, name)
 
         def and_wait(*given: object, write: Callable[..., object] = write) -> object:
             written = write(*given)
@@ -611,7 +611,7 @@ def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_o
                 both.wait(0.3)
             return written
 
-        monkeypatch.setattr(steps, name, and_wait)
+        monkeypatch.setattr(drafts, name, and_wait)
 
     def bring_in(session: Session, actor: Actor, step_ids: list[str]) -> list[Brought]:
         said = [definitions.WantedStep(step_id, steps.Fields(f"In the words of {actor.key}")) for step_id in step_ids]

@@ -323,7 +323,7 @@ def test_a_group_may_have_equals_signs_and_between_semicolons_commas(tmp_path: P
         ({"OIDC_ISSUER": "https://id.example.com?realm=staff"}, "OIDC_ISSUER must be .* without a query"),
         ({"BASE_URL": ""}, "BASE_URL must be set when OIDC_ISSUER is"),
         ({"OIDC_CLIENT_ID": ""}, "OIDC_CLIENT_ID must be set"),
-        ({"OIDC_SCOPES": "email profile"}, "OIDC_SCOPES must have openid among them"),
+        ({"OIDC_SCOPES": "email profile"}, "OIDC_SCOPES must include openid"),
         ({"OIDC_ROLES": ""}, "OIDC_ROLES must say which group has which role"),
         ({"OIDC_ROLES": "support=agent"}, "OIDC_ROLES must be pairs .* not 'support=agent'"),
         ({"OIDC_ROLES": "admin"}, "OIDC_ROLES must be pairs"),
