@@ -131,14 +131,14 @@ def test_no_day_is_asked_for_at_the_field(agent: FlaskClient, typed: str) -> Non
 
 
 WRONG = [
-    ("2026-02-30T10:00", "2026-02-30T10:00 is no day and time that exist."),
-    ("yesterday", "yesterday is no day and time that exist."),
-    ("0001-01-01T00:00+14:00", "is no day and time that exist."),
+    ("2026-02-30T10:00", "2026-02-30T10:00 is not a valid date and time."),
+    ("yesterday", "yesterday is not a valid date and time."),
+    ("0001-01-01T00:00+14:00", "is not a valid date and time."),
     ("2026-03-01T11:59", "2026-03-01T11:59 is before they joined."),
     ("0001-01-01T00:00", "0001-01-01T00:00 is before they joined."),
-    ("9999-12-31T23:59", "9999-12-31T23:59 is yet to come."),
-    (HOSTILE, "is no day and time that exist."),
-    ("2" * 5000, "is no day and time that exist."),
+    ("9999-12-31T23:59", "9999-12-31T23:59 is in the future."),
+    (HOSTILE, "is not a valid date and time."),
+    ("2" * 5000, "is not a valid date and time."),
 ]
 
 

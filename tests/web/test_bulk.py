@@ -93,7 +93,7 @@ def test_the_preview_says_what_would_change_and_changes_nothing(agent: FlaskClie
     page = agent.get(answer.location).text
     assert figure(page, "bulk-would-change") == "Would change 1 of 3"
     assert figure(page, "bulk-already") == "No change needed 1"
-    assert figure(page, "bulk-reach") == "Come to 100 % 1"
+    assert figure(page, "bulk-reach") == "Reach 100 % 1"
     assert figure(page, "bulk-unknown") == "Not found 1"
     assert "By phone" in page
     assert "Set “Set up payments” to Done for 1 person" in page
@@ -236,7 +236,7 @@ def test_without_htmx_a_batch_that_fails_leads_to_how_far_it_is(
     page = agent.get(address).text
     told = words(part(page, "flash").partition("</p>")[0])
     assert told.endswith("This stopped after 1 of 3 people. This took too long. Changes made so far stay.")
-    assert "1 of 3 people 33 % Go on" in words(part(page, "bulk-running").partition("</form>")[0])
+    assert "1 of 3 people 33 % Continue" in words(part(page, "bulk-running").partition("</form>")[0])
     assert send(agent, f"{address}/run", {}).location == address
     assert [status_of(three, one) for one in (BEN, CLEO)] == ["done", "done"]
     # where nothing was carried out before, the answer is the fault

@@ -372,7 +372,7 @@ def test_without_a_choice_nothing_is_saved(
     answer = manager.post(DRAFT, data=fields | choice)
     assert answer.status_code == 422
     assert "Title is not decided yet: choose one of the two." in answer.text
-    assert "breaks a rule" not in answer.text
+    assert "is not valid" not in answer.text
     # the radio has the focus, and not the panel
     assert answer.text.count(" autofocus") == 1
     assert re.search(r'name="choice_title" value="theirs" aria-describedby="title-error" autofocus', answer.text)
@@ -409,7 +409,7 @@ def test_a_merge_that_breaks_a_rule_is_asked_for_again_with_both_sides(
     before = draft(database)
     again = manager.post(DRAFT, data=sent)
     assert again.status_code == 422
-    assert "Two fields break a rule: they say which." in again.text
+    assert "Two fields are not valid: see the messages there." in again.text
     for testid, message in (("weight", "Weight must be a whole number"), ("action_url", "Opens must be an http")):
         assert f'data-testid="{testid}-error"' in again.text
         assert message in again.text
@@ -441,7 +441,7 @@ def test_a_field_of_a_merge_that_both_changed_alike_is_still_told_so(
     panel = manager.post(DRAFT, data=opened | {"title": "The same", "action_url": "/x"})
     again = manager.post(DRAFT, data=form_of(panel, "merge-panel") | {"weight": "ten"})
     assert again.status_code == 422
-    assert "One field breaks a rule: it says which." in again.text
+    assert "One field is not valid: see the message there." in again.text
     assert "You both made the same change" in again.text
     assert again.text.count("Unchanged since you opened it") == 1
 

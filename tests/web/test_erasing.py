@@ -110,7 +110,7 @@ def test_another_id_is_refused_at_the_field_and_kept(agent: FlaskClient, quirina
     response = send(agent, f"/people/{USER}/erase", {"typed": typed})
     assert response.status_code == 422
     said = words(part(response.text, "typed-error").partition("</p>")[0])
-    assert "This is not the id of this person. No one was erased." in said
+    assert "This is not this person's id. No one was erased." in said
     assert form_of(response, "erase-form")["typed"] == typed
     assert 'aria-describedby="typed-error typed-hint"' in response.text
     assert "<script>alert" not in response.text

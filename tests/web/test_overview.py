@@ -52,7 +52,7 @@ def figure(page: str, name: str) -> str:
 
 def test_it_shows_how_onboarding_goes(viewer: FlaskClient, three: Session) -> None:
     page = viewer.get("/").text
-    assert "2 live steps, 100 points in all" in page
+    assert "2 live steps, 100 points in total" in page
     assert "People 3 3 new in the last 30 days" in figure(page, "people")
     assert "Finished 1 33.3" in figure(page, "finished")
     assert "Median progress 0" in figure(page, "median")
@@ -250,8 +250,8 @@ def test_it_shows_saves_conflicts_their_rate_and_whether_a_retry_worked(viewer: 
     assert "Writes, last 24 hours" in words(writes(page))
     assert figure(page, "writes").endswith("Writes 6")
     assert figure(page, "conflicts").endswith("Conflicts 2")
-    assert "Conflict rate 25.00 % Of all saves" in figure(page, "conflict-rate")
-    assert "First retry succeeded 66.7 % 2 of 3 4 retries in all" in figure(page, "first-retry")
+    assert "Conflict rate 25.00 % Of all attempted saves" in figure(page, "conflict-rate")
+    assert "First retry succeeded 66.7 % 2 of 3 4 retries in total" in figure(page, "first-retry")
 
 
 def test_the_chart_has_a_column_an_hour_or_a_day(viewer: FlaskClient, three: Session) -> None:
@@ -372,7 +372,7 @@ def test_who_is_stuck_is_named_with_since_when_and_the_rest_is_a_link_away(viewe
     assert words(row).endswith("Ben just now")
     assert links(row) == [f"/people?step={STEP}&status=in_progress&sort=inactive", "/people/cleo", "/people/ben"]
     nobody = part(page, f"stuck-{OTHER}").partition("</tr>")[0]
-    assert words(nobody) == "> Invite team 0 0 Nobody"
+    assert words(nobody) == "> Invite team 0 0 No one"
     assert links(nobody) == []
 
 

@@ -181,7 +181,7 @@ def test_of_very_many_some_are_listed_this_browser_among_them(
     assert card.count('data-testid="session-row-') == sessions.LISTED
     assert f"{sessions.LISTED} of {sessions.LISTED + 6} open sessions" in words(card)
     post(ines, f"{HERE}/sessions/end-others")
-    assert f"{sessions.LISTED + 5} sessions were ended." in words(ines.get(HERE).text)
+    assert f"{sessions.LISTED + 5} sessions ended." in words(ines.get(HERE).text)
 
 
 @both
@@ -209,7 +209,7 @@ def test_all_others_are_ended(ines: FlaskClient, session: Session, account: Staf
     elsewhere(session, account, 2)
     answer = post(ines, f"{HERE}/sessions/end-others", live=live)
     page = answer.text if live else ines.get(HERE).text
-    assert "2 sessions were ended." in words(page)
+    assert "2 sessions ended." in words(page)
     assert 'data-testid="end-sessions"' not in page
     session.rollback()
     assert len(sessions.sessions_of(session, INES)) == 1
