@@ -624,8 +624,8 @@ def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_o
     )
     assert [len(brought) for brought in of_kind(list, results)] == [2, 2]
     with wide.transaction() as session:
-        drafts = [steps.get(session, step_id).draft for step_id in order]
-        assert len({draft.edited_by for draft in drafts if draft}) == 1
+        written = [steps.get(session, step_id).draft for step_id in order]
+        assert len({draft.edited_by for draft in written if draft}) == 1
 
 
 # Releases among writers -----------------------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ def test_it_shows_saves_conflicts_their_rate_and_whether_a_retry_worked(viewer: 
     assert figure(page, "writes").endswith("Writes 6")
     assert figure(page, "conflicts").endswith("Conflicts 2")
     assert "Conflict rate 25.00 % Of all attempted saves" in figure(page, "conflict-rate")
-    assert "First retry succeeded 66.7 % 2 of 3 4 retries in all" in figure(page, "first-retry")
+    assert "First retry succeeded 66.7 % 2 of 3 4 retries in total" in figure(page, "first-retry")
 
 
 def test_the_chart_has_a_column_an_hour_or_a_day(viewer: FlaskClient, three: Session) -> None:
