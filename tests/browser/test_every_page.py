@@ -217,7 +217,7 @@ def test_the_page_about_the_api_with_everything_open(page: Page) -> None:
         if summary.is_visible():
             summary.click()
     page.set_viewport_size({"width": PHONE, "height": 800})
-    page.get_by_text("On this page").click()
+    page.get_by_text("On this page", exact=True).click()
     expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
     check(page)
 

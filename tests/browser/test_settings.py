@@ -182,12 +182,12 @@ def test_a_disabled_account_is_out_at_once(enter: Enter) -> None:
     open_account(ada, TOMAS)
     expect(ada.get_by_test_id("session-row-1")).to_be_visible()
     ada.get_by_text("Disable this account").click()
-    ada.get_by_role("button", name="Disable the account").click()
+    ada.get_by_role("button", name="Disable account").click()
     see_flash(ada, "can no longer sign in")
     expect(ada.get_by_test_id("sessions")).to_contain_text("No open sessions")
     tomas.goto("/steps")
     see_heading(tomas, "Sign in")
-    ada.get_by_role("button", name="Enable the account").click()
+    ada.get_by_role("button", name="Enable account").click()
     see_flash(ada, f"{TOMAS} can sign in again")
 
 
@@ -228,9 +228,9 @@ def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
     expect(here.get_by_test_id("old_password-error")).to_have_text("This is not your current password.")
     expect(form.get_by_label("New password", exact=True)).to_have_value("")
     for password, says in (
-        ("password123", "Many people have this password"),
-        ("Inés Varga", "name of the account"),
-        ("demo-viewer", "current password"),
+        ("password123", "too common"),
+        ("Inés Varga", "email or name"),
+        ("demo-viewer", "your current password"),
     ):
         form.get_by_label("Current password").fill("demo-viewer")
         form.get_by_label("New password", exact=True).fill(password)
@@ -269,7 +269,7 @@ def test_a_token_is_made_used_and_revoked(enter: Enter) -> None:
     expect(ada.get_by_test_id("scopes-error")).to_be_visible()
     expect(form.get_by_label("Name")).to_have_value("shop")
     form.get_by_role("checkbox", name="Read a person's steps and progress").check()
-    form.get_by_label("It expires").select_option(label="In 30 days")
+    form.get_by_label("Expires").select_option(label="In 30 days")
     form.get_by_role("button").click()
     expect(ada.get_by_test_id("shown-token")).to_be_focused()
     secret = ada.get_by_test_id("shown-token-value").input_value()
