@@ -240,6 +240,10 @@ def broken_draft(maya: Page, _ada: Page) -> None:
 
 
 def merge_panel(maya: Page, ada: Page) -> None:
+    open_draft(ada)
+    # the hostile one is older than the rule that refuses its marks
+    save_draft(ada, Title="Be paid")
+    expect(ada.get_by_test_id("flash")).to_be_visible()
     open_draft(maya)
     open_draft(ada)
     save_draft(ada, Title="Get paid", Weight="25")
