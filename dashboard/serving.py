@@ -30,7 +30,8 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 def serve(settings: Settings) -> None:
     """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; restarts workers that end."""
     os.environ.update(environment_of(settings))
-    with tempfile.TemporaryDirectory(prefix="dashboard-metrics-") as folder:
+    # a worker that is being stopped may still write to it
+    with tempfile.TemporaryDirectory(prefix="dashboard-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[METRICS_FOLDER] = folder
         _serve(settings)
 
