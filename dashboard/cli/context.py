@@ -138,6 +138,11 @@ def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P,
     return wrapped
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """The number with its noun, which is `one` for 1 and else `many`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:
     """Prints the value as JSON, or the text for people."""
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dashboard.cli.context import json_option, open_server, show
+from dashboard.cli.context import counted, json_option, open_server, show
 
 if TYPE_CHECKING:
     from dashboard.cluster import Plan
@@ -42,7 +42,7 @@ def distribute(dry_run: bool, as_json: bool) -> None:
 
 
 def _told(plan: Plan, dry_run: bool) -> str:
-    nodes = f"{len(plan.nodes):,} {'node' if len(plan.nodes) == 1 else 'nodes'} ({', '.join(plan.nodes)})"
+    nodes = f"{counted(len(plan.nodes), 'node', 'nodes')} ({', '.join(plan.nodes)})"
     if not plan.statements:
         return f"Nothing to do: everything is already in place, with people on {nodes}."
     if dry_run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
-from dashboard.cli.context import bad_input, fault, json_option, show, with_database
+from dashboard.cli.context import bad_input, counted, fault, json_option, show, with_database
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
 
@@ -111,10 +111,10 @@ def _refuse(bad: BadRows, as_json: bool) -> NoReturn:
 
 def _told(done: Imported, dry_run: bool) -> str:
     parts: list[tuple[int, Callable[[int], str]]] = [
-        (done.steps, lambda n: f"{n:,} {'step' if n == 1 else 'steps'} with {done.releases:,} releases"),
-        (done.new_people, lambda n: f"{n:,} new {'person' if n == 1 else 'people'}"),
-        (done.updated_people, lambda n: f"{n:,} {'person' if n == 1 else 'people'} updated"),
-        (done.statuses, lambda n: f"{n:,} {'status' if n == 1 else 'statuses'} written"),
+        (done.steps, lambda n: f"{counted(n, 'step', 'steps')} with {done.releases:,} releases"),
+        (done.new_people, lambda n: counted(n, "new person", "new people")),
+        (done.updated_people, lambda n: f"{counted(n, 'person', 'people')} updated"),
+        (done.statuses, lambda n: f"{counted(n, 'status', 'statuses')} written"),
         (done.unchanged, lambda n: f"{n:,} unchanged"),
     ]
     said = [tell(number) for number, tell in parts if number]

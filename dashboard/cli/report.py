@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import unified_diff
 from typing import Any
 
+from dashboard.cli.context import counted
 from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES, Kind
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.impact import BANDS, Impact, Spread
@@ -58,7 +59,7 @@ def receipt(outcome: Outcome) -> str:
     lines = [
         f"{released.step_id} is {f'live in version {released.version}' if released.version else 'withdrawn'}: "
         f"release {released.number}.",
-        f"{_count(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
+        f"{counted(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
     ]
     if predicted := told.get("predicted"):
         lines.append(f"Predicted: {predicted['reset']:,} reset, {predicted['restored']:,} given back.")
@@ -83,10 +84,6 @@ def table(rows: Iterable[Iterable[str]], left: int = 1) -> str:
         for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _heading(outcome: Outcome) -> str:
@@ -185,7 +182,7 @@ def _moves(impact: Impact) -> str:
     moves = impact.moves
     told = f"Progress: {moves.up:,} go up, {moves.down:,} go down, {moves.same:,} stay the same"
     if moves.down:
-        told += f"; the largest drop is {_count(moves.largest_drop, 'point', 'points')}"
+        told += f"; the largest drop is {counted(moves.largest_drop, 'point', 'points')}"
     if moves.fall_from_100:
-        told += f"; {_count(moves.fall_from_100, 'person falls', 'people fall')} below 100 %"
+        told += f"; {counted(moves.fall_from_100, 'person falls', 'people fall')} below 100 %"
     return f"{told}."

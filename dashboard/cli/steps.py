@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Concatenate, NoReturn, ParamSpec, Ty
 
 import click
 
-from dashboard.cli.context import COMMAND_LINE, bad_input, json_option, refuse, show, with_database
+from dashboard.cli.context import COMMAND_LINE, bad_input, counted, json_option, refuse, show, with_database
 from dashboard.config import Settings
 from dashboard.database import Database, Session
 from dashboard.onboarding.carryover import Policy
@@ -194,7 +194,7 @@ def _refuse_file(problems: Sequence[Problem], as_json: bool) -> NoReturn:
     total = len(problems)
     lines = [f"  {one.where}: {printable(one.reason)}" for one in problems[:LISTED]]
     more = [f"  and {total - LISTED:,} more"] if total > LISTED else []
-    bad_input("\n".join([f"Nothing was imported: {total:,} problem{'' if total == 1 else 's'}.", *lines, *more]))
+    bad_input("\n".join([f"Nothing was imported: {counted(total, 'problem', 'problems')}.", *lines, *more]))
 
 
 def _told(brought: Sequence[Brought], dry_run: bool, same_order: bool) -> str:
@@ -433,8 +433,8 @@ def _foreseen(
     if tolerance is None:
         tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
     if reset is not None and abs(impact.reset - reset) > tolerance:
-        people = "person" if impact.reset == 1 else "people"
-        refuse(f"Nothing was released: {impact.reset:,} {people} would be reset, not {reset:,}.")
+        people = counted(impact.reset, "person", "people")
+        refuse(f"Nothing was released: {people} would be reset, not {reset:,}.")
     predicted = plans.foretold(impact) | ({} if reset is None else {"reset": reset})
     return outcome, replace(seen, predicted=predicted, tolerance=tolerance)
 
