@@ -25,6 +25,9 @@ STATUS_LABELS: Mapping[str, str] = {
 WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
 """Those that are recorded in an array of a person's each."""
 
+PASSED: tuple[Status, ...] = ("done", "skipped")
+"""Those that count for a person's progress."""
+
 Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]
 UNDOES: frozenset[Kind] = frozenset({"rollback", "restore"})
 """The kinds that only take back: they reset nothing and are not rolled back themselves."""

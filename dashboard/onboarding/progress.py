@@ -15,7 +15,7 @@ from sqlalchemy.types import DateTime, Integer, Text
 from dashboard import models
 from dashboard.onboarding import counters
 from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
-from dashboard.onboarding.carryover import STATUSES, WORKED, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.limits import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
@@ -272,9 +272,7 @@ def save_at_once(
 
 
 def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[WantedSave]) -> list[SavedOrRefused]:
-    """Save several steps of one person, in checklist order: each a checked write, whatever comes of the others.
-
-    The answers are in that order too.
+    """Save several steps of one person: each a checked write, whatever comes of the others. Answers in checklist order.
 
     Raises NotFound (step or person): then nothing is to be kept.
     """
@@ -282,8 +280,13 @@ def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wan
     for one in wanted:
         if one.step_id not in order:
             step_of(session, user_id, one.step_id)
-    in_order = sorted(wanted, key=lambda one: order.get(one.step_id, len(order)))
-    return [save_wanted(session, actor, user_id, one) for one in in_order]
+
+    def place(one: WantedSave | SavedOrRefused) -> int:
+        return order.get(one.step_id, len(order))
+
+    # What takes away is written first: so nobody is at 100, and remembered as finished, who is not so in the end.
+    in_turn = sorted(wanted, key=lambda one: (one.status in PASSED, place(one)))
+    return sorted((save_wanted(session, actor, user_id, one) for one in in_turn), key=place)
 
 
 def save_wanted(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
