@@ -211,7 +211,10 @@ def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[
 
 
 def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
-    """The same for one step of several people, in two queries; `seen` maps each to the row_version to begin after."""
+    """The same for one step of several people, in two queries; `seen` maps each to the row_version to begin after.
+
+    Nothing changed a step that was never released, or is not there.
+    """
     events: dict[str, list[Event]] = {user_id: [] for user_id in seen}
     rows = select(models.UserStepEvent.user_id, *EVENT).where(
         models.UserStepEvent.step_id == step_id, models.UserStepEvent.user_id.in_(seen)
@@ -219,7 +222,9 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
     for user_id, *event in session.execute(rows.order_by(models.UserStepEvent.row_version)):
         events[user_id].append(Event(*event))
     # Releases after events, never before: then every release that an event names is there.
-    releases = releases_of(session, [step_id]).get(step_id, [])
+    releases = releases_of(session, [step_id]).get(step_id)
+    if releases is None:
+        return {user_id: [] for user_id in seen}
     counts_as = counting(releases)
     return {
         user_id: [
