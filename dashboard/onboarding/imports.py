@@ -165,11 +165,18 @@ SELECT s.step_id, c.id AS release_id, c.number, c.version
 def _columns(session: Session, names: list[str]) -> Columns:
     """Checks the header against the checklist, and notes its steps' releases for the statements. Raises Invalid."""
     known = {row.step_id: row for row in session.execute(STEPS_NOW)}
+    live = {step_id for step_id, row in known.items() if row.version is not None}
     problems = {name: "appears more than once" for name, times in Counter(names).items() if times > 1}
     problems |= {
         name: "is not live" if name in known else "is not user_id, name, email or a step"
         for name in names
-        if name not in LONGEST and (name not in known or known[name].version is None)
+        if name not in LONGEST and name not in live
+    }
+    # an adopted step may be called so; the user_id has to be there, and is the person's
+    problems |= {
+        name: "is both a step and what is known of a person: leave the column out"
+        for name in names
+        if name in live and name in LONGEST and name != "user_id"
     }
     if "user_id" not in names:
         problems["user_id"] = "is missing"

@@ -183,6 +183,13 @@ def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
     assert drafts.create(session, MAYA, "new-one", GOOD).step_id == "new-one"
 
 
+@pytest.mark.parametrize("step_id", ["user_id", "name", "email"])
+def test_no_step_has_the_name_of_a_persons_column_in_a_csv(session: Session, step_id: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        drafts.create(session, MAYA, step_id, GOOD)
+    assert refused.value.problems == {"step_id": "is reserved for a column of the people's CSV: choose another"}
+
+
 def test_a_step_id_is_taken_once(session: Session) -> None:
     a_step(session)
     with pytest.raises(Invalid, match="is already used by another step") as refused:
