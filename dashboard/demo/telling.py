@@ -19,7 +19,7 @@ from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Release, Status, status_at
 from dashboard.onboarding.history import releases_of
-from dashboard.onboarding.loading import driver_connection, empty, run
+from dashboard.onboarding.loading import copying, empty, run
 from dashboard.onboarding.people import INDEX
 
 
@@ -170,7 +170,7 @@ class Teller:
         self._append("write_conflicts", CONFLICT_COLUMNS, sorted(self.conflicts, key=lambda conflict: conflict[:2]))
 
     def _append(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        with driver_connection(self.session).cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+        with copying(self.session, f"{table} ({', '.join(columns)})") as copy:
             for row in rows:
                 copy.write_row(row)
 
@@ -207,11 +207,7 @@ class Teller:
         self._date(DRAFT.step_id, None, self.story.after(DRAFT.days))
         entries = self.session.execute(select(models.AuditEntry.__table__).order_by(models.AuditEntry.id)).all()
         empty(self.session, ["audit_log"])
-        with (
-            driver_connection(self.session)
-            .cursor()
-            .copy(f"COPY audit_log ({', '.join(LOG_COLUMNS)}) FROM STDIN") as copy
-        ):
+        with copying(self.session, f"audit_log ({', '.join(LOG_COLUMNS)})") as copy:
             for entry in sorted(entries, key=lambda entry: (self._moment(entry.id), entry.id)):
                 kept = [getattr(entry, name) for name in LOG_COLUMNS[2:]]
                 copy.write_row([self._moment(entry.id), Jsonb(entry.changes), *kept])

@@ -32,7 +32,7 @@ from dashboard.onboarding.loading import (
     Progress,
     add_people,
     add_statistics,
-    driver_connection,
+    copying,
     loading,
     prepare,
     quiet,
@@ -210,7 +210,7 @@ def _stage(
     table = "line bigint, user_id text, name text, email text, codes text"
     stage(session, "import_people", f"({table}) ON COMMIT DROP")
     told = 0
-    with driver_connection(session).cursor() as cursor, cursor.copy("COPY import_people FROM STDIN") as copy:
+    with copying(session, "import_people") as copy:
         for line, fields in _records(reader, lines, problems):
             row, reason = _checked(fields, columns)
             if reason:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
@@ -20,6 +21,7 @@ from dashboard.database import Database
 from dashboard.onboarding import (
     activity,
     adoption,
+    adoption_source,
     drafts,
     erasure,
     everybody,
@@ -592,6 +594,32 @@ def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, origina
 def test_a_database_that_cannot_be_reached_says_why(session: Session, url: str) -> None:
     with pytest.raises(Unreachable, match="can't be read"):
         adoption.adopt(session, IMPORTER, url)
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        ("char(1)", psycopg.errors.StringDataRightTruncation),
+        ("text CHECK (pg_sleep(2) IS NOT NULL)", psycopg.errors.QueryCanceled),
+    ],
+)
+def test_what_fails_here_is_not_told_of_the_other_database(
+    session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, column: str, fault: type[psycopg.Error]
+) -> None:
+    stage = adoption_source.stage
+    monkeypatch.setattr(
+        adoption_source,
+        "stage",
+        lambda session, table, definition: stage(
+            session, table, definition.replace("user_id text", f"user_id {column}")
+        ),
+    )
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 2)
+    session.execute(text("SET LOCAL statement_timeout = '200ms'"))
+    with pytest.raises(DBAPIError) as failed:
+        adopt(session, original)
+    assert isinstance(failed.value.orig, fault)
 
 
 # The main job on what came in ----------------------------------------------------------------------------------------
