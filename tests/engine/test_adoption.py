@@ -275,13 +275,15 @@ def test_whoever_was_to_finish_again_and_does_by_the_adoption_stays_finished(
     releases.withdraw(session, MAYA, "of-ours")
     releases.withdraw(session, MAYA, "later")
     original.define(PAY, 10)
-    for user_id in (ANNA, BEN):
+    # of whom the last one is new here
+    everybody = (ANNA, BEN, CLEO)
+    for user_id in everybody:
         original.row(user_id, PAY, 1, "done", 3)
     assert not people.find(session, ANNA).finished
     adopt(session, original)
     a_step(session, "newer")
-    found = [people.find(session, user_id) for user_id in (ANNA, BEN)]
-    assert [(one.progress, one.finished) for one in found] == [(50, True), (50, True)]
+    found = [people.find(session, user_id) for user_id in everybody]
+    assert [(one.progress, one.finished) for one in found] == [(50, True)] * 3
     assert broken(session) == []
 
 
