@@ -143,6 +143,10 @@ def _versions(session: Session, source: psycopg.Connection[Any], columns: set[st
     if not found:
         raise Invalid({DEFINITIONS: "is empty"})
     problems: dict[str, str] = {}
+    if any(row[0] is None or row[1] is None for row in found):
+        # a view, say, or a table that lost its key
+        problems[DEFINITIONS] = "has a definition without a step_id or without a version"
+        found = [row for row in found if row[0] is not None and row[1] is not None]
     versions = []
     for step_id, number, title, weight, is_active, description, action_url, _, at, is_no_time in found:
         fields = {"title": title, "description": description, "weight": _whole(weight), "action_url": action_url}

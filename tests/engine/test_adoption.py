@@ -463,6 +463,15 @@ def test_a_bad_row_is_named_with_its_reason_and_nothing_comes_in(
             "UPDATE onboarding_step_definitions SET step_id = 'new'",
             "new: is reserved for the page that creates a step",
         ),
+        *(
+            (
+                "ALTER TABLE onboarding_step_definitions DROP CONSTRAINT onboarding_step_definitions_pkey; "
+                "ALTER TABLE onboarding_step_definitions ALTER step_id DROP NOT NULL, ALTER version DROP NOT NULL; "
+                f"INSERT INTO onboarding_step_definitions VALUES ({broken}, 'x', '', 5, false, now())",
+                "onboarding_step_definitions: has a definition without a step_id or without a version",
+            )
+            for broken in ("NULL, 1", "'setup-payments', NULL", "NULL, NULL")
+        ),
         (
             "INSERT INTO onboarding_step_definitions VALUES ('setup-payments', 2, 'x', '', 5, true, now())",
             "setup-payments: has more than one active version",
