@@ -71,7 +71,7 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED_NOW} AS
 
 
 # The space in front makes the beginning of a word findable by ' wo', which an index can look up however short it is.
-WORDS = "search_words(' ' || name || ' ' || email || ' ' || user_id)"
+WORDS = "' ' || search_words(name) || ' ' || search_words(email) || ' ' || search_words(user_id)"
 
 
 def index(source: str = "onboarding_users", where: str = "") -> str:
