@@ -196,7 +196,7 @@ def definition_from(row: models.Definition | Row[Any]) -> Definition:
 
 
 def checklist(session: Session) -> list[Step]:
-    """All steps in checklist order, those without a release and the withdrawn ones too. Two queries."""
+    """All steps in checklist order, those without a release and the withdrawn ones too. One query."""
     return _steps(session, None)
 
 
