@@ -217,9 +217,10 @@ def save(
 ) -> Saved:
     """Save a status over the `row_version` that the caller saw; `attempt` counts the caller's retries.
 
-    `at` is when that happened, where it is not now. Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with
-    the exact changes since `row_version`. A conflict is kept in write_conflicts, for which its transaction is committed:
-    see errors.Recorded.
+    `at` is when that happened, where it is not now: for tests alone.
+
+    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`. A conflict
+    is kept in write_conflicts, for which its transaction is committed: see errors.Recorded.
     """
     once = partial(
         save_at_once, session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at
