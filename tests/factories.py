@@ -82,8 +82,13 @@ def people(session: Session, count: int, prefix: str = "user") -> list[str]:
 
 
 def an_erasure(session: Session, user_id: str = ANNA) -> str:
-    """Somebody is erased; the name that is made up for them, which only the log tells."""
+    """Somebody is erased; the name that was made up for them."""
     erasure.erase(session, MAYA, user_id, user_id)
+    return erased_as(session)
+
+
+def erased_as(session: Session) -> str:
+    """The name that was made up for whoever was erased last."""
     newest = text("SELECT user_id FROM audit_log WHERE action = 'person.erase' ORDER BY id DESC LIMIT 1")
     return str(session.scalars(newest).one())
 

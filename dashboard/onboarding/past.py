@@ -29,7 +29,6 @@ class Past:
     Name and email are today's: no history is kept of them.
     """
 
-    moment: datetime
     person: Person
     steps: list[UserStep]
 
@@ -56,7 +55,6 @@ def stood(session: Session, person: Person, moment: datetime) -> Past:
     told = [line.event.at for diary in diaries.values() for line in diary.until(moment) if line.event]
     is_newest = person.last_activity_at is not None and person.last_activity_at <= moment
     return Past(
-        moment,
         replace(
             person,
             progress=progress,
