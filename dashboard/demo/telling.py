@@ -17,7 +17,7 @@ from dashboard.demo.data import DRAFT, HISTORY, STEPS, Chapter
 from dashboard.demo.story import Act, Row, Someone, Story
 from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import Release, Status, status_at
+from dashboard.onboarding.carryover import PASSED, Release, Status, status_at
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.loading import copying, empty, run
 from dashboard.onboarding.people import INDEX
@@ -127,7 +127,7 @@ class Teller:
                 *(current.id, act.comment, attempt),
             )
         )
-        if act.status in COUNTING and person.finished_at is None and self._is_through(person):
+        if act.status in PASSED and person.finished_at is None and self._is_through(person):
             person.finished_at = act.at
         return True
 
@@ -175,7 +175,7 @@ class Teller:
                 copy.write_row(row)
 
     def _is_through(self, person: Someone) -> bool:
-        return all(self._counts(person, step.step_id) in COUNTING for step in STEPS)
+        return all(self._counts(person, step.step_id) in PASSED for step in STEPS)
 
     def _store(self, people: Sequence[int], written: Sequence[tuple[int, str]]) -> None:
         everybody = self.story.people
@@ -225,7 +225,6 @@ class Teller:
         self.session.execute(update(d).where(d.step_id == step_id, which).values(edited_at=at))
 
 
-COUNTING = ("done", "skipped")
 USER_COLUMNS = (
     *("user_id", "name", "email", "created_at", "finished_at", "last_activity_at"),
     *("done_releases", "skipped_releases", "in_progress_releases"),

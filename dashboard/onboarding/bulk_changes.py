@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import bulk_write, finding, steps
 from dashboard.onboarding.actor import Actor, called
-from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
@@ -197,7 +197,7 @@ SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reac
   FROM (SELECT coalesce((SELECT {SUM_OF_POINTS} FROM {RECORDED_RELEASES}), 0) AS points,
                (SELECT sum(weight) FROM steps) AS whole,
                (SELECT weight FROM steps WHERE step_id = :step_id)
-               * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part
+               * ((:status IN {PASSED})::int - (p.from_status IN {PASSED})::int) AS part
           FROM bulk_change_people p
           JOIN onboarding_users u ON u.user_id = p.user_id
           JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = :step_id

@@ -26,7 +26,7 @@ WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
 """Those that are recorded in an array of a person's each."""
 
 PASSED: tuple[Status, ...] = ("done", "skipped")
-"""Those that count for a person's progress."""
+"""Those that count for a person's progress. As text, it is a list in SQL."""
 
 Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]
 UNDOES: frozenset[Kind] = frozenset({"rollback", "restore"})

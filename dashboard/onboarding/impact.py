@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime
 
 from dashboard.onboarding import standings
-from dashboard.onboarding.carryover import STATUSES, WORKED, Release, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, WORKED, Release, Status
 from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -304,7 +304,7 @@ class Counted:
 
     def _percent(self, group: Group, known: Rules) -> int:
         weight = known.weights.get(self.step_id, 0)
-        points = group.points + (weight if known.status_of(group) in ("done", "skipped") else 0)
+        points = group.points + (weight if known.status_of(group) in PASSED else 0)
         return percent_of(points, self.total + weight)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import people
-from dashboard.onboarding.carryover import Release, Status, reset_by
+from dashboard.onboarding.carryover import PASSED, Release, Status, reset_by
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Event, events_of, releases_of
 from dashboard.onboarding.impact import NEVER
@@ -184,7 +184,7 @@ def _step(step_id: str, diary: Diary, line: Line, current: Release, definitions:
 
 
 def _counts(step: UserStep) -> bool:
-    return step.status in ("done", "skipped")
+    return step.status in PASSED
 
 
 def _percent(steps: Iterable[UserStep]) -> int:

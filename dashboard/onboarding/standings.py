@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding.carryover import PASSED
 from dashboard.onboarding.scoring import PERCENT_OF
 
 FEW_TO_COUNT = 50_000
@@ -30,9 +31,9 @@ POINTS_OF_ARRAYS = "".join(
     f"""
  CROSS JOIN LATERAL (SELECT coalesce(sum(r.{status}_points), 0)::int AS points
                        FROM step_releases r WHERE r.id = ANY(u.{status}_releases)) {status}"""
-    for status in ("done", "skipped")
+    for status in PASSED
 )
-PERCENT_OF_POINTS = PERCENT_OF.format(points="(done.points + skipped.points)")
+PERCENT_OF_POINTS = PERCENT_OF.format(points=f"({' + '.join(f'{status}.points' for status in PASSED)})")
 
 IN_STANDINGS = "u.standing = ANY(:standings)"
 
