@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding.scoring import percent_of
+
 STEPS_PASSED = "(cardinality(u.done_releases) + cardinality(u.skipped_releases))"
 """How many steps the person `u` has done or skipped at some time, whatever that counts as now."""
 
@@ -43,7 +45,7 @@ class Bounds:
         return self._percent(self.weights[: max(0, passed - self.reset)])
 
     def _percent(self, weights: Sequence[int]) -> int:
-        return 100 * sum(weights) // sum(self.weights) if self.weights else 0
+        return percent_of(sum(weights), sum(self.weights))
 
     def passed(self, least: int, most: int) -> tuple[int, int]:
         """How many steps those have passed, from and to, who are from and to these percents."""
