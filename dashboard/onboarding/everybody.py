@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import standings
+from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED
 from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
@@ -159,8 +160,7 @@ def _stuck(session: Session, in_progress: Sequence[Row[Any]], known: Rules) -> d
 
 # They turn up soon on a walk by activity from the oldest of them on, unless they are very few.
 LONGEST_AT = f"""
-(SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, coalesce(nullif(name, ''), nullif(email, ''), user_id) AS label,
-        {ACTIVE_AT} AS since
+(SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, name, email, {ACTIVE_AT} AS since
    FROM onboarding_users
   WHERE in_progress_releases && CAST(:releases_{{n}} AS int[]) AND {ACTIVE_AT} >= :since_{{n}}
   ORDER BY {ACTIVE_AT}, user_id LIMIT {NAMED_AT_MOST})
@@ -179,4 +179,4 @@ def _longest(session: Session, live: Sequence[Row[Any]], known: Rules) -> list[t
     session.execute(standings.PLAN_EACH_TIME)
     query = " UNION ALL ".join(LONGEST_AT.format(n=n) for n in range(len(live)))
     found = session.execute(text(query), values)
-    return [(row.step_id, Waiting(row.user_id, row.label, row.since)) for row in found]
+    return [(row.step_id, Waiting(row.user_id, called(row.name, row.email, row.user_id), row.since)) for row in found]
