@@ -147,10 +147,10 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
     return there
 
 
-MOVED = text("""
-SELECT user_id FROM bulk_change_people p JOIN onboarding_users u USING (user_id)
- WHERE p.bulk_id = :id AND p.outcome = 'moved'
-""")
+STILL_HERE = """
+SELECT user_id FROM bulk_change_people p JOIN onboarding_users u USING (user_id) WHERE p.bulk_id = :id
+"""
+MOVED = text(f"{STILL_HERE} AND p.outcome = 'moved'")
 
 
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
@@ -163,6 +163,15 @@ def again(session: Session, actor: Actor, bulk_id: int) -> int:
     if not moved:
         raise Refused("No one in this bulk change had changed in the meantime.")
     return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)
+
+
+def instead(session: Session, actor: Actor, bulk_id: int, status: str, comment: str) -> int:
+    """Prepare another status or comment for the same people, as far as they are still here; returns its id.
+
+    Raises NotFound (the change), and what `create` does.
+    """
+    step_id = get(session, bulk_id).step_id
+    return create(session, actor, list(session.scalars(text(STILL_HERE), {"id": bulk_id})), step_id, status, comment)
 
 
 # By name: a newer version of the program may have added a column while this one still runs.

@@ -218,9 +218,7 @@ def instead(bulk_id: int) -> ResponseReturnValue:
     status, comment = request.form.get("status", ""), request.form.get("comment", "")
     try:
         with transaction() as session:
-            step_id = bulk_changes.get(session, bulk_id).step_id
-            people = [one.user_id for one in _everybody(session, bulk_id)]
-            made = bulk_changes.create(session, current_actor(), people, step_id, status, comment)
+            made = bulk_changes.instead(session, current_actor(), bulk_id, status, comment)
     except Invalid as invalid:
         typed = {"status": status, "comment": comment}
         shown = replace(_load(bulk_id), typed=typed, problems=_sentences(invalid.problems))

@@ -183,6 +183,17 @@ def test_whoever_was_erased_is_not_among_those_who_moved(three: Session) -> None
         bulk_changes.again(three, SAM, bulk_id)
 
 
+def test_another_change_is_for_the_same_people_as_far_as_they_are_here(three: Session) -> None:
+    bulk_id = prepared(three, BEN, CLEO)
+    a_save(three, "done", CLEO)
+    erasure.erase(three, MAYA, BEN, BEN)
+    other = bulk_changes.get(three, bulk_changes.instead(three, SAM, bulk_id, "skipped", "By letter"))
+    assert (other.status, other.comment, other.before["done"], other.people) == ("skipped", "By letter", 1, 1)
+    erasure.erase(three, MAYA, CLEO, CLEO)
+    with pytest.raises(Invalid):
+        bulk_changes.instead(three, SAM, bulk_id, "skipped", "")
+
+
 def test_ids_of_nobody_are_left_out(three: Session) -> None:
     # an id may be that of somebody who was erased since the list was opened
     bulk = carried_out(three, prepared(three, BEN, BEN, "nobody", "💥", "' OR 1=1 --"))
