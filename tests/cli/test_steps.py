@@ -460,7 +460,7 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
         (
             ("release", STEP, "--note", "x", "--expect-reset", "5", "--tolerance", "1", "--yes"),
             1,
-            "Nothing was released: 3 people would be reset, not 5.",
+            "Reset: 5 people expected, 3 now.",
         ),
     ],
 )
