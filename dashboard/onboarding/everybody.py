@@ -18,6 +18,9 @@ from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
 from dashboard.onboarding.progress import BIND_PEOPLE
 from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
+IDLE_DAYS = 14
+"""Whoever did nothing for so many days is idle."""
+
 NAMED_AT_MOST = 3
 """How many of those who wait at a step are named."""
 
@@ -33,7 +36,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Stuck:
-    """Those in progress at a live step: `idle` of them did nothing for 14 days; `longest`: who for longest, up to three."""
+    """Those in progress at a live step: `idle` of them did nothing for IDLE_DAYS; `longest`: who for longest, up to three."""
 
     idle: int = 0
     longest: list[Waiting] = field(default_factory=list)
@@ -44,7 +47,7 @@ class Overview:
     """How onboarding goes. `new` came in the last 30 days, and of those who have finished `newly_finished` did.
 
     `open_again` people count as finished although they are below 100 percent, `next_save` ones with their next save, for
-    they are at 100 percent; `idle` ones have not finished, and had no activity for 14 days. `stuck` has the live steps at
+    they are at 100 percent; `idle` ones have not finished, and had no activity for IDLE_DAYS. `stuck` has the live steps at
     which somebody is. `counted_at` is when they were counted, under these `rules`.
     """
 
@@ -66,8 +69,8 @@ class Overview:
 
 
 # Reckoned once, not for each person: a day of the calendar takes longer than all else that is asked of a row.
-FORTNIGHT_AGO, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (14, 30))
-IDLE = f"{ACTIVE_AT} < {FORTNIGHT_AGO}"
+IDLE_SINCE, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (IDLE_DAYS, 30))
+IDLE = f"{ACTIVE_AT} < {IDLE_SINCE}"
 
 OVERVIEW_OF_PEOPLE = {
     "people": "true",

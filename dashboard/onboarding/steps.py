@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -193,6 +193,11 @@ def definition_from(row: models.Definition | Row[Any]) -> Definition:
         row.edited_at,
         row.edited_by,
     )
+
+
+def total_of(checklist: Iterable[Step]) -> int:
+    """The total points of all live steps."""
+    return sum(step.live.fields.weight for step in checklist if step.live)
 
 
 def checklist(session: Session) -> list[Step]:
