@@ -86,7 +86,7 @@ def status_at(status: Status, recorded: int, current: int, releases: Sequence[Re
     return "todo" if reset_by(status, recorded, current, releases) else status
 
 
-def counting_today(releases: Sequence[Release]) -> Iterator[tuple[Release, set[Status]]]:
+def statuses_counting_today(releases: Sequence[Release]) -> Iterator[tuple[Release, set[Status]]]:
     """Each of the step's releases, newest first, with the statuses recorded under it that count today.
 
     `releases` are all those of the step, oldest first. One walk, however many there are.

@@ -147,7 +147,7 @@ def names_only_those_there(session: Session, seen: Overview) -> bool:
 
 
 def _census(session: Session) -> str:
-    how = standings.counting(session, OVERVIEW_OF_PEOPLE, {"oldest": ACTIVE_AT})
+    how = standings.way_to_count(session, OVERVIEW_OF_PEOPLE, {"oldest": ACTIVE_AT})
     parts = {"source": how.source, "of_step": how.columns(*OF_STEP), "of_points": how.columns(*OF_POINTS)}
     by_step = [BY_STEP.format(status=status, **parts) for status in WORKED]
     return how.begins + " UNION ALL ".join([BY_POINTS.format(**parts), *by_step])
@@ -177,7 +177,7 @@ def _longest(session: Session, live: Sequence[Row[Any]], known: Rules) -> list[t
     values: dict[str, Any] = {}
     for n, row in enumerate(live):
         values[f"step_{n}"] = row.step_id
-        values[f"releases_{n}"] = known.counting(row.step_id, "in_progress")
+        values[f"releases_{n}"] = known.releases_counting(row.step_id, "in_progress")
         values[f"since_{n}"] = row.oldest
     session.execute(standings.PLAN_EACH_TIME)
     query = " UNION ALL ".join(LONGEST_AT.format(n=n) for n in range(len(live)))

@@ -143,7 +143,7 @@ CountsAs = Callable[[Status, int, int], Status]
 """What a status that was recorded at one release number counted as at another one."""
 
 
-def counting(releases: Sequence[Release]) -> CountsAs:
+def counts_as_under(releases: Sequence[Release]) -> CountsAs:
     """`status_at` under these releases of a step, for many people: most of them recorded the same at the same time."""
     return cache(partial(status_at, releases=releases))
 
@@ -154,7 +154,7 @@ def explain(events: Sequence[Event], releases: Sequence[Release], counts_as: Cou
     `events` and `releases` are all those of the step. The first row_version, 1, is the step's first release. Whoever
     asks for several people has one `counts_as` for all of them.
     """
-    counts_as = counts_as or counting(releases)
+    counts_as = counts_as or counts_as_under(releases)
     by_id = {release.id: release for release in releases}
     # Before the first event the row counts as recorded To do under release 1 with row_version 1 (model.md, rule 3).
     recorded: list[tuple[Status, int, int]] = [("todo", 1, 1)]
@@ -237,7 +237,7 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
     releases = releases_of(session, [step_id]).get(step_id)
     if releases is None:
         return {user_id: [] for user_id in seen}
-    counts_as = counting(releases)
+    counts_as = counts_as_under(releases)
     return {
         user_id: [
             change for change in explain(events[user_id], releases, counts_as) if change.row_version > row_version

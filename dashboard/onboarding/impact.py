@@ -66,7 +66,7 @@ class Rules:
         """The live weight of each step that was ever released; 0 while it is not live."""
         return {one.step_id: one.weight for one in self.releases.values()}
 
-    def counting(self, step_id: str, status: Status) -> list[int]:
+    def releases_counting(self, step_id: str, status: Status) -> list[int]:
         """The releases of the step under which the status counts."""
         return [release_id for release_id, one in self.releases.items() if one.step_id == step_id and one.keeps[status]]
 
@@ -134,7 +134,7 @@ def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[l
     `reopened_before`: when finished was reopened last, before the release of the step that is being counted. Ask for
     the rules after the census, unless the step is locked: then they know every release of it that a row can name.
     """
-    how = standings.counting(session, CENSUS_OF_PEOPLE)
+    how = standings.way_to_count(session, CENSUS_OF_PEOPLE)
     statement = text(CENSUS.format(begins=how.begins, source=how.source, columns=how.columns()))
     rows = session.execute(
         statement.bindparams(bindparam("reopened_before", type_=DateTime(timezone=True))),

@@ -96,6 +96,6 @@ class Counting:
         return f"min(u.{name})" if name in self.least else f"sum(u.{name})::bigint"
 
 
-def counting(session: Session, of_people: Mapping[str, str], least: Mapping[str, str] | None = None) -> Counting:
-    """How to count everybody."""
+def way_to_count(session: Session, of_people: Mapping[str, str], least: Mapping[str, str] | None = None) -> Counting:
+    """How everybody is counted best now."""
     return Counting(how_many(session) <= FEW_TO_COUNT, of_people, least or {})
