@@ -81,7 +81,7 @@ SELECT ARRAY(SELECT user_id FROM written)
 
 
 def here(table: str) -> str:
-    """That its rows are of :people, though a join looks up each: so a cluster knows on which node they are.
+    """A condition that limits `table` to :people. The joins imply it; a cluster needs it said to know which node to ask.
 
     An OR, though it adds nobody: no index is asked for it, and else every look-up of one would sort the whole array.
     """

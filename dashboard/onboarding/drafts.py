@@ -85,7 +85,7 @@ def _insert(session: Session, actor: Actor, step_id: str, fields: Fields, based_
 def save(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
     """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
 
-    What says the same as it does is no change: the draft keeps its row_version, and nobody who has it open is overtaken.
+    Saving what the draft already says changes nothing: it keeps its row_version, and nobody who has it open is overtaken.
     """
     checked = steps.check(fields)
     before = _draft(session, step_id, row_version)

@@ -304,7 +304,7 @@ def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wan
 
 
 def save_wanted(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
-    """One checked write, its refusal returned. What says nothing new is left alone, and no conflict though the step moved.
+    """One checked write, its refusal returned. A row that says nothing new is not written, and is never a conflict.
 
     Raises NotFound (step or person) where there is something to write.
     """

@@ -62,7 +62,10 @@ def are_few(session: Session) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """How everybody is counted, by name: those for whom a condition of `of_people` holds, and the least of a value."""
+    """How everybody is counted, by name: those for whom a condition of `of_people` holds.
+
+    Of each expression in `least`, the smallest value.
+    """
 
     by_standing: bool
     of_people: Mapping[str, str]
