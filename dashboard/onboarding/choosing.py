@@ -37,12 +37,14 @@ FEW = 60_000
 # it would be worked out anew for each row that the index finds.
 PATTERN = text(r"""
 SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
-       || regexp_replace(words, '[\\%_]', '\\\&', 'g') || '%'
+       || regexp_replace(words, '[\\%_]', '\\\&', 'g') || '%' AS pattern, words
   FROM search_words(:q) AS words
 """)
 MATCHES = "u.words LIKE :pattern"
 FIRST_WORDS = "left(s.words, 200)"
 """As the index of them has it."""
+BEGINS = "(u.first_words >= :begins AND u.first_words < :beyond)"
+"""Whether the name begins with what is searched for: a stretch of that index, whatever the collation."""
 SEARCHABLE = f"""(SELECT u.*, s.words, {FIRST_WORDS} AS first_words
                     FROM onboarding_users u JOIN user_search s USING (user_id))"""
 
@@ -211,7 +213,8 @@ def choose(session: Session, wanted: Filter) -> Chosen:
         chosen.values["step_id"] = wanted.step_id
     if wanted.q:
         chosen.where.append(MATCHES)
-        chosen.values["pattern"] = session.execute(PATTERN, {"q": wanted.q}).scalar_one()
+        chosen.values["pattern"], words = session.execute(PATTERN, {"q": wanted.q}).one()
+        chosen.values.update(begins=f" {words}", beyond=f" {words}\U0010ffff")
     if wanted.idle_days:
         chosen.where.append(f"{ACTIVE_AT} < now() - make_interval(days => :idle_days)")
         chosen.values["idle_days"] = wanted.idle_days

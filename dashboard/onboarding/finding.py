@@ -14,6 +14,7 @@ from dashboard.onboarding import by_progress, paging, standings
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.choosing import (
     ACTIVE_AT,
+    BEGINS,
     FEW,
     ONLY_SEARCHED,
     STATUS,
@@ -21,7 +22,7 @@ from dashboard.onboarding.choosing import (
     choose,
 )
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows
+from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows, Start
 from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED, finished_of
 
@@ -36,6 +37,8 @@ ORDERS: dict[Sort, Order] = {
 }
 BY_WORDS = Order("words", "u.first_words", ":start", "first_words")
 """By name too, of those who were searched for: the words that a person is found by begin with the name."""
+PARTS = {"begins": BEGINS, "others": f"NOT {BEGINS}"}
+"""In this order: whoever's name begins with what is searched for is most likely meant."""
 
 MOST_COUNTED = 10_000
 """Up to so many people are counted; more are estimated."""
@@ -80,10 +83,13 @@ class Page:
     count: Count
 
 
+PART = f"CASE WHEN {BEGINS} THEN 'begins' ELSE 'others' END"
+
+
 def _details(source: str, wanted: Filter) -> str:
     """What the list shows of each person of `source`."""
     more = f", {ACTIVE_AT} AS active_at, u.standing, {STATUS if wanted.step_id else 'NULL'} AS status"
-    return details(source, more + (", u.first_words" if wanted.q else ""))
+    return details(source, more + (f", u.first_words, {PART} AS part" if wanted.q else ""))
 
 
 def page(session: Session, wanted: Filter = EVERYBODY, *, cursor: str | None = None, limit: int = 50) -> Page:
@@ -111,7 +117,9 @@ def _rows(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
     listing, order = _listing(chosen, telling), ORDERS[wanted.sort]
     if wanted.status and chosen.standings is None and not wanted.q:
         # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
-        return _walked_first(session, listing, order, cursor, limit, LOOKED_AT)
+        start = paging.read_cursor(order.name, cursor)
+        found = _walked_first(session, listing, order, start, limit + 1, LOOKED_AT)
+        return paging.around_in(order, found, limit, start)
     return paging.page(session, listing, order, cursor, limit)
 
 
@@ -120,23 +128,49 @@ def _listing(chosen: Chosen, telling: str) -> Listing:
 
 
 def _walked_first(
-    session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int
-) -> Rows:
-    """Where a walk past so many people in order fills the page, that; else all who match are looked up and sorted."""
+    session: Session, listing: Listing, order: Order, start: Start, limit: int, within: int
+) -> list[Row[Any]]:
+    """Where a walk past so many people in order finds the `limit`, that; else all who match are looked up and sorted."""
     with suppress(paging.Beyond):
-        return paging.page_within(session, listing, order, cursor, limit, within)
-    return paging.page(session, listing, order.unwalked, cursor, limit)
+        return paging.rows_within(session, listing, order, start, limit, within)
+    return paging.rows(session, listing, order.unwalked, start, limit)
 
 
 def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
+    direction, key = paging.read_cursor(BY_WORDS.name, cursor)
+    parts, starts = list(PARTS) if direction == "after" else list(reversed(PARTS)), dict[str, paging.Key]()
+    if key:
+        part, _, words = key[0].partition(" ")
+        if part not in PARTS:
+            raise paging.broken()
+        parts, starts[part] = parts[parts.index(part) :], (words, key[1])
+    listing, found = _listing(chosen, telling), list[Row[Any]]()
+    for part in parts:
+        of_part = replace(listing, where=[*listing.where, PARTS[part]])
+        start = direction, starts.get(part)
+        if part == "begins":
+            found += paging.rows(session, of_part, BY_WORDS, start, limit + 1 - len(found))
+        else:
+            found += _others(session, chosen, of_part, start, limit + 1 - len(found))
+        if len(found) > limit:
+            break
+    return paging.around(
+        found,
+        limit,
+        (direction, key),
+        lambda row, to: paging.pack(to, BY_WORDS.name, f"{row.part} {row.first_words}", row.user_id),
+    )
+
+
+def _others(session: Session, chosen: Chosen, listing: Listing, start: Start, limit: int) -> list[Row[Any]]:
     """Those who are searched for may stand close together by name: a walk through all would pass all others."""
-    expected, listing = chosen.estimate(session), _listing(chosen, telling)
+    expected = chosen.estimate(session)
     if expected.people >= FEW:
-        return paging.page(session, listing, BY_WORDS, cursor, limit)
+        return paging.rows(session, listing, BY_WORDS, start, limit)
     # not on a cluster, which brings so many from each of its places
     if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
-        return _walked_first(session, listing, BY_WORDS, cursor, limit, WALKED)
-    return paging.page(session, listing, BY_WORDS.unwalked, cursor, limit)
+        return _walked_first(session, listing, BY_WORDS, start, limit, WALKED)
+    return paging.rows(session, listing, BY_WORDS.unwalked, start, limit)
 
 
 # What follows from a standing is worked out once for all who have it.
@@ -161,6 +195,7 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
     if order:
         by = f"{order.by} {'DESC' if order.descending else ''}"
+        by = f"{PARTS['others']}, {by}" if order is BY_WORDS else by
     elif tells_each:
         by = f"{by_progress.PLACE[wanted.sort]}, u.standing"
     else:
@@ -223,6 +258,6 @@ def ids(session: Session, wanted: Filter, limit: int) -> list[str]:
 def _found(row: Row[Any]) -> Found:
     members = dict(row._mapping)
     status = cast("Status | None", members.pop("status"))
-    for name in ("active_at", "standing", "first_words"):
+    for name in ("active_at", "standing", "first_words", "part"):
         members.pop(name, None)
     return Found(Person(**members), status)

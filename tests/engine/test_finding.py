@@ -83,6 +83,16 @@ def test_people_are_found_by_a_part_of_name_email_or_id(session: Session, q: str
     assert names(search(session, q)) == found
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 50])
+def test_whoever_is_called_what_is_searched_for_comes_first(session: Session, limit: int) -> None:
+    called = ["Zo", "Zoë Berg", "Zora Xu", "Ann Zorn", "Bo Zo"]
+    for user_id, name in zip(factories.people(session, 6), [*called[::-1], "Cleo"], strict=True):
+        people.put(session, HOST, user_id, name=name)
+    wanted = Filter(q="ZO")
+    assert [one.person.name for page in all_pages(session, wanted, limit) for one in page] == called
+    assert [one.person.name for one in finding.stream(session, wanted)] == called
+
+
 @pytest.mark.parametrize("name", ["100 % Bob", "snake_case", "back\\slash", "Ärzte", "İpek", "ΝΙΚΟΣ", "Straße", "ǅ"])
 @pytest.mark.parametrize("spelled", [str, str.lower])
 def test_a_name_is_found_as_it_is_written_whatever_is_in_it(session: Session, name: str, spelled: Any) -> None:
@@ -194,6 +204,13 @@ def packed(value: object) -> str:
 def test_a_broken_cursor_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(Invalid) as refused:
         search(session, cursor=cursor)
+    assert list(refused.value.problems) == ["cursor"]
+
+
+@pytest.mark.parametrize("value", ["", " ann", "Begins  ann", "between  ann"])
+def test_a_cursor_into_no_part_of_a_search_is_refused(session: Session, value: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        search(session, "ann", cursor=packed(["after", "words", value, ANNA]))
     assert list(refused.value.problems) == ["cursor"]
 
 
