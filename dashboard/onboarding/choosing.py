@@ -41,12 +41,16 @@ SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
   FROM search_words(:q) AS words
 """)
 MATCHES = "u.words LIKE :pattern"
-FIRST_WORDS = "left(s.words, 200)"
-"""As the index of them has it."""
+FIRST_WORDS = 200
+"""So many characters of what people are found by are in the index that they are ordered by."""
+MATCHES_ON_A_WALK = f"""
+    (u.first_words LIKE :pattern OR char_length(u.first_words) = {FIRST_WORDS}
+                                    AND (SELECT s.words LIKE :pattern FROM user_search s WHERE s.user_id = u.user_id))
+"""
+"""The same, by what that index holds: only for those of longer words their row is looked at."""
 BEGINS = "(u.first_words >= :begins AND u.first_words < :beyond)"
 """Whether the name begins with what is searched for: a stretch of that index, whatever the collation."""
-SEARCHABLE = f"""(SELECT u.*, s.words, {FIRST_WORDS} AS first_words
-                    FROM onboarding_users u JOIN user_search s USING (user_id))"""
+SEARCHABLE = """(SELECT u.*, s.words, s.first_words FROM onboarding_users u JOIN user_search s USING (user_id))"""
 
 
 def _under(status: Status) -> str:
@@ -96,7 +100,8 @@ TYPES: dict[str, TypeEngine[Any]] = {
 
 
 # By words alone: the people themselves are looked up for the page only.
-ONLY_SEARCHED = f"(SELECT user_id, words, {FIRST_WORDS} AS first_words FROM user_search s)"
+ONLY_SEARCHED = "user_search"
+ONLY_ORDERED = "(SELECT user_id, first_words FROM user_search)"
 
 
 @dataclass(frozen=True, slots=True)

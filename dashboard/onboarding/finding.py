@@ -16,6 +16,8 @@ from dashboard.onboarding.choosing import (
     ACTIVE_AT,
     BEGINS,
     FEW,
+    MATCHES_ON_A_WALK,
+    ONLY_ORDERED,
     ONLY_SEARCHED,
     STATUS,
     Chosen,
@@ -47,9 +49,9 @@ CHEAP = 25_000
 """What counting may cost at most, in the planner's units: some 50 ms. Where it would cost more it is not done."""
 
 SOME = 5_000
-WALKED = 4_000
-"""Where `SOME` match a search, so many people are walked through before all who match are looked up: a tenth of the cost
-of that, and a word that is common among them fills a page on the way."""
+WALKED = 60_000
+"""Where `SOME` match a search, so many people are passed in order before all who match are looked up: that takes no look
+at the people themselves, and most words fill a page on the way."""
 
 
 LOOKED_AT = 20_000
@@ -117,23 +119,14 @@ def _rows(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
     listing, order = _listing(chosen, telling), ORDERS[wanted.sort]
     if wanted.status and chosen.standings is None and not wanted.q:
         # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
-        start = paging.read_cursor(order.name, cursor)
-        found = _walked_first(session, listing, order, start, limit + 1, LOOKED_AT)
-        return paging.around_in(order, found, limit, start)
+        with suppress(paging.Beyond):
+            return paging.page_within(session, listing, order, cursor, limit, LOOKED_AT)
+        order = order.unwalked
     return paging.page(session, listing, order, cursor, limit)
 
 
 def _listing(chosen: Chosen, telling: str) -> Listing:
     return Listing(f"{chosen.source} u", chosen.conditions, chosen.values, chosen.types, telling)
-
-
-def _walked_first(
-    session: Session, listing: Listing, order: Order, start: Start, limit: int, within: int
-) -> list[Row[Any]]:
-    """Where a walk past so many people in order finds the `limit`, that; else all who match are looked up and sorted."""
-    with suppress(paging.Beyond):
-        return paging.rows_within(session, listing, order, start, limit, within)
-    return paging.rows(session, listing, order.unwalked, start, limit)
 
 
 def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
@@ -165,12 +158,13 @@ def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str |
 def _others(session: Session, chosen: Chosen, listing: Listing, start: Start, limit: int) -> list[Row[Any]]:
     """Those who are searched for may stand close together by name: a walk through all would pass all others."""
     expected = chosen.estimate(session)
-    if expected.people >= FEW:
-        return paging.rows(session, listing, BY_WORDS, start, limit)
     # not on a cluster, which brings so many from each of its places
     if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
-        return _walked_first(session, listing, BY_WORDS, start, limit, WALKED)
-    return paging.rows(session, listing, BY_WORDS.unwalked, start, limit)
+        passed = replace(listing, source=f"{ONLY_ORDERED} u", where=[MATCHES_ON_A_WALK, PARTS["others"]])
+        with suppress(paging.Beyond):
+            return paging.rows_within(session, passed, BY_WORDS, start, limit, WALKED)
+    order = BY_WORDS if expected.people >= FEW else BY_WORDS.unwalked
+    return paging.rows(session, listing, order, start, limit)
 
 
 # What follows from a standing is worked out once for all who have it.

@@ -104,7 +104,13 @@ def page(session: Session, listing: Listing, order: Order, cursor: str | None, l
     Raises Invalid: a broken cursor, or one of another order.
     """
     start = read_cursor(order.name, cursor)
-    return around_in(order, rows(session, listing, order, start, limit + 1), limit, start)
+    return _around_in(order, rows(session, listing, order, start, limit + 1), limit, start)
+
+
+def page_within(session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int) -> Rows:
+    """The same, of the first `within` people of the source. Raises Invalid as `page` does, and Beyond as `rows_within`."""
+    start = read_cursor(order.name, cursor)
+    return _around_in(order, rows_within(session, listing, order, start, limit + 1, within), limit, start)
 
 
 def rows(session: Session, listing: Listing, order: Order, start: Start, limit: int) -> list[Row[Any]]:
@@ -138,7 +144,7 @@ def filtered(conditions: Sequence[str]) -> str:
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def around_in(order: Order, found: list[Row[Any]], limit: int, start: Start) -> Rows:
+def _around_in(order: Order, found: list[Row[Any]], limit: int, start: Start) -> Rows:
     """`around` for a page of one order."""
     return around(found, limit, start, lambda row, to: write_cursor(to, order, row))
 
