@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -184,30 +184,24 @@ SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
 def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     """All who match, in the filter's order, a few at a time; the transaction stays open until the last."""
     chosen = choose(session, wanted)
-    tells_each = not standings.are_few(session)
-    ranked = ""
-    order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
-    if order:
-        by = f"{order.by} {'DESC' if order.descending else ''}"
-        by = f"{PARTS['others']}, {by}" if order is BY_WORDS else by
-    elif tells_each:
-        by = f"{by_progress.PLACE[wanted.sort]}, u.standing"
-    else:
-        by, ranked = "g.place", RANKED
+    # decided once: what the filter was made for is what is streamed
+    by_standing = chosen.standings is not None if wanted.asks_standings else standings.are_few(session)
+    return (_stream_by_standing if by_standing else _stream_each)(session, wanted, chosen)
+
+
+def _stream_each(session: Session, wanted: Filter, chosen: Chosen) -> Iterator[Found]:
+    by = _streamed_by(wanted) or f"{by_progress.PLACE[wanted.sort]}, u.standing, u.user_id"
+    statement = f"{_details(chosen.source, wanted)} {chosen.filtered} ORDER BY {by}"
+    return map(_found, _streamed(session, chosen, statement))
+
+
+def _stream_by_standing(session: Session, wanted: Filter, chosen: Chosen) -> Iterator[Found]:
+    by, ranked = _streamed_by(wanted), ""
+    if by is None:
+        by, ranked = "g.place, u.user_id", RANKED
         chosen.values["order"] = [standing for _, standing in chosen.standings or ()]
-    by += f", u.user_id {'DESC' if order and order.descending else ''}"
-    streamed = _details(chosen.source, wanted) + f"{chosen.filtered} ORDER BY {by}"
-    if not tells_each:
-        streamed = STREAMED.format(source=chosen.source, ranked=ranked, filtered=chosen.filtered, order=by)
-    rows = session.execute(
-        text(streamed).bindparams(*chosen.types),
-        chosen.values,
-        execution_options={"stream_results": True, "yield_per": 1000},
-    )
-    if tells_each:
-        yield from map(_found, rows)
-        return
-    told = _told(session, wanted)
+    statement = STREAMED.format(source=chosen.source, ranked=ranked, filtered=chosen.filtered, order=by)
+    rows, told = _streamed(session, chosen, statement), _told(session, wanted)
     for row in rows:
         members = dict(row._mapping)
         standing, is_since = members.pop("standing"), members.pop("is_since")
@@ -217,6 +211,25 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
             progress, next_step, status = of_standing
             is_finished = finished_of(progress, row.finished_at is not None, bool(is_since))
             yield Found(Person(**members, progress=progress, finished=is_finished, next_step=next_step), status)
+
+
+def _streamed_by(wanted: Filter) -> str | None:
+    """What all who match are ordered by; None: by progress."""
+    if wanted.q and wanted.sort == "name":
+        return f"{PARTS['others']}, {BY_WORDS.by}, u.user_id"
+    if wanted.is_by_progress:
+        return None
+    order = ORDERS[wanted.sort]
+    down = "DESC" if order.descending else ""
+    return f"{order.by} {down}, u.user_id {down}"
+
+
+def _streamed(session: Session, chosen: Chosen, statement: str) -> Iterable[Row[Any]]:
+    return session.execute(
+        text(statement).bindparams(*chosen.types),
+        chosen.values,
+        execution_options={"stream_results": True, "yield_per": 1000},
+    )
 
 
 def _told(

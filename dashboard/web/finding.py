@@ -138,8 +138,10 @@ class PeopleQuery:
     @property
     def by(self) -> str:
         """The sort order, to follow a number of people."""
-        sort = self.wanted.sort if self.wanted else "name"
-        return "by name" if sort == "name" else SORTED[sort].lower()
+        wanted = self.wanted or Filter()
+        if wanted.sort != "name":
+            return SORTED[wanted.sort].lower()
+        return "names that begin with it first" if wanted.q else "by name"
 
     @property
     def query(self) -> str:
