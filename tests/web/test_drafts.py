@@ -320,6 +320,7 @@ def test_when_both_typed_the_same_the_panel_says_that_it_is_saved(
     saved_by(colleague, title="The same")
     panel = manager.post(DRAFT, data=opened | {"title": "The same"}).text
     assert "What you typed is already saved." in panel
+    assert "Nothing is saved until" not in panel
     assert "You both made the same change" in panel
 
 
