@@ -118,7 +118,7 @@ NOTHING_TYPED = Attempt("", 0, "")
 class Happened:
     """The outcome of a row's form. `focus`: put the focus on the row or its panel.
 
-    `is_same`: the form said nothing new, and nothing was written.
+    `is_same`: the form said nothing new, and nothing was written. `typed`: the row's own choice and text, beside an Undo.
     """
 
     step_id: str
@@ -130,11 +130,22 @@ class Happened:
     problems: tuple[str, ...] = ()
     changes: Sequence[Change] = ()
     focus: bool = False
+    typed: Attempt = NOTHING_TYPED
 
     @property
     def unsaved(self) -> Attempt:
         """What was chosen and typed but not saved."""
-        return NOTHING_TYPED if self.is_saved or self.is_same else self.attempt
+        return self.typed if self.is_saved or self.is_same else self.attempt
+
+    @property
+    def word(self) -> str:
+        """What a save is called: an Undo is one too."""
+        return "Undone" if self.undo and self.undo.undone else "Saved"
+
+    def beside(self, typed: Attempt) -> Happened:
+        """The outcome of an Undo, with what was chosen and typed in the row since; a conflict's panel has no row."""
+        attempt = self.attempt if self.is_saved or self.is_same else replace(self.attempt, comment=typed.comment)
+        return replace(self, attempt=attempt, typed=typed)
 
 
 AT_REST = Happened("")
@@ -145,6 +156,12 @@ def rows_of(form: Mapping[str, str], start: str = STATUS) -> dict[str, Attempt]:
     """The rows of a form that holds all of them, by step."""
     step_ids = [name.removeprefix(start) for name in form if name.startswith(start)]
     return {step_id: Attempt.read(form, step_id) for step_id in step_ids}
+
+
+def typed_since(form: Mapping[str, str], step_id: str) -> Attempt:
+    """What was chosen and typed in the row since the save that its Undo takes back."""
+    own = rows_of({name: value for name, value in form.items() if name != "undoes"}).get(step_id, NOTHING_TYPED)
+    return replace(own, status="" if own.status == own.seen else own.status)
 
 
 def panels_of(form: Mapping[str, str]) -> dict[str, Attempt]:
