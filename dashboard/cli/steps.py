@@ -295,7 +295,7 @@ def preview(database: Database, choice: Choice, step_id: str, deed: str | None, 
     moves = {"rollback": releases.roll_back, "withdrawal": releases.withdraw, "restore": releases.restore}
     run = _run(moves[deed], step_id) if deed else _release(step_id, choice)
     outcome, _ = _foreseen(database, step_id, run)
-    show(report.answer(outcome, dry_run=True), as_json, lambda: report.preview(outcome))
+    show(outcome.as_json(dry_run=True), as_json, lambda: report.preview(outcome))
 
 
 @step.command()
@@ -465,7 +465,7 @@ def _carry_out(
         click.echo(report.preview(foreseen) + "\n")
     with database.transaction() as session:
         outcome = run(session, planned)
-    show(report.answer(outcome, dry_run=False), as_json, lambda: report.receipt(outcome))
+    show(outcome.as_json(dry_run=False), as_json, lambda: report.receipt(outcome))
 
 
 def _ask(shown: str) -> None:

@@ -21,6 +21,8 @@ from dashboard.onboarding.limits import MAX_INTEGER, check_key, is_whole, text_p
 from dashboard.onboarding.visible import is_seen, is_steady
 
 MEMBERS = ("title", "description", "weight", "action_url")
+IN_JSON = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
+"""What each is called in JSON."""
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 # else letters of other alphabets count as some of these, for instance the sign of the kelvin
 WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)

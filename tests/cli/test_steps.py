@@ -369,7 +369,7 @@ def test_the_preview_as_json_has_the_members_of_the_api(dashboard: Program, sess
     with releases.dry_run(session):
         expected = releases.release(session, MAYA, STEP, Policy())
     assert set(found) == {field.serialization_alias or name for name, field in Migrated.model_fields.items()}
-    assert found["impact"] == report.answer(expected, dry_run=True)["impact"]
+    assert found["impact"] == expected.as_json(dry_run=True)["impact"]
     assert {"member": "actionUrl", "before": "", "after": "/payments"} in found["impact"]["changes"]
     assert (found["dryRun"], found["releaseId"], found["progressReset"]) == (True, None, 3)
     a_save(session, "done", "user-0009")
