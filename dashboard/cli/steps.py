@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Concatenate, NoReturn, ParamSpec, Ty
 
 import click
 
-from dashboard.cli.context import COMMAND_LINE, bad_input, counted, json_option, refuse, show, with_database
+from dashboard.cli.context import COMMAND_LINE, bad_input, counted, in_json, json_option, refuse, show, with_database
 from dashboard.config import Settings
 from dashboard.database import Database, Session
 from dashboard.onboarding.carryover import Policy
@@ -89,14 +89,12 @@ def export(database: Database, step_ids: tuple[str, ...], path: Path | None, as_
 
     Drafts, unreleased and withdrawn steps are left out. `dashboard step import` reads the file back without loss.
     """
-    import json
-
     from dashboard.cli import yaml_text
     from dashboard.onboarding import definitions
 
     with database.transaction() as session:
         document = definitions.document(definitions.live(session, step_ids))
-    text = json.dumps(document, ensure_ascii=False) + "\n" if as_json else HEADER + yaml_text.write(document)
+    text = in_json(document) + "\n" if as_json else HEADER + yaml_text.write(document)
     _put(text.encode(), path)
 
 
