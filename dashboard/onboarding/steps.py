@@ -136,9 +136,9 @@ NOT_OPENED = "must be an http or https address, or a path that starts with /"
 def _address_problem(url: str) -> str | None:
     """Why a step does not open that; None where it does."""
     if any(character.isspace() for character in url):
-        return "must not have a space in it"
+        return "must not contain spaces"
     if "\\" in url or not url.isprintable():
-        return "must not have a backslash or an invisible character in it"
+        return "must not contain a backslash or an invisible character"
     if url.startswith("//"):
         return "must start with one slash, not two, or be an http or https address"
     try:

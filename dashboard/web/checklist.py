@@ -36,7 +36,7 @@ class Place:
 
 def title_of(step: Step) -> str:
     """The step's current title, or its last one."""
-    return apart((step.live or step.latest).fields.title)
+    return apart(step.latest.fields.title)
 
 
 def total_of(checklist: list[Step]) -> int:
@@ -71,4 +71,4 @@ def draft_changes(step: Step) -> list[FieldChange]:
     """What the draft changes compared with the live or last version; nothing for a step's first draft."""
     if step.draft is None or step.draft.version == step.latest.version:
         return []
-    return steps.compare((step.live or step.latest).fields, step.draft.fields)
+    return steps.compare(step.latest.fields, step.draft.fields)

@@ -185,7 +185,7 @@ def _by(key: str, names: dict[str, Who]) -> str:
 
 
 def _against_live(step: Step, said: Fields) -> list[FieldChange]:
-    return steps.compare((step.live or step.latest).fields, said)
+    return steps.compare(step.latest.fields, said)
 
 
 def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), status: int = 409) -> ResponseReturnValue:

@@ -64,6 +64,7 @@ def install(app: Flask) -> None:
         column_size=formats.column_size,
         status_counts=formats.status_counts,
         LIMITS=LIMITS,
+        NUMBERS=wording.NUMBERS,
         STATUSES=STATUSES,
         STATUS_CHOICES=formats.STATUS_CHOICES,
         BAND_LABELS=formats.BAND_LABELS,

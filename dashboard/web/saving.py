@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,11 +13,12 @@ from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
 from dashboard.onboarding.progress import Saved, SavedOrRefused, WantedSave
 from dashboard.web.access import current_actor
+from dashboard.web.formats import STATUS_CHOICES
+from dashboard.web.forms import whole
 
-WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
 LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
 YOURS = "yours."
-UNKNOWN_STATUS = "The status must be one of To do, In progress, Done and Skipped."
+UNKNOWN_STATUS = f"The status must be one of {', '.join(label for _, label in STATUS_CHOICES)}."
 STATUS = "status."
 
 
@@ -51,17 +51,16 @@ class Attempt:
             names = [*(f"{start}{name}.{step_id}" for start in starts), name]
             return next((form[one] for one in names if one in form), "")
 
-        row_version, number = field("row_version").strip(), field("attempt")
         return cls(
             status=field("status"),
-            row_version=int(row_version) if WHOLE_NUMBER.fullmatch(row_version) else 0,
+            row_version=_number(field("row_version")),
             comment=field("comment").strip(),
             resolve=form.get("resolve", ""),
             undoes=form.get("undoes", "") == "1",
             opened=moment(field("opened")),
             seen=field("seen"),
-            number=max(0, int(number)) if WHOLE_NUMBER.fullmatch(number) else 0,
-            has_row_version=bool(row_version),
+            number=max(0, _number(field("attempt"))),
+            has_row_version=bool(field("row_version").strip()),
         )
 
     def wanted(self, step_id: str) -> WantedSave:
@@ -82,6 +81,11 @@ class Attempt:
         if member == "row_version" and not self.has_row_version:
             return "The row version is missing."
         return f"{LABELS.get(member, member)} {reason}."
+
+
+def _number(text: str) -> int:
+    found = whole(text)
+    return found if isinstance(found, int) else 0
 
 
 def moment(text: str) -> datetime | None:

@@ -140,7 +140,7 @@ def _picked(step: Step, versions: list[Definition]) -> tuple[int, int]:
 
     The earlier comes first.
     """
-    first = (step.live or step.latest).version
+    first = step.latest.version
     others = [one.version for one in versions if one.version != first]
     other = step.draft.version if step.draft else others[0] if others else first
     return min(first, other), max(first, other)

@@ -137,7 +137,11 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("UTF-16", "steps: {}".encode("utf-16"), "line 1: is not text in UTF-8"),
     ("binary", b"\x7fELF\x00\x01", "line 1, column 1: has a character that cannot be stored (U+007F)"),
     ("an impossible escape", 'a: "\\UFFFFFFFF"\n', "the file: is not YAML: it has an invalid escape"),
-    ("half a character", a_file(title='"\\uD800"'), f"line 3: steps.{STEP}.title: has a character that can't be kept"),
+    (
+        "half a character",
+        a_file(title='"\\uD800"'),
+        f"line 3: steps.{STEP}.title: has a character that cannot be stored",
+    ),
     ("a terminal's command", a_file(more='    "\\e[2J": x\n'), f"line 5: steps.{STEP}.\\x1b[2J: is not a member"),
 ]
 
