@@ -919,6 +919,7 @@ def test_a_withdrawal_is_checked_to_leave_no_version_live(
     receipt = newest(database).receipt
     assert receipt
     assert receipt["invariants"][-1] == "no version is live"
+    assert "Only a rollback or a restore gives anything back" in receipt_of(manager, 2)
 
 
 PRESENT = re.compile(
