@@ -72,7 +72,7 @@ def check(page: Page) -> None:
             found.append(faults(page, f"dark at {width}", COLOURS))
     found += [too_wide(page, width) for width in (TABLET, NARROW)]
     with text_of_twice_the_size(page):
-        found += [too_wide(page, width) for width in (WIDE, TABLET)]
+        found += [too_wide(page, width) for width in (WIDE, TABLET, PHONE)]
     assert not any(found), "\n\n".join(filter(None, found))
 
 
