@@ -311,7 +311,7 @@ What changes
   description
     + Take cards
     + from day one
-  weight: 10 -> 30
+  weight: 10 of 20 -> 30 of 40
   action_url: “” -> “/payments”
 
 Carry-over: Done kept, Skipped kept, In progress reset; people who had finished: stay finished
@@ -637,7 +637,7 @@ def test_the_examples_work_on_the_demo(dashboard: Program) -> None:
 
 
 def test_without_a_change_the_report_says_so() -> None:
-    assert report._changes([]) == "What changes\n  nothing"
+    assert report._changes([], (10, 10)) == "What changes\n  nothing"
     assert report.printable("a\x1b[2J\n") == "a\\x1b[2J\\n"
 
 
