@@ -64,5 +64,5 @@ class Impact(CamelAnswer):
 class ImpactReport(Impact):
     """What a release does to everyone, and what changes in the step."""
 
-    total_weight: TotalWeight = Field(validation_alias="totalWeight")
+    total_weight: TotalWeight
     changes: list[Changed]
