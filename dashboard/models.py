@@ -215,10 +215,11 @@ class UserSearch(Base):
 
     user_id: Mapped[str] = mapped_column(ForeignKey("onboarding_users.user_id", ondelete="CASCADE"), primary_key=True)
     words: Mapped[str]
+    # only a prefix, because index entries are limited in size
+    first_words: Mapped[str | None] = mapped_column(Computed("left(words, 200)", persisted=True))
 
     __table_args__ = (
-        # only a prefix, because index entries are limited in size
-        Index("ix_user_search_order", text("left(words, 200)"), "user_id"),
+        Index("ix_user_search_order", "first_words", "user_id"),
         Index("ix_user_search_words", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
     )
 

@@ -4,37 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import unified_diff
-from typing import Any
 
 from dashboard.cli.context import counted
-from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES, Kind
+from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.impact import BANDS, Impact, Spread
 from dashboard.onboarding.steps import FieldChange
-
-MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
-"""The fields of a step, by the engine's name and by the API's."""
-GOES_BACK: frozenset[Kind] = frozenset({"rollback"})
-
-
-def answer(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """The outcome with the members of the API's answer."""
-    impact = outcome.impact
-    changes = [{"member": MEMBERS[one.member], "before": one.before, "after": one.after} for one in outcome.changes]
-    told = {
-        "success": True,
-        "dryRun": dry_run,
-        "usersAffected": impact.affected,
-        "progressCopied": impact.copied,
-        "progressReset": impact.reset,
-        "untouched": impact.untouched,
-        "impact": impact.as_json() | {"changes": changes},
-        "releaseId": None if dry_run else outcome.release.id,
-        "receipt": outcome.release.receipt,
-    }
-    if outcome.release.kind in GOES_BACK:
-        told |= {"restored": impact.restored, "keptLater": impact.kept_later}
-    return told
 
 
 def preview(outcome: Outcome) -> str:
@@ -42,7 +17,7 @@ def preview(outcome: Outcome) -> str:
     impact = outcome.impact
     parts = [_heading(outcome)]
     if outcome.release.kind != "withdraw":
-        parts.append(_changes(outcome.changes))
+        parts.append(_changes(outcome.changes, impact.total_weight))
     if outcome.release.kind == "migrate":
         parts.append(_policy(outcome))
     parts += [_people(impact), _statuses(impact), _progress(impact), _moves(impact)]
@@ -53,7 +28,7 @@ def receipt(outcome: Outcome) -> str:
     """What a release did, in a few lines."""
     released, impact = outcome.release, outcome.impact
     kept = f"{impact.copied:,} kept, {impact.reset:,} reset"
-    if released.kind in GOES_BACK:
+    if released.kind == "rollback":
         kept += f", {impact.restored:,} given back; {impact.kept_later:,} keep later work"
     told = released.receipt or {}
     lines = [
@@ -106,21 +81,22 @@ def _heading(outcome: Outcome) -> str:
 # Content -------------------------------------------------------------------------------------------------------------
 
 
-def _changes(changes: Iterable[FieldChange]) -> str:
-    told = "\n".join(_change(change) for change in changes)
+def _changes(changes: Iterable[FieldChange], total_weight: tuple[int, int]) -> str:
+    told = "\n".join(_change(change, total_weight) for change in changes)
     return f"What changes\n{told or '  nothing'}"
 
 
-def _change(change: FieldChange) -> str:
+def _change(change: FieldChange, total_weight: tuple[int, int]) -> str:
     before, after = change.before, change.after
     if isinstance(after, str) and "\n" in f"{before or ''}{after}":
         return f"  {change.member}\n" + "\n".join(f"    {line}" for line in _lines(str(before or ""), after))
-    was = f"{_value(before)} -> " if before is not None else ""
-    return f"  {change.member}: {was}{_value(after)}"
+    of_before, of_after = (f" of {total:,}" if change.member == "weight" else "" for total in total_weight)
+    was = f"{_value(before)}{of_before} -> " if before is not None else ""
+    return f"  {change.member}: {was}{_value(after)}{of_after}"
 
 
 def _value(value: str | int | None) -> str:
-    return f"“{printable(value)}”" if isinstance(value, str) else str(value)
+    return f"“{printable(value)}”" if isinstance(value, str) else f"{value:,}"
 
 
 def _lines(before: str, after: str) -> list[str]:

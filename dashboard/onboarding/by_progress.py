@@ -75,7 +75,7 @@ def _of_standings(
             break
     percents = {standing: percent for percent, standing in known}
     return paging.around(
-        rows, limit, direction, start, lambda row, to: _progress_cursor(to, wanted.sort, percents[row.standing], row)
+        rows, limit, (direction, start), lambda row, to: _progress_cursor(to, wanted.sort, percents[row.standing], row)
     )
 
 
@@ -110,7 +110,7 @@ def _of_each(session: Session, wanted: Filter, chosen: Chosen, telling: str, cur
         if len(rows) > limit:
             break
     return paging.around(
-        rows, limit, direction, start, lambda row, to: _progress_cursor(to, wanted.sort, row.progress, row)
+        rows, limit, (direction, start), lambda row, to: _progress_cursor(to, wanted.sort, row.progress, row)
     )
 
 

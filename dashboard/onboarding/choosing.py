@@ -38,14 +38,20 @@ FEW = 60_000
 # everybody has.
 PATTERN = text(r"""
 SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
-       || regexp_replace(words, '[\\%_]', '\\\&', 'g') || '%'
+       || regexp_replace(words, '[\\%_]', '\\\&', 'g') || '%' AS pattern, words
   FROM coalesce(nullif(search_words(:q), ''), :q) AS words
 """)
 MATCHES = "u.words LIKE :pattern"
-FIRST_WORDS = "left(s.words, 200)"
-"""As the index of them has it."""
-SEARCHABLE = f"""(SELECT u.*, s.words, {FIRST_WORDS} AS first_words
-                    FROM onboarding_users u JOIN user_search s USING (user_id))"""
+FIRST_WORDS = 200
+"""So many characters of what people are found by are in the index that they are ordered by."""
+MATCHES_ON_A_WALK = f"""
+    (u.first_words LIKE :pattern OR char_length(u.first_words) = {FIRST_WORDS}
+                                    AND (SELECT s.words LIKE :pattern FROM user_search s WHERE s.user_id = u.user_id))
+"""
+"""The same, by what that index holds: only for those of longer words their row is looked at."""
+BEGINS = "(u.first_words >= :begins AND u.first_words < :beyond)"
+"""Whether the name begins with what is searched for: a stretch of that index, whatever the collation."""
+SEARCHABLE = """(SELECT u.*, s.words, s.first_words FROM onboarding_users u JOIN user_search s USING (user_id))"""
 
 
 def _under(status: Status) -> str:
@@ -95,7 +101,8 @@ TYPES: dict[str, TypeEngine[Any]] = {
 
 
 # By words alone: the people themselves are looked up for the page only.
-ONLY_SEARCHED = f"(SELECT user_id, words, {FIRST_WORDS} AS first_words FROM user_search s)"
+ONLY_SEARCHED = "user_search"
+ONLY_ORDERED = "(SELECT user_id, first_words FROM user_search)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +219,8 @@ def choose(session: Session, wanted: Filter) -> Chosen:
         chosen.values["step_id"] = wanted.step_id
     if wanted.q:
         chosen.where.append(MATCHES)
-        chosen.values["pattern"] = session.execute(PATTERN, {"q": wanted.q}).scalar_one()
+        chosen.values["pattern"], words = session.execute(PATTERN, {"q": wanted.q}).one()
+        chosen.values.update(begins=f" {words}", beyond=f" {words}\U0010ffff")
     if wanted.idle_days:
         chosen.where.append(f"{ACTIVE_AT} < now() - make_interval(days => :idle_days)")
         chosen.values["idle_days"] = wanted.idle_days

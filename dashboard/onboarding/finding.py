@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -14,14 +14,17 @@ from dashboard.onboarding import by_progress, paging, standings
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.choosing import (
     ACTIVE_AT,
+    BEGINS,
     FEW,
+    MATCHES_ON_A_WALK,
+    ONLY_ORDERED,
     ONLY_SEARCHED,
     STATUS,
     Chosen,
     choose,
 )
 from dashboard.onboarding.filters import Filter, Sort
-from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows
+from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows, Start
 from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED, finished_of
 
@@ -36,6 +39,8 @@ ORDERS: dict[Sort, Order] = {
 }
 BY_WORDS = Order("words", "u.first_words", ":start", "first_words")
 """By name too, of those who were searched for: the words that a person is found by begin with the name."""
+PARTS = {"begins": BEGINS, "others": f"NOT {BEGINS}"}
+"""In this order: whoever's name begins with what is searched for is most likely meant."""
 
 MOST_COUNTED = 10_000
 """Up to so many people are counted; more are estimated."""
@@ -44,9 +49,9 @@ CHEAP = 25_000
 """What counting may cost at most, in the planner's units: some 50 ms. Where it would cost more it is not done."""
 
 SOME = 5_000
-WALKED = 4_000
-"""Where `SOME` match a search, so many people are walked through before all who match are looked up: a tenth of the cost
-of that, and a word that is common among them fills a page on the way."""
+WALKED = 60_000
+"""Where `SOME` match a search, so many people are passed in order before all who match are looked up: that takes no look
+at the people themselves, and most words fill a page on the way."""
 
 
 LOOKED_AT = 20_000
@@ -80,10 +85,13 @@ class Page:
     count: Count
 
 
+PART = f"CASE WHEN {BEGINS} THEN 'begins' ELSE 'others' END"
+
+
 def _details(source: str, wanted: Filter) -> str:
     """What the list shows of each person of `source`."""
     more = f", {ACTIVE_AT} AS active_at, u.standing, {STATUS if wanted.step_id else 'NULL'} AS status"
-    return details(source, more + (", u.first_words" if wanted.q else ""))
+    return details(source, more + (f", u.first_words, {PART} AS part" if wanted.q else ""))
 
 
 def page(session: Session, wanted: Filter = EVERYBODY, *, cursor: str | None = None, limit: int = 50) -> Page:
@@ -111,7 +119,9 @@ def _rows(session: Session, wanted: Filter, chosen: Chosen, cursor: str | None, 
     listing, order = _listing(chosen, telling), ORDERS[wanted.sort]
     if wanted.status and chosen.standings is None and not wanted.q:
         # of one status they are mostly many, and the first of the order are soon found; or hardly anybody is of it
-        return _walked_first(session, listing, order, cursor, limit, LOOKED_AT)
+        with suppress(paging.Beyond):
+            return paging.page_within(session, listing, order, cursor, limit, LOOKED_AT)
+        order = order.unwalked
     return paging.page(session, listing, order, cursor, limit)
 
 
@@ -119,24 +129,42 @@ def _listing(chosen: Chosen, telling: str) -> Listing:
     return Listing(f"{chosen.source} u", chosen.conditions, chosen.values, chosen.types, telling)
 
 
-def _walked_first(
-    session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int
-) -> Rows:
-    """Where a walk past so many people in order fills the page, that; else all who match are looked up and sorted."""
-    with suppress(paging.Beyond):
-        return paging.page_within(session, listing, order, cursor, limit, within)
-    return paging.page(session, listing, order.unwalked, cursor, limit)
-
-
 def _page_by_words(session: Session, chosen: Chosen, telling: str, cursor: str | None, limit: int) -> Rows:
+    direction, key = paging.read_cursor(BY_WORDS.name, cursor)
+    parts, starts = list(PARTS) if direction == "after" else list(reversed(PARTS)), dict[str, paging.Key]()
+    if key:
+        part, _, words = key[0].partition(" ")
+        if part not in PARTS:
+            raise paging.broken()
+        parts, starts[part] = parts[parts.index(part) :], (words, key[1])
+    listing, found = _listing(chosen, telling), list[Row[Any]]()
+    for part in parts:
+        of_part = replace(listing, where=[*listing.where, PARTS[part]])
+        start = direction, starts.get(part)
+        if part == "begins":
+            found += paging.rows(session, of_part, BY_WORDS, start, limit + 1 - len(found))
+        else:
+            found += _others(session, chosen, of_part, start, limit + 1 - len(found))
+        if len(found) > limit:
+            break
+    return paging.around(
+        found,
+        limit,
+        (direction, key),
+        lambda row, to: paging.pack(to, BY_WORDS.name, f"{row.part} {row.first_words}", row.user_id),
+    )
+
+
+def _others(session: Session, chosen: Chosen, listing: Listing, start: Start, limit: int) -> list[Row[Any]]:
     """Those who are searched for may stand close together by name: a walk through all would pass all others."""
-    expected, listing = chosen.estimate(session), _listing(chosen, telling)
-    if expected.people >= FEW:
-        return paging.page(session, listing, BY_WORDS, cursor, limit)
+    expected = chosen.estimate(session)
     # not on a cluster, which brings so many from each of its places
     if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
-        return _walked_first(session, listing, BY_WORDS, cursor, limit, WALKED)
-    return paging.page(session, listing, BY_WORDS.unwalked, cursor, limit)
+        passed = replace(listing, source=f"{ONLY_ORDERED} u", where=[MATCHES_ON_A_WALK, PARTS["others"]])
+        with suppress(paging.Beyond):
+            return paging.rows_within(session, passed, BY_WORDS, start, limit, WALKED)
+    order = BY_WORDS if expected.people >= FEW else BY_WORDS.unwalked
+    return paging.rows(session, listing, order, start, limit)
 
 
 # What follows from a standing is worked out once for all who have it.
@@ -156,29 +184,24 @@ SELECT u.standing, now.progress,{NEXT_STEP} AS next_step, {{status}} AS status
 def stream(session: Session, wanted: Filter) -> Iterator[Found]:
     """All who match, in the filter's order, a few at a time; the transaction stays open until the last."""
     chosen = choose(session, wanted)
-    tells_each = not standings.are_few(session)
-    ranked = ""
-    order = BY_WORDS if wanted.q and wanted.sort == "name" else ORDERS.get(wanted.sort)
-    if order:
-        by = f"{order.by} {'DESC' if order.descending else ''}"
-    elif tells_each:
-        by = f"{by_progress.PLACE[wanted.sort]}, u.standing"
-    else:
-        by, ranked = "g.place", RANKED
+    # decided once: what the filter was made for is what is streamed
+    by_standing = chosen.standings is not None if wanted.asks_standings else standings.are_few(session)
+    return (_stream_by_standing if by_standing else _stream_each)(session, wanted, chosen)
+
+
+def _stream_each(session: Session, wanted: Filter, chosen: Chosen) -> Iterator[Found]:
+    by = _streamed_by(wanted) or f"{by_progress.PLACE[wanted.sort]}, u.standing, u.user_id"
+    statement = f"{_details(chosen.source, wanted)} {chosen.filtered} ORDER BY {by}"
+    return map(_found, _streamed(session, chosen, statement))
+
+
+def _stream_by_standing(session: Session, wanted: Filter, chosen: Chosen) -> Iterator[Found]:
+    by, ranked = _streamed_by(wanted), ""
+    if by is None:
+        by, ranked = "g.place, u.user_id", RANKED
         chosen.values["order"] = [standing for _, standing in chosen.standings or ()]
-    by += f", u.user_id {'DESC' if order and order.descending else ''}"
-    streamed = _details(chosen.source, wanted) + f"{chosen.filtered} ORDER BY {by}"
-    if not tells_each:
-        streamed = STREAMED.format(source=chosen.source, ranked=ranked, filtered=chosen.filtered, order=by)
-    rows = session.execute(
-        text(streamed).bindparams(*chosen.types),
-        chosen.values,
-        execution_options={"stream_results": True, "yield_per": 1000},
-    )
-    if tells_each:
-        yield from map(_found, rows)
-        return
-    told = _told(session, wanted)
+    statement = STREAMED.format(source=chosen.source, ranked=ranked, filtered=chosen.filtered, order=by)
+    rows, told = _streamed(session, chosen, statement), _told(session, wanted)
     for row in rows:
         members = dict(row._mapping)
         standing, is_since = members.pop("standing"), members.pop("is_since")
@@ -188,6 +211,25 @@ def stream(session: Session, wanted: Filter) -> Iterator[Found]:
             progress, next_step, status = of_standing
             is_finished = finished_of(progress, row.finished_at is not None, bool(is_since))
             yield Found(Person(**members, progress=progress, finished=is_finished, next_step=next_step), status)
+
+
+def _streamed_by(wanted: Filter) -> str | None:
+    """What all who match are ordered by; None: by progress."""
+    if wanted.q and wanted.sort == "name":
+        return f"{PARTS['others']}, {BY_WORDS.by}, u.user_id"
+    if wanted.is_by_progress:
+        return None
+    order = ORDERS[wanted.sort]
+    down = "DESC" if order.descending else ""
+    return f"{order.by} {down}, u.user_id {down}"
+
+
+def _streamed(session: Session, chosen: Chosen, statement: str) -> Iterable[Row[Any]]:
+    return session.execute(
+        text(statement).bindparams(*chosen.types),
+        chosen.values,
+        execution_options={"stream_results": True, "yield_per": 1000},
+    )
 
 
 def _told(
@@ -223,6 +265,6 @@ def ids(session: Session, wanted: Filter, limit: int) -> list[str]:
 def _found(row: Row[Any]) -> Found:
     members = dict(row._mapping)
     status = cast("Status | None", members.pop("status"))
-    for name in ("active_at", "standing", "first_words"):
+    for name in ("active_at", "standing", "first_words", "part"):
         members.pop(name, None)
     return Found(Person(**members), status)

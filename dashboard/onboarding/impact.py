@@ -126,6 +126,7 @@ SELECT {", ".join(GROUP_KEYS)}, max((SELECT sum(weight) FROM steps WHERE step_id
   FROM {{source}} u {HELD}
  GROUP BY {", ".join(GROUP_KEYS)}
 """
+WITHOUT_PEOPLE = text("SELECT sum(weight) FROM steps WHERE step_id <> :step_id")
 
 
 def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[list[Group], int]:
@@ -144,7 +145,9 @@ def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[l
         Group(points, *recorded_in(*releases), people, finished_once, (before, after))
         for points, *releases, _, people, finished_once, before, after in rows
     ]
-    return groups, max((row.total or 0 for row in rows), default=0)
+    if not rows:
+        return [], session.scalar(WITHOUT_PEOPLE, {"step_id": step_id}) or 0
+    return groups, max(row.total or 0 for row in rows)
 
 
 def recorded_in(*releases: int | None) -> tuple[Status, int | None]:
@@ -210,7 +213,8 @@ class Impact:
     """What a release does to everybody.
 
     `matrix[before][after]` counts people by the status of this step; what it sums up to is read off it. `kept_later`:
-    people with work recorded since the release that a rollback undoes, who keep it.
+    people with work recorded since the release that a rollback undoes, who keep it. `total_weight`: the points of all live
+    steps before and after.
     """
 
     matrix: Mapping[Status, Counts]
@@ -218,6 +222,7 @@ class Impact:
     before: Spread
     after: Spread
     moves: Moves
+    total_weight: tuple[int, int]
 
     @property
     def everybody(self) -> int:
@@ -263,6 +268,7 @@ class Impact:
             "before": self.before.as_json(),
             "after": self.after.as_json(),
             "moves": asdict(self.moves),
+            "totalWeight": dict(zip(("before", "after"), self.total_weight, strict=True)),
         }
 
 
@@ -302,10 +308,14 @@ class Counted:
             self.undone is not None and (group.release_id or 0) >= self.undone.id,
         )
 
+    def total_weight(self, known: Rules) -> int:
+        """The points of all live steps, this one among them."""
+        return self.total + known.weights.get(self.step_id, 0)
+
     def _percent(self, group: Group, known: Rules) -> int:
         weight = known.weights.get(self.step_id, 0)
         points = group.points + (weight if known.status_of(group) in PASSED else 0)
-        return percent_of(points, self.total + weight)
+        return percent_of(points, self.total_weight(known))
 
 
 def impact(counted: Counted) -> Impact:
@@ -327,4 +337,6 @@ def impact(counted: Counted) -> Impact:
         largest_drop = max(largest_drop, old - new)
         kept_later += people * move.keeps_later_work
     same = was.people.total() - up - down
-    return Impact(matrix, kept_later, was, will, Moves(up, down, same, largest_drop, fall))
+    moves = Moves(up, down, same, largest_drop, fall)
+    total_weight = (counted.total_weight(counted.before), counted.total_weight(counted.after))
+    return Impact(matrix, kept_later, was, will, moves, total_weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -47,6 +47,9 @@ class Order:
 BY_NAME = Order("name", "lower(u.name)", "lower(:start)", "name")
 
 
+Start = tuple[Direction, Key | None]
+"""Whether a page goes on after or before a key; without one it begins at that end of the list."""
+
 Rows = tuple[list[Row[Any]], str | None, str | None]
 """Those of a page, and the cursors of the previous and of the next."""
 
@@ -71,16 +74,16 @@ class Listing:
 
 
 class _Turn:
-    """An order from where a cursor leads, in its direction. Raises Invalid: a broken cursor, or one of another order."""
+    """An order from where a page starts, in its direction. Raises Invalid: it starts at what is no moment."""
 
-    def __init__(self, order: Order, cursor: str | None) -> None:
+    def __init__(self, order: Order, start: Start) -> None:
         self.order = order
-        self.direction, self.start = read_cursor(order.name, cursor)
-        self.down = order.descending != (self.direction == "before")
+        direction, key = start
+        self.down = order.descending != (direction == "before")
         self.where: list[str] = []
         self.values: dict[str, str] = {}
-        if self.start is not None:
-            value, user_id = self.start
+        if key is not None:
+            value, user_id = key
             self.where = [f"({order.by}, u.user_id) {'<' if self.down else '>'} ({order.start}, :start_id)"]
             self.values = {"start": _moment(value) if order.is_of_time else value, "start_id": user_id}
 
@@ -94,36 +97,46 @@ class _Turn:
         statement = text(f"WITH page AS MATERIALIZED ({matching} LIMIT :limit) {listing.details} {self.ordered()}")
         return list(session.execute(statement.bindparams(*listing.types), {**listing.values, **self.values, **numbers}))
 
-    def around(self, found: list[Row[Any]], limit: int) -> Rows:
-        """The rows of the page in their order, of the `limit` + 1 found, and the cursors around it."""
-        return around(found, limit, self.direction, self.start, lambda row, to: write_cursor(to, self.order, row))
-
 
 def page(session: Session, listing: Listing, order: Order, cursor: str | None, limit: int) -> Rows:
     """Up to `limit` people of the list, with the cursors of the previous and the next page.
 
     Raises Invalid: a broken cursor, or one of another order.
     """
-    turn = _Turn(order, cursor)
-    matching = f"SELECT u.* FROM {listing.source} {filtered([*turn.where, *listing.where])} {turn.ordered()}"
-    return turn.around(turn.rows(session, listing, matching, limit=limit + 1), limit)
+    start = read_cursor(order.name, cursor)
+    return _around_in(order, rows(session, listing, order, start, limit + 1), limit, start)
 
 
 def page_within(session: Session, listing: Listing, order: Order, cursor: str | None, limit: int, within: int) -> Rows:
+    """The same, of the first `within` people of the source. Raises Invalid as `page` does, and Beyond as `rows_within`."""
+    start = read_cursor(order.name, cursor)
+    return _around_in(order, rows_within(session, listing, order, start, limit + 1, within), limit, start)
+
+
+def rows(session: Session, listing: Listing, order: Order, start: Start, limit: int) -> list[Row[Any]]:
+    """The first `limit` people of the list from that start on, in its direction. Raises Invalid as `page` does."""
+    turn = _Turn(order, start)
+    matching = f"SELECT u.* FROM {listing.source} {filtered([*turn.where, *listing.where])} {turn.ordered()}"
+    return turn.rows(session, listing, matching, limit=limit)
+
+
+def rows_within(
+    session: Session, listing: Listing, order: Order, start: Start, limit: int, within: int
+) -> list[Row[Any]]:
     """The same, where the first `within` people of the source, in the order, are looked at and no others.
 
-    Raises Invalid as `page` does, and Beyond: they were not enough to fill the page.
+    Raises Invalid as `page` does, and Beyond: there are not `limit` among them.
     """
-    turn = _Turn(order, cursor)
+    turn = _Turn(order, start)
     # what they are ordered by goes along, so that nobody sorts them again
     walked = (
         f"SELECT u.*, {order.by} AS place FROM {listing.source} {filtered(turn.where)} {turn.ordered()} LIMIT :within"
     )
     matching = f"SELECT u.* FROM ({walked}) u {filtered(listing.where)} {turn.ordered('u.place')}"
-    found = turn.rows(session, listing, matching, limit=limit + 1, within=within)
-    if len(found) <= limit:
+    found = turn.rows(session, listing, matching, limit=limit, within=within)
+    if len(found) < limit:
         raise Beyond
-    return turn.around(found, limit)
+    return found
 
 
 def filtered(conditions: Sequence[str]) -> str:
@@ -131,17 +144,23 @@ def filtered(conditions: Sequence[str]) -> str:
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def around(found: list[Row[Any]], limit: int, direction: Direction, start: Key | None, cursor: Any) -> Rows:
+def _around_in(order: Order, found: list[Row[Any]], limit: int, start: Start) -> Rows:
+    """`around` for a page of one order."""
+    return around(found, limit, start, lambda row, to: write_cursor(to, order, row))
+
+
+def around(found: list[Row[Any]], limit: int, start: Start, cursor: Callable[[Row[Any], Direction], str]) -> Rows:
     """The rows of a page in their order, of the `limit` + 1 found in its direction, and the cursors around it."""
-    more, rows = len(found) > limit, found[:limit]
+    direction, key = start
+    more, shown = len(found) > limit, found[:limit]
     if direction == "before":
-        rows.reverse()
-    has_previous = start is not None if direction == "after" else more
+        shown.reverse()
+    has_previous = key is not None if direction == "after" else more
     has_next = more if direction == "after" else True
     return (
-        rows,
-        cursor(rows[0], "before") if rows and has_previous else None,
-        cursor(rows[-1], "after") if rows and has_next else None,
+        shown,
+        cursor(shown[0], "before") if shown and has_previous else None,
+        cursor(shown[-1], "after") if shown and has_next else None,
     )
 
 
@@ -172,7 +191,7 @@ def broken() -> Invalid:
     return Invalid({"cursor": "is broken; start again from the first page"})
 
 
-def read_cursor(name: str, cursor: str | None) -> tuple[Direction, Key | None]:
+def read_cursor(name: str, cursor: str | None) -> Start:
     """In which direction the page of this order goes, and from where; None: from the beginning. Raises Invalid."""
     if cursor is None:
         return "after", None

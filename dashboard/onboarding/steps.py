@@ -18,9 +18,11 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_INTEGER, check_key, is_whole, text_problem
-from dashboard.onboarding.visible import is_seen, is_steady
+from dashboard.onboarding.visible import line_problem
 
 MEMBERS = ("title", "description", "weight", "action_url")
+IN_JSON = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
+"""What each is called in JSON."""
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 # else letters of other alphabets count as some of these, for instance the sign of the kelvin
 WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
@@ -113,9 +115,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
 def _title_problem(title: str) -> str | None:
     if not title:
         return "is required"
-    if not is_steady(title):
-        return "must be one line, without control characters and marks that turn text round"
-    return None if is_seen(title) else "must have something in it that can be seen"
+    return line_problem(title)
 
 
 def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str, str]) -> str:
@@ -134,9 +134,9 @@ NOT_OPENED = "must be an http or https address, or a path that starts with /"
 def _address_problem(url: str) -> str | None:
     """Why a step does not open that; None where it does."""
     if any(character.isspace() for character in url):
-        return "must not have a space in it"
+        return "must not contain spaces"
     if "\\" in url or not url.isprintable():
-        return "must not have a backslash or an invisible character in it"
+        return "must not contain a backslash or an invisible character"
     if url.startswith("//"):
         return "must start with one slash, not two, or be an http or https address"
     try:

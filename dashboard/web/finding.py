@@ -34,11 +34,11 @@ LABELS = {
     "q": "The search",
     "step": "The step",
     "status": "The status",
-    "finished": "Finished",
+    "finished": "The filter Finished",
     "progress": "The progress",
     "joined_from": "The first day",
     "joined_to": "The last day",
-    "idle": "No activity for",
+    "idle": "The days without activity",
     "sort": "The sort order",
 }
 SORTED = {
@@ -138,8 +138,10 @@ class PeopleQuery:
     @property
     def by(self) -> str:
         """The sort order, to follow a number of people."""
-        sort = self.wanted.sort if self.wanted else "name"
-        return "by name" if sort == "name" else SORTED[sort].lower()
+        wanted = self.wanted or Filter()
+        if wanted.sort != "name":
+            return SORTED[wanted.sort].lower()
+        return "names that begin with it first" if wanted.q else "by name"
 
     @property
     def query(self) -> str:

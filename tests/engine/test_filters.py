@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import by_progress, finding, paging, people, progress, releases, standings
@@ -125,7 +125,7 @@ def test_a_filter_finds_whom_their_own_pages_say(session: Session, crowd: dict[s
 
 
 @pytest.mark.one_server("on a cluster all who match are looked up")
-@pytest.mark.parametrize(("walked", "asked"), [(1, [1, None]), (7, [7, None]), (1000, [1000])])
+@pytest.mark.parametrize(("walked", "asked"), [(1, [1, None]), (7, [7, 7, 7, None]), (1000, [1000, 1000])])
 def test_a_common_word_is_found_on_a_walk_and_where_that_is_not_enough_all_are_looked_up(
     session: Session,
     crowd: dict[str, Person],
@@ -133,15 +133,22 @@ def test_a_common_word_is_found_on_a_walk_and_where_that_is_not_enough_all_are_l
     asked: list[int | None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    within, page, page_within = list[int | None](), paging.page, paging.page_within
-    monkeypatch.setattr(paging, "page", lambda *args: (within.append(None), page(*args))[1])
-    monkeypatch.setattr(paging, "page_within", lambda *args: (within.append(args[-1]), page_within(*args))[1])
-    looked_up = all_pages(session, Filter(q="bo"), 2)
+    within, rows, rows_within = list[int | None](), paging.rows, paging.rows_within
+    others = finding.PARTS["others"]
+
+    def looked_up_rows(session: Session, listing: paging.Listing, *args: Any) -> list[Row[Any]]:
+        if others in listing.where:
+            within.append(None)
+        return rows(session, listing, *args)
+
+    monkeypatch.setattr(paging, "rows", looked_up_rows)
+    monkeypatch.setattr(paging, "rows_within", lambda *args: (within.append(args[-1]), rows_within(*args))[1])
+    looked_up = all_pages(session, Filter(q="user-000"), 2)
     assert {*within} == {None}
     within.clear()
     monkeypatch.setattr(finding, "SOME", 0)
     monkeypatch.setattr(finding, "WALKED", walked)
-    assert all_pages(session, Filter(q="bo"), 2) == looked_up
+    assert all_pages(session, Filter(q="user-000"), 2) == looked_up
     assert within[: len(asked)] == asked
 
 

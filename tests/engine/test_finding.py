@@ -83,6 +83,29 @@ def test_people_are_found_by_a_part_of_name_email_or_id(session: Session, q: str
     assert names(search(session, q)) == found
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 50])
+def test_whoever_is_called_what_is_searched_for_comes_first(session: Session, limit: int) -> None:
+    called = ["Zo", "Zoë Berg", "Zora Xu", "Ann Zorn", "Bo Zo"]
+    for user_id, name in zip(factories.people(session, 6), [*called[::-1], "Cleo"], strict=True):
+        people.put(session, HOST, user_id, name=name)
+    wanted = Filter(q="ZO")
+    assert [one.person.name for page in all_pages(session, wanted, limit) for one in page] == called
+    assert [one.person.name for one in finding.stream(session, wanted)] == called
+
+
+@pytest.mark.one_server("on a cluster all who match are looked up")
+def test_what_stands_far_back_in_long_words_is_found_on_a_walk_too(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "SOME", 0)
+    people.put(session, HOST, BEN, name=f"Ben {'x' * 190}", email="needle@example.com")
+    people.put(session, HOST, "dora", name=f"Ben {'y' * 190}", email="hay@example.com")
+    for user_id in (ANNA, CLEO):
+        people.put(session, HOST, user_id, name=f"The Needle {user_id}")
+    found = [one.person.user_id for page in all_pages(session, Filter(q="needle"), 1) for one in page]
+    assert found == [BEN, ANNA, CLEO]
+
+
 @pytest.mark.parametrize("name", ["100 % Bob", "snake_case", "back\\slash", "Ärzte", "İpek", "ΝΙΚΟΣ", "Straße", "ǅ"])
 @pytest.mark.parametrize("spelled", [str, str.lower])
 def test_a_name_is_found_as_it_is_written_whatever_is_in_it(session: Session, name: str, spelled: Any) -> None:
@@ -201,6 +224,13 @@ def packed(value: object) -> str:
 def test_a_broken_cursor_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(Invalid) as refused:
         search(session, cursor=cursor)
+    assert list(refused.value.problems) == ["cursor"]
+
+
+@pytest.mark.parametrize("value", ["", " ann", "Begins  ann", "between  ann"])
+def test_a_cursor_into_no_part_of_a_search_is_refused(session: Session, value: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        search(session, "ann", cursor=packed(["after", "words", value, ANNA]))
     assert list(refused.value.problems) == ["cursor"]
 
 

@@ -115,8 +115,8 @@ def test_what_keeps_the_rules_is_taken_and_stored(session: Session, good: dict[s
 @pytest.mark.parametrize(
     ("title", "reason"),
     [
-        ("One\nTwo", "must be one line, without control characters and marks that turn text round"),
-        ("\u200b", "must have something in it that can be seen"),
+        ("One\nTwo", "must be one line, without control characters or marks that change the text direction"),
+        ("\u200b", "must have visible characters"),
         (" \n ", "is required"),
     ],
 )

@@ -90,7 +90,7 @@ def test_who_has_several_blanks_in_their_name_is_found_by_one(database: Database
     with Session(database.engine) as session:
         config = alembic_config()
         config.attributes["connection"] = session.connection()
-        command.downgrade(config, "0008")
+        command.downgrade(config, "0009")
         for user_id, name in (("ada", "Ada  King"), ("ben", "Ben\tKing"), ("cleo", "Cleo King"), ("dora", "")):
             people.put(session, HOST, user_id, name=name)
         before = [row.words for row in session.execute(words)]

@@ -83,6 +83,7 @@ OURS: Mapping[str, str] = {
     "step_releases.receipt": "numbers under names of ours",
     "user_search.user_id": "as onboarding_users.user_id",
     "user_search.words": "made of onboarding_users; shown nowhere",
+    "user_search.first_words": "made of user_search.words",
     "user_steps.step_id": "as steps.step_id",
     "user_steps.status": "one of four words",
     "user_step_events.step_id": "as steps.step_id",

@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.onboarding import cached_figures, cutover, drafts, releases, steps
+from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.plans import PREDICTED
-from dashboard.staff.permissions import Role
+from dashboard.staff import tokens
+from dashboard.staff.permissions import Role, Scope
 from tests.conftest import csrf_token
 from tests.factories import (
     MAYA,
@@ -775,6 +777,25 @@ def test_the_receipt_tells_what_was_predicted_and_what_happened(manager: FlaskCl
         assert words in page
 
 
+def test_a_receipt_says_a_weight_as_its_preview_did_unless_it_is_from_before_that_was_kept(
+    manager: FlaskClient, drafted: list[str], session: Session
+) -> None:
+    def weight(page: str) -> list[str]:
+        row = page.partition('data-testid="what-changes"')[2].partition("Weight</th>")[2].partition("</tr>")[0]
+        return re.findall(r"<td[^>]*>(.*?)</td>", row)
+
+    previewed = weight(manager.get(f"{URL}/release").text)
+    assert previewed == ["<del>20</del> of 100", "<ins>30</ins> of 110"]
+    manager.post(f"{URL}/release", data=confirm(manager))
+    # the total of today is another one
+    a_step(session, "later", weight=500)
+    session.commit()
+    assert weight(receipt_of(manager, 2)) == previewed
+    session.execute(text("UPDATE step_releases SET receipt = receipt #- '{impact,totalWeight}'"))
+    session.commit()
+    assert weight(receipt_of(manager, 2)) == ["<del>20</del>", "<ins>30</ins>"]
+
+
 def test_a_receipt_has_no_row_that_its_kind_can_never_fill(
     manager: FlaskClient, drafted: list[str], database: Database
 ) -> None:
@@ -816,10 +837,23 @@ def test_the_receipt_is_downloaded_as_json(manager: FlaskClient, drafted: list[s
     answer = manager.get(f"{URL}/releases/2/receipt.json")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{STEP}-release-2.json"'
     told = json.loads(answer.text)
-    assert (told["stepId"], told["release"], told["note"], told["kind"]) == (STEP, 2, "Why.", "migrate")
-    receipt = newest(database).receipt
-    assert receipt
-    assert told["impact"] == receipt["impact"]
+    assert (told["stepId"], told["number"], told["note"], told["kind"]) == (STEP, 2, "Why.", "migrate")
+    assert told["receipt"] == newest(database).receipt
+
+
+def test_the_file_of_a_release_is_what_the_api_returns(
+    app: Flask, manager: FlaskClient, drafted: list[str], session: Session
+) -> None:
+    releases.release(session, MAYA, STEP, Policy(done=False))
+    made = tokens.create(session, Actor("system:command-line", "cli"), name="ci", scopes=[Scope.STEPS_READ])
+    releases.roll_back(session, MAYA, STEP, note="Wrong.")
+    session.commit()
+    told = app.test_client().get(
+        f"/api/admin/onboarding/steps/{STEP}/releases", headers={"Authorization": f"Bearer {made.secret}"}
+    )
+    for release in told.json["releases"]:
+        file = manager.get(f"{URL}/releases/{release['number']}/receipt.json")
+        assert json.loads(file.text) == {"stepId": STEP, **release}
 
 
 @pytest.mark.parametrize("number", ["0", "9", "-1", "x", "9" * 40])
@@ -904,6 +938,7 @@ def test_a_withdrawal_is_checked_to_leave_no_version_live(
     receipt = newest(database).receipt
     assert receipt
     assert receipt["invariants"][-1] == "no version is live"
+    assert "Only a rollback or a restore gives anything back" in receipt_of(manager, 2)
 
 
 PRESENT = re.compile(

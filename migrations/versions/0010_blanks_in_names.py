@@ -1,12 +1,12 @@
 """Blanks in what people are found by: however many there are, and of whatever kind, they count as one space.
 
-Revision ID: 0009
+Revision ID: 0010
 """
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
