@@ -70,7 +70,6 @@ def worker_app() -> Flask:
 
     # Ctrl-C and the terminal's end reach every process; the parent stops its workers by SIGTERM, and two signals
     # can hang one
-    # can hang one
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     _end_with_parent()
     return create_app(Settings.from_environment())

@@ -18,7 +18,7 @@ from dashboard.api.releases import TAG, told
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
-from dashboard.onboarding.carryover import Kind, Policy, Release
+from dashboard.onboarding.carryover import Kind
 from dashboard.onboarding.limits import MAX_INTEGER
 from dashboard.onboarding.steps import Definition
 from dashboard.staff.permissions import Scope
@@ -104,7 +104,9 @@ def list_releases(session: Session, path: StepPath, query: Page) -> Response:
     """The releases of a step with their receipts, newest first."""
     found, more = _page(releases.of_step(session, path.step_id, before=query.before, limit=query.limit + 1), query)
     following = found[-1].number if more else None
-    return reply(StepReleases(id=path.step_id, releases=[_release(one) for one in found], next=following))
+    return reply(
+        StepReleases(id=path.step_id, releases=[StepRelease(**one.as_json()) for one in found], next=following)
+    )
 
 
 def _page(found: Sequence[Item], query: Page) -> tuple[Sequence[Item], bool]:
@@ -119,29 +121,4 @@ def _version(one: Definition) -> StepVersion:
         based_on=one.based_on,
         edited_at=one.edited_at,
         edited_by=one.edited_by,
-    )
-
-
-def _release(one: Release) -> StepRelease:
-    return StepRelease(
-        id=one.id,
-        number=one.number,
-        kind=one.kind,
-        version=one.version,
-        released_at=one.released_at,
-        by=one.released_by,
-        note=one.note,
-        policy=_policy(one.policy),
-        reopen_finished=one.reopens_finished,
-        undone=one.undone_by is not None,
-        undone_by=one.undone_by,
-        receipt=one.receipt,
-    )
-
-
-def _policy(policy: Policy) -> CarriedOver:
-    return CarriedOver(
-        done="keep" if policy.done else "redo",
-        skipped="keep" if policy.skipped else "reset",
-        in_progress="keep" if policy.in_progress else "reset",
     )

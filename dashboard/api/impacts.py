@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from dashboard.api.messages import Answer, CamelAnswer
 
@@ -46,7 +46,7 @@ class Impact(CamelAnswer):
     copied: int
     reset: int
     restored: int
-    kept_later: int = Field(validation_alias="keptLater")
+    kept_later: int
     untouched: int
     matrix: dict[str, dict[str, int]]
     before: Spread

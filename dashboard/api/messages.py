@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from flask import Response
-from pydantic import AfterValidator, AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from dashboard.onboarding.carryover import STATUSES
@@ -88,12 +88,13 @@ class Answer(BaseModel):
 
 
 class CamelAnswer(BaseModel):
-    """The same, in mixed case throughout."""
+    """The same, in mixed case throughout; made from names in either case."""
 
     model_config = ConfigDict(
         serialize_by_alias=True,
         json_schema_serialization_defaults_required=True,
-        alias_generator=AliasGenerator(serialization_alias=to_camel),
+        alias_generator=to_camel,
+        validate_by_name=True,
     )
 
 

@@ -113,7 +113,7 @@ def put_user(session: Session, caller: Caller, path: UserPath, body: Details) ->
 
 @endpoint(blueprint.delete, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonErased, {404: Problem}, backend_only=True)
 def delete_user(session: Session, caller: Caller, path: ErasedPath) -> Response:
-    """Erase a person and their progress; what was counted stays, without their identity.
+    """Erase a person and their progress; the counts stay, without anything that identifies them.
 
     A save at the same time is erased too, or is answered by 404. The same id can be created again, as a new person, even
     by their own token.

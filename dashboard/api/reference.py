@@ -6,11 +6,10 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from dashboard.api.openapi import HEADERS, JSON, MEANS, TOKEN, USER_TOKEN, Document, Header, operations
+from dashboard.api.openapi import HEADERS, JSON, MEANS, TOKEN, Document, Header, operations
 from dashboard.api.problems import KINDS
 from dashboard.staff.permissions import Scope
 
@@ -60,9 +59,7 @@ class Good:
     """One successful answer of an endpoint."""
 
     status: int
-    phrase: str
     means: str
-    headers: Sequence[str]
     example: str
     members: Sequence[Row]
 
@@ -77,7 +74,6 @@ class Endpoint:
     title: str
     text: str
     scope: str
-    for_users: bool
     parameters: Sequence[Row]
     body: Sequence[Row]
     request: str
@@ -178,7 +174,6 @@ def _endpoint(path: str, method: str, operation: Document, document: Document, t
         title=operation["summary"].rstrip("."),
         text=operation["description"],
         scope=operation["security"][0][TOKEN][0],
-        for_users={USER_TOKEN: []} in operation["security"],
         parameters=[
             _parameter(one) for place in PLACES for one in operation.get("parameters", ()) if one["in"] == place
         ],
@@ -203,7 +198,7 @@ def _good(status: int, response: Document, document: Document, here: str, told_a
     rows = list(members(media["schema"], document, here, told_at))
     elsewhere = told_at.get("Receipt", here)
     shown = pretty(_brief(media["example"], "" if elsewhere == here else elsewhere))
-    return Good(status, HTTPStatus(status).phrase, response["description"], list(response["headers"]), shown, rows)
+    return Good(status, response["description"], shown, rows)
 
 
 def _brief(example: Any, told_at: str) -> Any:

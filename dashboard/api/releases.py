@@ -13,7 +13,7 @@ from flask_openapi.models.tag import Tag
 from pydantic import Field, ValidationInfo, field_validator
 
 from dashboard.api.access import Caller
-from dashboard.api.impacts import Changed, ImpactReport
+from dashboard.api.impacts import ImpactReport
 from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
 from dashboard.api.problems import Problem, ReleaseConflict
 from dashboard.api.receipts import StoredReceipt
@@ -21,11 +21,10 @@ from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
 from dashboard.onboarding.carryover import Policy
-from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.limits import MAX_COMMENT
 from dashboard.onboarding.plans import Planned
-from dashboard.onboarding.steps import Definition, FieldChange, Fields
+from dashboard.onboarding.steps import Definition, Fields
 from dashboard.staff.permissions import Scope
 from dashboard.web.access import settings
 
@@ -36,8 +35,6 @@ TAG = Tag(
 
 blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])
 
-MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
-"""The fields of a step, by the engine's name and by ours."""
 REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410: Problem}
 
 
@@ -205,7 +202,7 @@ def migrate_version(session: Session, caller: Caller, body: Migration) -> Respon
             discard_draft=body.discard_draft,
             planned=body.expect.planned() if body.expect else None,
         )
-    return reply(Migrated(**_done(outcome, body.dry_run)))
+    return reply(Migrated(**outcome.as_json(dry_run=body.dry_run)))
 
 
 @endpoint(blueprint.post, "/rollback-version", Scope.STEPS_RELEASE, RolledBack, REFUSALS)
@@ -216,8 +213,7 @@ def rollback_version(session: Session, caller: Caller, body: Rollback) -> Respon
     """
     with _named_as_here(), releases.dry_run(session) if body.dry_run else nullcontext():
         outcome = releases.roll_back(session, caller.actor, body.step_id, body.from_version, note=_reason(body))
-    restored, kept_later = outcome.impact.restored, outcome.impact.kept_later
-    return reply(RolledBack(**_done(outcome, body.dry_run), restored=restored, kept_later=kept_later))
+    return reply(RolledBack(**outcome.as_json(dry_run=body.dry_run)))
 
 
 def _reason(body: Migration | Rollback) -> str:
@@ -231,27 +227,8 @@ def _named_as_here() -> Iterator[None]:
     try:
         yield
     except Invalid as invalid:
-        ours = {name: f"newStepData.{member}" for name, member in MEMBERS.items()}
+        ours = {name: f"newStepData.{member}" for name, member in steps.IN_JSON.items()}
         raise Invalid({ours.get(name, name): reason for name, reason in invalid.problems.items()}) from None
-
-
-def _done(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
-    impact = outcome.impact
-    return {
-        "dry_run": dry_run,
-        "users_affected": impact.affected,
-        "progress_copied": impact.copied,
-        "progress_reset": impact.reset,
-        "untouched": impact.untouched,
-        "impact": ImpactReport(**impact.as_json(), changes=[_changed(change) for change in outcome.changes]),
-        # the id of a release that was rolled back will never exist
-        "release_id": None if dry_run else outcome.release.id,
-        "receipt": outcome.release.receipt,
-    }
-
-
-def _changed(change: FieldChange) -> Changed:
-    return Changed(member=MEMBERS[change.member], before=change.before, after=change.after)
 
 
 def _overview(step: steps.Step) -> StepOverview:
@@ -280,4 +257,4 @@ def _draft(draft: Definition) -> Draft:
 
 def told(fields: Fields) -> dict[str, Any]:
     """The members of a step, as in answers."""
-    return {member: getattr(fields, member) for member in MEMBERS}
+    return {member: getattr(fields, member) for member in steps.MEMBERS}

@@ -21,7 +21,6 @@ from dashboard.onboarding.actor import Actor
 if TYPE_CHECKING:
     from dashboard.database import Database
 
-OK = 0
 REFUSED = 1
 BAD_INPUT = 2
 FAULT = 3
@@ -146,9 +145,15 @@ def counted(number: int, one: str, many: str) -> str:
 def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:
     """Prints the value as JSON, or the text for people."""
     if as_json:
-        click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+        click.echo(in_json(value))
     else:
         click.echo(harmless(text if isinstance(text, str) else text()))
+
+
+def in_json(value: Any) -> str:
+    """The value as one line of JSON, in which a terminal obeys nothing either."""
+    told = json.dumps(value, default=_plain, ensure_ascii=False)
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", told)
 
 
 def harmless(text: str) -> str:

@@ -49,6 +49,7 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
     written, so one that begins or ends with a space is refused.
 
     Either everything is imported or, if any line or row is wrong, nothing; the problems are listed with their reasons.
+    An import that is interrupted has changed nothing either: run it again.
     """
     if (file is None) == (url is None):
         bad_input("Give either a CSV file (- for standard input) or --from-database URL.")

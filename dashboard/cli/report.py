@@ -4,37 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import unified_diff
-from typing import Any
 
 from dashboard.cli.context import counted
-from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES, Kind
+from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.impact import BANDS, Impact, Spread
 from dashboard.onboarding.steps import FieldChange
-
-MEMBERS = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
-"""The fields of a step, by the engine's name and by the API's."""
-GOES_BACK: frozenset[Kind] = frozenset({"rollback"})
-
-
-def answer(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """The outcome with the members of the API's answer."""
-    impact = outcome.impact
-    changes = [{"member": MEMBERS[one.member], "before": one.before, "after": one.after} for one in outcome.changes]
-    told = {
-        "success": True,
-        "dryRun": dry_run,
-        "usersAffected": impact.affected,
-        "progressCopied": impact.copied,
-        "progressReset": impact.reset,
-        "untouched": impact.untouched,
-        "impact": impact.as_json() | {"changes": changes},
-        "releaseId": None if dry_run else outcome.release.id,
-        "receipt": outcome.release.receipt,
-    }
-    if outcome.release.kind in GOES_BACK:
-        told |= {"restored": impact.restored, "keptLater": impact.kept_later}
-    return told
 
 
 def preview(outcome: Outcome) -> str:
@@ -53,7 +28,7 @@ def receipt(outcome: Outcome) -> str:
     """What a release did, in a few lines."""
     released, impact = outcome.release, outcome.impact
     kept = f"{impact.copied:,} kept, {impact.reset:,} reset"
-    if released.kind in GOES_BACK:
+    if released.kind == "rollback":
         kept += f", {impact.restored:,} given back; {impact.kept_later:,} keep later work"
     told = released.receipt or {}
     lines = [

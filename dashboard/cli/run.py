@@ -9,19 +9,23 @@ from dataclasses import replace
 
 import click
 
-from dashboard.cli.context import address_at, refuse
+from dashboard.cli.context import address_at, json_option, refuse, show
 from dashboard.config import Settings
 
 
 @click.command()
-def run() -> None:
+@json_option
+def run(as_json: bool) -> None:
     """Serve the dashboard until Ctrl-C.
 
     \b
     Examples:
       dashboard run
+      dashboard run --json
       PORT=8080 DATA_DIR=/var/lib/dashboard dashboard run
       DATABASE_URL=postgresql://me@db/onboarding SECRET_KEY=... dashboard run
+
+    With --json, the first line has the address and, in the demo, the accounts to sign in with.
     """
     from dashboard.schema import migrate
     from dashboard.serving import reserved, serve
@@ -33,7 +37,7 @@ def run() -> None:
         # after the data folder: for two starts in one folder, that gives the clearer error
         with reserved(running.host, running.port):
             migrate(running.database_url)
-            _say_where(running, with_accounts=running.demo and _prepare_demo(running))
+            _say_where(running, as_json, with_accounts=running.demo and _prepare_demo(running))
         serve(running)
 
 
@@ -69,13 +73,16 @@ def _prepare_demo(settings: Settings) -> bool:
         database.dispose()
 
 
-def _say_where(settings: Settings, *, with_accounts: bool) -> None:
+def _say_where(settings: Settings, as_json: bool, *, with_accounts: bool) -> None:
     from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    click.echo(f"The onboarding dashboard is at {address_at(shown, settings.port)}")
-    if with_accounts:
-        click.echo("It contains demo data. Sign in as:")
-        for account in DEMO_ACCOUNTS:
-            click.echo(f"  {account.role.value:<8} {account.email:<22} password {account.password}")
-    click.echo("Press Ctrl-C to stop it.")
+    address = address_at(shown, settings.port)
+    accounts = DEMO_ACCOUNTS if with_accounts else ()
+    lines = [f"The onboarding dashboard is at {address}"]
+    if accounts:
+        lines.append("It contains demo data. Sign in as:")
+        lines += [f"  {one.role.value:<8} {one.email:<22} password {one.password}" for one in accounts]
+    lines.append("Press Ctrl-C to stop it.")
+    said = [{"role": one.role.value, "email": one.email, "password": one.password} for one in accounts]
+    show({"url": address, "accounts": said}, as_json, "\n".join(lines))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Concatenate, NoReturn, ParamSpec, Ty
 
 import click
 
-from dashboard.cli.context import COMMAND_LINE, bad_input, counted, json_option, refuse, show, with_database
+from dashboard.cli.context import COMMAND_LINE, bad_input, counted, in_json, json_option, refuse, show, with_database
 from dashboard.config import Settings
 from dashboard.database import Database, Session
 from dashboard.onboarding.carryover import Policy
@@ -89,14 +89,12 @@ def export(database: Database, step_ids: tuple[str, ...], path: Path | None, as_
 
     Drafts, unreleased and withdrawn steps are left out. `dashboard step import` reads the file back without loss.
     """
-    import json
-
     from dashboard.cli import yaml_text
     from dashboard.onboarding import definitions
 
     with database.transaction() as session:
         document = definitions.document(definitions.live(session, step_ids))
-    text = json.dumps(document, ensure_ascii=False) + "\n" if as_json else HEADER + yaml_text.write(document)
+    text = in_json(document) + "\n" if as_json else HEADER + yaml_text.write(document)
     _put(text.encode(), path)
 
 
@@ -295,7 +293,7 @@ def preview(database: Database, choice: Choice, step_id: str, deed: str | None, 
     moves = {"rollback": releases.roll_back, "withdrawal": releases.withdraw, "restore": releases.restore}
     run = _run(moves[deed], step_id) if deed else _release(step_id, choice)
     outcome, _ = _foreseen(database, step_id, run)
-    show(report.answer(outcome, dry_run=True), as_json, lambda: report.preview(outcome))
+    show(outcome.as_json(dry_run=True), as_json, lambda: report.preview(outcome))
 
 
 @step.command()
@@ -465,7 +463,7 @@ def _carry_out(
         click.echo(report.preview(foreseen) + "\n")
     with database.transaction() as session:
         outcome = run(session, planned)
-    show(report.answer(outcome, dry_run=False), as_json, lambda: report.receipt(outcome))
+    show(outcome.as_json(dry_run=False), as_json, lambda: report.receipt(outcome))
 
 
 def _ask(shown: str) -> None:

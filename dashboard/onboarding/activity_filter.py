@@ -79,7 +79,7 @@ def choices(session: Session) -> Choices:
         for email, name, role in session.execute(select(a.email, a.name, a.role).order_by(a.name, a.email))
     }
     actors |= {f"token:{name}": Who(name, "API") for name in session.scalars(select(t.name).order_by(t.name))}
-    titles = {step.step_id: (step.live or step.latest).fields.title for step in steps.checklist(session)}
+    titles = {step.step_id: step.latest.fields.title for step in steps.checklist(session)}
     return Choices(actors, titles)
 
 

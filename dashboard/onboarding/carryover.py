@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 Status = Literal["done", "skipped", "in_progress", "todo"]
@@ -62,6 +62,28 @@ class Release:
     released_at: datetime
     released_by: str
     receipt: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The release as the API and its file show it."""
+        keeps = self.policy
+        return {
+            "id": self.id,
+            "number": self.number,
+            "kind": self.kind,
+            "version": self.version,
+            "releasedAt": self.released_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "by": self.released_by,
+            "note": self.note,
+            "policy": {
+                "done": "keep" if keeps.done else "redo",
+                "skipped": "keep" if keeps.skipped else "reset",
+                "inProgress": "keep" if keeps.in_progress else "reset",
+            },
+            "reopenFinished": self.reopens_finished,
+            "undone": self.undone_by is not None,
+            "undoneBy": self.undone_by,
+            "receipt": self.receipt,
+        }
 
 
 def reset_by(status: Status, recorded: int, current: int, releases: Sequence[Release]) -> Release | None:

@@ -23,7 +23,7 @@ from dashboard.onboarding.errors import BrokenInvariant
 from dashboard.onboarding.history import record, release_from, releases_of
 from dashboard.onboarding.impact import Counted, Impact
 from dashboard.onboarding.plans import Drift, Planned
-from dashboard.onboarding.steps import Definition, FieldChange, Step
+from dashboard.onboarding.steps import IN_JSON, Definition, FieldChange, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,26 @@ class Outcome:
     impact: Impact
     counted: Counted
     milliseconds: float
+
+    def as_json(self, *, dry_run: bool) -> dict[str, Any]:
+        """The answer of the API and of the command line."""
+        impact = self.impact
+        changes = [{"member": IN_JSON[one.member], "before": one.before, "after": one.after} for one in self.changes]
+        told = {
+            "success": True,
+            "dryRun": dry_run,
+            "usersAffected": impact.affected,
+            "progressCopied": impact.copied,
+            "progressReset": impact.reset,
+            "untouched": impact.untouched,
+            "impact": impact.as_json() | {"changes": changes},
+            # the id of a release that was taken back will never exist
+            "releaseId": None if dry_run else self.release.id,
+            "receipt": self.release.receipt,
+        }
+        if self.release.kind == "rollback":
+            told |= {"restored": impact.restored, "keptLater": impact.kept_later}
+        return told
 
 
 def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned: Planned | None) -> Outcome:

@@ -23,7 +23,7 @@ def text_problem(value: object, most: int) -> str | None:
     if len(value) > most:
         return f"must be at most {most:,} characters, not {len(value):,}"
     if NOT_KEPT.search(value):
-        return "has a character that can't be kept"
+        return "has a character that cannot be stored"
     return None
 
 

@@ -6,7 +6,7 @@ dry run is the same call inside `dry_run`, which takes it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -134,18 +134,17 @@ def roll_back(
         raise Withdrawn(step_id)
     if from_version is not None:
         _check_live(step, from_version)
-    undone, target = rollback_target(session, step_id)
+    undone, target = rollback_target(releases_of(session, [step_id]).get(step_id, []))
     terms = Terms("rollback", target.version, KEEP_ALL, False, reason(note), at, undone)
     return carry_out(session, actor, step, terms, planned)
 
 
-def rollback_target(session: Session, step_id: str) -> tuple[Release, Release]:
-    """The release that a rollback would undo, and the one it would go back to. Raises Refused."""
-    stack = [
-        one
-        for one in releases_of(session, [step_id]).get(step_id, [])
-        if one.kind in ("publish", "migrate") and one.undone_by is None
-    ]
+def rollback_target(of_step: Sequence[Release]) -> tuple[Release, Release]:
+    """The release that a rollback would undo, and the one it would go back to. Raises Refused.
+
+    `of_step` are all releases of the step, oldest first.
+    """
+    stack = [one for one in of_step if one.kind in ("publish", "migrate") and one.undone_by is None]
     if not stack:
         raise Refused("The step was never released: there is nothing to roll back to.")
     if len(stack) == 1:

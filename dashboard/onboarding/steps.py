@@ -21,6 +21,8 @@ from dashboard.onboarding.limits import MAX_INTEGER, check_key, is_whole, text_p
 from dashboard.onboarding.visible import is_seen, is_steady
 
 MEMBERS = ("title", "description", "weight", "action_url")
+IN_JSON = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
+"""What each is called in JSON."""
 STEP_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 # else letters of other alphabets count as some of these, for instance the sign of the kelvin
 WITH_CAPITALS = re.compile(STEP_ID.pattern, re.ASCII | re.IGNORECASE)
@@ -134,9 +136,9 @@ NOT_OPENED = "must be an http or https address, or a path that starts with /"
 def _address_problem(url: str) -> str | None:
     """Why a step does not open that; None where it does."""
     if any(character.isspace() for character in url):
-        return "must not have a space in it"
+        return "must not contain spaces"
     if "\\" in url or not url.isprintable():
-        return "must not have a backslash or an invisible character in it"
+        return "must not contain a backslash or an invisible character"
     if url.startswith("//"):
         return "must start with one slash, not two, or be an http or https address"
     try:

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dashboard.models import ApiToken, AuditEntry, StaffAccount, StaffLink, StaffSession
 from dashboard.onboarding import history
-from dashboard.onboarding.actor import Actor
+from dashboard.onboarding.actor import TOKEN_HOLDS, Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.visible import is_seen, is_steady
 from dashboard.staff import demo_accounts, names, passwords, standing
@@ -415,10 +415,10 @@ def _remove_link(session: Session, row: StaffAccount) -> None:
 
 
 def revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str]:
-    """Revokes the API tokens that the account made, and returns their names."""
+    """Revokes the working API tokens that the account made, and returns their names."""
     statement = (
         update(ApiToken)
-        .where(ApiToken.created_by == actor_key(row.email), ApiToken.revoked_at.is_(None))
+        .where(ApiToken.created_by == actor_key(row.email), text(TOKEN_HOLDS))
         .values(revoked_at=func.now())
         .returning(ApiToken.name)
     )

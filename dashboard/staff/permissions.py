@@ -62,7 +62,7 @@ class Scope(StrEnum):
 
 
 _DOES = {
-    Permission.VIEW: "view every page",
+    Permission.VIEW: "view the checklist, people and activity",
     Permission.EXPORT: "export lists",
     Permission.EDIT_PEOPLE: "change people's progress",
     Permission.ERASE_PEOPLE: "export or erase everything stored about a person",

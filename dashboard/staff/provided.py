@@ -38,8 +38,8 @@ class Refusal(Enum):
     UNVERIFIED = "the address is not verified"
     DISABLED = "the account is disabled"
     TAKEN = "the address is another account's"
-    LAST_ADMIN = "the last administrator would get another role"
-    NOT_PROVEN = "the provider's answer does not hold"
+    LAST_ADMIN = "the last administrator would lose the role"
+    NOT_PROVEN = "the provider's answer could not be verified"
 
 
 def admit(session: Session, address: str) -> None:

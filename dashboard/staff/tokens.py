@@ -177,9 +177,8 @@ def one(session: Session, token_id: int) -> TokenEntry:
 
 def working_of(session: Session, actor_key: str) -> list[str]:
     """The names of the working tokens that this actor made, in order."""
-    works = ApiToken.revoked_at.is_(None) & (ApiToken.expires_at.is_(None) | (ApiToken.expires_at > func.now()))
-    statement = select(ApiToken.name).where(ApiToken.created_by == actor_key, works).order_by(ApiToken.name)
-    return list(session.scalars(statement))
+    works = ApiToken.created_by == actor_key, text(TOKEN_HOLDS)
+    return list(session.scalars(select(ApiToken.name).where(*works).order_by(ApiToken.name)))
 
 
 def parse_scopes(text: str) -> list[Scope]:

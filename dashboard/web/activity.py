@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlencode
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import exporting, transaction
@@ -22,7 +22,7 @@ from dashboard.web.access import require
 from dashboard.web.activity_wording import WHAT_LABELS, ActivityLine
 from dashboard.web.export import Row, Rows, csv_file
 from dashboard.web.formats import full_date
-from dashboard.web.rendering import render
+from dashboard.web.rendering import render, wants_partial
 from dashboard.web.wording import detail_of
 
 blueprint = Blueprint("activity", __name__)
@@ -111,17 +111,22 @@ def _address(endpoint: str, query: Mapping[str, str]) -> str:
 @blueprint.get("/activity")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field."""
+    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field.
+
+    Browsers also send a form's empty fields: they are redirected to the address without them.
+    """
     typed, cursor = _typed(), request.args.get("cursor") or None
     found, problems = NOTHING, dict[str, str]()
     with transaction() as session:
         known = activity_filter.choices(session)
+        asked = ActivityQuery(typed, known)
+        if not wants_partial() and not all(request.args.values()):
+            return redirect(asked.address(cursor), 303)
         try:
             found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
         except Invalid as invalid:
             problems = _said(invalid)
-    asked = ActivityQuery(typed, known)
-    return render(
+    answer = render(
         "activity/index.html",
         "activity/_activity.html",
         status=422 if problems else 200,
@@ -132,6 +137,9 @@ def index() -> ResponseReturnValue:
         chips=[] if problems else asked.chips(found.people),
         problems=problems,
     )
+    if wants_partial() and not cursor:
+        answer.headers["HX-Push-Url"] = asked.address()
+    return answer
 
 
 def _typed() -> dict[str, str]:

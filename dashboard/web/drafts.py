@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import drafts, history, merge, presence, releases, steps
+from dashboard.onboarding import drafts, history, merge, presence, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.merge import MergedField
@@ -185,16 +185,15 @@ def _by(key: str, names: dict[str, Who]) -> str:
 
 
 def _against_live(step: Step, said: Fields) -> list[FieldChange]:
-    return steps.compare((step.live or step.latest).fields, said)
+    return steps.compare(step.latest.fields, said)
 
 
 def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), status: int = 409) -> ResponseReturnValue:
     """The draft was released or discarded: what was typed, and a way to start a new draft from it."""
     opened = whole(form.version.data)
     with transaction() as session:
-        became = next(
-            (one for one in releases.newest_first(session, place.step.step_id) if one.version == opened), None
-        )
+        of_step = history.releases_of(session, [place.step.step_id]).get(place.step.step_id, [])
+        became = checklist.released_as(of_step).get(opened) if isinstance(opened, int) else None
         names = history.who(session, [became.released_by] if became else [])
     return render(
         "steps/gone.html",

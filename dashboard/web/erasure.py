@@ -51,7 +51,7 @@ def erase(user_id: str) -> ResponseReturnValue:
             erasure.erase(session, current_actor(), user_id, typed)
     except Invalid as invalid:
         return _page(user_id, 422, typed, f"This {invalid.problems['typed']}. No one was erased.")
-    flash("The person was erased. What was counted stays, without their identity.")
+    flash("The person was erased. The counts stay, without anything that identifies them.")
     return redirect(url_for("finding.index"), 303)
 
 

@@ -245,7 +245,7 @@ def _page_address() -> str:
     page = urlsplit(back_address())
     # parts of a page, such as a row, have a path of their own
     if request.method in SAFE_METHODS and not asks_by_itself() and unquote(page.path) == request.path:
-        page = page._replace(query=request.query_string.decode(errors="replace"))
+        return this_address()
     return page.geturl()
 
 

@@ -34,11 +34,11 @@ LABELS = {
     "q": "The search",
     "step": "The step",
     "status": "The status",
-    "finished": "Finished",
+    "finished": "The filter Finished",
     "progress": "The progress",
     "joined_from": "The first day",
     "joined_to": "The last day",
-    "idle": "No activity for",
+    "idle": "The days without activity",
     "sort": "The sort order",
 }
 SORTED = {

@@ -58,17 +58,17 @@ def show() -> ResponseReturnValue:
     """Key figures, the funnel, progress, newest releases, saves and conflicts; htmx gets only the last."""
     with transaction() as session:
         checklist = steps.checklist(session)
-        writes = _writes(session, {step.step_id: title_of(step) for step in checklist})
-        rest = {} if wants_partial() else _rest(session, checklist)
+        titles = {step.step_id: title_of(step) for step in checklist}
+        writes = _writes(session, titles)
+        rest = {} if wants_partial() else _rest(session, checklist, titles)
     return render("overview/show.html", "overview/_writes.html", writes=writes, **rest)
 
 
-def _rest(session: Session, checklist: list[Step]) -> dict[str, Any]:
+def _rest(session: Session, checklist: list[Step], titles: dict[str, str]) -> dict[str, Any]:
     """The page's content apart from the saves and conflicts."""
     seen = cached_figures.overview(session)
     newest = releases.newest_first(session, limit=NEWEST)
     names = history.who(session, [release.released_by for release in newest])
-    titles = {step.step_id: step.latest.fields.title for step in checklist}
     live = [step.live for step in checklist if step.live]
     return {
         "draft_count": sum(1 for step in checklist if step.draft),

@@ -87,6 +87,8 @@ def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
         case "show":
             return _answer(user_id, saving.look(user_id, step_id, attempt), 200)
     happened = saving.save(user_id, step_id, attempt)
+    if "undoes" in request.form:
+        happened = happened.beside(saving.typed_since(request.form, step_id))
     if happened.is_saved or happened.is_same:
         # these controls are gone from the returned row: the focus has to go somewhere
         focus = bool(attempt.resolve or attempt.undoes or attempt.comment)
@@ -126,7 +128,7 @@ def _several(user_id: str, happened: Mapping[str, Happened]) -> ResponseReturnVa
         return render("people/show.html", "people/answers.html", status=status, record=record, rows=answered, said=said)
     if status != 200 or kept:
         return _page(record, status, said=said)
-    flash(said)
+    flash(said, "message" if saved else "notice")
     _remember(user_id, happened.values())
     return redirect(_address(user_id), 303)
 
@@ -155,15 +157,15 @@ def _with_kept(user_id: str, happened: Happened, status: int, kept: Mapping[str,
 
 
 def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue:
-    """The same for a finished row: without htmx by a redirect, unless that would lose the other rows' unsaved input."""
+    """The same for a finished row: without htmx by a redirect, unless that would lose unsaved input."""
     if happened.is_same and not wants_partial():
-        flash(NOTHING_CHANGED)
+        flash(NOTHING_CHANGED, "notice")
     if happened.is_saved and not wants_partial():
         with transaction() as database:
             title = progress.step_of(database, user_id, happened.step_id).title
-        flash(f"Saved. {title} is now {status_label(happened.attempt.status)}.")
+        flash(f"{happened.word}. {title} is now {status_label(happened.attempt.status)}.")
     kept = _kept(user_id, happened.step_id)
-    if wants_partial() or kept:
+    if wants_partial() or kept or happened.unsaved.status or happened.unsaved.comment:
         return _with_kept(user_id, happened, status, kept)
     if happened.is_saved:
         _remember(user_id, [happened])

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
 from dashboard.onboarding import history, presence, steps
-from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.presence import Editor
 from dashboard.onboarding.steps import Definition, Step
@@ -50,11 +50,16 @@ def beat(session: Session, step: Step, opened: object) -> Editing:
     """Notes that the current user has the draft open at row_version `opened`, or at the newest if that is not valid."""
     me = current_actor()
     if step.draft is None:
-        return Editing(step.step_id, None, 0, [], {}, me.key)
+        return gone(step.step_id)
     newest = step.draft.row_version
     row_version = opened if isinstance(opened, int) and 0 < opened <= newest else newest
     presence.beat(session, me, step.step_id, row_version)
     return read(session, step, row_version)
+
+
+def gone(step_id: str) -> Editing:
+    """The card of a draft that was released or discarded."""
+    return Editing(step_id, None, 0, [], {}, current_actor().key)
 
 
 def read(session: Session, step: Step, row_version: int = 0) -> Editing:
@@ -74,10 +79,21 @@ def heard(step_id: str) -> ResponseReturnValue:
     if not isinstance(opened, int) or opened < 1:
         raise Invalid({"row_version": "The draft's number must be a whole number from 1."})
     with transaction() as session:
-        editing = beat(session, steps.get(session, step_id), opened)
+        editing = _heard(session, step_id, opened)
     if not wants_partial():
         return redirect(url_for("drafts.show", step_id=step_id), 303)
     return render_template("steps/_editing_now.html", editing=editing)
+
+
+def _heard(session: Session, step_id: str, opened: int) -> Editing:
+    try:
+        step = steps.get(session, step_id)
+    except NotFound:
+        # discarding the first draft of a step deletes the step too
+        if not wants_partial():
+            raise
+        return gone(step_id)
+    return beat(session, step, opened)
 
 
 @blueprint.post("/leave")

@@ -323,16 +323,9 @@ def _receipt_page(step_id: str, number: int, *, unrecorded: str = "") -> Respons
 @blueprint.get("/releases/<int:number>/receipt.json")
 @require(Permission.EXPORT)
 def receipt_json(step_id: str, number: int) -> ResponseReturnValue:
-    """The receipt as a file."""
+    """The release with its receipt as a file, as the API returns it, with the id of its step."""
     with transaction() as session:
         released = releases.get(session, step_id, number)
-    response = jsonify(
-        stepId=released.step_id,
-        release=released.number,
-        releasedAt=released.released_at.isoformat(),
-        releasedBy=released.released_by,
-        note=released.note,
-        **(released.receipt or {}),
-    )
+    response = jsonify({"stepId": released.step_id, **released.as_json()})
     response.headers["Content-Disposition"] = f'attachment; filename="{step_id}-release-{number}.json"'
     return response

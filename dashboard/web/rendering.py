@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from htmx_flask.extension import Htmx
@@ -39,6 +39,10 @@ LIMITS = {
 }
 """Numbers from the rules that pages mention."""
 
+IN_PATHS = "/:@!$&'()*+,;="
+IN_QUERIES = IN_PATHS + "?%"
+"""What stands in an address as it is, beside letters, digits and -._~; a query comes quoted."""
+
 
 def install(app: Flask) -> None:
     """The filters and globals of every template."""
@@ -60,6 +64,7 @@ def install(app: Flask) -> None:
         column_size=formats.column_size,
         status_counts=formats.status_counts,
         LIMITS=LIMITS,
+        NUMBERS=wording.NUMBERS,
         STATUSES=STATUSES,
         STATUS_CHOICES=formats.STATUS_CHOICES,
         BAND_LABELS=formats.BAND_LABELS,
@@ -147,5 +152,6 @@ def back_address() -> str:
 
 
 def this_address() -> str:
-    """The path and the query of this request."""
-    return request.full_path.rstrip("?")
+    """The path and the query of this request, quoted: ids may contain ?, # and %."""
+    path, query = quote(request.path, safe=IN_PATHS), quote(request.query_string, safe=IN_QUERIES)
+    return f"{path}?{query}" if query else path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,11 +13,12 @@ from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
 from dashboard.onboarding.progress import Saved, SavedOrRefused, WantedSave
 from dashboard.web.access import current_actor
+from dashboard.web.formats import STATUS_CHOICES
+from dashboard.web.forms import whole
 
-WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
 LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
 YOURS = "yours."
-UNKNOWN_STATUS = "The status must be one of To do, In progress, Done and Skipped."
+UNKNOWN_STATUS = f"The status must be one of {', '.join(label for _, label in STATUS_CHOICES)}."
 STATUS = "status."
 
 
@@ -51,17 +51,16 @@ class Attempt:
             names = [*(f"{start}{name}.{step_id}" for start in starts), name]
             return next((form[one] for one in names if one in form), "")
 
-        row_version, number = field("row_version").strip(), field("attempt")
         return cls(
             status=field("status"),
-            row_version=int(row_version) if WHOLE_NUMBER.fullmatch(row_version) else 0,
+            row_version=_number(field("row_version")),
             comment=field("comment").strip(),
             resolve=form.get("resolve", ""),
             undoes=form.get("undoes", "") == "1",
             opened=moment(field("opened")),
             seen=field("seen"),
-            number=max(0, int(number)) if WHOLE_NUMBER.fullmatch(number) else 0,
-            has_row_version=bool(row_version),
+            number=max(0, _number(field("attempt"))),
+            has_row_version=bool(field("row_version").strip()),
         )
 
     def wanted(self, step_id: str) -> WantedSave:
@@ -82,6 +81,11 @@ class Attempt:
         if member == "row_version" and not self.has_row_version:
             return "The row version is missing."
         return f"{LABELS.get(member, member)} {reason}."
+
+
+def _number(text: str) -> int:
+    found = whole(text)
+    return found if isinstance(found, int) else 0
 
 
 def moment(text: str) -> datetime | None:
@@ -118,7 +122,7 @@ NOTHING_TYPED = Attempt("", 0, "")
 class Happened:
     """The outcome of a row's form. `focus`: put the focus on the row or its panel.
 
-    `is_same`: the form said nothing new, and nothing was written.
+    `is_same`: the form said nothing new, and nothing was written. `typed`: the row's own choice and text, beside an Undo.
     """
 
     step_id: str
@@ -130,11 +134,22 @@ class Happened:
     problems: tuple[str, ...] = ()
     changes: Sequence[Change] = ()
     focus: bool = False
+    typed: Attempt = NOTHING_TYPED
 
     @property
     def unsaved(self) -> Attempt:
         """What was chosen and typed but not saved."""
-        return NOTHING_TYPED if self.is_saved or self.is_same else self.attempt
+        return self.typed if self.is_saved or self.is_same else self.attempt
+
+    @property
+    def word(self) -> str:
+        """What a save is called: an Undo is one too."""
+        return "Undone" if self.undo and self.undo.undone else "Saved"
+
+    def beside(self, typed: Attempt) -> Happened:
+        """The outcome of an Undo, with what was chosen and typed in the row since; a conflict's panel has no row."""
+        attempt = self.attempt if self.is_saved or self.is_same else replace(self.attempt, comment=typed.comment)
+        return replace(self, attempt=attempt, typed=typed)
 
 
 AT_REST = Happened("")
@@ -145,6 +160,12 @@ def rows_of(form: Mapping[str, str], start: str = STATUS) -> dict[str, Attempt]:
     """The rows of a form that holds all of them, by step."""
     step_ids = [name.removeprefix(start) for name in form if name.startswith(start)]
     return {step_id: Attempt.read(form, step_id) for step_id in step_ids}
+
+
+def typed_since(form: Mapping[str, str], step_id: str) -> Attempt:
+    """What was chosen and typed in the row since the save that its Undo takes back."""
+    own = rows_of({name: value for name, value in form.items() if name != "undoes"}).get(step_id, NOTHING_TYPED)
+    return replace(own, status="" if own.status == own.seen else own.status)
 
 
 def panels_of(form: Mapping[str, str]) -> dict[str, Attempt]:

@@ -52,8 +52,8 @@ def refuse_bad_host() -> Response | None:
     if not is_broken:
         return None
     if request.path.startswith(API_PREFIX):
-        raise BadRequest("The Host of the request is not one.")
-    return Response("The Host of the request is not one.\n", 400, mimetype="text/plain")
+        raise BadRequest("The Host header is not a valid host name.")
+    return Response("The Host header is not a valid host name.\n", 400, mimetype="text/plain")
 
 
 def refuse_other_names() -> Response | None:
@@ -63,7 +63,7 @@ def refuse_other_names() -> Response | None:
     if not known.hostname or not is_page or urlsplit(f"//{request.host}").hostname == known.hostname:
         return None
     log.warning("asked for under another name", host=request.host)
-    return Response(f"No dashboard has this name. Its address is {known.geturl()}\n", 400, mimetype="text/plain")
+    return Response(f"The dashboard is not at this name. Its address is {known.geturl()}\n", 400, mimetype="text/plain")
 
 
 def refuse_unusable() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dashboard.database import Session, transaction
-from dashboard.onboarding import cached_figures, drafts, impact, releases, steps
+from dashboard.database import transaction
+from dashboard.onboarding import cached_figures, drafts, history, impact, releases, steps
 from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StalePlan
 from dashboard.onboarding.steps import Definition, Step
@@ -20,6 +20,9 @@ from dashboard.web.forms import NewStepForm, put_problems, whole
 from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("steps", __name__, url_prefix="/steps")
+
+NEWEST = 100
+"""How many releases a step's page shows."""
 
 
 @blueprint.get("")
@@ -100,34 +103,34 @@ def show(step_id: str) -> ResponseReturnValue:
     with transaction() as session:
         place = checklist.find(session, step_id)
         versions = steps.versions(session, step_id)
-        timeline = releases.newest_first(session, step_id)
+        timeline = releases.newest_first(session, step_id, NEWEST)
+        of_step = history.releases_of(session, [step_id]).get(step_id, [])
         counts = cached_figures.overview(session).funnel.get(step_id, impact.no_counts())
         editing = presence_card.read(session, place.step)
         names = checklist.names_of(session, place.step, timeline)
-        back_to = _back_to(session, place.step)
     return render(
         "steps/show.html",
         place=place,
         step=place.step,
         versions=versions,
         picked=_picked(place.step, versions),
-        released_at={one.version: one.released_at for one in timeline if one.kind in ("publish", "migrate")},
+        released_at={version: one.released_at for version, one in checklist.released_as(of_step).items()},
         timeline=timeline,
         counts=counts,
         changes=checklist.draft_changes(place.step),
         editing=editing,
         names=names,
-        back_to=back_to,
+        back_to=_back_to(place.step, of_step),
         draft_count=place.drafts,
     )
 
 
-def _back_to(session: Session, step: Step) -> Release | None:
+def _back_to(step: Step, of_step: list[Release]) -> Release | None:
     """What a rollback would go back to, if anything."""
     if step.live is None:
         return None
     try:
-        return releases.rollback_target(session, step.step_id)[1]
+        return releases.rollback_target(of_step)[1]
     except Refused:
         return None
 
@@ -137,7 +140,7 @@ def _picked(step: Step, versions: list[Definition]) -> tuple[int, int]:
 
     The earlier comes first.
     """
-    first = (step.live or step.latest).version
+    first = step.latest.version
     others = [one.version for one in versions if one.version != first]
     other = step.draft.version if step.draft else others[0] if others else first
     return min(first, other), max(first, other)

@@ -121,8 +121,9 @@ def counted(kind: Kind, *, done: bool = False) -> dict[str, str]:
 CHECKED = {
     "affected = copied + reset + restored": "Affected = copied + reset + given back",
     "every status ends as itself or as To do": "Done, Skipped and In progress end as themselves or as To do",
+    "nobody is given back anything but by a rollback or a restore": "Only a rollback or a restore gives anything back",
 }
-"""Checks of older releases, reworded so that they do not seem to contradict a rollback's receipt."""
+"""Checks in other words than the receipts store: those of older releases would seem to contradict a rollback's receipt."""
 
 
 def checked(name: str, kind: Kind) -> str:

@@ -1,4 +1,5 @@
-// The rows of a person's steps: Enter saves the row, Escape restores it, and changed rows are counted.
+// The rows of a person's steps: Enter saves the row, Escape restores it, and changed rows are counted. A row and all rows
+// are saved one after the other.
 "use strict";
 
 const field = (row, name) => row.querySelector(`[name^="${name}."]`);
@@ -68,4 +69,25 @@ for (const name of ["input", "change"]) {
   });
 }
 document.addEventListener("htmx:after:swap", count);
+
+let waiting = null; // the button pressed while another request was saving the same row
+
+/** True while the row is being saved by another form's request: both have its row_version, so the second would conflict. */
+const isBeingSaved = (source) =>
+  document.querySelector(source.id === "all-steps" ? "#steps li[aria-busy]" : "#all-steps[aria-busy]") !== null;
+
+document.addEventListener("htmx:config:request", (event) => {
+  const { sourceElement, request } = event.detail.ctx;
+  if (request.form?.id !== "all-steps" || !isBeingSaved(sourceElement)) return;
+  event.preventDefault();
+  waiting = request.submitter ?? sourceElement;
+});
+document.addEventListener("htmx:finally:request", () => {
+  const button = waiting;
+  if (!button || document.querySelector("[aria-busy]")) return;
+  waiting = null;
+  // its row was replaced, or nothing is left to save
+  if (!button.isConnected || !(button.closest("li") || document.querySelector("[data-changed]"))) return;
+  button.click();
+});
 window.addEventListener("pageshow", count);

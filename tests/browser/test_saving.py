@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+import re
+
+import pytest
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Enter, both_ways
 from tests.browser.pages import (
     AMARA,
     MOBILE,
     PAYMENTS,
+    choose_status,
     comment_field,
     open_person,
     row,
@@ -17,6 +21,7 @@ from tests.browser.pages import (
     see_saved,
     see_status,
     tab_to,
+    until,
 )
 
 
@@ -133,3 +138,49 @@ def test_a_comment_too_long_is_refused_and_kept(enter: Enter) -> None:
     see_status(tomas, PAYMENTS, "In progress")
     expect(tomas.get_by_test_id(f"status-{PAYMENTS}")).to_have_value("done")
     expect(comment_field(tomas, PAYMENTS)).to_have_value("a" * 2_001)
+
+
+@pytest.mark.parametrize("first", ["row", "all"])
+def test_a_row_and_all_rows_are_saved_one_after_the_other(enter: Enter, first: str) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    sent: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        sent.append(route)
+        if len(sent) > 1:
+            route.continue_()
+
+    tomas.route(re.compile(r"/steps(/[a-z-]+)?$"), hold_the_first)
+    presses = [tomas.get_by_test_id(f"save-{PAYMENTS}"), tomas.get_by_test_id("save-all")]
+    if first == "all":
+        presses.reverse()
+
+    choose_status(tomas, PAYMENTS, "Done")
+    presses[0].click()
+    until(tomas, lambda: sent)
+    if first == "all":
+        # a row that all rows' request has not got
+        presses[1] = tomas.get_by_test_id(f"save-{MOBILE}")
+    choose_status(tomas, MOBILE, "Done")
+    presses[1].click()
+    tomas.wait_for_timeout(200)
+    assert len(sent) == 1, "both were sent at once"
+    sent[0].continue_()
+    see_saved(tomas, PAYMENTS, "Done")
+    see_saved(tomas, MOBILE, "Done")
+    expect(tomas.get_by_test_id("conflict-panel")).to_have_count(0)
+
+
+def test_saving_all_after_the_only_changed_row_asks_for_nothing(enter: Enter) -> None:
+    tomas = enter("support")
+    open_person(tomas)
+    held: list[Route] = []
+    tomas.route(re.compile(r"/steps/[a-z-]+$"), lambda route: held.append(route))
+    save(tomas, PAYMENTS, "Done")
+    until(tomas, lambda: held)
+    tomas.get_by_test_id("save-all").click()
+    held[0].continue_()
+    see_saved(tomas, PAYMENTS, "Done")
+    expect(tomas.get_by_test_id("conflict-panel")).to_have_count(0)
+    expect(tomas.locator("#said")).to_have_text("Saved. Set up payments is now Done.")

@@ -137,7 +137,11 @@ BAD_FILES: list[tuple[str, str | bytes, str]] = [
     ("UTF-16", "steps: {}".encode("utf-16"), "line 1: is not text in UTF-8"),
     ("binary", b"\x7fELF\x00\x01", "line 1, column 1: has a character that cannot be stored (U+007F)"),
     ("an impossible escape", 'a: "\\UFFFFFFFF"\n', "the file: is not YAML: it has an invalid escape"),
-    ("half a character", a_file(title='"\\uD800"'), f"line 3: steps.{STEP}.title: has a character that can't be kept"),
+    (
+        "half a character",
+        a_file(title='"\\uD800"'),
+        f"line 3: steps.{STEP}.title: has a character that cannot be stored",
+    ),
     ("a terminal's command", a_file(more='    "\\e[2J": x\n'), f"line 5: steps.{STEP}.\\x1b[2J: is not a member"),
 ]
 
@@ -369,7 +373,7 @@ def test_the_preview_as_json_has_the_members_of_the_api(dashboard: Program, sess
     with releases.dry_run(session):
         expected = releases.release(session, MAYA, STEP, Policy())
     assert set(found) == {field.serialization_alias or name for name, field in Migrated.model_fields.items()}
-    assert found["impact"] == report.answer(expected, dry_run=True)["impact"]
+    assert found["impact"] == expected.as_json(dry_run=True)["impact"]
     assert {"member": "actionUrl", "before": "", "after": "/payments"} in found["impact"]["changes"]
     assert (found["dryRun"], found["releaseId"], found["progressReset"]) == (True, None, 3)
     a_save(session, "done", "user-0009")

@@ -24,6 +24,7 @@ from dashboard.onboarding.errors import (
     StalePlan,
     Withdrawn,
 )
+from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.people import find
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields
@@ -224,7 +225,7 @@ def test_a_release_after_a_rollback_is_undone_before_the_one_under_it(session: S
     a_release(session)
     releases.roll_back(session, MAYA, STEP)
     a_release(session)
-    undone, target = releases.rollback_target(session, STEP)
+    undone, target = releases.rollback_target(releases_of(session, [STEP])[STEP])
     assert (undone.number, undone.version, target.number, target.version) == (5, 4, 2, 2)
 
 

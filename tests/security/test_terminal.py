@@ -54,6 +54,11 @@ def test_no_listing_is_obeyed(dashboard: Program) -> None:
         told += done.out
     assert "evil" in told
     assert "\\x1b[2J" in told
+    for command in (*COMMANDS[:-1], "step export"):
+        done = dashboard(*command.split(), "--json")
+        assert not OBEYED.search(done.out), command
+        assert done.json
+    assert "\x9b31mevil" in {one["name"] for one in dashboard("user", "list", "--json").json}
     # a file, in which marks are what was said
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", dashboard("step", "export").out)
 

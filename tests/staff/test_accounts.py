@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
@@ -366,6 +366,18 @@ def test_disabling_revokes_the_tokens_that_the_account_made(session: Session) ->
     assert tokens.authenticate(session, hers.secret) is None
     assert tokens.authenticate(session, other.secret) is not None
     assert ("staff:ada@example.com", "token.revoked", "hers") in audit(session)
+
+
+def test_of_the_tokens_that_the_account_made_those_that_still_work_are_revoked(session: Session) -> None:
+    for email in ("maya@example.com", "ada@example.com"):
+        make(session, email, Role.ADMIN)
+    maya = Actor("staff:maya@example.com", "web")
+    for name in ("hers", "old"):
+        tokens.create(session, maya, name=name, scopes=[Scope.STEPS_READ])
+    session.execute(text("UPDATE api_tokens SET expires_at = now() - interval '1 day' WHERE name = 'old'"))
+    warned = tokens.working_of(session, maya.key)
+    assert accounts.disable(session, BOSS, "maya@example.com") == warned == ["hers"]
+    assert [action for _, action, name in audit(session) if name == "old"] == ["token.created"]
 
 
 def test_tokens_can_be_kept_when_disabling(session: Session) -> None:

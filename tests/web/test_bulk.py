@@ -352,7 +352,7 @@ def test_all_who_match_a_filter_are_chosen_whatever_page_they_are_on(agent: Flas
         ([BEN], {"comment": "x" * 2001}, "The comment must be at most 2,000 characters, not 2,001."),
         ([BEN], {"step": "nowhere"}, "The step is not on the checklist."),
         ([BEN], {"step": ""}, "The step is not on the checklist."),
-        ([], {"everybody": "1", "filter_idle": "never"}, "No activity for must be a whole number of days"),
+        ([], {"everybody": "1", "filter_idle": "never"}, "The days without activity must be a whole number of days"),
         ([f"nobody-{number}" for number in range(10_001)], {}, "People are limited to 10,000 at once"),
     ],
 )

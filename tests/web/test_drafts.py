@@ -15,7 +15,7 @@ from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.steps import Definition, Fields
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
-from tests.factories import MAYA, STEP, a_draft, a_release, a_step
+from tests.factories import MAYA, NOOR, STEP, a_draft, a_release, a_step
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import Data, form_of, same_however_much_there_is, send
 from tests.web.person import part, words
@@ -320,6 +320,7 @@ def test_when_both_typed_the_same_the_panel_says_that_it_is_saved(
     saved_by(colleague, title="The same")
     panel = manager.post(DRAFT, data=opened | {"title": "The same"}).text
     assert "What you typed is already saved." in panel
+    assert "Nothing is saved until" not in panel
     assert "You both made the same change" in panel
 
 
@@ -541,6 +542,17 @@ def test_a_draft_that_is_gone_gives_back_what_was_typed(
     answer = manager.post(f"{DRAFT}/start", data=fields)
     assert (answer.status_code, answer.location) == (303, DRAFT)
     assert says(database).title == "Typed for long"
+
+
+def test_a_rollback_to_a_version_is_not_told_as_its_release(
+    manager: FlaskClient, opened: Data, database: Database
+) -> None:
+    with database.transaction() as session:
+        released(session)
+        a_release(session)
+        releases.roll_back(session, NOOR, STEP)
+    panel = manager.post(DRAFT, data=opened | {"title": "Typed for long"}).text
+    assert "maya@example.com released it as release 2." in panel
 
 
 def test_a_save_never_lands_in_the_draft_of_another_version(

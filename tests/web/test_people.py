@@ -236,7 +236,7 @@ def test_htmx_gets_the_count_and_the_file_too_and_a_short_address(viewer: FlaskC
         (f"step={STEP}&status=finished", "The status must be one of done, skipped, in_progress, todo."),
         ("joined_from=2026-02-30", "The first day must be a valid date, such as 2026-02-28."),
         ("joined_from=2026-03-01&joined_to=2026-02-01", "The last day is before the first day."),
-        ("idle=0", "No activity for must be a whole number of days from 1 to 3,650."),
+        ("idle=0", "The days without activity must be a whole number of days from 1 to 3,650."),
         ("progress=101", "The progress must be a percentage or a range such as 40-49, up to 100."),
         ("sort=email", "The sort order must be one of"),
         ("colour=red", "“colour” is not a known filter."),
@@ -311,7 +311,7 @@ def test_the_file_has_all_who_match_in_their_order(viewer: FlaskClient, three: S
 def test_a_file_of_what_cannot_be_asked_for_is_refused(viewer: FlaskClient, three: Session) -> None:
     answer = viewer.get("/people.csv?idle=x")
     assert answer.status_code == 422
-    assert "No activity for must be a whole number" in answer.text
+    assert "The days without activity must be a whole number" in answer.text
 
 
 def test_the_file_has_nothing_that_a_spreadsheet_runs(viewer: FlaskClient, session: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
@@ -161,6 +162,29 @@ def test_any_id_has_a_page_and_can_be_saved(agent: FlaskClient, anna: Session, u
     assert action
     data = fields(page) | {f"status.{STEP}": "done"}
     assert agent.post(unescape(action[1]), data=data).status_code == 303
+    assert status_of(anna, user_id) == "done"
+
+
+@pytest.mark.parametrize("user_id", [one for one in STRANGE if one.strip()])
+def test_a_page_of_any_id_is_come_back_to(app: Flask, agent: FlaskClient, anna: Session, user_id: str) -> None:
+    everybody.put(anna, HOST, user_id, name="Strange", email="s@example.com")
+    anna.commit()
+    link = re.search(r'<a href="(/people/[^"]+)">Strange', agent.get("/people?q=strange").text)
+    assert link
+    address = unescape(link[1]) + "?history=0"
+    page = agent.get(address)
+    assert "<h1>Strange</h1>" in agent.get(hidden(page.text, "next")).text, "the theme leads elsewhere"
+    signed_out = app.test_client()
+    (wanted,) = parse_qs(urlsplit(signed_out.get(address).headers["Location"]).query)["next"]
+    assert "<h1>Strange</h1>" in agent.get(wanted).text, "signing in leads elsewhere"
+    action = re.search(rf'id="save-{STEP}" form="all-steps" formaction="([^"]+)"', page.text)
+    assert action
+    late = signed_out.post(unescape(action[1]), data=fields(page), headers={"Sec-Fetch-Site": "same-origin"})
+    assert late.status_code == 401
+    again = re.search(r'<form method="post" action="([^"]+)">', part(late.text, "signed-out"))
+    assert again
+    data = fields(page) | {f"status.{STEP}": "done"}
+    assert agent.post(unescape(again[1]), data=data).status_code == 303
     assert status_of(anna, user_id) == "done"
 
 

@@ -12,7 +12,7 @@ from dashboard.database import Database
 from dashboard.onboarding import drafts, presence, releases, steps
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
-from tests.factories import MAYA, STEP, a_draft, a_step
+from tests.factories import MAYA, OTHER, STEP, a_draft, a_step
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, form_of, same_however_much_there_is, send
 
@@ -43,10 +43,10 @@ def newest(database: Database) -> int:
         return draft.row_version
 
 
-def beat(client: FlaskClient, row_version: object) -> str:
+def beat(client: FlaskClient, row_version: object, address: str = BEAT) -> str:
     """What the form gets for saying that it is still open."""
     token = csrf_token(client.get("/steps").text)
-    answer = client.post(BEAT, data={"row_version": row_version}, headers=HTMX | {"X-CSRFToken": token})
+    answer = client.post(address, data={"row_version": row_version}, headers=HTMX | {"X-CSRFToken": token})
     assert answer.status_code == 200
     return answer.text
 
@@ -135,6 +135,15 @@ def test_a_draft_that_is_gone_is_told(manager: FlaskClient, database: Database, 
         else:
             drafts.discard(session, MAYA, STEP, opened)
     part = beat(manager, opened)
+    assert "This draft was released or discarded." in part
+    assert "hx-trigger" not in part
+
+
+def test_a_first_draft_that_is_gone_with_its_step_is_told(manager: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        first = drafts.create(session, MAYA, OTHER, {"title": "Not released yet"})
+        drafts.discard(session, MAYA, OTHER, first.row_version)
+    part = beat(manager, first.row_version, f"/steps/{OTHER}/draft/presence")
     assert "This draft was released or discarded." in part
     assert "hx-trigger" not in part
 

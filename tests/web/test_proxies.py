@@ -179,7 +179,7 @@ def test_pages_are_there_under_the_name_of_the_base_url_alone(behind: Behind, ho
             assert answer.status_code in (200, 303, 404)
             continue
         assert (answer.status_code, answer.mimetype) == (400, "text/plain")
-        assert answer.text == f"No dashboard has this name. Its address is {OWN}\n"
+        assert answer.text == f"The dashboard is not at this name. Its address is {OWN}\n"
         assert not answer.headers.getlist("Set-Cookie")
         assert (log[0]["event"], log[0]["host"]) == ("asked for under another name", host)
 

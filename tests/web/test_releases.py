@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.onboarding import cached_figures, cutover, drafts, releases, steps
+from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.plans import PREDICTED
-from dashboard.staff.permissions import Role
+from dashboard.staff import tokens
+from dashboard.staff.permissions import Role, Scope
 from tests.conftest import csrf_token
 from tests.factories import (
     MAYA,
@@ -816,10 +818,23 @@ def test_the_receipt_is_downloaded_as_json(manager: FlaskClient, drafted: list[s
     answer = manager.get(f"{URL}/releases/2/receipt.json")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{STEP}-release-2.json"'
     told = json.loads(answer.text)
-    assert (told["stepId"], told["release"], told["note"], told["kind"]) == (STEP, 2, "Why.", "migrate")
-    receipt = newest(database).receipt
-    assert receipt
-    assert told["impact"] == receipt["impact"]
+    assert (told["stepId"], told["number"], told["note"], told["kind"]) == (STEP, 2, "Why.", "migrate")
+    assert told["receipt"] == newest(database).receipt
+
+
+def test_the_file_of_a_release_is_what_the_api_returns(
+    app: Flask, manager: FlaskClient, drafted: list[str], session: Session
+) -> None:
+    releases.release(session, MAYA, STEP, Policy(done=False))
+    made = tokens.create(session, Actor("system:command-line", "cli"), name="ci", scopes=[Scope.STEPS_READ])
+    releases.roll_back(session, MAYA, STEP, note="Wrong.")
+    session.commit()
+    told = app.test_client().get(
+        f"/api/admin/onboarding/steps/{STEP}/releases", headers={"Authorization": f"Bearer {made.secret}"}
+    )
+    for release in told.json["releases"]:
+        file = manager.get(f"{URL}/releases/{release['number']}/receipt.json")
+        assert json.loads(file.text) == {"stepId": STEP, **release}
 
 
 @pytest.mark.parametrize("number", ["0", "9", "-1", "x", "9" * 40])
@@ -904,6 +919,7 @@ def test_a_withdrawal_is_checked_to_leave_no_version_live(
     receipt = newest(database).receipt
     assert receipt
     assert receipt["invariants"][-1] == "no version is live"
+    assert "Only a rollback or a restore gives anything back" in receipt_of(manager, 2)
 
 
 PRESENT = re.compile(

@@ -246,15 +246,53 @@ def test_without_htmx_an_undo_keeps_what_the_other_rows_hold(agent: FlaskClient,
     assert anna.scalar(text("SELECT comment FROM user_step_events ORDER BY row_version DESC LIMIT 1")) == ""
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+@pytest.mark.parametrize("chosen", ["skipped", "done"])
+def test_an_undo_keeps_what_was_typed_in_its_own_row_since(
+    agent: FlaskClient, anna: Session, opened: Data, headers: Data, chosen: str
+) -> None:
+    agent.post(f"/people/anna/steps/{THIRD}", data=opened | {f"status.{THIRD}": "done"})
+    held = fields(agent.get("/people/anna")) | {f"status.{THIRD}": chosen, f"comment.{THIRD}": "x", "undoes": "1"}
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=held, headers=headers)
+    assert page.status_code == 200
+    assert "Undone. Import contacts is now To do." in page.text
+    now = fields(page if not headers else agent.get("/people/anna"))
+    assert now[f"seen.{THIRD}"] == "todo"
+    assert f'value="{"skipped" if chosen == "skipped" else "todo"}" selected' in row(page, THIRD)
+    assert 'value="x"' in row(page, THIRD)
+    assert statuses(anna) == ["todo"] * 4
+
+
+def test_a_stale_undo_keeps_the_comment_of_its_row(agent: FlaskClient, anna: Session, opened: Data) -> None:
+    agent.post(f"/people/anna/steps/{THIRD}", data=opened | {f"status.{THIRD}": "done"})
+    held = fields(agent.get("/people/anna")) | {f"comment.{THIRD}": "Ticket 4821", "undoes": "1"}
+    a_save(anna, "skipped", step_id=THIRD, actor=SAM)
+    anna.commit()
+    page = agent.post(f"/people/anna/steps/{THIRD}", data=held)
+    assert page.status_code == 409
+    assert "To do Ticket 4821" in words(part(panel(page), "conflict-yours"))
+
+
+def test_without_htmx_an_undo_is_told_as_one(agent: FlaskClient, anna: Session, opened: Data) -> None:
+    agent.post(f"/people/anna/steps/{THIRD}", data=opened | {f"status.{THIRD}": "done"})
+    held = fields(agent.get("/people/anna")) | {"undoes": "1"}
+    assert agent.post(f"/people/anna/steps/{THIRD}", data=held).status_code == 303
+    assert said(agent.get("/people/anna")) == "Undone. Import contacts is now To do."
+
+
 @BOTH_WAYS
 def test_nothing_changed_is_nothing_saved(agent: FlaskClient, anna: Session, opened: Data, by: Send) -> None:
     before = snapshot(anna)
     response = by(agent, opened)
     page = agent.get("/people/anna") if by is save_all else response
     assert said(page) == "Nothing was changed, so nothing was saved."
+    assert "notice-bar is-good" not in page.text
     if by is not save_all:
         assert '<hx-partial hx-target="#changed-count" hx-swap="innerHTML">Nothing was changed' in page.text
     assert answered(response) == []
+    if by is save_all:
+        agent.post(f"/people/anna/steps/{THIRD}", data=opened)
+        assert "notice-bar is-good" not in agent.get("/people/anna").text
     anna.rollback()
     assert snapshot(anna)["user_step_events"] == before["user_step_events"]
 

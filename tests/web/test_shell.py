@@ -167,9 +167,10 @@ def test_nul_bytes_and_broken_utf8_in_an_address_are_400(client: FlaskClient, ad
     assert "Traceback" not in response.get_data(as_text=True)
 
 
-def test_broken_utf8_in_a_path_is_400(client: FlaskClient) -> None:
+@pytest.mark.parametrize("raw", [{"PATH_INFO": "/\xc3("}, {"QUERY_STRING": "q=\xff"}])
+def test_broken_utf8_in_an_address_that_is_not_quoted_is_400(client: FlaskClient, raw: dict[str, str]) -> None:
     # the test client would mend the address: this is what a server hands over
-    response = client.get("/", environ_overrides={"PATH_INFO": "/\xc3("})
+    response = client.get("/", environ_overrides=raw)
     assert response.status_code == HTTPStatus.BAD_REQUEST
 
 

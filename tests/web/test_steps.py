@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.onboarding import drafts, releases, steps
 from dashboard.staff.permissions import Role
+from dashboard.web import steps as pages
 from tests.conftest import csrf_token
 from tests.factories import (
     ANNA,
@@ -115,8 +117,8 @@ def test_a_new_step_is_a_draft_that_nobody_sees(manager: FlaskClient, session: S
         ("action_url", "javascript:alert(1)", "Opens must be an http or https address, or a path that starts with /."),
         ("action_url", "pay", "Opens must be an http or https address, or a path that starts with /."),
         ("action_url", "//elsewhere", "Opens must start with one slash, not two, or be an http or https address."),
-        ("action_url", "/ok path?x=1#y", "Opens must not have a space in it."),
-        ("action_url", "/ok\\path", "Opens must not have a backslash or an invisible character in it."),
+        ("action_url", "/ok path?x=1#y", "Opens must not contain spaces."),
+        ("action_url", "/ok\\path", "Opens must not contain a backslash or an invisible character."),
         ("action_url", "https://a:99999/", "Opens must have a port from 1 to 65,535."),
         ("action_url", "https://a:0/", "Opens must have a port from 1 to 65,535."),
         ("action_url", "https://a:b/", "Opens must have a port from 1 to 65,535."),
@@ -238,6 +240,25 @@ def test_a_rollback_is_told_as_one(manager: FlaskClient, session: Session) -> No
     assert "Undone" in page
     assert "It was &lt;b&gt;wrong&lt;/b&gt;." in page
     assert 'data-testid="roll-back"' not in page, "there is nothing left to go back to"
+
+
+def test_that_not_all_releases_are_shown_is_said(
+    manager: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_step(session)
+    a_release(session)
+    releases.roll_back(session, MAYA, STEP)
+    session.commit()
+    monkeypatch.setattr(pages, "NEWEST", 3)
+    assert "All releases" not in manager.get(f"/steps/{STEP}").text
+    monkeypatch.setattr(pages, "NEWEST", 2)
+    page = manager.get(f"/steps/{STEP}").text
+    assert "Newest 2 of 3 releases" in page
+    assert 'data-testid="release-1"' not in page
+    link = re.search(r'href="([^"]+)">All releases', page)
+    assert link
+    assert f'href="/steps/{STEP}/releases/1"' in manager.get(unescape(link[1])).text
+    assert ">Earlier<" not in page, "the release of version 1 has a date"
 
 
 def test_a_withdrawn_step_offers_to_be_restored(manager: FlaskClient, session: Session) -> None:

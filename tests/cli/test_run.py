@@ -1,0 +1,42 @@
+"""`dashboard run` up to the moment at which it serves: what it says then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dashboard import serving
+from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
+from tests.program import Program
+from tests.reliability.test_run import free_port
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path, port: int) -> Program:
+    """The command on the test's database; it ends where it would begin to serve."""
+    monkeypatch.setattr(serving, "serve", lambda settings: None)
+    environment = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path), "PORT": str(port), "WORKERS": "1"}
+    return Program(environment | {"DEMO": "0", "SECRET_KEY": "only-for-tests-" * 3}, "run")
+
+
+def test_it_says_where_it_is(program: Program, port: int) -> None:
+    done = program()
+    assert done.out == f"The onboarding dashboard is at http://127.0.0.1:{port}\nPress Ctrl-C to stop it."
+    assert program("--json").json == {"url": f"http://127.0.0.1:{port}", "accounts": []}
+
+
+@pytest.mark.on_the_demo
+def test_of_the_demo_it_says_who_can_sign_in(program: Program, port: int) -> None:
+    program.environment["DEMO"] = "1"
+    told = program().out
+    found = program("--json").json
+    assert found["url"] == f"http://127.0.0.1:{port}"
+    assert [one["role"] for one in found["accounts"]] == [account.role.value for account in DEMO_ACCOUNTS]
+    for one in found["accounts"]:
+        assert f"{one['role']:<8} {one['email']:<22} password {one['password']}" in told
