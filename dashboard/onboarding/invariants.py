@@ -17,7 +17,7 @@ from dashboard.onboarding.carryover import PASSED, WORKED, Release, Status, rese
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.people import WORDS
 from dashboard.onboarding.plans import counts
-from dashboard.onboarding.scoring import PERCENT
+from dashboard.onboarding.standings import PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 EXAMPLES = 5
 
@@ -303,12 +303,12 @@ PROMISES = {
     # Else it was what took something back or away. A minute, for a release counts only once it is committed.
     "Whoever came to 100 % by a step of their own has finished": f"""
         SELECT u.user_id AS broken
-          FROM onboarding_users u
+          FROM onboarding_users u {POINTS_OF_ARRAYS}
          WHERE u.finished_at IS NULL
            AND u.last_activity_at > (SELECT coalesce(max(released_at) + interval '1 minute', '-infinity')
                                        FROM step_releases WHERE kind NOT IN ('publish', 'migrate'))
            AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
-           AND {PERCENT} = 100""",
+           AND {PERCENT_OF_POINTS} = 100""",
 }
 
 

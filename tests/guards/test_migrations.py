@@ -17,7 +17,7 @@ from dashboard.models import Base
 from dashboard.onboarding import people
 from dashboard.schema import alembic_config, migrate, schema_is_current
 from dashboard.staff import passwords
-from tests.factories import HOST
+from tests.factories import HOST, a_person
 
 
 def test_the_migrated_schema_is_the_one_of_the_models(database: Database) -> None:
@@ -70,6 +70,23 @@ def test_steps_that_had_one_place_get_their_own_and_keep_their_order(database: D
         placed = connection.execute(text("SELECT step_id, position FROM steps ORDER BY position")).all()
         assert placed == [("c", 1), ("a", 2), ("b", 3), ("d", 4), ("e", 5)]
         undone.rollback()
+
+
+@pytest.mark.cluster
+def test_a_database_whose_people_are_distributed_is_upgraded(database: Database) -> None:
+    found_by = text("SELECT words, first_words FROM user_search")
+    with Session(database.engine) as session:
+        config = alembic_config()
+        config.attributes["connection"] = session.connection()
+        a_person(session, "ann")
+        command.downgrade(config, "0008")
+        command.upgrade(config, "head")
+        a_person(session, "ben")
+        words = session.execute(found_by).all()
+        assert len(words) == 2
+        assert all(row.first_words == row.words for row in words)
+        assert _difference(session.connection()) == []
+        session.rollback()
 
 
 BEGINS_WITH_THE_PERSON = text("""
