@@ -1,5 +1,7 @@
 """A database for many tests, each of which finds it as if it were new: emptying one takes a tenth of making one.
 
+What many tests begin with is made once, too, and then copied into the database: see Worlds.
+
 The server may be the coordinator of a Citus cluster, one whose database that TEST_DATABASE_URL names knows the nodes:
 then every database is made on all of them, and distributed.
 """
@@ -10,9 +12,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -27,6 +30,7 @@ from dashboard.schema import migrate
 
 Server = psycopg.Connection[Any]
 Address = Callable[[str], str]
+T = TypeVar("T")
 
 TABLES = [table.name for table in Base.metadata.sorted_tables]
 AT_MOST = 300
@@ -56,6 +60,20 @@ EMPTY_CLUSTER = (
 )
 RESTART = """
 SELECT setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_class ON oid = seqrelid
+"""
+
+# What a table's columns are to an INSERT, and each as text that is SQL. A moment is as long ago as it was: pages say so.
+COLUMNS = """
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum), string_agg(CASE
+       WHEN atttypid = 'timestamptz'::regtype
+       THEN format('coalesce(%%L || extract(epoch FROM now() - %%I) || %%L, %%L)',
+                   'now() - make_interval(secs => ', attname, ')', 'NULL')
+       ELSE format('quote_nullable(%%I::text)', attname) END, $$ || ', ' || $$ ORDER BY attnum)
+  FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' AND NOT attisdropped
+"""
+COUNTED = """
+SELECT format('SELECT setval(%L, %s)', quote_ident(schemaname) || '.' || quote_ident(sequencename), last_value)
+  FROM pg_sequences WHERE last_value IS NOT NULL
 """
 
 
@@ -206,3 +224,61 @@ class Databases:
     def _shape(self) -> Any:
         assert self.own is not None
         return self.own.execute(SHAPE).fetchone()
+
+
+class Worlds:
+    """What many tests begin with, made by the engine once in a worker and afterwards as the rows that it left.
+
+    On a cluster it is made for each test: there rows lie where the engine has put them.
+    """
+
+    def __init__(self, databases: Databases, workshop: Databases) -> None:
+        self.databases, self.workshop = databases, workshop
+        self.on_cluster = bool(nodes_of(databases.server))
+        self.opened: Database | None = None
+        self.made: dict[Callable[[Session], Any], tuple[str, Any]] = {}
+
+    def build(self, database: Database, world: Callable[[Session], T]) -> T:
+        """Fills a test's database, in which there are at most a few staff accounts, as `world(session)` would; commits.
+
+        Returns what `world` has returned: plain values, no rows of the session.
+        """
+        if self.on_cluster:
+            with Session(database.engine, expire_on_commit=False) as session:
+                made = world(session)
+                session.commit()
+            return made
+        if world not in self.made:
+            self.made[world] = self._make(world)
+        rows, made = self.made[world]
+        assert self.databases.own is not None
+        self.databases.own.execute(sql.SQL(rows))
+        return deepcopy(made)
+
+    def _make(self, world: Callable[[Session], T]) -> tuple[str, T]:
+        """The statements that put the rows of the world into an empty database, and what it has returned."""
+        url = self.workshop.take()
+        if self.opened is None or self.opened.engine.url.database != self.workshop.name:
+            self.opened = Database(Settings(database_url=url, secret_key="", demo=False, data_dir=Path()))
+        with Session(self.opened.engine, expire_on_commit=False) as session:
+            made = world(session)
+            session.commit()
+        self.opened.dispose()
+        assert self.workshop.own is not None
+        rows = _rows(self.workshop.own)
+        self.workshop.give_back()
+        return rows, made
+
+
+def _rows(connection: Server) -> str:
+    """The statements that put every row of the database into an empty one, in one transaction."""
+    parts = ["BEGIN", "SET LOCAL session_replication_role = replica"]
+    with connection.transaction():
+        for name in TABLES:
+            [(columns, values)] = connection.execute(COLUMNS, (name,)).fetchall()
+            found = connection.execute(sql.SQL(f"SELECT '(' || {values} || ')' FROM {name}")).fetchall()
+            if found:
+                into = f"INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE VALUES "
+                parts.append(into + ", ".join(row for (row,) in found))
+        parts += [count for (count,) in connection.execute(COUNTED)]
+    return "; ".join([*parts, "COMMIT"])

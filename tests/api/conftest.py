@@ -16,6 +16,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope
 from tests import factories
+from tests.conftest import Build
 
 ALL = frozenset(Scope)
 
@@ -63,13 +64,16 @@ def api(app: Flask) -> Caller:
     return Caller(app)
 
 
-@pytest.fixture
-def world(session: Session) -> Session:
-    """Two live steps, STEP and OTHER, and ANNA, who has begun neither."""
+def anna_at_two_steps(session: Session) -> None:
     factories.a_step(session, factories.STEP, weight=30, action_url="/settings/payments")
     factories.a_step(session, factories.OTHER, weight=10)
     factories.a_person(session)
-    session.commit()
+
+
+@pytest.fixture
+def world(build: Build, session: Session) -> Session:
+    """Two live steps, STEP and OTHER, and ANNA, who has begun neither."""
+    build(anna_at_two_steps)
     return session
 
 

@@ -186,6 +186,17 @@ def javascript() -> bool:
     return True
 
 
+# What the server does with a plain form is proven by tests/web, for every form; what a browser adds to it without scripts,
+# its own controls and the styles of `scripting: none`, by one journey of each family of forms, as few as these are slow:
+#   a person's rows     test_saving (one row, undo), test_person (several; what the other rows hold; an earlier day; erasing)
+#   conflicts           test_conflicts (edit mine; save mine, twice; where the focus is)
+#   drafts and steps    test_drafts (merging), test_ordering
+#   releases            test_releasing (draft to rollback), test_release_desk (a choice, Update report)
+#   bulk changes        test_bulk (the chosen ones; all who match, in one go)
+#   filters, periods    test_people, test_activity, test_overview
+#   accounts, tokens    test_signing_in, test_provider, test_settings (invitation, stale account, token)
+#   refused forms       test_interrupted (signed out), test_old_forms
+# Beside them stands what only a browser can show: what folds, what lies where (test_people, test_person, test_docs).
 both_ways = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
 scriptless = pytest.mark.parametrize("javascript", [False], ids=["no-script"])
 

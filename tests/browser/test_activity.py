@@ -32,7 +32,6 @@ def press(page: Page) -> None:
     page.get_by_test_id("activity-filter").get_by_role("button", name="Filter").click()
 
 
-@both_ways
 def test_the_overview_leads_to_all_releases_and_on_to_a_receipt(enter: Enter) -> None:
     ines = enter("viewer")
     ines.goto("/")
@@ -45,7 +44,6 @@ def test_the_overview_leads_to_all_releases_and_on_to_a_receipt(enter: Enter) ->
     expect(ines).to_have_url(at(f"/steps/{DATA_SOURCE}/releases/2"))
 
 
-@both_ways
 def test_what_was_done_just_now_is_at_the_top_and_leads_to_the_person(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -114,7 +112,6 @@ def test_the_list_follows_each_choice_and_back_brings_the_one_before(enter: Ente
     expect(what).to_have_value("releases")
 
 
-@both_ways
 def test_a_page_leads_on_and_back(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity?what=statuses")
@@ -131,7 +128,6 @@ def test_a_page_leads_on_and_back(enter: Enter) -> None:
     expect(maya.get_by_text("50 older")).to_be_visible()
 
 
-@both_ways
 def test_a_mistake_is_told_at_its_field_and_can_be_put_right(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity")
@@ -153,7 +149,6 @@ def test_a_mistake_is_told_at_its_field_and_can_be_put_right(enter: Enter) -> No
     expect(maya.get_by_test_id("to-error")).to_have_count(0)
 
 
-@both_ways
 def test_a_day_that_does_not_exist_is_still_there_to_be_put_right(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity?from=2026-02-30")
@@ -166,7 +161,6 @@ def test_a_day_that_does_not_exist_is_still_there_to_be_put_right(enter: Enter) 
     expect(first_day).to_have_value("2020-02-28")
 
 
-@both_ways
 def test_what_a_draft_changed_is_folded_under_it(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity?what=drafts")
@@ -176,7 +170,6 @@ def test_what_a_draft_changed_is_folded_under_it(enter: Enter) -> None:
     expect(saved.get_by_text("payouts reach you")).to_be_visible()
 
 
-@both_ways
 def test_the_file_has_what_the_filter_lets_through(enter: Enter, tmp_path: Path) -> None:
     ines = enter("viewer")
     ines.goto("/activity")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from sqlalchemy.orm import Session
 
 from dashboard import create_app
@@ -22,7 +22,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope
 from tests import factories
-from tests.browser.conftest import Enter
+from tests.browser.conftest import Enter, watched
 from tests.browser.pages import (
     AMARA,
     DATA_SOURCE,
@@ -44,6 +44,8 @@ EXAMPLE = "/static/example/checklist.html"
 LONGEST_MS = 60_000
 # more than any call can meet
 ALWAYS = 1_000
+# of a request that comes to no server
+TOKEN = "obd_shop"
 
 
 @pytest.fixture
@@ -411,18 +413,61 @@ class Update(Protocol):
     def __call__(self, status: str = "done", options: str = "{}") -> dict[str, Any]: ...
 
 
+# what a test may put in the place of these is taken back before the next
+KEEP = "self.asLoaded = [setTimeout, Date.now, AbortSignal.timeout.bind(AbortSignal)];"
+AS_LOADED = """() => {
+  [self.setTimeout, Date.now, AbortSignal.timeout] = self.asLoaded;
+  Math.random = () => 0.05;
+}"""
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser: Browser, address: str) -> Iterator[tuple[Page, list[str]]]:
+    """One page for all tests that need no more than the module, and what went wrong in it."""
+    noted: list[str] = []
+    context = watched(browser.new_context(base_url=address), noted)
+    context.add_init_script(KEEP)
+    page = context.new_page()
+    page.goto(EXAMPLE)
+    yield page, noted
+    context.close()
+
+
 @pytest.fixture
-def module(page: Page) -> Page:
-    """A page that may import the module, where pauses are short and the same each time."""
+def module(shared_page: tuple[Page, list[str]]) -> Iterator[Page]:
+    """A page that may import the module, where pauses are short and the same each time. It is shared and knows nobody."""
+    page, noted = shared_page
+    page.evaluate(AS_LOADED)
+    yield page
+    page.unroute_all(behavior="ignoreErrors")
+    went_wrong, noted[:] = noted[:], []
+    assert not went_wrong, "\n".join(went_wrong)
+
+
+@pytest.fixture
+def update(module: Page, address: str) -> Update:
+    """Where faults answer every save."""
+
+    def called(status: str = "done", options: str = "{}") -> dict[str, Any]:
+        return called_in(module, address, TOKEN, f"client.updateStep('{PAYMENTS}', '{status}', {options})")
+
+    return called
+
+
+@pytest.fixture
+def own_module(page: Page) -> Page:
+    """A page like that of this test alone, on its copy of the demo."""
     page.add_init_script("Math.random = () => 0.05;")
     page.goto(EXAMPLE)
     return page
 
 
 @pytest.fixture
-def update(module: Page, live_server: str, token: str) -> Update:
+def update_really(own_module: Page, live_server: str, token: str) -> Update:
+    """Where saves come to the server."""
+
     def called(status: str = "done", options: str = "{}") -> dict[str, Any]:
-        return called_in(module, live_server, token, f"client.updateStep('{PAYMENTS}', '{status}', {options})")
+        return called_in(own_module, live_server, token, f"client.updateStep('{PAYMENTS}', '{status}', {options})")
 
     return called
 
@@ -447,9 +492,9 @@ def called_in(page: Page, address: str, token: str, call: str) -> dict[str, Any]
 PATCHES = f"**/steps/{PAYMENTS}*"
 
 
-def test_a_save_is_read_first_when_it_names_no_row_version(update: Update, session: Session) -> None:
+def test_a_save_is_read_first_when_it_names_no_row_version(update_really: Update, session: Session) -> None:
     before = state_of(session, PAYMENTS)
-    answer = update()
+    answer = update_really()
     assert answer["step"]["status"] == "done"
     assert answer["conflict"] is None
     assert state_of(session, PAYMENTS) == ("done", before[1] + 1)
@@ -472,11 +517,11 @@ DOWN: dict[str, Any] = {"status": 503, "body": "<h1>Down</h1>", "content_type": 
     ids=["503", "429", "503 that says when", "a proxy", "the network", "cut off"],
 )
 def test_what_passes_is_tried_again(
-    module: Page, update: Update, session: Session, faults: list[Fault], pause_s: float
+    own_module: Page, update_really: Update, session: Session, faults: list[Fault], pause_s: float
 ) -> None:
     row_version = state_of(session, PAYMENTS)[1]
-    met = Faults(module, PATCHES, faults)
-    assert update(options=f"{{ rowVersion: {row_version} }}")["step"]["status"] == "done"
+    met = Faults(own_module, PATCHES, faults)
+    assert update_really(options=f"{{ rowVersion: {row_version} }}")["step"]["status"] == "done"
     assert met.attempts == [str(number) for number in range(len(faults) + 1)]
     assert {sent["row_version"] for sent in met.sent} == {row_version}
     assert met.times[1] - met.times[0] >= pause_s
@@ -497,43 +542,47 @@ def called_with_token(page: Page, address: str, token: str) -> Any:
     )
 
 
-def test_what_token_throws_comes_out_as_it_is(module: Page, live_server: str) -> None:
+def test_what_token_throws_comes_out_as_it_is(module: Page, address: str) -> None:
     met = Faults(module, PATCHES, [])
-    answer = called_with_token(module, live_server, "Promise.reject(new RangeError('signed out'))")
+    answer = called_with_token(module, address, "Promise.reject(new RangeError('signed out'))")
     assert (answer, met.sent) == ([False, "RangeError: signed out", 1], [])
 
 
-def test_a_token_may_have_a_line_end(module: Page, live_server: str, token: str) -> None:
+def test_a_token_may_have_a_line_end(module: Page, address: str) -> None:
     Faults(module, PATCHES, [{"status": 200, "json": {"step": {"status": "done"}}}])
-    answer = called_with_token(module, live_server, f"'{token}\\n'")
+    answer = called_with_token(module, address, f"'{TOKEN}\\n'")
     assert answer == {"step": {"status": "done"}, "conflict": None}
 
 
 @pytest.mark.parametrize("bad", ["undefined", "null", "''", "'<h1>Signed out</h1>\\n'", "'obd_ü'", "{}"])
-def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(module: Page, live_server: str, bad: str) -> None:
+def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(module: Page, address: str, bad: str) -> None:
     met = Faults(module, PATCHES, [])
-    answer = called_with_token(module, live_server, bad)
+    answer = called_with_token(module, address, bad)
     assert (answer, met.sent) == ([False, "TypeError: This token cannot be sent", 1], [])
 
 
-def test_an_answer_that_does_not_come_is_not_waited_for(module: Page, update: Update, session: Session) -> None:
-    module.evaluate(
+def test_an_answer_that_does_not_come_is_not_waited_for(
+    own_module: Page, update_really: Update, session: Session
+) -> None:
+    own_module.evaluate(
         """() => {
           const inTime = AbortSignal.timeout.bind(AbortSignal);
           // the first one alone: the next is for a real answer
           AbortSignal.timeout = (ms) => { AbortSignal.timeout = inTime; return inTime(ms / 20); };
         }"""
     )
-    met = Faults(module, PATCHES, [lambda route: None])
+    met = Faults(own_module, PATCHES, [lambda route: None])
     row_version = state_of(session, PAYMENTS)[1]
-    assert update(options=f"{{ rowVersion: {row_version} }}")["step"]["status"] == "done"
+    assert update_really(options=f"{{ rowVersion: {row_version} }}")["step"]["status"] == "done"
     assert met.attempts == ["0", "1"]
 
 
-def test_a_save_whose_answer_was_lost_is_applied_once(module: Page, update: Update, session: Session) -> None:
+def test_a_save_whose_answer_was_lost_is_applied_once(
+    own_module: Page, update_really: Update, session: Session
+) -> None:
     row_version = state_of(session, PAYMENTS)[1]
-    met = Faults(module, PATCHES, [is_lost])
-    answer = update(options=f"{{ rowVersion: {row_version} }}")
+    met = Faults(own_module, PATCHES, [is_lost])
+    answer = update_really(options=f"{{ rowVersion: {row_version} }}")
     assert answer["step"] == {"status": "done", "row_version": row_version + 1}
     assert answer["conflict"]["changes"][0]["by"] == "token:shop"
     assert met.attempts == ["0", "1"]
@@ -543,7 +592,7 @@ def test_a_save_whose_answer_was_lost_is_applied_once(module: Page, update: Upda
 @pytest.mark.parametrize("status", ["done", "todo"])
 @pytest.mark.parametrize("intent", ["", ", intent: () => true"])
 def test_a_lost_save_that_was_undone_since_stays_undone(
-    module: Page, update: Update, session: Session, status: str, intent: str
+    own_module: Page, update_really: Update, session: Session, status: str, intent: str
 ) -> None:
     def is_lost_and_undone(route: Route) -> None:
         is_lost(route)
@@ -552,8 +601,8 @@ def test_a_lost_save_that_was_undone_since_stays_undone(
 
     row_version = state_of(session, PAYMENTS)[1]
     session.rollback()
-    met = Faults(module, PATCHES, [is_lost_and_undone])
-    answer = update(status, f"{{ rowVersion: {row_version}{intent} }}")
+    met = Faults(own_module, PATCHES, [is_lost_and_undone])
+    answer = update_really(status, f"{{ rowVersion: {row_version}{intent} }}")
     assert answer["step"] == {"status": "in_progress", "row_version": row_version + 2}
     assert [change["to"] for change in answer["conflict"]["changes"]] == [status, "in_progress"]
     assert len(met.sent) == 2
@@ -671,17 +720,19 @@ def test_it_gives_up_in_the_end(module: Page, update: Update) -> None:
     assert met.times[-1] - met.times[0] < 10
 
 
-def test_pauses_grow_and_are_random(module: Page, update: Update) -> None:
-    module.evaluate(
+def test_pauses_grow_and_are_random(own_module: Page, update_really: Update) -> None:
+    own_module.evaluate(
         """() => {
           const wait = setTimeout;
           window.pauses = [];
           window.setTimeout = (act, ms) => wait(act, ms < 1_000 ? pauses.push(ms) : ms);
         }"""
     )
-    Faults(module, PATCHES, [DOWN] * 5)
-    update(options="{ rowVersion: 1 }")
-    assert module.evaluate("pauses") == pytest.approx([0.05 * most for most in (200, 400, 800, 1_600, 2_000, 2_000)])
+    Faults(own_module, PATCHES, [DOWN] * 5)
+    update_really(options="{ rowVersion: 1 }")
+    assert own_module.evaluate("pauses") == pytest.approx(
+        [0.05 * most for most in (200, 400, 800, 1_600, 2_000, 2_000)]
+    )
 
 
 # The module and conflicts --------------------------------------------------------------------------------------------
@@ -755,7 +806,7 @@ def test_a_conflict_before_the_network_went_hangs_on_the_error_too(module: Page,
     assert (answer["status"], answer["conflict"]["currentVersion"]) == (0, 8)
 
 
-def test_the_token_is_asked_for_before_each_request(module: Page, live_server: str, token: str) -> None:
+def test_the_token_is_asked_for_before_each_request(module: Page, address: str) -> None:
     seen: list[tuple[str, str]] = []
 
     def note(route: Route) -> None:
@@ -769,8 +820,8 @@ def test_the_token_is_asked_for_before_each_request(module: Page, live_server: s
       const client = createClient({ baseUrl: baseUrl + "/", token: async () => `jwt-${++number}` });
       for (let more = 2; more; more -= 1) await client.steps().catch(() => {});
     }"""
-    module.evaluate(script, live_server)
-    assert seen == [(f"Bearer jwt-{number}", f"{live_server}/api/onboarding/steps") for number in (1, 2)]
+    module.evaluate(script, address)
+    assert seen == [(f"Bearer jwt-{number}", f"{address}/api/onboarding/steps") for number in (1, 2)]
 
 
 # Other origins -------------------------------------------------------------------------------------------------------

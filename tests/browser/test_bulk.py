@@ -68,7 +68,6 @@ def test_what_has_the_focus_is_never_behind_the_bar(enter: Enter, width: int, he
         assert not tomas.evaluate(covered), tomas.evaluate("document.activeElement.outerHTML")
 
 
-@both_ways
 def test_who_changed_meanwhile_is_left_alone_and_previewed_again(enter: Enter) -> None:
     tomas, ada = enter("support"), enter("admin")
     tomas.goto(IN_PROGRESS)
@@ -147,7 +146,6 @@ def test_without_scripts_there_is_no_tick_that_does_nothing(enter: Enter) -> Non
     expect(tomas.get_by_test_id("pick-page")).to_be_hidden()
 
 
-@both_ways
 def test_a_page_that_holds_all_who_match_can_be_chosen_whole(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto(f"/people?q=sousa&step={MOBILE}")

@@ -68,7 +68,6 @@ def conflict(page: Page, comment: str = "The bank has confirmed it.") -> Locator
     return see_panel(page, "Set up payments changed while you had it open")
 
 
-@both_ways
 def test_the_panel_says_what_happened_and_keeps_what_was_typed(tomas: Page) -> None:
     found = conflict(tomas)
     changes = found.get_by_test_id("conflict-changes")
@@ -82,7 +81,6 @@ def test_the_panel_says_what_happened_and_keeps_what_was_typed(tomas: Page) -> N
     see_status(tomas, DATA_SOURCE, "In progress")
 
 
-@both_ways
 def test_the_current_one_can_be_kept(tomas: Page) -> None:
     conflict(tomas)
     take(tomas, KEEP)
@@ -91,7 +89,6 @@ def test_the_current_one_can_be_kept(tomas: Page) -> None:
     expect(tomas.get_by_test_id("history")).not_to_contain_text("The bank has confirmed it.")
 
 
-@both_ways
 def test_mine_can_be_saved_over_it(tomas: Page, ada: Page) -> None:
     conflict(tomas)
     take(tomas, MINE)
@@ -134,7 +131,6 @@ def test_it_can_conflict_again_while_being_resolved(tomas: Page, ada: Page) -> N
     see_saved(tomas, PAYMENTS, "Done")
 
 
-@both_ways
 def test_the_same_value_needs_nothing(tomas: Page) -> None:
     save(tomas, PAYMENTS, "Skipped")
     found = see_panel(tomas, "Already Skipped - nothing to do")
@@ -143,7 +139,6 @@ def test_the_same_value_needs_nothing(tomas: Page) -> None:
     see_status(tomas, PAYMENTS, "Skipped")
 
 
-@both_ways
 def test_a_release_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -159,7 +154,6 @@ def test_a_release_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
     see_saved(tomas, PAYMENTS, "Done")
 
 
-@both_ways
 def test_a_rollback_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -174,7 +168,6 @@ def test_a_rollback_meanwhile_is_named_as_one(enter: Enter, ada: Page) -> None:
     see_saved(tomas, PAYMENTS, "Done")
 
 
-@both_ways
 def test_the_person_themselves_was_faster(enter: Enter, database: Database) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -208,7 +201,6 @@ def test_a_person_erased_meanwhile_is_no_longer_here(enter: Enter, ada: Page) ->
     expect(tomas.get_by_text("Amara Okafor")).to_have_count(0)
 
 
-@both_ways
 def test_of_several_rows_those_that_moved_are_told_and_the_others_saved(tomas: Page) -> None:
     choose_status(tomas, DATA_SOURCE, "Done")
     choose_status(tomas, PAYMENTS, "Done")
@@ -221,7 +213,6 @@ def test_of_several_rows_those_that_moved_are_told_and_the_others_saved(tomas: P
     see_saved(tomas, PAYMENTS, "Done")
 
 
-@both_ways
 def test_a_step_withdrawn_meanwhile_has_nothing_to_save(enter: Enter, ada: Page) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -246,7 +237,6 @@ def test_a_conflict_is_resolved_by_keyboard_alone(tomas: Page) -> None:
     expect(row(tomas, PAYMENTS)).to_be_focused()
 
 
-@both_ways
 def test_an_undo_can_conflict_too(enter: Enter, ada: Page) -> None:
     tomas = enter("support")
     open_person(tomas)

@@ -16,7 +16,6 @@ def heading(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", name=name, exact=False).first).to_be_in_viewport()
 
 
-@both_ways
 def test_from_the_contents_to_an_endpoint_to_its_refusal(enter: Enter) -> None:
     somebody = enter()
     somebody.goto("/api/docs")

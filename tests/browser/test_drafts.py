@@ -57,7 +57,6 @@ def test_a_save_by_keyboard_goes_on_from_what_is_said_of_it(enter: Enter) -> Non
     expect(maya.get_by_role("navigation", name="Breadcrumb").get_by_role("link").first).to_be_focused()
 
 
-@both_ways
 def test_neither_side_of_a_merge_is_chosen_for_them(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)
@@ -99,7 +98,6 @@ def test_a_merge_can_itself_be_overtaken(enter: Enter) -> None:
     expect(maya.get_by_label("Weight")).to_have_value("40")
 
 
-@both_ways
 def test_mine_can_be_discarded(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     open_draft(maya)

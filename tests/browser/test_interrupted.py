@@ -120,7 +120,6 @@ def test_a_session_ends_while_a_row_is_edited(enter: Enter, session: Session, ja
     expect(tomas.get_by_test_id("history")).to_contain_text(COMMENT)
 
 
-@both_ways
 def test_a_session_ends_while_a_long_text_is_written(enter: Enter, session: Session) -> None:
     maya = come_in(enter, Role.MANAGER)
     open_draft(maya)
@@ -231,36 +230,30 @@ def test_whoever_signs_in_meanwhile_saves_it_under_their_own_name(enter: Enter, 
 # A role that has changed ---------------------------------------------------------------------------------------------
 
 
-@both_ways
-def test_an_agent_becomes_a_viewer_while_a_row_is_edited(enter: Enter, session: Session, javascript: bool) -> None:
+def test_an_agent_becomes_a_viewer_while_a_row_is_edited(enter: Enter, session: Session) -> None:
     tomas = enter("support")
     open_person(tomas)
     change_role(session, Role.SUPPORT, Role.VIEWER)
     edit(tomas)
     expect(tomas.get_by_text("You cannot do this").first).to_be_visible()
     expect(tomas.get_by_text("You are signed in as Viewer. Nothing was saved.").first).to_be_visible()
-    see_kept(tomas, javascript)
-    if javascript:
-        # the browser would ask
-        comment_field(tomas, MOBILE).press("Escape")
-        tomas.keyboard.press("Escape")
+    see_kept(tomas, javascript=True)
+    # the browser would ask
+    comment_field(tomas, MOBILE).press("Escape")
+    tomas.keyboard.press("Escape")
     open_person(tomas)
     see_status(tomas, MOBILE, "Skipped")
     expect(tomas.get_by_test_id(f"edit-{MOBILE}")).to_have_count(0)
 
 
-@both_ways
-def test_a_manager_becomes_a_viewer_while_a_long_text_is_written(
-    enter: Enter, session: Session, javascript: bool
-) -> None:
+def test_a_manager_becomes_a_viewer_while_a_long_text_is_written(enter: Enter, session: Session) -> None:
     maya = enter("manager")
     open_draft(maya)
     change_role(session, Role.MANAGER, Role.VIEWER)
     save_draft(maya, Description=LONG)
     see_heading(maya, "You cannot do this")
     assert LONG in maya.get_by_test_id("typed").inner_text()
-    if javascript:
-        check(maya)
+    check(maya)
 
 
 @pytest.mark.parametrize("path", [f"/steps/{PAYMENTS}", "/steps"])

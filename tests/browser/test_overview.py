@@ -37,7 +37,6 @@ def test_conflicts_are_explained_and_the_period_is_switched(enter: Enter) -> Non
     expect(maya.get_by_test_id("receipt")).to_be_visible()
 
 
-@both_ways
 def test_a_conflict_of_mine_and_the_save_after_it_are_counted(enter: Enter) -> None:
     tomas, ada = enter("support"), enter("admin")
     ada.goto("/?period=7d")
@@ -54,7 +53,6 @@ def test_a_conflict_of_mine_and_the_save_after_it_are_counted(enter: Enter) -> N
     assert (figure(ada, "writes"), figure(ada, "conflicts")) == (before["writes"] + 2, before["conflicts"] + 1)
 
 
-@both_ways
 def test_who_waits_longest_is_a_link_away(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/")
@@ -70,7 +68,6 @@ def test_who_waits_longest_is_a_link_away(enter: Enter) -> None:
     expect(tomas).to_have_url(at(f"/people?step={DATA_SOURCE}&status=in_progress&sort=inactive"))
 
 
-@both_ways
 def test_a_part_of_the_funnel_is_a_link(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/")
@@ -79,7 +76,6 @@ def test_a_part_of_the_funnel_is_a_link(enter: Enter) -> None:
     expect(tomas.get_by_test_id("people-count")).to_have_text("232 people match")
 
 
-@both_ways
 def test_the_steps_come_as_a_file(enter: Enter) -> None:
     ines = enter("viewer")
     ines.goto("/")

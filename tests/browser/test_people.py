@@ -41,7 +41,6 @@ def test_the_list_and_the_address_follow_what_is_typed(enter: Enter) -> None:
     expect(rows(tomas)).to_have_count(1)
 
 
-@both_ways
 def test_people_are_found_by_name_email_and_id(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people")
@@ -86,7 +85,6 @@ def test_nobody_found_says_what_to_do(enter: Enter) -> None:
     expect(rows(tomas)).to_have_count(25)
 
 
-@both_ways
 def test_the_list_has_pages(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people")
@@ -167,13 +165,10 @@ def test_on_a_desk_every_filter_is_in_sight(enter: Enter) -> None:
     assert len(heights) == 1
 
 
-@both_ways
-def test_what_cannot_be_asked_for_is_said_and_stays_in_the_form(enter: Enter, javascript: bool) -> None:
+def test_what_cannot_be_asked_for_is_said_and_stays_in_the_form(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people")
     tomas.get_by_label("Status", exact=True).select_option(label="Done")
-    if not javascript:
-        tomas.get_by_role("button", name="Filter").click()
     step = tomas.get_by_label("Step", exact=True)
     expect(tomas.get_by_test_id("step-error")).to_contain_text("Choose a step too")
     expect(step).to_have_attribute("aria-invalid", "true")
@@ -181,8 +176,6 @@ def test_what_cannot_be_asked_for_is_said_and_stays_in_the_form(enter: Enter, ja
     expect(rows(tomas)).to_have_count(25)
     expect(tomas.get_by_label("Status", exact=True)).to_have_value("done")
     step.select_option(label="Set up payments")
-    if not javascript:
-        tomas.get_by_role("button", name="Filter").click()
     expect(rows(tomas).first).to_contain_text("Done")
     expect(step).to_have_value("setup-payments")
     expect(step).not_to_have_attribute("aria-invalid", "true")

@@ -399,7 +399,6 @@ def test_an_earlier_day_is_looked_at_and_left(enter: Enter) -> None:
     expect(tomas.get_by_test_id(f"save-{PAYMENTS}")).to_be_visible()
 
 
-@both_ways
 def test_no_day_is_said_at_the_field(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)
@@ -435,7 +434,6 @@ def test_the_history_keeps_a_change_on_one_line(enter: Enter, width: int, height
     assert tomas.evaluate("document.documentElement.scrollWidth") == width
 
 
-@both_ways
 def test_a_day_before_they_joined_is_refused_at_the_field(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto(f"/people/{AMARA}?as_of=2020-01-01T00:00")

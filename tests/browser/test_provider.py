@@ -70,7 +70,6 @@ def test_somebody_signs_in_with_the_provider_and_out(page: Page, provider: Provi
     see_heading(page, "People")
 
 
-@both_ways
 def test_whoever_says_no_there_is_back_at_the_sign_in_page(page: Page, provider: Provider) -> None:
     provider.person("noor", "support")
     provider.must_agree()
@@ -80,7 +79,7 @@ def test_whoever_says_no_there_is_back_at_the_sign_in_page(page: Page, provider:
     page.get_by_role("button", name="Deny").click()
     expect(page.get_by_test_id("form-problem")).to_contain_text(f"{LABEL} did not let you in, or you cancelled there.")
     see_heading(page, "Sign in")
-    check_scriptable(page)
+    check(page)
 
 
 def test_the_role_follows_the_groups(enter: Enter, provider: Provider, database: Database) -> None:
@@ -111,7 +110,6 @@ def test_the_role_follows_the_groups(enter: Enter, provider: Provider, database:
     check(noor)
 
 
-@both_ways
 def test_an_account_with_a_password_is_connected_once(page: Page, provider: Provider, database: Database) -> None:
     with database.transaction() as session:
         make_account(session, Role.VIEWER, "noor@example.com")
@@ -120,7 +118,7 @@ def test_an_account_with_a_password_is_connected_once(page: Page, provider: Prov
     page.get_by_role("link", name=BUTTON).click()
     sign_in_there(page, "noor")
     see_heading(page, f"{BUTTON} from now on")
-    check_scriptable(page)
+    check(page)
     page.get_by_label("Password").fill("a wrong password")
     page.get_by_test_id("connect").click()
     expect(page.get_by_test_id("password-error")).to_have_text("This is not the password for that account.")
@@ -145,9 +143,3 @@ def test_a_provider_that_is_down_leaves_the_password(page: Page, provider: Provi
     check(page)
     page.get_by_role("button", name="Sign in as Viewer").click()
     see_heading(page, "Overview")
-
-
-def check_scriptable(page: Page) -> None:
-    """Axe, which is a script itself, where the page runs any."""
-    if page.evaluate("typeof htmx") != "undefined":
-        check(page)

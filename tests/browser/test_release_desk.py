@@ -143,8 +143,7 @@ def file_of(page: Page) -> list[list[str]]:
         return list(csv.reader(lines))
 
 
-@both_ways
-def test_the_tabs_filter_the_people(enter: Enter, javascript: bool) -> None:
+def test_the_tabs_filter_the_people(enter: Enter) -> None:
     maya = enter("manager")
     open_preview(maya)
     seen = figures(maya, "affected", "reset")
@@ -154,35 +153,24 @@ def test_the_tabs_filter_the_people(enter: Enter, javascript: bool) -> None:
     assert open_tab(maya, "Reset", "reset") == seen["reset"]
     expect(rows(maya).filter(has_text="To do")).to_have_count(PAGE)
     expect(people(maya)).to_contain_text(f"First {PAGE} of {seen['reset']}, by name")
-    # with scripts the rest of the page stays as it is; without, another page has come
-    expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence" if javascript else "")
+    # the rest of the page stays as it is
+    expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
 
     maya.get_by_label("Reason").fill("")  # the browser would ask
     maya.reload()
     expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
     pages = maya.evaluate("history.length")
     open_tab(maya, "Affected", "all")
-    if javascript:
-        # the way back is not to another tab, with an empty reason
-        assert maya.evaluate("history.length") == pages
-    else:
-        maya.go_back()
-        expect(maya).to_have_url(re.compile("who=reset"))
-        expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
+    # the way back is not to another tab, with an empty reason
+    assert maya.evaluate("history.length") == pages
 
 
-@both_ways
-def test_a_choice_keeps_the_tab(enter: Enter, javascript: bool) -> None:
+def test_a_choice_keeps_the_tab(enter: Enter) -> None:
     maya = enter("manager")
     open_preview(maya)
     before = open_tab(maya, "Reset", "reset")
     choose(maya, "Skipped", "Ask again")
-    if javascript:
-        expect(maya).to_have_url(re.compile(r"skipped=reset.*who=reset|who=reset.*skipped=reset"))
-    else:
-        maya.get_by_test_id("update-report").click()
-        # the choice is not in the address, for neither is the reason that was sent with it
-        expect(maya).to_have_url(re.compile("/release$"))
+    expect(maya).to_have_url(re.compile(r"skipped=reset.*who=reset|who=reset.*skipped=reset"))
     expect(tab(maya, "Reset")).to_have_attribute("aria-current", "true")
     expect(tab(maya, "Reset")).not_to_contain_text(str(before))
 
@@ -264,7 +252,6 @@ def test_a_viewer_chooses_too(enter: Enter) -> None:
     assert figures(ines, "reset") == {"reset": 0}
 
 
-@both_ways
 def test_the_people_come_page_by_page(enter: Enter) -> None:
     maya = enter("manager")
     open_preview(maya)
@@ -330,7 +317,6 @@ def press_move(page: Page, where: str, step_id: str) -> None:
         page.locator(f"#{where}-{step_id}").click()
 
 
-@both_ways
 def test_a_step_goes_down_and_up_again(enter: Enter) -> None:
     maya = enter("manager")
     first, second, third, *rest = before = open_order(maya)
@@ -389,7 +375,6 @@ def test_what_is_pressed_while_an_order_is_saved_moves_that_row_on_and_no_other(
     assert open_order(enter("admin")) == [first, fourth, second, third, *rest]
 
 
-@both_ways
 def test_an_order_that_somebody_else_changed_is_not_changed_again(enter: Enter) -> None:
     maya, ada = enter("manager"), enter("admin")
     first, second, third, *rest = open_order(maya)
@@ -555,7 +540,6 @@ def see_counts(page: Page, member: str, predicted: int, happened: int) -> None:
     expect(cells.nth(2)).to_have_text(re.compile(f"^{sign}{abs(difference)}$"))
 
 
-@both_ways
 def test_a_rollback_tells_who_gets_back_and_who_keeps_later_work(enter: Enter) -> None:
     maya, tomas = enter("manager"), enter("support")
     open_preview(maya)

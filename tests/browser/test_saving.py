@@ -47,7 +47,6 @@ def test_a_step_is_found_saved_and_undone(enter: Enter) -> None:
     assert tomas.get_by_test_id("figure-progress").inner_text() == progress
 
 
-@both_ways
 def test_two_saves_in_a_row_do_not_conflict(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)

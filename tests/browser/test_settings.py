@@ -79,7 +79,6 @@ def test_an_invitation_is_accepted_and_leads_in(enter: Enter) -> None:
     expect(ada.get_by_test_id("activity-list")).to_contain_text("Accepted the invitation")
 
 
-@both_ways
 def test_an_invitation_that_is_sent_again_leads_to_the_account_and_another_link(enter: Enter) -> None:
     ada = enter("admin")
     link = invite(ada)
@@ -103,8 +102,7 @@ def test_a_withdrawn_invitation_leads_nowhere(enter: Enter) -> None:
     see_heading(noor, "This link does not work")
 
 
-@both_ways
-def test_a_role_changes_under_an_open_page(enter: Enter, javascript: bool) -> None:
+def test_a_role_changes_under_an_open_page(enter: Enter) -> None:
     ada, tomas = enter("admin"), enter("support")
     tomas.goto(f"/people/{AMARA}")
     before = cookie(tomas)
@@ -115,8 +113,7 @@ def test_a_role_changes_under_an_open_page(enter: Enter, javascript: bool) -> No
 
     save(tomas, MOBILE, "Done")
     expect(tomas.get_by_text("You cannot do this").first).to_be_visible()
-    if javascript:
-        tomas.get_by_test_id(f"status-{MOBILE}").press("Escape")  # the browser would ask
+    tomas.get_by_test_id(f"status-{MOBILE}").press("Escape")  # the browser would ask
     tomas.goto(f"/people/{AMARA}")
     see_status(tomas, MOBILE, "Skipped")
     expect(tomas.get_by_test_id(f"edit-{MOBILE}")).to_have_count(0)
@@ -130,7 +127,6 @@ def test_a_role_changes_under_an_open_page(enter: Enter, javascript: bool) -> No
     see_saved(tomas, MOBILE, "Done")
 
 
-@both_ways
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "revoked"])
 def test_an_administrator_becomes_something_else_and_what_becomes_of_their_tokens(
     enter: Enter, session: Session, keep: bool
@@ -175,7 +171,6 @@ def test_two_administrators_change_one_account(enter: Enter, session: Session) -
     expect(panel).to_have_count(0)
 
 
-@both_ways
 def test_a_disabled_account_is_out_at_once(enter: Enter) -> None:
     ada, tomas = enter("admin"), enter("support")
     tomas.goto("/people")
@@ -191,7 +186,6 @@ def test_a_disabled_account_is_out_at_once(enter: Enter) -> None:
     see_flash(ada, f"{TOMAS} can sign in again")
 
 
-@both_ways
 def test_a_session_in_another_browser_is_ended(enter: Enter) -> None:
     here = enter()
     here.goto("/settings/account")
@@ -213,7 +207,6 @@ def test_a_session_in_another_browser_is_ended(enter: Enter) -> None:
     see_heading(here, "People")
 
 
-@both_ways
 def test_a_new_password_signs_out_everywhere_else(enter: Enter) -> None:
     here, there = enter("viewer"), enter()
     there.goto("/")

@@ -48,7 +48,6 @@ def test_a_wrong_password_keeps_the_email(page: Page) -> None:
     see_heading(page, "Sign in")
 
 
-@both_ways
 def test_a_deep_link_leads_back_to_where_it_went(page: Page) -> None:
     wanted = "/steps/setup-payments/release?in_progress=keep"
     page.goto(wanted)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.database import Database
 from dashboard.staff.permissions import Role
 from dashboard.web import errors
 from dashboard.web.security import HEADERS
+from tests.conftest import Build
 from tests.security.world import World, furnish
 from tests.staff.signed_in import sign_in_as
 
@@ -36,9 +36,9 @@ def faults() -> list[BaseException]:
 
 
 @pytest.fixture
-def world(session: Session) -> World:
+def world(build: Build) -> World:
     """Something of everything; committed."""
-    return furnish(session)
+    return build(furnish)
 
 
 @pytest.fixture

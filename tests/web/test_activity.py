@@ -25,6 +25,7 @@ from dashboard.staff import tokens
 from dashboard.staff.permissions import Role, Scope
 from dashboard.web import export
 from dashboard.web.activity import HEADER, PAGE
+from tests.conftest import Build
 from tests.factories import (
     ANNA,
     HOST,
@@ -55,9 +56,7 @@ def viewer(client: FlaskClient, database: Database) -> FlaskClient:
     return client
 
 
-@pytest.fixture
-def lived(session: Session) -> Session:
-    """A step that was released twice, and Anna, whose step Sam changed; each in a transaction of its own."""
+def lived_through(session: Session) -> None:
     for deed in (
         lambda: a_step(session, title="Set up payments", description="Connect your bank account."),
         lambda: a_person(session),
@@ -67,6 +66,12 @@ def lived(session: Session) -> Session:
     ):
         deed()
         session.commit()
+
+
+@pytest.fixture
+def lived(build: Build, session: Session) -> Session:
+    """A step that was released twice, and Anna, whose step Sam changed; each in a transaction of its own."""
+    build(lived_through)
     return session
 
 

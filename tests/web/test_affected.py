@@ -17,6 +17,7 @@ from dashboard.onboarding import releases
 from dashboard.onboarding.carryover import Policy
 from dashboard.staff.permissions import Role
 from dashboard.web import affected_list, export
+from tests.conftest import Build
 from tests.factories import (
     MAYA,
     OTHER,
@@ -38,15 +39,18 @@ CAST = {"anna": "done", "ben": "skipped", "cleo": "in_progress", "dora": "todo"}
 ASK_AGAIN = "done=keep&skipped=reset&in_progress=reset"
 
 
+def a_cast_and_a_draft(session: Session) -> None:
+    a_step(session, title="Connect your bank")
+    for user_id, status in CAST.items():
+        a_person(session, user_id)
+        a_save(session, status, user_id)
+    a_draft(session, title="Connect a bank")
+
+
 @pytest.fixture
-def drafted(database: Database) -> None:
+def drafted(build: Build) -> None:
     """Four people, one in each status of the one live step; a draft of version 2."""
-    with database.transaction() as session:
-        a_step(session, title="Connect your bank")
-        for user_id, status in CAST.items():
-            a_person(session, user_id)
-            a_save(session, status, user_id)
-        a_draft(session, title="Connect a bank")
+    build(a_cast_and_a_draft)
 
 
 def listed(page: str) -> list[str]:

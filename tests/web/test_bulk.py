@@ -17,6 +17,7 @@ from dashboard.onboarding import bulk_changes, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bulk_changes import BulkChange
 from dashboard.staff.permissions import Role
+from tests.conftest import Build
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, an_erasure, people, status_of
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, form_of, send
@@ -30,14 +31,17 @@ def agent(client: FlaskClient, database: Database) -> FlaskClient:
     return client
 
 
-@pytest.fixture
-def three(session: Session) -> Session:
-    """Anna has done the step, Ben and Cleo have not started."""
+def three_people(session: Session) -> None:
     a_step(session, title="Set up payments")
     for user_id in (ANNA, BEN, CLEO):
         a_person(session, user_id)
     a_save(session, "done")
-    session.commit()
+
+
+@pytest.fixture
+def three(build: Build, session: Session) -> Session:
+    """Anna has done the step, Ben and Cleo have not started."""
+    build(three_people)
     return session
 
 

@@ -16,6 +16,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.history import changes_since, still_holds
 from dashboard.staff.permissions import Role
+from tests.conftest import Build
 from tests.factories import (
     ANNA,
     MAYA,
@@ -36,15 +37,18 @@ from tests.web.person import HOSTILE, Send, chosen, hidden, panel, part, row, sa
 KEEPS = Policy(in_progress=True)
 
 
-@pytest.fixture
-def anna(session: Session) -> Session:
-    """Anna's step is in progress, at row_version 2."""
+def anna_in_progress(session: Session) -> None:
     make_account(session, Role.MANAGER, "maya@example.com")
     make_account(session, Role.SUPPORT, "sam@example.com")
     a_step(session, title="Set up payments")
     a_person(session)
     a_save(session, "in_progress")
-    session.commit()
+
+
+@pytest.fixture
+def anna(build: Build, session: Session) -> Session:
+    """Anna's step is in progress, at row_version 2."""
+    build(anna_in_progress)
     return session
 
 

@@ -14,7 +14,7 @@ from dashboard.database import Database
 from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.steps import Definition, Fields
 from dashboard.staff.permissions import Role
-from tests.conftest import csrf_token
+from tests.conftest import Build, csrf_token
 from tests.factories import MAYA, NOOR, STEP, a_draft, a_release, a_step
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import Data, form_of, same_however_much_there_is, send
@@ -25,12 +25,15 @@ MULTIPART = "multipart/form-data"
 SAID = {"title": "Set up payments", "description": "Connect a bank account.", "weight": 20, "action_url": "/pay"}
 
 
+def a_draft_started(session: Session) -> None:
+    a_step(session, **SAID)
+    drafts.start(session, MAYA, STEP)
+
+
 @pytest.fixture
-def opened(manager: FlaskClient, database: Database) -> Data:
+def opened(manager: FlaskClient, build: Build) -> Data:
     """The form of a draft of version 2 that says what version 1 says, as the manager has it open."""
-    with database.transaction() as session:
-        a_step(session, **SAID)
-        drafts.start(session, MAYA, STEP)
+    build(a_draft_started)
     return form_of(manager.get(DRAFT), "draft-form")
 
 

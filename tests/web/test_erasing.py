@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
 from dashboard.staff.permissions import Role
+from tests.conftest import Build
 from tests.factories import BEN, HOST, a_person, a_save, a_step, everybody, snapshot
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import form_of, send
@@ -20,15 +21,18 @@ from tests.web.person import HOSTILE, part, words
 USER, NAME = "usr_qx7", "Quirina Xanthos"
 
 
-@pytest.fixture
-def quirina(session: Session) -> Session:
-    """Somebody whose step was saved twice, once with a comment."""
+def somebody_known(session: Session) -> None:
     a_step(session, title="Set up payments")
     everybody.put(session, HOST, USER, name=NAME, email="q@xanthos.example")
     a_person(session, BEN)
     a_save(session, "in_progress", USER, actor=Actor(f"user:{USER}", "api"))
     a_save(session, "done", USER, comment="Quirina called.")
-    session.commit()
+
+
+@pytest.fixture
+def quirina(build: Build, session: Session) -> Session:
+    """Somebody whose step was saved twice, once with a comment."""
+    build(somebody_known)
     return session
 
 

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from dashboard.database import Database
 from dashboard.onboarding import steps
 from dashboard.staff.permissions import Role
-from tests.conftest import csrf_token
+from tests.conftest import Build, csrf_token
 from tests.factories import MAYA, STEP, a_person, a_save, a_step, snapshot, status_of
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX
@@ -20,11 +20,14 @@ SEEN = ["one", "two", "three"]
 URL = "/steps/order"
 
 
+def steps_in_order(session: Session) -> None:
+    for step_id in SEEN:
+        a_step(session, step_id)
+
+
 @pytest.fixture(autouse=True)
-def three_steps(database: Database) -> None:
-    with database.transaction() as session:
-        for step_id in SEEN:
-            a_step(session, step_id)
+def three_steps(build: Build) -> None:
+    build(steps_in_order)
 
 
 def order(database: Database) -> list[str]:

@@ -19,6 +19,7 @@ from dashboard.onboarding import releases
 from dashboard.onboarding.carryover import KEEP_ALL, Release
 from dashboard.onboarding.loading import empty
 from dashboard.staff.permissions import Role
+from tests.conftest import Build
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step, people
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, counted, queries, same_however_much_there_is
@@ -32,9 +33,7 @@ def viewer(client: FlaskClient, database: Database) -> FlaskClient:
     return client
 
 
-@pytest.fixture
-def three(session: Session) -> Session:
-    """Anna finished both steps, Ben is at the first, Cleo has not started."""
+def three_people(session: Session) -> None:
     a_step(session, weight=60)
     a_step(session, OTHER, weight=40)
     for user_id in (ANNA, BEN, CLEO):
@@ -42,7 +41,12 @@ def three(session: Session) -> Session:
     a_save(session, "done")
     a_save(session, "skipped", step_id=OTHER)
     a_save(session, "in_progress", BEN)
-    session.commit()
+
+
+@pytest.fixture
+def three(build: Build, session: Session) -> Session:
+    """Anna finished both steps, Ben is at the first, Cleo has not started."""
+    build(three_people)
     return session
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.staff.permissions import Role
 from dashboard.web.finding import PAGE
+from tests.conftest import Build
 from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, STEP, a_person, a_save, a_step, everybody, people
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, same_however_much_there_is
@@ -24,15 +25,18 @@ def viewer(client: FlaskClient, database: Database) -> FlaskClient:
     return client
 
 
-@pytest.fixture
-def three(session: Session) -> Session:
-    """Anna is half way, Ben and Cleo have not started."""
+def three_people(session: Session) -> None:
     a_step(session, title="Set up payments")
     a_step(session, OTHER, title="Invite your team")
     for user_id in (ANNA, BEN, CLEO):
         a_person(session, user_id)
     a_save(session, "done")
-    session.commit()
+
+
+@pytest.fixture
+def three(build: Build, session: Session) -> Session:
+    """Anna is half way, Ben and Cleo have not started."""
+    build(three_people)
     return session
 
 

@@ -19,6 +19,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.staff.permissions import Role
 from dashboard.web.person_page import HISTORY_LIMIT
+from tests.conftest import Build
 from tests.factories import (
     ANNA,
     BEN,
@@ -48,13 +49,16 @@ def agent(client: FlaskClient, database: Database, anna: Session) -> FlaskClient
     return client
 
 
-@pytest.fixture
-def anna(session: Session) -> Session:
-    """Anna, with two steps before her."""
+def anna_at_two_steps(session: Session) -> None:
     a_step(session, title="Set up payments", weight=60)
     a_step(session, OTHER, title="Invite your team", weight=40)
     a_person(session)
-    session.commit()
+
+
+@pytest.fixture
+def anna(build: Build, session: Session) -> Session:
+    """Anna, with two steps before her."""
+    build(anna_at_two_steps)
     return session
 
 

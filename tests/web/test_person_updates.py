@@ -16,6 +16,7 @@ from dashboard.onboarding import erasure, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.staff.permissions import Role
+from tests.conftest import Build
 from tests.factories import (
     ANNA,
     HOST,
@@ -39,15 +40,18 @@ from tests.web.person import HOSTILE, chosen, fields, hidden, panel, part, row, 
 QUIET = HTMX | {"X-Quiet": "1"}
 
 
-@pytest.fixture
-def anna(session: Session) -> Session:
-    """Anna, with two steps before her, the first of them in progress."""
+def anna_in_progress(session: Session) -> None:
     make_account(session, Role.SUPPORT, "sam@example.com")
     a_step(session, title="Set up payments")
     a_step(session, OTHER)
     a_person(session)
     a_save(session, "in_progress")
-    session.commit()
+
+
+@pytest.fixture
+def anna(build: Build, session: Session) -> Session:
+    """Anna, with two steps before her, the first of them in progress."""
+    build(anna_in_progress)
     return session
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.onboarding import drafts, presence, releases, steps
 from dashboard.staff.permissions import Role
-from tests.conftest import csrf_token
+from tests.conftest import Build, csrf_token
 from tests.factories import MAYA, OTHER, STEP, a_draft, a_step
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, form_of, same_however_much_there_is, send
@@ -22,12 +22,15 @@ LEAVE = f"{BEAT}/leave"
 ME, COLLEAGUE = "staff:manager@staff.example", "staff:admin@staff.example"
 
 
+def a_saved_draft(session: Session) -> None:
+    a_step(session)
+    a_draft(session, title="Other words")
+
+
 @pytest.fixture(autouse=True)
-def drafted(database: Database) -> None:
+def drafted(build: Build) -> None:
     """A draft of version 2, saved once since it was started: it is at row_version 2."""
-    with database.transaction() as session:
-        a_step(session)
-        a_draft(session, title="Other words")
+    build(a_saved_draft)
 
 
 def editors(database: Database) -> dict[str, int]:

@@ -21,7 +21,7 @@ from dashboard.onboarding import steps
 from dashboard.staff.permissions import Role
 from dashboard.web.refused_form import LABELS
 from tests import factories
-from tests.conftest import csrf_token
+from tests.conftest import Build, csrf_token
 from tests.factories import ANNA, STEP
 from tests.security.world import forms_of, furnish, pages
 from tests.staff.signed_in import PASSWORD, email_of, make_account, sign_in_as
@@ -35,13 +35,16 @@ NO_LOSS = {"typed", "username"}
 """The id of somebody who is to be erased, which stands on the page, and an address that cannot be changed."""
 
 
-@pytest.fixture
-def manager(client: FlaskClient, database: Database, session: Session) -> FlaskClient:
-    """A manager's browser; the step has a draft."""
+def a_draft_and_a_person(session: Session) -> None:
     factories.a_step(session)
     factories.a_draft(session)
     factories.a_person(session)
-    session.commit()
+
+
+@pytest.fixture
+def manager(client: FlaskClient, database: Database, build: Build) -> FlaskClient:
+    """A manager's browser; the step has a draft."""
+    build(a_draft_and_a_person)
     sign_in_as(client, database, Role.MANAGER)
     return client
 

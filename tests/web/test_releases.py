@@ -19,7 +19,7 @@ from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.plans import PREDICTED
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Role, Scope
-from tests.conftest import csrf_token
+from tests.conftest import Build, csrf_token
 from tests.factories import (
     MAYA,
     OTHER,
@@ -40,17 +40,20 @@ URL = f"/steps/{STEP}"
 KEPT = {"previewed_done": "keep", "previewed_skipped": "keep", "previewed_in_progress": "reset"}
 
 
-@pytest.fixture
-def drafted(database: Database) -> list[str]:
-    """Twenty people, 10 done, 5 skipped, 3 in progress, 2 to do; a draft of version 2 with another weight."""
-    with database.transaction() as session:
-        a_step(session, title="Connect your bank", weight=20)
-        a_step(session, OTHER, weight=80)
-        ids = people(session, 20)
-        for user_id, status in zip(ids, ["done"] * 10 + ["skipped"] * 5 + ["in_progress"] * 3, strict=False):
-            a_save(session, status, user_id)
-        a_draft(session, title="Connect a bank", weight=30)
+def twenty_people(session: Session) -> list[str]:
+    a_step(session, title="Connect your bank", weight=20)
+    a_step(session, OTHER, weight=80)
+    ids = people(session, 20)
+    for user_id, status in zip(ids, ["done"] * 10 + ["skipped"] * 5 + ["in_progress"] * 3, strict=False):
+        a_save(session, status, user_id)
+    a_draft(session, title="Connect a bank", weight=30)
     return ids
+
+
+@pytest.fixture
+def drafted(build: Build) -> list[str]:
+    """Twenty people, 10 done, 5 skipped, 3 in progress, 2 to do; a draft of version 2 with another weight."""
+    return build(twenty_people)
 
 
 def newest(database: Database) -> Release:
@@ -874,14 +877,17 @@ def rows(page: str) -> dict[str, list[str]]:
     return {label: re.findall(r">([^<>]+)</td>", cells)[:2] for label, cells in found}
 
 
+def half_finished_people(session: Session) -> None:
+    a_step(session, OTHER, weight=60)
+    for user_id in people(session, 4)[:2]:
+        a_save(session, "done", user_id, OTHER)
+    a_step(session, weight=40, released=False)
+
+
 @pytest.fixture
-def half_finished(database: Database) -> None:
+def half_finished(build: Build) -> None:
     """Four people, two of whom finished the one step that is live; the other one is a draft."""
-    with database.transaction() as session:
-        a_step(session, OTHER, weight=60)
-        for user_id in people(session, 4)[:2]:
-            a_save(session, "done", user_id, OTHER)
-        a_step(session, weight=40, released=False)
+    build(half_finished_people)
 
 
 def test_receipts_of_other_kinds_tell_of_percents_alone(

@@ -14,6 +14,7 @@ from dashboard.database import Database
 from dashboard.onboarding import erasure, releases
 from dashboard.staff.permissions import Role
 from dashboard.web.wording import saved_several
+from tests.conftest import Build
 from tests.factories import ANNA, MAYA, OTHER, SAM, STEP, a_person, a_save, a_step, row_version_of, snapshot, status_of
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, Data, asked_of
@@ -37,13 +38,16 @@ THIRD, FOURTH = "import-contacts", "book-a-call"
 BOTH_WAYS = pytest.mark.parametrize("by", [save_all, save_all_live], ids=["plain", "htmx"])
 
 
-@pytest.fixture
-def anna(session: Session) -> Session:
-    """Anna, with four steps before her."""
+def anna_at_four_steps(session: Session) -> None:
     for step_id in (STEP, OTHER, THIRD, FOURTH):
         a_step(session, step_id)
     a_person(session)
-    session.commit()
+
+
+@pytest.fixture
+def anna(build: Build, session: Session) -> Session:
+    """Anna, with four steps before her."""
+    build(anna_at_four_steps)
     return session
 
 
