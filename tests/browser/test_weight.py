@@ -18,7 +18,7 @@ from tests.browser.conftest import Enter
 from tests.browser.pages import AMARA
 from tests.browser.test_every_page import ADDRESSES
 
-FIRST_LOAD, NEXT_PAGE = 170_000, 15_000
+FIRST_LOAD, NEXT_PAGE = 110_000, 15_000
 FINGERPRINTED = re.compile(r"/static/[0-9a-f]{16}/")
 COMPRESSED = {"text/css", "text/html", "text/javascript", "image/svg+xml"}
 PAGES = ADDRESSES | {"signing in": "/sign-in", "the example of the browser client": "/static/example/checklist.html"}

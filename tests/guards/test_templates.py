@@ -48,6 +48,25 @@ def test_nothing_is_inline(path: Path) -> None:
     assert [kind for kind, pattern in INLINE.items() if pattern.search(source)] == []
 
 
+RULED = set(
+    re.findall(
+        r"\.([a-z][\w-]*)",
+        "".join(
+            path.read_text() for folder in ("css", "vendor", "js") for path in (paths.STATIC / folder).glob("*.*s")
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=name_of)
+def test_each_class_has_a_rule(path: Path) -> None:
+    """Of Tabler only what build_assets.py names is there."""
+    # what is put together is skipped
+    fixed = re.sub(r"\{\{.*?\}\}", "?", re.sub(r"\{%.*?%\}", " ", without_comments(path)), flags=re.DOTALL)
+    classes = {one for found in re.findall(r'\bclass="([^"]*)"', fixed) for one in found.split() if "?" not in one}
+    assert classes - RULED == set()
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=name_of)
 def test_each_form_that_posts_has_a_csrf_field(path: Path) -> None:
     for form in re.findall(r"<form\b[^>]*\bmethod=.post.*?</form>", without_comments(path), re.DOTALL | re.IGNORECASE):

@@ -301,13 +301,16 @@ def test_the_build_compresses_each_file_once_and_what_changed_again(tmp_path: Pa
 
 
 def test_the_build_holds_what_is_on_its_list_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def npm_ci(work: Path) -> None:
-        for source in build_assets.FILES:
+    def node(work: Path, program: str, *arguments: str) -> None:
+        for source in build_assets.FILES if program == "npm" else ():
             file = work / "node_modules" / source
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(source)
+        if program == "node":
+            (work / "purged").mkdir()
+            (work / "purged/tabler.min.css").write_text((work / "kept.txt").read_text())
 
-    monkeypatch.setattr(build_assets, "npm_ci", npm_ci)
+    monkeypatch.setattr(build_assets, "node", node)
     for name in ("package.json", "package-lock.json", ".npmrc"):
         (tmp_path / name).touch()
     vendor = tmp_path / "static/vendor"
@@ -317,12 +320,16 @@ def test_the_build_holds_what_is_on_its_list_and_nothing_else(tmp_path: Path, mo
         return {path.name for path in vendor.iterdir()}
 
     assert built() == {build_assets.STAMP, *build_assets.FILES.values()}
-    monkeypatch.setattr(build_assets, "FILES", {"htmx.org/LICENSE": "htmx-LICENSE.txt"})
-    assert built() == {build_assets.STAMP, "htmx-LICENSE.txt"}
+    assert "btn-primary" in (vendor / "tabler.min.css").read_text()
+    monkeypatch.setattr(build_assets, "KEPT_OF_TABLER", "card")
+    built()
+    assert (vendor / "tabler.min.css").read_text() == "card"
+    monkeypatch.setattr(build_assets, "FILES", {build_assets.TABLER: "tabler.min.css"})
+    assert built() == {build_assets.STAMP, "tabler.min.css"}
     # as a build left it that removed nothing
     (vendor / "old.js").touch()
     assert not build_assets.is_current(tmp_path)
-    assert built() == {build_assets.STAMP, "htmx-LICENSE.txt"}
+    assert built() == {build_assets.STAMP, "tabler.min.css"}
 
 
 def test_what_is_served_here_is_compressed() -> None:
