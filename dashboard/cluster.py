@@ -25,7 +25,6 @@ BY_PERSON = ("onboarding_users", "user_search", "user_steps", "user_step_events"
 
 # Shard by shard over one connection to each node, because later statements of the transaction have to see the changes.
 # The only triggers concerned are those of the events: they refuse, and read nothing. One also refuses truncation.
-# that are allowed are those of the events: they refuse, and read nothing. One refuses to empty what is here, too.
 BEFORE = (
     "SET LOCAL citus.multi_shard_modify_mode = 'sequential'",
     "SET LOCAL citus.enable_unsafe_triggers = on",
@@ -44,7 +43,6 @@ RETURN get_shard_id_for_distribution_column('onboarding_users', person)"""
 
 # For all later connections. A transaction that has read people over several connections to a node may not change the
 # checklist; and statements are estimated as so expensive that JIT compilation takes 100 ms.
-# checklist in the same transaction; and the parts of a statement are taken for so large that compiling them takes 100 ms.
 SETTINGS = text("""
 SELECT format('ALTER DATABASE %I SET %s', current_database(), setting)
   FROM unnest(ARRAY['citus.multi_shard_modify_mode = sequential', 'jit = off']) AS setting

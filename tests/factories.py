@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.models import Base
-from dashboard.onboarding import drafts, progress, releases, steps
+from dashboard.onboarding import drafts, erasure, progress, releases, steps
 from dashboard.onboarding import people as everybody
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
@@ -79,6 +79,18 @@ def people(session: Session, count: int, prefix: str = "user") -> list[str]:
     )
     session.execute(everybody.INDEX, {"people": ids})
     return ids
+
+
+def an_erasure(session: Session, user_id: str = ANNA) -> str:
+    """Somebody is erased; the name that was made up for them."""
+    erasure.erase(session, MAYA, user_id, user_id)
+    return erased_as(session)
+
+
+def erased_as(session: Session) -> str:
+    """The name that was made up for whoever was erased last."""
+    newest = text("SELECT user_id FROM audit_log WHERE action = 'person.erase' ORDER BY id DESC LIMIT 1")
+    return str(session.scalars(newest).one())
 
 
 def row_version_of(session: Session, user_id: str = ANNA, step_id: str = STEP) -> int:

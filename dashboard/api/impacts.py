@@ -33,6 +33,13 @@ class Moves(Answer):
     fall_from_100: int
 
 
+class TotalWeight(Answer):
+    """The points of all live steps, before and after the release."""
+
+    before: int
+    after: int
+
+
 class Impact(CamelAnswer):
     """What a release does to everyone. `matrix[before][after]` counts people by the status of the step.
 
@@ -57,4 +64,5 @@ class Impact(CamelAnswer):
 class ImpactReport(Impact):
     """What a release does to everyone, and what changes in the step."""
 
+    total_weight: TotalWeight
     changes: list[Changed]

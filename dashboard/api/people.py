@@ -118,6 +118,6 @@ def delete_user(session: Session, caller: Caller, path: ErasedPath) -> Response:
     A save at the same time is erased too, or is answered by 404. The same id can be created again, as a new person, even
     by their own token.
     """
-    stored = erasure.erase(session, caller.actor, path.user_id, typed=path.user_id).stored
+    stored = erasure.erase(session, caller.actor, path.user_id, typed=path.user_id)
     anonymised = Anonymised(events=stored.events, conflicts=stored.conflicts, log_entries=stored.audit)
     return reply(PersonErased(erased=Gone(steps=stored.steps), anonymised=anonymised))

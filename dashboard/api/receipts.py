@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from dashboard.api.impacts import Changed, Impact
+from dashboard.api.impacts import Changed, Impact, TotalWeight
 from dashboard.api.messages import Answer, CamelAnswer, optional
 from dashboard.api.vocabulary import RECEIPT
 from dashboard.onboarding.carryover import Kind
@@ -26,6 +26,12 @@ class KeptChange(Changed):
     """A member of the step that the release changed."""
 
     member: str = Field(description="Which member: title, description, weight, or action_url for `actionUrl`.")
+
+
+class KeptImpact(Impact):
+    """What a release did to everyone."""
+
+    total_weight: TotalWeight = optional("The points of all live steps, before and after; not in older receipts.")
 
 
 class Counts(CamelAnswer):
@@ -59,7 +65,7 @@ class Receipt(CamelAnswer):
     )
     actual: Counts = Field(description="How many people it affected.")
     drift: dict[str, int] | None = Field(description="`actual` minus `predicted`; null: nothing was predicted.")
-    impact: Impact = Field(description="What it did to everyone.")
+    impact: KeptImpact = Field(description="What it did to everyone.")
     invariants: list[str] = Field(description="What was checked before committing, in words; all of it held.")
     milliseconds: float = Field(description="How long releasing and counting took.")
 

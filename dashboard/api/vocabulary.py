@@ -39,6 +39,7 @@ IMPACT = {
     "before": SPREAD,
     "after": SPREAD | {"bands": [316, 141, 92, 166, 56, 190, 107, 99, 189, 107, 537], "median": 61},
     "moves": {"up": 429, "down": 608, "same": 963, "largest_drop": 5, "fall_from_100": 0},
+    "totalWeight": {"before": 95, "after": 100},
 }
 ROLLED_BACK = {
     "everybody": 2000,
@@ -53,6 +54,7 @@ ROLLED_BACK = {
     "before": SPREAD,
     "after": SPREAD,
     "moves": {"up": 0, "down": 0, "same": 2000, "largest_drop": 0, "fall_from_100": 0},
+    "totalWeight": {"before": 100, "after": 100},
 }
 RECEIPT: dict[str, Json] = {
     "kind": "migrate",
@@ -263,6 +265,9 @@ MEMBERS: Mapping[str, Member] = {
     "largest_drop": Member(5, "The most points that anyone loses."),
     "fall_from_100": Member(0, "How many fall below 100 percent."),
     "fallFrom100": Member(0),
+    "totalWeight": Member(..., "The points of all live steps, before and after."),
+    "TotalWeight.before": Member(95),
+    "TotalWeight.after": Member(100),
     "changes": Member(..., "What changed."),
     "member": Member("weight", "Which member."),
     "Changed.before": Member(15),

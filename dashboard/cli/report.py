@@ -17,7 +17,7 @@ def preview(outcome: Outcome) -> str:
     impact = outcome.impact
     parts = [_heading(outcome)]
     if outcome.release.kind != "withdraw":
-        parts.append(_changes(outcome.changes))
+        parts.append(_changes(outcome.changes, impact.total_weight))
     if outcome.release.kind == "migrate":
         parts.append(_policy(outcome))
     parts += [_people(impact), _statuses(impact), _progress(impact), _moves(impact)]
@@ -81,21 +81,22 @@ def _heading(outcome: Outcome) -> str:
 # Content -------------------------------------------------------------------------------------------------------------
 
 
-def _changes(changes: Iterable[FieldChange]) -> str:
-    told = "\n".join(_change(change) for change in changes)
+def _changes(changes: Iterable[FieldChange], total_weight: tuple[int, int]) -> str:
+    told = "\n".join(_change(change, total_weight) for change in changes)
     return f"What changes\n{told or '  nothing'}"
 
 
-def _change(change: FieldChange) -> str:
+def _change(change: FieldChange, total_weight: tuple[int, int]) -> str:
     before, after = change.before, change.after
     if isinstance(after, str) and "\n" in f"{before or ''}{after}":
         return f"  {change.member}\n" + "\n".join(f"    {line}" for line in _lines(str(before or ""), after))
-    was = f"{_value(before)} -> " if before is not None else ""
-    return f"  {change.member}: {was}{_value(after)}"
+    of_before, of_after = (f" of {total:,}" if change.member == "weight" else "" for total in total_weight)
+    was = f"{_value(before)}{of_before} -> " if before is not None else ""
+    return f"  {change.member}: {was}{_value(after)}{of_after}"
 
 
 def _value(value: str | int | None) -> str:
-    return f"“{printable(value)}”" if isinstance(value, str) else str(value)
+    return f"“{printable(value)}”" if isinstance(value, str) else f"{value:,}"
 
 
 def _lines(before: str, after: str) -> list[str]:

@@ -430,11 +430,10 @@ def _foreseen(
     impact = outcome.impact
     if tolerance is None:
         tolerance = _usual_tolerance(impact.everybody) if reset is None else 0
-    if reset is not None and abs(impact.reset - reset) > tolerance:
-        people = counted(impact.reset, "person", "people")
-        refuse(f"Nothing was released: {people} would be reset, not {reset:,}.")
     predicted = plans.foretold(impact) | ({} if reset is None else {"reset": reset})
-    return outcome, replace(seen, predicted=predicted, tolerance=tolerance)
+    planned = replace(seen, predicted=predicted, tolerance=tolerance)
+    plans.check_drift(plans.drift(planned, impact), tolerance)
+    return outcome, planned
 
 
 def _usual_tolerance(everybody: int) -> int:

@@ -17,9 +17,9 @@ from dashboard.demo.data import DRAFT, HISTORY, STEPS, Chapter
 from dashboard.demo.story import Act, Row, Someone, Story
 from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import Release, Status, status_at
+from dashboard.onboarding.carryover import PASSED, Release, Status, status_at
 from dashboard.onboarding.history import releases_of
-from dashboard.onboarding.loading import driver_connection, empty, run
+from dashboard.onboarding.loading import copying, empty, run
 from dashboard.onboarding.people import INDEX
 
 
@@ -127,7 +127,7 @@ class Teller:
                 *(current.id, act.comment, attempt),
             )
         )
-        if act.status in COUNTING and person.finished_at is None and self._is_through(person):
+        if act.status in PASSED and person.finished_at is None and self._is_through(person):
             person.finished_at = act.at
         return True
 
@@ -170,12 +170,12 @@ class Teller:
         self._append("write_conflicts", CONFLICT_COLUMNS, sorted(self.conflicts, key=lambda conflict: conflict[:2]))
 
     def _append(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        with driver_connection(self.session).cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+        with copying(self.session, f"{table} ({', '.join(columns)})") as copy:
             for row in rows:
                 copy.write_row(row)
 
     def _is_through(self, person: Someone) -> bool:
-        return all(self._counts(person, step.step_id) in COUNTING for step in STEPS)
+        return all(self._counts(person, step.step_id) in PASSED for step in STEPS)
 
     def _store(self, people: Sequence[int], written: Sequence[tuple[int, str]]) -> None:
         everybody = self.story.people
@@ -207,11 +207,7 @@ class Teller:
         self._date(DRAFT.step_id, None, self.story.after(DRAFT.days))
         entries = self.session.execute(select(models.AuditEntry.__table__).order_by(models.AuditEntry.id)).all()
         empty(self.session, ["audit_log"])
-        with (
-            driver_connection(self.session)
-            .cursor()
-            .copy(f"COPY audit_log ({', '.join(LOG_COLUMNS)}) FROM STDIN") as copy
-        ):
+        with copying(self.session, f"audit_log ({', '.join(LOG_COLUMNS)})") as copy:
             for entry in sorted(entries, key=lambda entry: (self._moment(entry.id), entry.id)):
                 kept = [getattr(entry, name) for name in LOG_COLUMNS[2:]]
                 copy.write_row([self._moment(entry.id), Jsonb(entry.changes), *kept])
@@ -229,7 +225,6 @@ class Teller:
         self.session.execute(update(d).where(d.step_id == step_id, which).values(edited_at=at))
 
 
-COUNTING = ("done", "skipped")
 USER_COLUMNS = (
     *("user_id", "name", "email", "created_at", "finished_at", "last_activity_at"),
     *("done_releases", "skipped_releases", "in_progress_releases"),

@@ -43,7 +43,7 @@ from dashboard.onboarding.loading import (
 )
 from dashboard.onboarding.people import BLANKS, ID_PROBLEM, index
 from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_STATUS, STATUS_NAMES
-from dashboard.onboarding.scoring import PERCENT, REOPENED_AT, TO_REMEMBER
+from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, REOPENED_AT, TO_REMEMBER
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000
@@ -218,6 +218,9 @@ def _joined(status: Status) -> str:
     return f"{status}_releases = ARRAY(SELECT unnest(u.{status}_releases || excluded.{status}_releases) ORDER BY 1)"
 
 
+# Since what they did last, unless everybody was asked here to finish again after that: then since now.
+FINISHED_FROM = f"CASE WHEN {{at}} > {REOPENED_AT} THEN {{at}} ELSE {REMEMBERED_FROM.format(moment='now()')} END"
+
 # What rows say together is worked out once for each that occurs, not once for each person.
 ADOPT_PEOPLE = f"""
 WITH meant AS MATERIALIZED (
@@ -229,7 +232,7 @@ WITH meant AS MATERIALIZED (
 INSERT INTO onboarding_users AS u
        (user_id, created_at, done_releases, skipped_releases, in_progress_releases, finished_at, last_activity_at)
 SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progress_releases,
-       CASE WHEN c.progress = 100 THEN p.last_activity_at END, p.last_activity_at
+       CASE WHEN c.progress = 100 THEN {FINISHED_FROM.format(at="p.last_activity_at")} END, p.last_activity_at
   FROM import_people p JOIN counted c USING (code)
 """
 ADOPT_NEW_PEOPLE = f"{ADOPT_PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
@@ -237,7 +240,6 @@ ADOPT_KNOWN_PEOPLE = f"""
 {ADOPT_PEOPLE} WHERE {IS_KNOWN} ORDER BY p.user_id
     ON CONFLICT (user_id) DO UPDATE
    SET {", ".join(_joined(status) for status in WORKED)},
-       finished_at = u.finished_at,
        last_activity_at = greatest(u.last_activity_at, excluded.last_activity_at)
 """
 
@@ -245,10 +247,8 @@ INDEX_ADOPTED = index(
     "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
 )
 
-# Since what they did last, unless everybody was asked here to finish again after that: then since now.
 FINISH_KNOWN = text(f"""
-UPDATE onboarding_users u
-   SET finished_at = CASE WHEN u.last_activity_at > {REOPENED_AT} THEN u.last_activity_at ELSE :now END
+UPDATE onboarding_users u SET finished_at = {FINISHED_FROM.format(at="u.last_activity_at")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
 """).bindparams(BIND_PEOPLE)
 
@@ -291,9 +291,8 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
         raise
     if known:
         run(session, ADOPT_KNOWN_PEOPLE)
-        now = session.execute(select(func.clock_timestamp())).scalar_one()
         for group in bulk_write.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
-            session.execute(FINISH_KNOWN, {"people": group, "now": now})
+            session.execute(FINISH_KNOWN, {"people": group})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known

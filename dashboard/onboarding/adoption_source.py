@@ -20,7 +20,7 @@ from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid, OnboardingError
 from dashboard.onboarding.impact import NEVER
 from dashboard.onboarding.limits import MAX_INTEGER
-from dashboard.onboarding.loading import Progress, driver_connection, stage
+from dashboard.onboarding.loading import Progress, copying, stage
 from dashboard.onboarding.steps import Fields
 
 DEFINITIONS, ROWS = "onboarding_step_definitions", "user_onboarding"
@@ -143,6 +143,10 @@ def _versions(session: Session, source: psycopg.Connection[Any], columns: set[st
     if not found:
         raise Invalid({DEFINITIONS: "is empty"})
     problems: dict[str, str] = {}
+    if any(row[0] is None or row[1] is None for row in found):
+        # a view, say, or a table that lost its key
+        problems[DEFINITIONS] = "has a definition without a step_id or without a version"
+        found = [row for row in found if row[0] is not None and row[1] is not None]
     versions = []
     for step_id, number, title, weight, is_active, description, action_url, _, at, is_no_time in found:
         fields = {"title": title, "description": description, "weight": _whole(weight), "action_url": action_url}
@@ -212,19 +216,20 @@ def _pipe(session: Session, source: psycopg.Connection[Any], columns: set[str], 
         "COPY (SELECT user_id::text, step_id::text, version::bigint, status::text, row_version::bigint, "
         "updated_at::timestamptz, {}::timestamptz FROM {}) TO STDOUT"
     ).format(sql.Identifier("created_at") if "created_at" in columns else sql.NULL, sql.Identifier(ROWS))
-    rows = 0
-    with (
-        driver_connection(session).cursor() as inward,
-        source.cursor().copy(outward) as read,
-        inward.copy("COPY import_rows FROM STDIN") as write,
-    ):
-        block = bytearray()
+    rows, block = 0, bytearray()
+    with source.cursor().copy(outward) as read:
         for line in read:
             block += line
             rows += 1
             if len(block) >= BLOCK_BYTES:
-                write.write(bytes(block))
+                _copy(session, block)
                 block.clear()
                 progress("Reading", rows, total)
-        write.write(bytes(block))
+    _copy(session, block)
     return rows
+
+
+def _copy(session: Session, block: bytearray) -> None:
+    # each block by itself: so an error here is never taken for one of the other database
+    with copying(session, "import_rows") as write:
+        write.write(bytes(block))

@@ -50,10 +50,9 @@ class Affected:
 
 @dataclass(frozen=True, slots=True)
 class AffectedPage:
-    """One page of them by name, `total` of all pages, and the cursors of the pages around it."""
+    """One page of them by name, and the cursors of the pages around it."""
 
     people: Sequence[Affected]
-    total: int
     previous: str | None
     next: str | None
 
@@ -96,7 +95,6 @@ class AffectedGroups:
     """The groups that are affected in one way, by what distinguishes them, and who is in them as SQL on people `u`."""
 
     moves: Mapping[GroupKey, Move]
-    total: int
     source: str
     where: list[str]
     values: Mapping[str, Any]
@@ -116,17 +114,23 @@ class AffectedGroups:
         )
 
 
+def counts(counted: Counted) -> dict[Which, int]:
+    """How many people the counted release affects in each way, without a query."""
+    moves = [(group.people, counted.move(group)) for group in counted.groups]
+    return {which: sum(people for people, move in moves if belongs(move)) for which, belongs in BELONGS.items()}
+
+
 def page(
     session: Session, counted: Counted, which: Which = "all", *, cursor: str | None = None, limit: int = 50
 ) -> AffectedPage:
     """Up to `limit` of those whom the counted release affects in this way, by name. Raises Invalid: a broken cursor."""
     chosen = _choose(session, counted, which)
     if not chosen.moves:
-        return AffectedPage([], 0, None, None)
+        return AffectedPage([], None, None)
     details = TELL_AFFECTED.format(source="page")
     listing = Listing(f"onboarding_users u {chosen.source}", chosen.where, chosen.values, chosen.types, details)
     rows, previous, following = paging.page(session, listing, BY_NAME, cursor, limit)
-    return AffectedPage([one for row in rows if (one := chosen.affected(row))], chosen.total, previous, following)
+    return AffectedPage([one for row in rows if (one := chosen.affected(row))], previous, following)
 
 
 def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator[Affected]:
@@ -156,7 +160,6 @@ def _choose(session: Session, counted: Counted, which: Which) -> AffectedGroups:
         where = [f"({RECORDED_UNDER_ANY})", IN_GROUPS]
     chosen = AffectedGroups(
         {(one.points, one.status, one.release_id): move for one, move in moves},
-        sum(one.people for one in groups),
         HELD,
         where,
         values,

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-PASSED = "(cardinality(u.done_releases) + cardinality(u.skipped_releases))"
+from dashboard.onboarding.scoring import percent_of
+
+STEPS_PASSED = "(cardinality(u.done_releases) + cardinality(u.skipped_releases))"
 """How many steps the person `u` has done or skipped at some time, whatever that counts as now."""
 
 STAGES = 3
@@ -43,7 +45,7 @@ class Bounds:
         return self._percent(self.weights[: max(0, passed - self.reset)])
 
     def _percent(self, weights: Sequence[int]) -> int:
-        return 100 * sum(weights) // sum(self.weights) if self.weights else 0
+        return percent_of(sum(weights), sum(self.weights))
 
     def passed(self, least: int, most: int) -> tuple[int, int]:
         """How many steps those have passed, from and to, who are from and to these percents."""
@@ -54,7 +56,7 @@ class Bounds:
     def condition(self, least: int, most: int) -> str:
         """The same as a condition on `u`, which those between the two percents all meet."""
         from_, to = self.passed(least, most)
-        return f"{PASSED} BETWEEN {from_} AND {to}"
+        return f"{STEPS_PASSED} BETWEEN {from_} AND {to}"
 
     def stages(self, least: int, most: int, *, ascending: bool) -> Iterator[str]:
         """Conditions on people `u` with a `percent`, each of which lets in more: of those between the two percents.
@@ -65,11 +67,11 @@ class Bounds:
         if ascending:
             counts = [passed for passed in range(from_ + 1, to + 1) if self.least(passed) > least]
             for passed in counts[:STAGES]:
-                yield f"{PASSED} < {passed} AND u.percent < {self.least(passed)}"
+                yield f"{STEPS_PASSED} < {passed} AND u.percent < {self.least(passed)}"
         else:
             counts = [passed for passed in range(to, from_, -1) if self.most(passed - 1) < most]
             for passed in counts[:STAGES]:
-                yield f"{PASSED} >= {passed} AND u.percent > {self.most(passed - 1)}"
+                yield f"{STEPS_PASSED} >= {passed} AND u.percent > {self.most(passed - 1)}"
         yield "true"
 
 

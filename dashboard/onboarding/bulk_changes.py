@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import bulk_write, finding, steps
 from dashboard.onboarding.actor import Actor, called
-from dashboard.onboarding.carryover import STATUSES, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
@@ -28,14 +28,14 @@ MOST_PEOPLE = 10_000
 BATCH = 2_000
 MemberOutcome = Literal["changed", "same", "moved", "gone"]
 OUTCOMES: tuple[MemberOutcome, ...] = get_args(MemberOutcome)
-"""changed: has the status now; same: had it already; moved: changed since the preview; gone: there is no such person."""
+"""changed: has the status now; same: had it already; moved: changed since the preview; gone: erased since."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkChange:
-    """A bulk change. `outcomes` counts its people by what came of them (None: not yet), and `before` by their status.
+    """A bulk change. `outcomes` counts its people by what came of them (None: not yet).
 
-    The status is the one that the preview saw; whoever was not there has none.
+    `before` counts them by their status, the one that the preview saw.
     """
 
     id: int
@@ -99,16 +99,15 @@ class Member:
 CREATE = text("""
 INSERT INTO bulk_changes (step_id, status, comment, created_by) VALUES (:step_id, :status, :comment, :actor) RETURNING id
 """)
-# Until the change with them is there to be found: somebody who is erased meanwhile would be named by it for good.
+# Until the change with them is there to be found: somebody who is erased before would be named by it for good.
 HOLD_PEOPLE = text("""
 SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_id FOR KEY SHARE
 """).bindparams(BIND_PEOPLE)
 CHOOSE = text(f"""
-INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status, outcome)
-SELECT :id, chosen.user_id, v.row_version, v.status, CASE WHEN v.user_id IS NULL THEN 'gone' END
+INSERT INTO bulk_change_people (bulk_id, user_id, row_version, from_status)
+SELECT :id, v.user_id, v.row_version, v.status
   FROM unnest(:people) AS chosen(user_id)
-  LEFT JOIN effective_user_steps v
-       ON v.user_id = chosen.user_id AND {bulk_write.here("v")} AND v.step_id = :step_id
+  JOIN effective_user_steps v ON v.user_id = chosen.user_id AND {bulk_write.here("v")} AND v.step_id = :step_id
 """).bindparams(BIND_PEOPLE)
 FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now() - interval '1 day'"
 
@@ -116,9 +115,9 @@ FORGET = "DELETE FROM bulk_changes WHERE started_at IS NULL AND created_at < now
 def create(
     session: Session, actor: Actor, chosen: Filter | Sequence[str], step_id: str, status: str, comment: str = ""
 ) -> int:
-    """Prepare a change for those who match a filter, or for those of these ids; returns its id. Nothing is changed yet.
+    """Prepare a change for those who match a filter, or for those of these ids who are there; returns its id.
 
-    Raises Invalid (nobody, too many, a wrong status, comment or id), NotFound (the step) and Withdrawn.
+    Nothing is changed yet. Raises Invalid (nobody, too many, a wrong status, comment or id), NotFound (the step), Withdrawn.
     """
     wanted = check_status(status, 1, comment)
     steps.get_live(session, step_id)
@@ -132,7 +131,7 @@ def create(
 
 
 def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
-    """Their ids, with those who are there held: nobody of them is erased before the transaction ends."""
+    """The ids of those who are there. They are held: nobody of them is erased before the transaction ends."""
     people = finding.ids(session, chosen, MOST_PEOPLE + 1) if isinstance(chosen, Filter) else sorted(set(chosen))
     if not people:
         raise Invalid({"people": "are required: select at least one"})
@@ -143,14 +142,15 @@ def _chosen(session: Session, chosen: Filter | Sequence[str]) -> list[str]:
     there = [
         one for group in bulk_write.groups(session, people) for one in session.scalars(HOLD_PEOPLE, {"people": group})
     ]
-    # Whoever was erased since a filter found them was named by nobody.
-    return there if isinstance(chosen, Filter) else people
+    if not there:
+        raise Invalid({"people": "are no longer here"})
+    return there
 
 
-MOVED = text("""
-SELECT user_id FROM bulk_change_people p JOIN onboarding_users u USING (user_id)
- WHERE p.bulk_id = :id AND p.outcome = 'moved'
-""")
+STILL_HERE = """
+SELECT user_id FROM bulk_change_people p JOIN onboarding_users u USING (user_id) WHERE p.bulk_id = :id
+"""
+MOVED = text(f"{STILL_HERE} AND p.outcome = 'moved'")
 
 
 def again(session: Session, actor: Actor, bulk_id: int) -> int:
@@ -163,6 +163,15 @@ def again(session: Session, actor: Actor, bulk_id: int) -> int:
     if not moved:
         raise Refused("No one in this bulk change had changed in the meantime.")
     return create(session, actor, moved, earlier.step_id, earlier.status, earlier.comment)
+
+
+def instead(session: Session, actor: Actor, bulk_id: int, status: str, comment: str) -> int:
+    """Prepare another status or comment for the same people, as far as they are still here; returns its id.
+
+    Raises NotFound (the change), and what `create` does.
+    """
+    step_id = get(session, bulk_id).step_id
+    return create(session, actor, list(session.scalars(text(STILL_HERE), {"id": bulk_id})), step_id, status, comment)
 
 
 # By name: a newer version of the program may have added a column while this one still runs.
@@ -197,7 +206,7 @@ SELECT count(*) FILTER (WHERE points < whole AND points + part >= whole) AS reac
   FROM (SELECT coalesce((SELECT {SUM_OF_POINTS} FROM {RECORDED_RELEASES}), 0) AS points,
                (SELECT sum(weight) FROM steps) AS whole,
                (SELECT weight FROM steps WHERE step_id = :step_id)
-               * ((:status IN ('done', 'skipped'))::int - (p.from_status IN ('done', 'skipped'))::int) AS part
+               * ((:status IN {PASSED})::int - (p.from_status IN {PASSED})::int) AS part
           FROM bulk_change_people p
           JOIN onboarding_users u ON u.user_id = p.user_id
           JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = :step_id

@@ -14,7 +14,7 @@ from sqlalchemy.types import Integer, Text
 
 from dashboard.onboarding import counters, progress
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.bounds import PASSED
+from dashboard.onboarding.bounds import STEPS_PASSED
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
@@ -81,7 +81,7 @@ SELECT ARRAY(SELECT user_id FROM written)
 
 
 def here(table: str) -> str:
-    """That its rows are of :people, though a join looks up each: so a cluster knows on which node they are.
+    """A condition that limits `table` to :people. The joins imply it; a cluster needs it said to know which node to ask.
 
     An OR, though it adds nobody: no index is asked for it, and else every look-up of one would sort the whole array.
     """
@@ -117,7 +117,7 @@ SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_
 FINISH = text(f"""
 UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
-   AND {PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
+   AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100
 """).bindparams(BIND_PEOPLE)
 

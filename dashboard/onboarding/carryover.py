@@ -25,6 +25,9 @@ STATUS_LABELS: Mapping[str, str] = {
 WORKED: tuple[Status, ...] = ("done", "skipped", "in_progress")
 """Those that are recorded in an array of a person's each."""
 
+PASSED: tuple[Status, ...] = ("done", "skipped")
+"""Those that count for a person's progress. As text, it is a list in SQL."""
+
 Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]
 UNDOES: frozenset[Kind] = frozenset({"rollback", "restore"})
 """The kinds that only take back: they reset nothing and are not rolled back themselves."""
@@ -105,7 +108,7 @@ def status_at(status: Status, recorded: int, current: int, releases: Sequence[Re
     return "todo" if reset_by(status, recorded, current, releases) else status
 
 
-def counting_today(releases: Sequence[Release]) -> Iterator[tuple[Release, set[Status]]]:
+def statuses_counting_today(releases: Sequence[Release]) -> Iterator[tuple[Release, set[Status]]]:
     """Each of the step's releases, newest first, with the statuses recorded under it that count today.
 
     `releases` are all those of the step, oldest first. One walk, however many there are.

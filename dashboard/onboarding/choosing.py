@@ -34,11 +34,12 @@ FEW = 60_000
 
 # One or two letters are looked for where a word begins, for an index finds nothing shorter inside one; but not in
 # scripts that write words of one or two letters with no space between them. It is asked for by itself, for in a condition
-# it would be worked out anew for each row that the index finds.
+# it would be worked out anew for each row that the index finds. Accents alone are not taken away: else nothing is left, which
+# everybody has.
 PATTERN = text(r"""
 SELECT CASE WHEN words ~ '^[^\u2e80-\U0010ffff]{1,2}$' THEN '% ' ELSE '%' END
        || regexp_replace(words, '[\\%_]', '\\\&', 'g') || '%' AS pattern, words
-  FROM search_words(:q) AS words
+  FROM coalesce(nullif(search_words(:q), ''), :q) AS words
 """)
 MATCHES = "u.words LIKE :pattern"
 FIRST_WORDS = 200

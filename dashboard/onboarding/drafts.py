@@ -15,7 +15,11 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, Refused, StaleDraft
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_INTEGER, is_whole
+from dashboard.onboarding.people import LONGEST
 from dashboard.onboarding.steps import Definition, Fields
+
+RESERVED = {**steps.RESERVED, **dict.fromkeys(LONGEST, "is reserved for a column of the people's CSV: choose another")}
+"""Ids that no new step may have, and why. A step may have come in by an adoption with one of the latter."""
 
 
 def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any]) -> Definition:
@@ -26,8 +30,8 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     problems: dict[str, str] = {}
     if not steps.is_step_id(step_id):
         problems["step_id"] = f"must be {steps.STEP_ID_FORM}"
-    elif step_id in steps.RESERVED:
-        problems["step_id"] = steps.RESERVED[step_id]
+    elif step_id in RESERVED:
+        problems["step_id"] = RESERVED[step_id]
     try:
         checked = steps.check(fields)
     except Invalid as invalid:
@@ -81,7 +85,7 @@ def _insert(session: Session, actor: Actor, step_id: str, fields: Fields, based_
 def save(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any], row_version: int) -> Definition:
     """Save the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
 
-    What says the same as it does is no change: the draft keeps its row_version, and nobody who has it open is overtaken.
+    Saving what the draft already says changes nothing: it keeps its row_version, and nobody who has it open is overtaken.
     """
     checked = steps.check(fields)
     before = _draft(session, step_id, row_version)

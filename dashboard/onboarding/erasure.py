@@ -34,14 +34,6 @@ class Stored:
     audit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """Who is left of a person: the name that their events are kept under, and how much there was."""
-
-    pseudonym: str
-    stored: Stored
-
-
 def stored(session: Session, user_id: str) -> Stored:
     """How much is stored about the person. Raises NotFound."""
     people.find(session, user_id)
@@ -159,8 +151,10 @@ ANONYMISE = (
 )
 
 
-def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
-    """Erase the person, whose id has to be `typed` once more. Raises NotFound, and Invalid for another id.
+def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Stored:
+    """Erase the person, whose id has to be `typed` once more, and return how much there was of them.
+
+    Raises NotFound, and Invalid for another id.
 
     Their row and their steps go. What was counted stays: events and conflicts, under a made-up name and without words.
     """
@@ -176,7 +170,7 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Erased:
         session.execute(statement, {"user_id": user_id, "pseudonym": pseudonym})
     gone = {"steps": [found.steps, 0]}
     record(session, actor, "person.erase", user_id=pseudonym, changes=gone)
-    return Erased(pseudonym, found)
+    return found
 
 
 def _same(typed: str, user_id: str) -> bool:

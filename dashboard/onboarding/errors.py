@@ -16,7 +16,7 @@ class OnboardingError(Exception):
 
 
 class Recorded(OnboardingError):
-    """A refusal that was put on record just before: its transaction is committed, and then it goes on.
+    """The refusal has just been recorded: the transaction is committed, then the error is raised on.
 
     Whatever else that transaction did is committed with it. So who saves several things in one catches it for each.
     """

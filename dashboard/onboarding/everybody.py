@@ -11,11 +11,15 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import standings
+from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED
 from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
 from dashboard.onboarding.progress import BIND_PEOPLE
 from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
+
+IDLE_DAYS = 14
+"""Whoever did nothing for so many days is idle."""
 
 NAMED_AT_MOST = 3
 """How many of those who wait at a step are named."""
@@ -32,7 +36,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Stuck:
-    """Those in progress at a live step: `idle` of them did nothing for 14 days; `longest`: who for longest, up to three."""
+    """Those in progress at a live step: `idle` of them did nothing for IDLE_DAYS; `longest`: who for longest, up to three."""
 
     idle: int = 0
     longest: list[Waiting] = field(default_factory=list)
@@ -43,7 +47,7 @@ class Overview:
     """How onboarding goes. `new` came in the last 30 days, and of those who have finished `newly_finished` did.
 
     `open_again` people count as finished although they are below 100 percent, `next_save` ones with their next save, for
-    they are at 100 percent; `idle` ones have not finished, and had no activity for 14 days. `stuck` has the live steps at
+    they are at 100 percent; `idle` ones have not finished, and had no activity for IDLE_DAYS. `stuck` has the live steps at
     which somebody is. `counted_at` is when they were counted, under these `rules`.
     """
 
@@ -65,8 +69,8 @@ class Overview:
 
 
 # Reckoned once, not for each person: a day of the calendar takes longer than all else that is asked of a row.
-FORTNIGHT_AGO, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (14, 30))
-IDLE = f"{ACTIVE_AT} < {FORTNIGHT_AGO}"
+IDLE_SINCE, MONTH_AGO = (f"(SELECT now() - interval '{days} days')" for days in (IDLE_DAYS, 30))
+IDLE = f"{ACTIVE_AT} < {IDLE_SINCE}"
 
 OVERVIEW_OF_PEOPLE = {
     "people": "true",
@@ -143,7 +147,7 @@ def names_only_those_there(session: Session, seen: Overview) -> bool:
 
 
 def _census(session: Session) -> str:
-    how = standings.counting(session, OVERVIEW_OF_PEOPLE, {"oldest": ACTIVE_AT})
+    how = standings.way_to_count(session, OVERVIEW_OF_PEOPLE, {"oldest": ACTIVE_AT})
     parts = {"source": how.source, "of_step": how.columns(*OF_STEP), "of_points": how.columns(*OF_POINTS)}
     by_step = [BY_STEP.format(status=status, **parts) for status in WORKED]
     return how.begins + " UNION ALL ".join([BY_POINTS.format(**parts), *by_step])
@@ -159,8 +163,7 @@ def _stuck(session: Session, in_progress: Sequence[Row[Any]], known: Rules) -> d
 
 # They turn up soon on a walk by activity from the oldest of them on, unless they are very few.
 LONGEST_AT = f"""
-(SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, coalesce(nullif(name, ''), nullif(email, ''), user_id) AS label,
-        {ACTIVE_AT} AS since
+(SELECT CAST(:step_{{n}} AS text) AS step_id, user_id, name, email, {ACTIVE_AT} AS since
    FROM onboarding_users
   WHERE in_progress_releases && CAST(:releases_{{n}} AS int[]) AND {ACTIVE_AT} >= :since_{{n}}
   ORDER BY {ACTIVE_AT}, user_id LIMIT {NAMED_AT_MOST})
@@ -174,9 +177,9 @@ def _longest(session: Session, live: Sequence[Row[Any]], known: Rules) -> list[t
     values: dict[str, Any] = {}
     for n, row in enumerate(live):
         values[f"step_{n}"] = row.step_id
-        values[f"releases_{n}"] = known.counting(row.step_id, "in_progress")
+        values[f"releases_{n}"] = known.releases_counting(row.step_id, "in_progress")
         values[f"since_{n}"] = row.oldest
     session.execute(standings.PLAN_EACH_TIME)
     query = " UNION ALL ".join(LONGEST_AT.format(n=n) for n in range(len(live)))
     found = session.execute(text(query), values)
-    return [(row.step_id, Waiting(row.user_id, row.label, row.since)) for row in found]
+    return [(row.step_id, Waiting(row.user_id, called(row.name, row.email, row.user_id), row.since)) for row in found]

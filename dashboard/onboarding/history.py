@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache, partial
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
+from operator import attrgetter
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -125,11 +126,24 @@ def events_of(session: Session, user_id: str) -> list[Event]:
     return [Event(**row._mapping) for row in session.execute(query)]
 
 
+def events_by_step(session: Session, user_id: str) -> dict[str, list[Event]]:
+    """The same, those of each step by themselves."""
+    return {step_id: list(events) for step_id, events in groupby(events_of(session, user_id), attrgetter("step_id"))}
+
+
+def in_order(moments: Iterable[datetime]) -> Iterator[datetime]:
+    """The moments of a step's events and releases, in the order of its row_versions, each not before the one before it.
+
+    Within a step row_version decides, for a write that a release overtook may carry the later time.
+    """
+    return accumulate(moments, max)
+
+
 CountsAs = Callable[[Status, int, int], Status]
 """What a status that was recorded at one release number counted as at another one."""
 
 
-def counting(releases: Sequence[Release]) -> CountsAs:
+def counts_as_under(releases: Sequence[Release]) -> CountsAs:
     """`status_at` under these releases of a step, for many people: most of them recorded the same at the same time."""
     return cache(partial(status_at, releases=releases))
 
@@ -140,7 +154,7 @@ def explain(events: Sequence[Event], releases: Sequence[Release], counts_as: Cou
     `events` and `releases` are all those of the step. The first row_version, 1, is the step's first release. Whoever
     asks for several people has one `counts_as` for all of them.
     """
-    counts_as = counts_as or counting(releases)
+    counts_as = counts_as or counts_as_under(releases)
     by_id = {release.id: release for release in releases}
     # Before the first event the row counts as recorded To do under release 1 with row_version 1 (model.md, rule 3).
     recorded: list[tuple[Status, int, int]] = [("todo", 1, 1)]
@@ -197,13 +211,11 @@ def changes_since(session: Session, user_id: str, step_id: str, row_version: int
 
 def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
     """The same for several steps, in two queries; `seen` maps each to the row_version to begin after."""
-    events = events_of(session, user_id)
+    events = events_by_step(session, user_id)
     releases = releases_of(session, seen)
     return {
         step_id: [
-            change
-            for change in explain([event for event in events if event.step_id == step_id], releases[step_id])
-            if change.row_version > row_version
+            change for change in explain(events.get(step_id, []), releases[step_id]) if change.row_version > row_version
         ]
         for step_id, row_version in seen.items()
         if step_id in releases
@@ -211,7 +223,10 @@ def changes_of(session: Session, user_id: str, seen: Mapping[str, int]) -> dict[
 
 
 def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -> dict[str, list[Change]]:
-    """The same for one step of several people, in two queries; `seen` maps each to the row_version to begin after."""
+    """The same for one step of several people, in two queries; `seen` maps each to the row_version to begin after.
+
+    Nothing changed a step that was never released, or is not there.
+    """
     events: dict[str, list[Event]] = {user_id: [] for user_id in seen}
     rows = select(models.UserStepEvent.user_id, *EVENT).where(
         models.UserStepEvent.step_id == step_id, models.UserStepEvent.user_id.in_(seen)
@@ -219,8 +234,10 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
     for user_id, *event in session.execute(rows.order_by(models.UserStepEvent.row_version)):
         events[user_id].append(Event(*event))
     # Releases after events, never before: then every release that an event names is there.
-    releases = releases_of(session, [step_id]).get(step_id, [])
-    counts_as = counting(releases)
+    releases = releases_of(session, [step_id]).get(step_id)
+    if releases is None:
+        return {user_id: [] for user_id in seen}
+    counts_as = counts_as_under(releases)
     return {
         user_id: [
             change for change in explain(events[user_id], releases, counts_as) if change.row_version > row_version
@@ -262,15 +279,12 @@ def timeline(
 
     Of these up to `limit` (None: all), after the first `start`. `until`: only what had happened by then.
     """
-    events: dict[str, list[Event]] = {}
-    for event in events_of(session, user_id):
-        events.setdefault(event.step_id, []).append(event)
+    events = events_by_step(session, user_id)
     releases = releases_of(session)
     told: list[tuple[datetime, int, Change]] = []
     for step_id, of_step in releases.items():
         explained = explain(events.get(step_id, []), of_step)
-        # Within a step row_version decides, for a write that a release overtook may carry the later time.
-        moments = accumulate((change.at for change in explained), max)
+        moments = in_order(change.at for change in explained)
         told += [
             (moment, order, change)
             for order, (moment, change) in enumerate(zip(moments, explained, strict=True))

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime
 
 from dashboard.onboarding import standings
-from dashboard.onboarding.carryover import STATUSES, WORKED, Release, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, WORKED, Release, Status
 from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -66,7 +66,7 @@ class Rules:
         """The live weight of each step that was ever released; 0 while it is not live."""
         return {one.step_id: one.weight for one in self.releases.values()}
 
-    def counting(self, step_id: str, status: Status) -> list[int]:
+    def releases_counting(self, step_id: str, status: Status) -> list[int]:
         """The releases of the step under which the status counts."""
         return [release_id for release_id, one in self.releases.items() if one.step_id == step_id and one.keeps[status]]
 
@@ -126,6 +126,7 @@ SELECT {", ".join(GROUP_KEYS)}, max((SELECT sum(weight) FROM steps WHERE step_id
   FROM {{source}} u {HELD}
  GROUP BY {", ".join(GROUP_KEYS)}
 """
+WITHOUT_PEOPLE = text("SELECT sum(weight) FROM steps WHERE step_id <> :step_id")
 
 
 def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[list[Group], int]:
@@ -134,7 +135,7 @@ def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[l
     `reopened_before`: when finished was reopened last, before the release of the step that is being counted. Ask for
     the rules after the census, unless the step is locked: then they know every release of it that a row can name.
     """
-    how = standings.counting(session, CENSUS_OF_PEOPLE)
+    how = standings.way_to_count(session, CENSUS_OF_PEOPLE)
     statement = text(CENSUS.format(begins=how.begins, source=how.source, columns=how.columns()))
     rows = session.execute(
         statement.bindparams(bindparam("reopened_before", type_=DateTime(timezone=True))),
@@ -144,7 +145,9 @@ def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[l
         Group(points, *recorded_in(*releases), people, finished_once, (before, after))
         for points, *releases, _, people, finished_once, before, after in rows
     ]
-    return groups, max((row.total or 0 for row in rows), default=0)
+    if not rows:
+        return [], session.scalar(WITHOUT_PEOPLE, {"step_id": step_id}) or 0
+    return groups, max(row.total or 0 for row in rows)
 
 
 def recorded_in(*releases: int | None) -> tuple[Status, int | None]:
@@ -210,7 +213,8 @@ class Impact:
     """What a release does to everybody.
 
     `matrix[before][after]` counts people by the status of this step; what it sums up to is read off it. `kept_later`:
-    people with work recorded since the release that a rollback undoes, who keep it.
+    people with work recorded since the release that a rollback undoes, who keep it. `total_weight`: the points of all live
+    steps before and after.
     """
 
     matrix: Mapping[Status, Counts]
@@ -218,6 +222,7 @@ class Impact:
     before: Spread
     after: Spread
     moves: Moves
+    total_weight: tuple[int, int]
 
     @property
     def everybody(self) -> int:
@@ -263,6 +268,7 @@ class Impact:
             "before": self.before.as_json(),
             "after": self.after.as_json(),
             "moves": asdict(self.moves),
+            "totalWeight": dict(zip(("before", "after"), self.total_weight, strict=True)),
         }
 
 
@@ -302,10 +308,14 @@ class Counted:
             self.undone is not None and (group.release_id or 0) >= self.undone.id,
         )
 
+    def total_weight(self, known: Rules) -> int:
+        """The points of all live steps, this one among them."""
+        return self.total + known.weights.get(self.step_id, 0)
+
     def _percent(self, group: Group, known: Rules) -> int:
         weight = known.weights.get(self.step_id, 0)
-        points = group.points + (weight if known.status_of(group) in ("done", "skipped") else 0)
-        return percent_of(points, self.total + weight)
+        points = group.points + (weight if known.status_of(group) in PASSED else 0)
+        return percent_of(points, self.total_weight(known))
 
 
 def impact(counted: Counted) -> Impact:
@@ -327,4 +337,6 @@ def impact(counted: Counted) -> Impact:
         largest_drop = max(largest_drop, old - new)
         kept_later += people * move.keeps_later_work
     same = was.people.total() - up - down
-    return Impact(matrix, kept_later, was, will, Moves(up, down, same, largest_drop, fall))
+    moves = Moves(up, down, same, largest_drop, fall)
+    total_weight = (counted.total_weight(counted.before), counted.total_weight(counted.after))
+    return Impact(matrix, kept_later, was, will, moves, total_weight)

@@ -32,7 +32,7 @@ from dashboard.onboarding.loading import (
     Progress,
     add_people,
     add_statistics,
-    driver_connection,
+    copying,
     loading,
     prepare,
     quiet,
@@ -165,11 +165,18 @@ SELECT s.step_id, c.id AS release_id, c.number, c.version
 def _columns(session: Session, names: list[str]) -> Columns:
     """Checks the header against the checklist, and notes its steps' releases for the statements. Raises Invalid."""
     known = {row.step_id: row for row in session.execute(STEPS_NOW)}
+    live = {step_id for step_id, row in known.items() if row.version is not None}
     problems = {name: "appears more than once" for name, times in Counter(names).items() if times > 1}
     problems |= {
         name: "is not live" if name in known else "is not user_id, name, email or a step"
         for name in names
-        if name not in LONGEST and (name not in known or known[name].version is None)
+        if name not in LONGEST and name not in live
+    }
+    # an adopted step may be called so; the user_id has to be there, and is the person's
+    problems |= {
+        name: "is both a step and what is known of a person: leave the column out"
+        for name in names
+        if name in live and name in LONGEST and name != "user_id"
     }
     if "user_id" not in names:
         problems["user_id"] = "is missing"
@@ -203,7 +210,7 @@ def _stage(
     table = "line bigint, user_id text, name text, email text, codes text"
     stage(session, "import_people", f"({table}) ON COMMIT DROP")
     told = 0
-    with driver_connection(session).cursor() as cursor, cursor.copy("COPY import_people FROM STDIN") as copy:
+    with copying(session, "import_people") as copy:
         for line, fields in _records(reader, lines, problems):
             row, reason = _checked(fields, columns)
             if reason:

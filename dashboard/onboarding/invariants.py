@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding.activity_filter import ERASED
 from dashboard.onboarding.adoption import NOTE as ADOPTED
-from dashboard.onboarding.bounds import PASSED
-from dashboard.onboarding.carryover import WORKED, Release, Status, reset_by, status_at
+from dashboard.onboarding.bounds import STEPS_PASSED
+from dashboard.onboarding.carryover import PASSED, WORKED, Release, Status, reset_by, status_at
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.people import WORDS
 from dashboard.onboarding.plans import counts
@@ -294,7 +294,7 @@ PROMISES = {
     "Events tell who is there or was erased, when they were last active, and by what they finished": f"""
         SELECT coalesce(u.user_id, e.user_id) AS broken
           FROM onboarding_users u
-          FULL JOIN (SELECT user_id, max(at) AS newest, min(at) FILTER (WHERE to_status IN ('done', 'skipped')) AS passed
+          FULL JOIN (SELECT user_id, max(at) AS newest, min(at) FILTER (WHERE to_status IN {PASSED}) AS passed
                        FROM user_step_events GROUP BY user_id) e USING (user_id)
          WHERE CASE WHEN u.user_id IS NULL THEN NOT starts_with(e.user_id, '{ERASED}')
                     ELSE u.last_activity_at IS DISTINCT FROM e.newest
@@ -307,7 +307,7 @@ PROMISES = {
          WHERE u.finished_at IS NULL
            AND u.last_activity_at > (SELECT coalesce(max(released_at) + interval '1 minute', '-infinity')
                                        FROM step_releases WHERE kind NOT IN ('publish', 'migrate'))
-           AND {PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
+           AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
            AND {PERCENT_OF_POINTS} = 100""",
 }
 

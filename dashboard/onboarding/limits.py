@@ -28,7 +28,7 @@ def text_problem(value: object, most: int) -> str | None:
 
 
 def is_whole(value: object, least: int, most: int) -> bool:
-    """Whether it is a whole number from `least` to `most`; true and false are none."""
+    """Whether it is a whole number from `least` to `most`; True and False do not count as such."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid, Refused
+from dashboard.onboarding.straight import failure, is_cut
 
 LISTED = 20
 """How many problems a refused import lists; the rest are counted."""
@@ -84,6 +85,18 @@ def driver_connection(session: Session) -> psycopg.Connection[Any]:
     if not isinstance(found, psycopg.Connection):
         raise TypeError("imports need psycopg")
     return found
+
+
+@contextmanager
+def copying(session: Session, table: str) -> Iterator[psycopg.Copy]:
+    """Copies what is written inside into the table, `name` or `name (columns)`. Raises SQLAlchemy's errors."""
+    connection, statement = session.connection(), f"COPY {table} FROM STDIN"
+    try:
+        with driver_connection(session).cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except psycopg.Error as error:
+        is_gone = is_cut(error, connection.engine, connection.connection, connection.invalidate)
+        raise failure(error, statement, {}, connection.engine, is_gone=is_gone) from error
 
 
 def run(session: Session, sql: str, values: Mapping[str, Any] | None = None) -> int:

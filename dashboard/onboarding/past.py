@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import itemgetter
 
 from sqlalchemy import func, select
@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import people
-from dashboard.onboarding.carryover import Release, Status, reset_by
+from dashboard.onboarding.carryover import PASSED, Release, Status, reset_by
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.history import Event, events_of, releases_of
+from dashboard.onboarding.history import Event, events_by_step, in_order, releases_of
 from dashboard.onboarding.impact import NEVER
 from dashboard.onboarding.people import Person
 from dashboard.onboarding.progress import UserStep
@@ -29,7 +29,6 @@ class Past:
     Name and email are today's: no history is kept of them.
     """
 
-    moment: datetime
     person: Person
     steps: list[UserStep]
 
@@ -56,7 +55,6 @@ def stood(session: Session, person: Person, moment: datetime) -> Past:
     told = [line.event.at for diary in diaries.values() for line in diary.until(moment) if line.event]
     is_newest = person.last_activity_at is not None and person.last_activity_at <= moment
     return Past(
-        moment,
         replace(
             person,
             progress=progress,
@@ -108,9 +106,7 @@ Definitions = Mapping[tuple[str, int], Said]
 
 
 def _diaries(session: Session, user_id: str) -> dict[str, Diary]:
-    events: dict[str, list[Event]] = {}
-    for event in events_of(session, user_id):
-        events.setdefault(event.step_id, []).append(event)
+    events = events_by_step(session, user_id)
     return {
         step_id: Diary(of_step, list(_lines(of_step, events.get(step_id, []))))
         for step_id, of_step in releases_of(session).items()
@@ -122,8 +118,7 @@ def _lines(releases: Sequence[Release], events: Sequence[Event]) -> Iterator[Lin
     for release in releases:
         told.append((release.released_at, release, None))
         told += [(event.at, release, event) for event in events if event.release_id == release.id]
-    # Within a step row_version decides, for a write that a release overtook may carry the later time.
-    moments = accumulate((at for at, _, _ in told), max)
+    moments = in_order(at for at, _, _ in told)
     return (Line(at, release, event) for at, (_, release, event) in zip(moments, told, strict=True))
 
 
@@ -186,7 +181,7 @@ def _step(step_id: str, diary: Diary, line: Line, current: Release, definitions:
 
 
 def _counts(step: UserStep) -> bool:
-    return step.status in ("done", "skipped")
+    return step.status in PASSED
 
 
 def _percent(steps: Iterable[UserStep]) -> int:

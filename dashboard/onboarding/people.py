@@ -71,7 +71,7 @@ SELECT u.user_id, u.name, u.email, u.created_at, now.progress, {FINISHED_NOW} AS
 
 
 # The space in front makes the beginning of a word findable by ' wo', which an index can look up however short it is.
-WORDS = "search_words(' ' || name || ' ' || email || ' ' || user_id)"
+WORDS = "' ' || search_words(name) || ' ' || search_words(email) || ' ' || search_words(user_id)"
 
 
 def index(source: str = "onboarding_users", where: str = "") -> str:
@@ -84,7 +84,7 @@ INDEX = text(f"""
 {index(where="WHERE user_id = ANY(:people)")}
     ON CONFLICT (user_id) DO UPDATE SET words = excluded.words WHERE user_search.words <> excluded.words
 """).bindparams(BIND_PEOPLE)
-# For whoever is not found, or by another name: a process of an older version may have left them so.
+# Repairs entries that are missing or outdated: a process of an older version may have left them so.
 INDEX_ANEW = text(f"""
 {index(where=f"WHERE NOT EXISTS (SELECT FROM user_search s WHERE s.user_id = onboarding_users.user_id AND s.words = {WORDS})")}
     ON CONFLICT (user_id) DO UPDATE SET words = excluded.words

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import ARRAY, bindparam, select, text
@@ -15,7 +16,7 @@ from sqlalchemy.types import DateTime, Integer, Text
 from dashboard import models
 from dashboard.onboarding import counters
 from dashboard.onboarding.actor import IF_TOKEN_HOLDS, Actor
-from dashboard.onboarding.carryover import STATUSES, WORKED, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.limits import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
@@ -135,16 +136,17 @@ def _once(asked: str) -> str:
     return asked.replace(REOPENED_AT, "(TABLE reopened)")
 
 
-# The row_version rule (docs/model.md, rule 4), as one statement. Two writers of one row_version: the second waits for
-# the first one's row, PostgreSQL checks the WHERE again on what the first one left, and it no longer holds.
-# The person is locked before the row, always, so that two who save several steps of one person cannot deadlock.
+# The row_version rule (docs/model.md, rule 4), as one statement. It writes nothing where somebody else has the person
+# locked: whoever waits in a statement goes on with what was there when it began, and a release that came meanwhile would
+# get its row_version from the write. The person is locked before the row, always, so that two who save several steps of
+# one person cannot deadlock.
 WRITE = Straight(
     text(f"""
 WITH reopened AS (
     SELECT {REOPENED_AT} AS at
 ), person AS MATERIALIZED (
     SELECT user_id, done_releases, skipped_releases, in_progress_releases
-      FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE
+      FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE SKIP LOCKED
 ), before AS MATERIALIZED (
     SELECT v.*, coalesce(:at, now()) AS at FROM person JOIN effective_user_steps v ON v.user_id = :user_id
      WHERE v.step_id = :step_id AND v.step_version IS NOT NULL AND v.row_version = :row_version AND {IF_TOKEN_HOLDS}
@@ -197,6 +199,8 @@ SELECT b.status AS before, w.row_version, w.updated_at, c.progress, c.finished
 
 # Until the refusal is kept: somebody who is erased meanwhile would be named by it.
 HOLD_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR KEY SHARE")
+# As WRITE does, but for as long as it takes.
+LOCK_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR NO KEY UPDATE")
 
 
 def save(
@@ -213,15 +217,24 @@ def save(
 ) -> Saved:
     """Save a status over the `row_version` that the caller saw; `attempt` counts the caller's retries.
 
-    `at` is when that happened, where it is not now. Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with
-    the exact changes since `row_version`. A conflict is kept in write_conflicts, for which its transaction is committed:
-    see errors.Recorded.
+    `at` is when that happened, where it is not now: for tests alone.
+
+    Raises Invalid, NotFound (step or person), Withdrawn, and Conflict with the exact changes since `row_version`. A conflict
+    is kept in write_conflicts, for which its transaction is committed: see errors.Recorded.
     """
-    saved = save_at_once(session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at)
-    if saved is not None:
+    once = partial(
+        save_at_once, session, actor, user_id, step_id, status, row_version, comment=comment, attempt=attempt, at=at
+    )
+    if saved := once():
         return saved
     session.execute(HOLD_PERSON, {"user_id": user_id})
     step = step_of(session, user_id, step_id)
+    if step.version is not None and step.row_version == row_version:
+        # nothing changed: somebody has the person locked
+        session.execute(LOCK_PERSON, {"user_id": user_id})
+        if saved := once():
+            return saved
+        step = step_of(session, user_id, step_id)
     if step.version is None:
         raise Withdrawn(step_id)
     refusal = why_not(row_version, step, changes_since(session, user_id, step_id, row_version))
@@ -243,9 +256,10 @@ def save_at_once(
     at: datetime | None = None,
     token_id: int | None = None,
 ) -> Saved | None:
-    """The write of `save` in one statement, which needs no transaction around it; None: refused, and nothing is done.
+    """The write of `save` in one statement, which needs no transaction around it and waits for nobody.
 
-    Raises Invalid. `save` finds out why it was refused, and records that. `token_id`: the API token that has to be valid.
+    None: nothing is done. Then it is for `save` to wait for whoever has the person locked, or to find out why it is refused
+    and record that. Raises Invalid. `token_id`: the API token that has to be valid.
     """
     checked = check_status(status, row_version, comment)
     check_key("person", user_id)
@@ -272,9 +286,7 @@ def save_at_once(
 
 
 def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[WantedSave]) -> list[SavedOrRefused]:
-    """Save several steps of one person, in checklist order: each a checked write, whatever comes of the others.
-
-    The answers are in that order too.
+    """Save several steps of one person: each a checked write, whatever comes of the others. Answers in checklist order.
 
     Raises NotFound (step or person): then nothing is to be kept.
     """
@@ -282,12 +294,17 @@ def save_many(session: Session, actor: Actor, user_id: str, wanted: Sequence[Wan
     for one in wanted:
         if one.step_id not in order:
             step_of(session, user_id, one.step_id)
-    in_order = sorted(wanted, key=lambda one: order.get(one.step_id, len(order)))
-    return [save_wanted(session, actor, user_id, one) for one in in_order]
+
+    def place(one: WantedSave | SavedOrRefused) -> int:
+        return order.get(one.step_id, len(order))
+
+    # What takes away is written first: so nobody is at 100, and remembered as finished, who is not so in the end.
+    in_turn = sorted(wanted, key=lambda one: (one.status in PASSED, place(one)))
+    return sorted((save_wanted(session, actor, user_id, one) for one in in_turn), key=place)
 
 
 def save_wanted(session: Session, actor: Actor, user_id: str, wanted: WantedSave) -> SavedOrRefused:
-    """One checked write, its refusal returned. What says nothing new is left alone, and no conflict though the step moved.
+    """One checked write, its refusal returned. A row that says nothing new is not written, and is never a conflict.
 
     Raises NotFound (step or person) where there is something to write.
     """

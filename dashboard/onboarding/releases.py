@@ -161,7 +161,7 @@ def withdraw(
     planned: Planned | None = None,
     at: datetime | None = None,
 ) -> Outcome:
-    """Take the step off everybody's checklist; what they did is kept for a restore.
+    """Take the step off everybody's checklist; what they did is kept for a restore. `at` is for tests alone.
 
     Raises NotFound, Refused (never released, or withdrawn already), StalePlan, Invalid, BrokenInvariant.
     """
@@ -182,7 +182,7 @@ def restore(
     planned: Planned | None = None,
     at: datetime | None = None,
 ) -> Outcome:
-    """Put a withdrawn step back as it was.
+    """Put a withdrawn step back as it was. `at` is for tests alone.
 
     Raises NotFound, Refused (not withdrawn), StalePlan, Invalid, BrokenInvariant.
     """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dashboard.onboarding.carryover import PASSED
 from dashboard.onboarding.scoring import PERCENT_OF
 
 FEW_TO_COUNT = 50_000
@@ -30,9 +31,9 @@ POINTS_OF_ARRAYS = "".join(
     f"""
  CROSS JOIN LATERAL (SELECT coalesce(sum(r.{status}_points), 0)::int AS points
                        FROM step_releases r WHERE r.id = ANY(u.{status}_releases)) {status}"""
-    for status in ("done", "skipped")
+    for status in PASSED
 )
-PERCENT_OF_POINTS = PERCENT_OF.format(points="(done.points + skipped.points)")
+PERCENT_OF_POINTS = PERCENT_OF.format(points=f"({' + '.join(f'{status}.points' for status in PASSED)})")
 
 IN_STANDINGS = "u.standing = ANY(:standings)"
 
@@ -61,7 +62,10 @@ def are_few(session: Session) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """How everybody is counted, by name: those for whom a condition of `of_people` holds, and the least of a value."""
+    """How everybody is counted, by name: those for whom a condition of `of_people` holds.
+
+    Of each expression in `least`, the smallest value.
+    """
 
     by_standing: bool
     of_people: Mapping[str, str]
@@ -95,6 +99,6 @@ class Counting:
         return f"min(u.{name})" if name in self.least else f"sum(u.{name})::bigint"
 
 
-def counting(session: Session, of_people: Mapping[str, str], least: Mapping[str, str] | None = None) -> Counting:
-    """How to count everybody."""
+def way_to_count(session: Session, of_people: Mapping[str, str], least: Mapping[str, str] | None = None) -> Counting:
+    """How everybody is counted best now."""
     return Counting(how_many(session) <= FEW_TO_COUNT, of_people, least or {})

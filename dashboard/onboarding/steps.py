@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_INTEGER, check_key, is_whole, text_problem
-from dashboard.onboarding.visible import is_seen, is_steady
+from dashboard.onboarding.visible import line_problem
 
 MEMBERS = ("title", "description", "weight", "action_url")
 IN_JSON = {"title": "title", "description": "description", "weight": "weight", "action_url": "actionUrl"}
@@ -115,9 +115,7 @@ def check(fields: Mapping[str, Any]) -> Fields:
 def _title_problem(title: str) -> str | None:
     if not title:
         return "is required"
-    if not is_steady(title):
-        return "must be one line, without control characters and marks that turn text round"
-    return None if is_seen(title) else "must have something in it that can be seen"
+    return line_problem(title)
 
 
 def _text(fields: Mapping[str, Any], member: str, most: int, problems: dict[str, str]) -> str:
@@ -197,8 +195,13 @@ def definition_from(row: models.Definition | Row[Any]) -> Definition:
     )
 
 
+def total_of(checklist: Iterable[Step]) -> int:
+    """The total points of all live steps."""
+    return sum(step.live.fields.weight for step in checklist if step.live)
+
+
 def checklist(session: Session) -> list[Step]:
-    """All steps in checklist order, those without a release and the withdrawn ones too. Two queries."""
+    """All steps in checklist order, those without a release and the withdrawn ones too. One query."""
     return _steps(session, None)
 
 

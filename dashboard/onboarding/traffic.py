@@ -44,7 +44,7 @@ SPANS: Mapping[Period, Span] = {"24h": Span("hour", 24), "7d": Span("day", 7)}
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The release that more than half of the conflicts came after: `conflicts` of them had it as the newest one."""
+    """The release that most conflicts followed, more than half: of `conflicts` it was the newest before them."""
 
     release: Release
     conflicts: int

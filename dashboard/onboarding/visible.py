@@ -21,3 +21,10 @@ def is_steady(text: str) -> bool:
 def is_seen(text: str) -> bool:
     """Whether anything of the text can be seen."""
     return any(char not in BLANK and unicodedata.category(char) not in UNSEEN for char in text)
+
+
+def line_problem(text: str) -> str | None:
+    """Why the text cannot stand in a line of others, as the rest of a sentence about it; None if it can."""
+    if not is_steady(text):
+        return "must be one line, without control characters or marks that change the text direction"
+    return None if is_seen(text) else "must have visible characters"

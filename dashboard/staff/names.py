@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dashboard.onboarding.visible import is_seen, is_steady
+from dashboard.onboarding.visible import is_seen, is_steady, line_problem
 
 
 def problem(name: str, most: int) -> str | None:
     """Why nothing can have this name; None if it is valid."""
     if not 1 <= len(name) <= most:
         return f"Enter a name of 1 to {most} characters."
-    if not is_steady(name):
-        return "Remove control characters and marks that change the text direction."
-    return None if is_seen(name) else "Enter a name with visible characters."
+    reason = line_problem(name)
+    return f"The name {reason}." if reason else None
 
 
 def steadied(name: str, most: int) -> str:

@@ -12,13 +12,12 @@ from dashboard.onboarding.affected import WHICH, Affected, AffectedPage, Which
 from dashboard.onboarding.carryover import Kind
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.impact import Impact
 from dashboard.web.export import Row
 from dashboard.web.wording import COPIED
 
 # keeps Confirm within reach below the list
 PAGE = 10
-NOBODY = AffectedPage([], 0, None, None)
+NOBODY = AffectedPage([], None, None)
 HEADER = ("user_id", "name", "email", "before", "after", "percent_before", "percent_after", "points")
 LABELS: dict[Which, str] = {
     "all": "Affected",
@@ -77,25 +76,11 @@ def label_of(which: Which, kind: Kind) -> str:
     return COPIED[kind][0] if which == "copied" and kind in COPIED else LABELS[which]
 
 
-def counts_of(report: Impact) -> dict[Which, int]:
-    """The number of people in each tab, without another query."""
-    return {
-        "all": report.affected,
-        "reset": report.reset,
-        "copied": report.copied,
-        "restored": report.restored,
-        "kept": report.kept_later,
-        "up": report.moves.up,
-        "down": report.moves.down,
-        "fall": report.moves.fall_from_100,
-    }
-
-
 def read(
     session: Session, outcome: Outcome, path: str, query: dict[str, str], asked: Which | None, cursor: str | None
 ) -> AffectedList:
     """The requested page, or the first page of the first non-empty tab if nobody is in the requested one (any more)."""
-    counts = counts_of(outcome.impact)
+    counts = affected.counts(outcome.counted)
     which = asked if asked and counts[asked] else next((one for one in counts if counts[one]), WHICH[0])
     if asked not in (None, which):
         cursor = None

@@ -126,12 +126,15 @@ def create() -> ResponseReturnValue:
             made = bulk_changes.create(
                 session, current_actor(), chosen, form.get("step", ""), form.get("status", ""), form.get("comment", "")
             )
+            left_out = 0 if isinstance(chosen, Filter) else len({*chosen}) - bulk_changes.get(session, made).people
         except Invalid as invalid:
             return _refused(session, asked, invalid.problems)
         except NotFound:
             return _refused(session, asked, {"step": "is not on the checklist"})
         except Withdrawn:
             return _refused(session, asked, {"step": "was withdrawn in the meantime"})
+    if left_out:
+        flash(f"{plural(left_out, 'person you selected is', 'people you selected are')} no longer here.", "notice")
     # keeps the list's filter for the way back
     return redirect(url_for("bulk.show", bulk_id=made, back=asked.query or None), 303)
 
@@ -215,9 +218,7 @@ def instead(bulk_id: int) -> ResponseReturnValue:
     status, comment = request.form.get("status", ""), request.form.get("comment", "")
     try:
         with transaction() as session:
-            step_id = bulk_changes.get(session, bulk_id).step_id
-            people = [one.user_id for one in _everybody(session, bulk_id)]
-            made = bulk_changes.create(session, current_actor(), people, step_id, status, comment)
+            made = bulk_changes.instead(session, current_actor(), bulk_id, status, comment)
     except Invalid as invalid:
         typed = {"status": status, "comment": comment}
         shown = replace(_load(bulk_id), typed=typed, problems=_sentences(invalid.problems))

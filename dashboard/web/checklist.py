@@ -39,11 +39,6 @@ def title_of(step: Step) -> str:
     return apart(step.latest.fields.title)
 
 
-def total_of(checklist: list[Step]) -> int:
-    """The total points of all live steps."""
-    return sum(step.live.fields.weight for step in checklist if step.live)
-
-
 def find(session: Session, step_id: str) -> Place:
     """The step's place, from one read of the checklist. Raises NotFound."""
     checklist = steps.checklist(session)
@@ -52,7 +47,7 @@ def find(session: Session, step_id: str) -> Place:
         if step.step_id == step_id:
             number = live.index(step_id) + 1 if step.live else None
             drafts = sum(1 for one in checklist if one.draft)
-            return Place(step, number, len(live), total_of(checklist), drafts)
+            return Place(step, number, len(live), steps.total_of(checklist), drafts)
     raise NotFound("step", step_id)
 
 

@@ -107,7 +107,10 @@ def full_date(moment: date) -> str:
 
 
 def when(value: datetime | None, form: str = "relative", now: datetime | None = None) -> Markup:
-    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, clock. Empty for None."""
+    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, clock. Empty for None.
+
+    What only says something today is `brief`: on paper the exact time takes its place.
+    """
     if value is None:
         return Markup("")
     moment = value.astimezone(UTC)
@@ -118,7 +121,10 @@ def when(value: datetime | None, form: str = "relative", now: datetime | None = 
         "clock": lambda: f"{moment:%H:%M} UTC",
     }[form]()
     exact = f"{full_date(moment)}, {moment:%H:%M:%S} UTC"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", exact, text)
+    brief = Markup(' class="brief"') if form in ("relative", "clock") else ""
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}", exact, brief, text
+    )
 
 
 def sizes(counts: Sequence[int]) -> list[int]:

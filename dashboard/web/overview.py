@@ -74,7 +74,8 @@ def _rest(session: Session, checklist: list[Step], titles: dict[str, str]) -> di
         "draft_count": sum(1 for step in checklist if step.draft),
         "seen": seen,
         "live": live,
-        "points": sum(definition.fields.weight for definition in live),
+        "points": steps.total_of(checklist),
+        "idle_days": everybody.IDLE_DAYS,
         "bands": _bands(seen.spread.bands),
         "feed": [
             item(release, titles.get(release.step_id, release.step_id), names[release.released_by].name)
@@ -119,7 +120,7 @@ def _rows() -> Rows:
     with transaction() as session:
         checklist = steps.checklist(session)
         seen = cached_figures.overview(session)
-    yield ("step_id", "title", "version", "weight", *STATUSES, "in_progress_idle_14_days")
+    yield ("step_id", "title", "version", "weight", *STATUSES, f"in_progress_idle_{everybody.IDLE_DAYS}_days")
     for definition in (step.live for step in checklist if step.live):
         place = _place(definition, seen)
         counts = [seen.funnel[definition.step_id][status] for status in STATUSES]

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from dashboard.database import Session, statements, transaction
 from dashboard.onboarding import history, past, people, progress
-from dashboard.onboarding.carryover import STATUSES, Release, Status
+from dashboard.onboarding.carryover import PASSED, STATUSES, Release, Status
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, Timeline, Who
 from dashboard.onboarding.people import Person
@@ -113,7 +113,7 @@ class PersonPage:
     @property
     def points_to_go(self) -> int:
         """The total weight of the open live steps."""
-        return sum(step.weight for step in self.live if step.status not in ("done", "skipped"))
+        return sum(step.weight for step in self.live if step.status not in PASSED)
 
     @property
     def first_day(self) -> date:

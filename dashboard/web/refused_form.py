@@ -25,7 +25,7 @@ LABELS = {name: MEMBER_LABELS[name] for name in (*STEP_LABELS, "name", "email")}
 }
 """The labels of what people type or choose, by field name; other fields are internal."""
 PEOPLE = "user_id"
-"""The field of each chosen person: they are counted."""
+"""The field of each selected person: they are counted."""
 WHO = "who"
 """The session key of the signed-in account: only its own open forms stay valid when it signs in again."""
 
@@ -65,9 +65,9 @@ def typed(*, titled: bool = True) -> list[tuple[str, str]]:
 def _people(form: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The people that a list's form is about."""
     if any(name == "everybody" for name, _ in form):
-        return [("People", "Everybody who matches")]
+        return [("People", "Everyone who matches")]
     count = len({value for name, value in form if name == PEOPLE})
-    return [("People", f"{plural(count, 'person', 'people')} chosen")] if count else []
+    return [("People", f"{plural(count, 'person', 'people')} selected")] if count else []
 
 
 def _titles() -> Mapping[str, str]:

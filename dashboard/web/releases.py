@@ -190,7 +190,6 @@ def _preview_page(
         report=outcome.impact.as_json(),
         before=outcome.before,
         after=outcome.after,
-        total_after=place.total_with(outcome.after.fields if outcome.after else None),
         draft=draft,
         choice=choice,
         preset=_preset(place.step),

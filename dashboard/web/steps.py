@@ -43,7 +43,7 @@ def _list_page(problems: Iterable[str] = (), *, status: int = 200) -> ResponseRe
         status=status,
         steps=found,
         seen=seen,
-        total=checklist.total_of(found),
+        total=steps.total_of(found),
         title_of=checklist.title_of,
         problems=list(problems),
         draft_count=drafts,

@@ -66,6 +66,7 @@ def test_the_impact_is_all_that_the_engine_reports(api: Caller, crowd: Session) 
     reported = impact["receipt"]["impact"]
     changes = impact["impact"].pop("changes")
     assert impact["impact"] == reported
+    assert reported["totalWeight"] == {"before": 10, "after": 40}
     assert [change["member"] for change in changes] == ["weight", "actionUrl"]
 
 

@@ -126,6 +126,7 @@ def test_one_tick_for_the_page(enter: Enter) -> None:
     boxes.first.uncheck()
     expect(whole).to_have_js_property("indeterminate", value=True)
     expect(bar).to_be_visible()
+    assert "selected" in bar.evaluate("bar => getComputedStyle(bar, '::before').content")
     boxes.first.check()
     expect(whole).to_be_checked()
     whole.uncheck()

@@ -120,3 +120,19 @@ def test_paper_has_what_there_is_to_read_and_nothing_to_press(enter: Enter, path
     # dark on white, whatever the screen has
     red, green, blue = map(int, re.findall(r"\d+", looks(ada.locator("body"))["ink"])[:3])
     assert max(red, green, blue) < 64
+
+
+def test_paper_has_the_exact_time_where_the_screen_says_how_long_ago(enter: Enter) -> None:
+    ada = enter("admin")
+    ada.goto(f"/people/{AMARA}")
+    times = ada.locator("main time.brief").all()
+    assert times
+    for media, on_paper in (("screen", False), ("print", True)):
+        ada.emulate_media(media=media)  # type: ignore[arg-type]
+        for time in times:
+            exact = time.get_attribute("title") or ""
+            assert re.fullmatch(r"\d+ \w{3} \d{4}, \d\d:\d\d:\d\d UTC", exact)
+            # the text of a pseudo-element, as it is drawn
+            shown = time.evaluate("time => getComputedStyle(time, '::after').content")
+            assert (shown == f'"{exact}"') is on_paper
+            assert (time.evaluate("time => getComputedStyle(time).fontSize") == "0px") is on_paper

@@ -113,7 +113,7 @@ def check(page: Page) -> None:
             found.append(pale(page, f"dark at {width}"))
     found += [too_wide(page, width) for width in (TABLET, NARROW)]
     with text_of_twice_the_size(page):
-        found += [too_wide(page, width) for width in (WIDE, TABLET)]
+        found += [too_wide(page, width) for width in (WIDE, TABLET, PHONE)]
     assert not any(found), "\n\n".join(filter(None, found))
 
 

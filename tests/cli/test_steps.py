@@ -311,7 +311,7 @@ What changes
   description
     + Take cards
     + from day one
-  weight: 10 -> 30
+  weight: 10 of 20 -> 30 of 40
   action_url: “” -> “/payments”
 
 Carry-over: Done kept, Skipped kept, In progress reset; people who had finished: stay finished
@@ -464,7 +464,7 @@ def test_a_receipt_is_as_full_as_that_of_a_page(dashboard: Program, session: Ses
         (
             ("release", STEP, "--note", "x", "--expect-reset", "5", "--tolerance", "1", "--yes"),
             1,
-            "Nothing was released: 3 people would be reset, not 5.",
+            "Reset: 5 people expected, 3 now.",
         ),
     ],
 )
@@ -637,7 +637,7 @@ def test_the_examples_work_on_the_demo(dashboard: Program) -> None:
 
 
 def test_without_a_change_the_report_says_so() -> None:
-    assert report._changes([]) == "What changes\n  nothing"
+    assert report._changes([], (10, 10)) == "What changes\n  nothing"
     assert report.printable("a\x1b[2J\n") == "a\\x1b[2J\\n"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
@@ -20,6 +21,7 @@ from dashboard.database import Database
 from dashboard.onboarding import (
     activity,
     adoption,
+    adoption_source,
     drafts,
     erasure,
     everybody,
@@ -273,13 +275,15 @@ def test_whoever_was_to_finish_again_and_does_by_the_adoption_stays_finished(
     releases.withdraw(session, MAYA, "of-ours")
     releases.withdraw(session, MAYA, "later")
     original.define(PAY, 10)
-    for user_id in (ANNA, BEN):
+    # of whom the last one is new here
+    everybody = (ANNA, BEN, CLEO)
+    for user_id in everybody:
         original.row(user_id, PAY, 1, "done", 3)
     assert not people.find(session, ANNA).finished
     adopt(session, original)
     a_step(session, "newer")
-    found = [people.find(session, user_id) for user_id in (ANNA, BEN)]
-    assert [(one.progress, one.finished) for one in found] == [(50, True), (50, True)]
+    found = [people.find(session, user_id) for user_id in everybody]
+    assert [(one.progress, one.finished) for one in found] == [(50, True)] * 3
     assert broken(session) == []
 
 
@@ -459,6 +463,15 @@ def test_a_bad_row_is_named_with_its_reason_and_nothing_comes_in(
             "UPDATE onboarding_step_definitions SET step_id = 'new'",
             "new: is reserved for the page that creates a step",
         ),
+        *(
+            (
+                "ALTER TABLE onboarding_step_definitions DROP CONSTRAINT onboarding_step_definitions_pkey; "
+                "ALTER TABLE onboarding_step_definitions ALTER step_id DROP NOT NULL, ALTER version DROP NOT NULL; "
+                f"INSERT INTO onboarding_step_definitions VALUES ({broken}, 'x', '', 5, false, now())",
+                "onboarding_step_definitions: has a definition without a step_id or without a version",
+            )
+            for broken in ("NULL, 1", "'setup-payments', NULL", "NULL, NULL")
+        ),
         (
             "INSERT INTO onboarding_step_definitions VALUES ('setup-payments', 2, 'x', '', 5, true, now())",
             "setup-payments: has more than one active version",
@@ -592,6 +605,32 @@ def test_a_column_of_rows_that_cannot_be_read_is_named(session: Session, origina
 def test_a_database_that_cannot_be_reached_says_why(session: Session, url: str) -> None:
     with pytest.raises(Unreachable, match="can't be read"):
         adoption.adopt(session, IMPORTER, url)
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        ("char(1)", psycopg.errors.StringDataRightTruncation),
+        ("text CHECK (pg_sleep(2) IS NOT NULL)", psycopg.errors.QueryCanceled),
+    ],
+)
+def test_what_fails_here_is_not_told_of_the_other_database(
+    session: Session, original: Original, monkeypatch: pytest.MonkeyPatch, column: str, fault: type[psycopg.Error]
+) -> None:
+    stage = adoption_source.stage
+    monkeypatch.setattr(
+        adoption_source,
+        "stage",
+        lambda session, table, definition: stage(
+            session, table, definition.replace("user_id text", f"user_id {column}")
+        ),
+    )
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 2)
+    session.execute(text("SET LOCAL statement_timeout = '200ms'"))
+    with pytest.raises(DBAPIError) as failed:
+        adopt(session, original)
+    assert isinstance(failed.value.orig, fault)
 
 
 # The main job on what came in ----------------------------------------------------------------------------------------

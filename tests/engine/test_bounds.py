@@ -68,9 +68,9 @@ def test_many_standings_are_expected_once_the_planner_knows_of_them(
     session.execute(text("UPDATE onboarding_users SET done_releases = ARRAY[substr(user_id, 6)::int]"))
     session.execute(text("ANALYZE onboarding_users"))
     assert standings.how_many(session) == 60
-    assert standings.counting(session, {}).by_standing
+    assert standings.way_to_count(session, {}).by_standing
     monkeypatch.setattr(standings, "FEW_TO_COUNT", 59)
-    assert not standings.counting(session, {}).by_standing
+    assert not standings.way_to_count(session, {}).by_standing
 
 
 @pytest.mark.one_server("how many standings there are is not told on a cluster")

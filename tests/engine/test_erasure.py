@@ -14,7 +14,7 @@ from dashboard.models import Base
 from dashboard.onboarding import erasure, history, invariants, people, progress, releases
 from dashboard.onboarding import everybody as all_people
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.erasure import Erased, Stored
+from dashboard.onboarding.erasure import Stored
 from dashboard.onboarding.errors import Invalid, NotFound
 from tests.factories import (
     BEN,
@@ -27,6 +27,7 @@ from tests.factories import (
     a_release,
     a_save,
     a_step,
+    erased_as,
     everybody,
     snapshot,
 )
@@ -72,7 +73,7 @@ def stale_save(session: Session, user_id: str) -> None:
     )
 
 
-def erase(session: Session) -> Erased:
+def erase(session: Session) -> Stored:
     return erasure.erase(session, SAM, USER, USER)
 
 
@@ -157,13 +158,14 @@ def test_what_was_counted_stays(session: Session) -> None:
         return {name: tables[name] for name in ("user_step_events", "write_conflicts", "step_releases")}
 
     before, kept = counts(), history.events_of(session, USER)
-    erased = erase(session)
+    erase(session)
     assert counts() == before
-    after = history.events_of(session, erased.pseudonym)
+    pseudonym = erased_as(session)
+    after = history.events_of(session, pseudonym)
     assert [(one.step_id, one.row_version, one.to_status, one.at) for one in after] == [
         (one.step_id, one.row_version, one.to_status, one.at) for one in kept
     ]
-    assert {one.actor for one in after} == {f"user:{erased.pseudonym}", SAM.key}
+    assert {one.actor for one in after} == {f"user:{pseudonym}", SAM.key}
     assert {one.comment for one in after} == {""}
     assert sum(all_people.overview(session).spread.people.values()) == 1
 
@@ -175,12 +177,12 @@ def test_everybody_else_stays_as_they_were(session: Session) -> None:
 
 
 def test_that_they_were_erased_and_by_whom_is_kept_and_not_who(session: Session) -> None:
-    erased = erase(session)
+    stored = erase(session)
     entry = session.execute(text("SELECT * FROM audit_log ORDER BY id DESC LIMIT 1")).one()
-    assert (entry.actor, entry.action, entry.user_id) == (SAM.key, "person.erase", erased.pseudonym)
+    assert (entry.actor, entry.action, entry.user_id) == (SAM.key, "person.erase", erased_as(session))
     assert (entry.subject, entry.note, entry.changes) == ("", "", {"steps": [2, 0]})
-    assert erased.stored == Stored(steps=2, events=3, conflicts=1, audit=3)
-    assert erased.pseudonym.startswith("erased-")
+    assert stored == Stored(steps=2, events=3, conflicts=1, audit=3)
+    assert entry.user_id.startswith("erased-")
 
 
 def test_every_promise_holds_afterwards(session: Session) -> None:
@@ -196,7 +198,7 @@ def test_whoever_comes_back_under_the_same_id_begins_anew(session: Session) -> N
     a_save(session, "done", USER)
     assert len(history.events_of(session, USER)) == 1
     second = erase(session)
-    assert second.stored == Stored(steps=1, events=1, conflicts=0, audit=1)
+    assert second == Stored(steps=1, events=1, conflicts=0, audit=1)
     assert told(session, USER) == []
 
 

@@ -19,6 +19,7 @@ from dashboard.database import Database
 from dashboard.onboarding import (
     batch,
     bulk_write,
+    drafts,
     erasure,
     history,
     imports,
@@ -419,6 +420,23 @@ def test_a_withdrawn_step_and_one_never_released_are_not_live(session: Session) 
     for name in (STEP, "new-step"):
         with pytest.raises(Invalid, match=f"column '{name}': is not live"):
             load(session, f"user_id,{name}\n{ANNA},done\n")
+
+
+def test_a_column_that_could_be_a_step_or_the_persons_is_refused(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # adopted, say
+    for step_id in ("user_id", "name", "email"):
+        monkeypatch.delitem(drafts.RESERVED, step_id)
+        a_step(session, step_id)
+    for name in ("name", "email"):
+        with pytest.raises(Invalid, match=f"^column '{name}': is both a step and what is known of a person: leave"):
+            load(session, f"user_id,{name}\n{ANNA},done\n")
+    load(session, f"user_id,{STEP}\n{ANNA},done\n")
+    assert [step(session, ANNA, one).status for one in ("user_id", STEP)] == ["todo", "done"]
+    releases.withdraw(session, MAYA, "email")
+    load(session, f"user_id,email\n{ANNA},anna@example.com\n")
+    assert people.find(session, ANNA).email == "anna@example.com"
 
 
 # What is refused: lines ----------------------------------------------------------------------------------------------

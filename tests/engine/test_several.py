@@ -102,6 +102,18 @@ def test_finished_is_remembered_from_the_last_of_them(session: Session) -> None:
     assert people.find(session, ANNA).finished
 
 
+@pytest.mark.parametrize(("done", "taken_back"), [("one", "two"), ("two", "one")])
+def test_nobody_finished_who_was_at_100_only_between_two_of_them(session: Session, done: str, taken_back: str) -> None:
+    for step_id in STEPS:
+        if step_id != done:
+            a_save(session, "done", ANNA, step_id)
+    outcomes = save_many(session, want(done), want(taken_back, "todo", 2, seen="done"))
+    assert [one.step_id for one in outcomes] == ["one", "two"]
+    assert [one.saved.progress for one in outcomes if one.step_id == done and one.saved] == [80]
+    person = people.find(session, ANNA)
+    assert (person.progress, person.finished, person.finished_at) == (80, False, None)
+
+
 @pytest.mark.parametrize(
     ("user_id", "step_id", "what"), [(ANNA, "no-such-step", "step"), (BEN, "one", "person"), ("\0", "one", "person")]
 )

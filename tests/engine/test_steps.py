@@ -115,8 +115,8 @@ def test_what_keeps_the_rules_is_taken_and_stored(session: Session, good: dict[s
 @pytest.mark.parametrize(
     ("title", "reason"),
     [
-        ("One\nTwo", "must be one line, without control characters and marks that turn text round"),
-        ("\u200b", "must have something in it that can be seen"),
+        ("One\nTwo", "must be one line, without control characters or marks that change the text direction"),
+        ("\u200b", "must have visible characters"),
         (" \n ", "is required"),
     ],
 )
@@ -181,6 +181,13 @@ def test_no_step_has_the_id_of_the_page_for_a_new_one(session: Session) -> None:
         drafts.create(session, MAYA, "new", GOOD)
     assert refused.value.problems == {"step_id": "is reserved for the page that creates a step: choose another"}
     assert drafts.create(session, MAYA, "new-one", GOOD).step_id == "new-one"
+
+
+@pytest.mark.parametrize("step_id", ["user_id", "name", "email"])
+def test_no_step_has_the_name_of_a_persons_column_in_a_csv(session: Session, step_id: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        drafts.create(session, MAYA, step_id, GOOD)
+    assert refused.value.problems == {"step_id": "is reserved for a column of the people's CSV: choose another"}
 
 
 def test_a_step_id_is_taken_once(session: Session) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import people, releases
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.erasure import erase
 from dashboard.onboarding.impact import Impact, Moves
 from tests.factories import MAYA, OTHER, STEP, a_draft, a_person, a_save, a_step, row_version_of, status_of
 
@@ -71,6 +72,7 @@ def test_a_new_weight_alone_changes_no_status_and_the_percent_of_all_between_0_a
     )
     assert (impact.before.median, impact.after.median) == (75, 30)
     assert finished(impact) == (2, 2)
+    assert impact.total_weight == (40, 100)
     assert {name: status_of(session, name) for name in CAST} == {name: status for name, (status, _) in CAST.items()}
     assert {name: row_version_of(session, name) for name in CAST} == {name: n + 1 for name, n in versions.items()}
 
@@ -131,3 +133,11 @@ def test_a_withdrawal_of_the_heavy_step_lifts_people_to_100_but_they_have_not_fi
     assert percents(session) == {"anna": 0, "ben": 0, "cleo": 100, "dora": 100, "eve": 100, "finn": 100}
     assert astuple(impact.moves) == astuple(Moves(up=2, down=1, same=3, largest_drop=70, fall_from_100=0))
     assert finished(impact) == (2, 2)
+
+
+def test_a_report_has_the_total_weight_before_and_after_whoever_there_is(session: Session) -> None:
+    for there in (CAST, {}):
+        for name in CAST.keys() - there:
+            erase(session, MAYA, name, name)
+        assert releases.withdraw(session, MAYA, STEP).impact.total_weight == (40, 30)
+        assert releases.restore(session, MAYA, STEP).impact.total_weight == (30, 40)

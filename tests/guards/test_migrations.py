@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.models import Base
+from dashboard.onboarding import people
 from dashboard.schema import alembic_config, migrate, schema_is_current
 from dashboard.staff import passwords
-from tests.factories import a_person
+from tests.factories import HOST, a_person
 
 
 def test_the_migrated_schema_is_the_one_of_the_models(database: Database) -> None:
@@ -98,6 +99,24 @@ SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indr
 def test_what_is_kept_of_a_person_is_found_by_an_index(database: Database, kept: str) -> None:
     with database.transaction() as session:
         assert session.scalar(BEGINS_WITH_THE_PERSON, {"kept": kept})
+
+
+@pytest.mark.one_server("a database is distributed at the newest revision only")
+def test_who_has_several_blanks_in_their_name_is_found_by_one(database: Database) -> None:
+    words = text("SELECT user_id, words FROM user_search ORDER BY user_id")
+    with Session(database.engine) as session:
+        config = alembic_config()
+        config.attributes["connection"] = session.connection()
+        command.downgrade(config, "0009")
+        for user_id, name in (("ada", "Ada  King"), ("ben", "Ben\tKing"), ("cleo", "Cleo King"), ("dora", "")):
+            people.put(session, HOST, user_id, name=name)
+        before = [row.words for row in session.execute(words)]
+        assert before == [" ada  king  ada", " ben\tking  ben", " cleo king  cleo", "   dora"]
+        command.upgrade(config, "head")
+        after = [row.words for row in session.execute(words)]
+        assert after == [" ada king  ada", " ben king  ben", " cleo king  cleo", "   dora"]
+        assert people.index_anew(session) == 0
+        session.rollback()
 
 
 def test_there_is_one_head() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from threading import Barrier, BrokenBarrierError, Thread
 from typing import TypeVar
 
+import psycopg
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
@@ -451,8 +452,13 @@ def at_statement(session: Session, n: int, act: Callable[[], None]) -> list[int]
     return reached
 
 
-def waits(database: Database, work: Callable[[Session], object], held: Session) -> BaseException | None:
-    """What the work fails with that begins while `held` is open, waits for it, and goes on when it is committed."""
+def waits(
+    database: Database, work: Callable[[Session], object], held: Session, meanwhile: Callable[[], object] = lambda: None
+) -> BaseException | None:
+    """What the work fails with that begins while `held` is open, waits for it, and goes on when it is committed.
+
+    What happens `meanwhile`, happens while it waits.
+    """
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -465,6 +471,7 @@ def waits(database: Database, work: Callable[[Session], object], held: Session) 
     other = Thread(target=run)
     other.start()
     wait_until_blocked(held)
+    meanwhile()
     held.commit()
     other.join(60)
     assert not other.is_alive()
@@ -668,6 +675,85 @@ def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Datab
     with wide.transaction() as session:
         step = progress.step_of(session, ANNA, STEP)
         assert (step.status, step.row_version) == ("done", 3)
+
+
+def test_a_save_that_waited_is_over_what_is_there_when_it_goes_on(wide: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+        seen = a_save(session, "in_progress").row_version
+    saved: list[progress.Saved] = []
+    with Session(wide.engine) as held:
+        a_save(held, "done", step_id=OTHER)
+        failed = waits(wide, lambda session: saved.append(progress.save(session, SAM, ANNA, STEP, "done", seen)), held)
+    assert failed is None
+    assert [(one.before, one.row_version, one.progress, one.finished) for one in saved] == [
+        ("in_progress", seen + 1, 100, True)
+    ]
+
+
+def test_a_save_that_waited_is_refused_when_a_release_came_meanwhile(wide: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+        seen = a_save(session, "in_progress").row_version
+    with Session(wide.engine) as held:
+        a_save(held, "done", step_id=OTHER)
+        failed = waits(
+            wide,
+            lambda session: progress.save(session, SAM, ANNA, STEP, "done", seen),
+            held,
+            lambda: save_apart(wide, lambda session: a_release(session, policy=Policy(in_progress=True))),
+        )
+    # or else its row_version would be the one under which everybody sees what the release left
+    assert isinstance(failed, Conflict)
+    assert (failed.current.row_version, failed.current.status) == (seen + 1, "in_progress")
+    assert [(change.kind, change.row_version) for change in failed.changes] == [("release", seen + 1)]
+
+
+def test_finished_is_remembered_from_a_save_that_waited_for_several(wide: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in ("one", "two", STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+    saved: list[progress.Saved] = []
+    with Session(wide.engine) as held:
+        for step_id in ("one", "two"):
+            a_save(held, "done", step_id=step_id)
+        failed = waits(
+            wide,
+            lambda session: saved.append(progress.save(session, SAM, ANNA, STEP, "done", 1)),
+            held,
+            lambda: save_apart(wide, lambda session: releases.withdraw(session, MAYA, OTHER)),
+        )
+    assert failed is None
+    assert [(one.progress, one.finished) for one in saved] == [(100, True)]
+    with wide.transaction() as session:
+        person = people.find(session, ANNA)
+        assert (person.progress, person.finished) == (100, True)
+        assert factories.people_with_wrong_arrays(session) == []
+
+
+def test_who_is_refused_anyway_waits_for_nobody(wide: Database, impatient: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+        a_save(session, "in_progress")
+    with Session(wide.engine) as held:
+        a_save(held, "done", step_id=OTHER)
+        with pytest.raises(Conflict), impatient.transaction() as session:
+            progress.save(session, SAM, ANNA, STEP, "done", 1)
+        assert waiting_too_long(impatient, lambda session: a_save(session, "done"))
+
+
+def waiting_too_long(database: Database, work: Callable[[Session], object]) -> bool:
+    """Whether the work is given up because of somebody's lock."""
+    with pytest.raises(OperationalError) as given_up, database.transaction() as session:
+        work(session)
+    return isinstance(given_up.value.orig, psycopg.errors.LockNotAvailable)
 
 
 @ONE_AT_A_TIME

@@ -7,6 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from dashboard.models import ApiToken
+from dashboard.onboarding import steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff import accounts, links, names, tokens
@@ -49,6 +50,10 @@ def test_no_account_and_no_token_is_called_what_cannot_be_seen_or_turns_text_rou
         with pytest.raises(Invalid) as caught:
             make()
         assert list(caught.value.problems) == ["name"]
+        # what is told of a step's title too
+        with pytest.raises(Invalid) as of_title:
+            steps.check({"title": name})
+        assert caught.value.problems == {"name": f"The name {of_title.value.problems['title']}."}
 
 
 @pytest.mark.parametrize(

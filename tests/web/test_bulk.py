@@ -17,7 +17,7 @@ from dashboard.onboarding import bulk_changes, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bulk_changes import BulkChange
 from dashboard.staff.permissions import Role
-from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, people, status_of
+from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, an_erasure, people, status_of
 from tests.staff.signed_in import sign_in_as
 from tests.web.desk import HTMX, form_of, send
 from tests.web.person import HOSTILE, part, words
@@ -88,16 +88,32 @@ def test_a_viewer_sees_no_boxes_and_is_refused(client: FlaskClient, database: Da
 
 
 def test_the_preview_says_what_would_change_and_changes_nothing(agent: FlaskClient, three: Session) -> None:
-    answer = prepare(agent, ANNA, BEN, "nobody", comment="By phone")
+    answer = prepare(agent, ANNA, BEN, comment="By phone")
     assert answer.status_code == 303
     page = agent.get(answer.location).text
-    assert figure(page, "bulk-would-change") == "Would change 1 of 3"
+    assert figure(page, "bulk-would-change") == "Would change 1 of 2"
     assert figure(page, "bulk-already") == "No change needed 1"
     assert figure(page, "bulk-reach") == "Reach 100 % 1"
-    assert figure(page, "bulk-unknown") == "Not found 1"
     assert "By phone" in page
     assert "Set “Set up payments” to Done for 1 person" in page
     assert status_of(three, BEN) == "todo"
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        (("nobody",), "1 person you selected is no longer here."),
+        (("x", "y"), "2 people you selected are no longer here."),
+    ],
+)
+def test_how_many_were_erased_since_the_list_was_opened_is_said(
+    agent: FlaskClient, three: Session, gone: tuple[str, ...], told: str
+) -> None:
+    page = agent.get(prepare(agent, BEN, *gone).location).text
+    assert told in words(page)
+    assert figure(page, "bulk-would-change") == "Would change 1 of 1"
+    assert "no longer here" not in agent.get(prepare(agent, BEN).location).text
+    assert "no longer here" not in agent.get(prepare(agent, "x", everybody="1").location).text
 
 
 def row(page: str, user_id: str) -> str:
@@ -109,8 +125,11 @@ def heads(page: str) -> str:
 
 
 def test_the_preview_shows_what_each_would_be(agent: FlaskClient, three: Session) -> None:
-    address = prepare(agent, ANNA, BEN, CLEO, "nobody").location
+    a_person(three, "dora")
+    three.commit()
+    address = prepare(agent, ANNA, BEN, CLEO, "dora").location
     a_save(three, "in_progress", CLEO)
+    erased = an_erasure(three, "dora")
     three.commit()
     page = agent.get(address).text
     assert "Person Now Would be Since" in heads(page)
@@ -118,7 +137,7 @@ def test_the_preview_shows_what_each_would_be(agent: FlaskClient, three: Session
         (ANNA, "Done no change"),
         (BEN, "To do Done"),
         (CLEO, "In progress left as is: changed since"),
-        ("nobody", "No such person"),
+        (erased, "No such person"),
     ):
         assert told in row(page, user_id)
     send(agent, f"{address}/run", {})
@@ -290,7 +309,7 @@ def test_those_who_moved_are_previewed_again_as_they_are_now(agent: FlaskClient,
 
 
 def test_what_is_set_can_be_changed_for_the_same_people(agent: FlaskClient, three: Session) -> None:
-    address = prepare(agent, BEN, CLEO, "nobody", comment="By phone", filter_q="user").location
+    address = prepare(agent, BEN, CLEO, comment="By phone", filter_q="user").location
     preview = agent.get(address)
     sent = form_of(preview, "bulk-instead")
     assert sent["comment"] == "By phone"
@@ -303,8 +322,8 @@ def test_what_is_set_can_be_changed_for_the_same_people(agent: FlaskClient, thre
     page = agent.get(other.location).text
     assert "to Skipped" in words(part(page, "bulk-confirm"))
     assert "By letter" in page
-    assert figure(page, "bulk-would-change") == "Would change 2 of 3"
-    for user_id in (BEN, CLEO, "nobody"):
+    assert figure(page, "bulk-would-change") == "Would change 2 of 2"
+    for user_id in (BEN, CLEO):
         assert f'data-testid="member-{user_id}"' in page
     assert status_of(three, BEN) == "todo", "nothing is changed yet"
 
@@ -349,6 +368,7 @@ def test_all_who_match_a_filter_are_chosen_whatever_page_they_are_on(agent: Flas
     [
         ([], {}, "People are required: select at least one."),
         ([BEN], {"status": "finished"}, "The status must be one of"),
+        (["nobody"], {}, "People are no longer here."),
         ([BEN], {"comment": "x" * 2001}, "The comment must be at most 2,000 characters, not 2,001."),
         ([BEN], {"step": "nowhere"}, "The step is not on the checklist."),
         ([BEN], {"step": ""}, "The step is not on the checklist."),
@@ -425,6 +445,8 @@ def test_a_change_that_is_not_there_is_not_found(agent: FlaskClient, three: Sess
 
 
 def test_broken_pages_of_its_people_and_hostile_text(agent: FlaskClient, three: Session) -> None:
+    a_person(three, HOSTILE)
+    three.commit()
     address = prepare(agent, HOSTILE, comment=HOSTILE).location
     assert agent.get(address, query_string={"after": "x" * 201}).status_code == 422
     assert agent.get(address, query_string={"outcome": "x"}).status_code == 200
@@ -432,13 +454,15 @@ def test_broken_pages_of_its_people_and_hostile_text(agent: FlaskClient, three: 
 
 
 def test_the_file_tells_what_came_of_each(agent: FlaskClient, three: Session) -> None:
-    address = prepare(agent, ANNA, BEN, "nobody").location
+    address = prepare(agent, ANNA, BEN, CLEO).location
+    erased = an_erasure(three, CLEO)
+    three.commit()
     send(agent, f"{address}/run", {})
     assert agent.get(f"{address}/people.csv").text.splitlines() == [
         "user_id,name,email,previewed,now,outcome",
         "anna,Anna,anna@example.com,done,done,same",
         "ben,Ben,ben@example.com,todo,done,changed",
-        "nobody,,,,,gone",
+        f"{erased},,,todo,,gone",
     ]
 
 

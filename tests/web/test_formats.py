@@ -63,7 +63,7 @@ def test_relative_times(before: timedelta, expected: str) -> None:
 def test_a_time_says_the_exact_moment_on_hover() -> None:
     moment = datetime(2026, 11, 12, 10, 15, 2, tzinfo=UTC)
     html = formats.when(moment, "relative", NOW)
-    assert html == '<time datetime="2026-11-12T10:15:02Z" title="12 Nov 2026, 10:15:02 UTC">12 Nov</time>'
+    assert html == '<time datetime="2026-11-12T10:15:02Z" title="12 Nov 2026, 10:15:02 UTC" class="brief">12 Nov</time>'
     assert formats.when(None) == ""
 
 

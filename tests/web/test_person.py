@@ -404,14 +404,14 @@ def test_a_comment_that_is_too_long_is_refused_and_kept(agent: FlaskClient, anna
     assert row_version_of(anna) == 1
 
 
-@pytest.mark.parametrize("resolve", ["", "keep", "edit", "mine"])
+@pytest.mark.parametrize("resolve", ["", "keep", "edit", "mine", "show"])
 @pytest.mark.parametrize("where", [{"user_id": "nobody"}, {"step_id": "no-such-step"}], ids=["person", "step"])
 def test_an_unknown_person_or_step_is_404(
     agent: FlaskClient, anna: Session, where: dict[str, str], resolve: str
 ) -> None:
-    assert save_live(agent, 1, resolve=resolve, **where).status_code == 404
+    assert save_live(agent, 1, resolve=resolve, seen="todo", **where).status_code == 404
     if resolve != "keep":
-        assert save(agent, 1, resolve=resolve, **where).status_code == 404
+        assert save(agent, 1, resolve=resolve, seen="todo", **where).status_code == 404
 
 
 def test_a_draft_is_not_a_step_of_anybody_yet(agent: FlaskClient, anna: Session) -> None:

@@ -147,9 +147,9 @@ SAID = {"Step": TITLE, "Status": "Done", "Comment": "By phone."}
 @pytest.mark.parametrize(
     ("chosen", "people"),
     [
-        ({"user_id": [ANNA, "ben"]}, "2 people chosen"),
-        ({"user_id": [ANNA]}, "1 person chosen"),
-        ({"user_id": [ANNA], "everybody": ["1"]}, "Everybody who matches"),
+        ({"user_id": [ANNA, "ben"]}, "2 people selected"),
+        ({"user_id": [ANNA]}, "1 person selected"),
+        ({"user_id": [ANNA], "everybody": ["1"]}, "Everyone who matches"),
     ],
 )
 def test_of_a_change_of_many_people_it_is_the_step_and_how_many(
@@ -177,7 +177,7 @@ def test_titles_are_told_to_the_browser_of_somebody_whose_session_is_over(
     client.delete_cookie("staff_session")
     answer = client.post("/bulk-changes", data=form)
     assert answer.status_code == 401
-    assert typed(answer.text) == {"People": "1 person chosen"} | SAID
+    assert typed(answer.text) == {"People": "1 person selected"} | SAID
     assert "You will be asked to confirm it" not in answer.text
 
 
@@ -190,7 +190,7 @@ def test_while_the_database_is_away_steps_have_their_ids(manager: FlaskClient, a
         browser.set_cookie(name, cookie.value)
     answer = browser.post("/bulk-changes", data=form)
     assert answer.status_code == 503
-    assert typed(answer.text) == {"People": "1 person chosen"} | SAID | {"Step": STEP}
+    assert typed(answer.text) == {"People": "1 person selected"} | SAID | {"Step": STEP}
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -777,6 +777,25 @@ def test_the_receipt_tells_what_was_predicted_and_what_happened(manager: FlaskCl
         assert words in page
 
 
+def test_a_receipt_says_a_weight_as_its_preview_did_unless_it_is_from_before_that_was_kept(
+    manager: FlaskClient, drafted: list[str], session: Session
+) -> None:
+    def weight(page: str) -> list[str]:
+        row = page.partition('data-testid="what-changes"')[2].partition("Weight</th>")[2].partition("</tr>")[0]
+        return re.findall(r"<td[^>]*>(.*?)</td>", row)
+
+    previewed = weight(manager.get(f"{URL}/release").text)
+    assert previewed == ["<del>20</del> of 100", "<ins>30</ins> of 110"]
+    manager.post(f"{URL}/release", data=confirm(manager))
+    # the total of today is another one
+    a_step(session, "later", weight=500)
+    session.commit()
+    assert weight(receipt_of(manager, 2)) == previewed
+    session.execute(text("UPDATE step_releases SET receipt = receipt #- '{impact,totalWeight}'"))
+    session.commit()
+    assert weight(receipt_of(manager, 2)) == ["<del>20</del>", "<ins>30</ins>"]
+
+
 def test_a_receipt_has_no_row_that_its_kind_can_never_fill(
     manager: FlaskClient, drafted: list[str], database: Database
 ) -> None:

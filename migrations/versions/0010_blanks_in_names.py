@@ -1,0 +1,37 @@
+"""Blanks in what people are found by: however many there are, and of whatever kind, they count as one space.
+
+Revision ID: 0010
+"""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+AS_WRITTEN = "lower(unaccent(normalize(written, NFKC)))"
+# last, for other signs may have become spaces
+WITH_ONE_SPACE = rf"regexp_replace({AS_WRITTEN}, '\s+', ' ', 'g')"
+
+# Each by itself, so that whoever has no name or email is found by what they were found by before.
+WORDS = "' ' || search_words(u.name) || ' ' || search_words(u.email) || ' ' || search_words(u.user_id)"
+
+
+def upgrade() -> None:
+    _found_by(WITH_ONE_SPACE)
+    op.execute(f"""
+    UPDATE user_search s SET words = {WORDS} FROM onboarding_users u WHERE u.user_id = s.user_id AND s.words <> {WORDS}
+    """)
+
+
+def downgrade() -> None:
+    # what people are found by stays: `dashboard db migrate` of the older version writes it anew
+    _found_by(AS_WRITTEN)
+
+
+def _found_by(words: str) -> None:
+    op.execute(f"""
+    CREATE OR REPLACE FUNCTION search_words(written text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN {words}
+    """)
