@@ -390,7 +390,7 @@ def test_a_row_version_that_cannot_be_is_refused_with_the_reason(
 def test_an_unknown_status_is_refused_naming_the_four(agent: FlaskClient, anna: Session, status: str) -> None:
     response = save(agent, 1, status, comment="Typed.")
     assert response.status_code == 422
-    assert "must be one of To do, In progress, Done and Skipped." in row(response)
+    assert "must be one of To do, In progress, Done, Skipped." in row(response)
     assert 'value="Typed."' in row(response)
     assert "<script>alert" not in response.text
     assert (status_of(anna), row_version_of(anna)) == ("todo", 1)
