@@ -219,7 +219,7 @@ def _joined(status: Status) -> str:
 
 
 # Since what they did last, unless everybody was asked here to finish again after that: then since now.
-FINISHED_FROM = f"CASE WHEN {{at}} > {REOPENED_AT} THEN {{at}} ELSE {REMEMBERED_FROM.format(moment='now()')} END"
+FINISHED_FROM = f"CASE WHEN {{at}} > {REOPENED_AT} THEN {{at}} ELSE {REMEMBERED_FROM.format(moment='{now}')} END"
 
 # What rows say together is worked out once for each that occurs, not once for each person.
 ADOPT_PEOPLE = f"""
@@ -232,7 +232,7 @@ WITH meant AS MATERIALIZED (
 INSERT INTO onboarding_users AS u
        (user_id, created_at, done_releases, skipped_releases, in_progress_releases, finished_at, last_activity_at)
 SELECT p.user_id, p.created_at, c.done_releases, c.skipped_releases, c.in_progress_releases,
-       CASE WHEN c.progress = 100 THEN {FINISHED_FROM.format(at="p.last_activity_at")} END, p.last_activity_at
+       CASE WHEN c.progress = 100 THEN {FINISHED_FROM.format(at="p.last_activity_at", now="now()")} END, p.last_activity_at
   FROM import_people p JOIN counted c USING (code)
 """
 ADOPT_NEW_PEOPLE = f"{ADOPT_PEOPLE} WHERE NOT {IS_KNOWN} ORDER BY p.user_id ON CONFLICT DO NOTHING"
@@ -247,8 +247,9 @@ INDEX_ADOPTED = index(
     "(SELECT user_id, '' AS name, '' AS email FROM import_people) p", f"WHERE NOT {IS_KNOWN} ORDER BY user_id"
 )
 
+# A cluster asks for no moment in a CASE of an UPDATE.
 FINISH_KNOWN = text(f"""
-UPDATE onboarding_users u SET finished_at = {FINISHED_FROM.format(at="u.last_activity_at")}
+UPDATE onboarding_users u SET finished_at = {FINISHED_FROM.format(at="u.last_activity_at", now=":now")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER} AND {PERCENT} = 100
 """).bindparams(BIND_PEOPLE)
 
@@ -291,8 +292,9 @@ def _write(session: Session, actor: Actor, rows: int, progress: Progress) -> tup
         raise
     if known:
         run(session, ADOPT_KNOWN_PEOPLE)
+        now = session.execute(select(func.now())).scalar_one()
         for group in bulk_write.groups(session, session.scalars(text("SELECT user_id FROM import_known")).all()):
-            session.execute(FINISH_KNOWN, {"people": group})
+            session.execute(FINISH_KNOWN, {"people": group, "now": now})
     if people - known > known:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     return people, people - known

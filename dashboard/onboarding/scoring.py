@@ -11,7 +11,8 @@ RECORDED_RELEASES = "step_releases r WHERE r.id = ANY(u.done_releases || u.skipp
 
 # Points out of the weight of all live steps, rounded down.
 PERCENT_OF = "coalesce(100 * {points} / (SELECT nullif(sum(weight), 0) FROM steps), 0)::int"
-# Those of `u`. It stands for itself or, after LATERAL, for a row; a node of a cluster works it out for its own people.
+# Those of `u`. It stands for itself or, after LATERAL, for a row. A cluster works it out for the people of one shard and for
+# those who were found already; for everybody standings.py has another.
 PERCENT = f"""
     (SELECT {PERCENT_OF.format(points=SUM_OF_POINTS)} FROM {RECORDED_RELEASES})
 """

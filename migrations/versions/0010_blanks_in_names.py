@@ -20,8 +20,11 @@ WORDS = "' ' || search_words(u.name) || ' ' || search_words(u.email) || ' ' || s
 
 def upgrade() -> None:
     _found_by(WITH_ONE_SPACE)
+    # not an UPDATE, for in one of those a cluster calls no function that depends on settings
     op.execute(f"""
-    UPDATE user_search s SET words = {WORDS} FROM onboarding_users u WHERE u.user_id = s.user_id AND s.words <> {WORDS}
+    INSERT INTO user_search (user_id, words)
+    SELECT u.user_id, {WORDS} FROM onboarding_users u JOIN user_search s USING (user_id) WHERE s.words <> {WORDS}
+        ON CONFLICT (user_id) DO UPDATE SET words = excluded.words
     """)
 
 
