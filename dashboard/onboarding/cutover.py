@@ -20,7 +20,7 @@ from dashboard.onboarding import impact as impacts
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import WORKED, Kind, Policy, Release, statuses_counting_today
 from dashboard.onboarding.errors import BrokenInvariant
-from dashboard.onboarding.history import record, release_from, releases_of
+from dashboard.onboarding.history import record, release_from, releases_of_step
 from dashboard.onboarding.impact import Counted, Impact
 from dashboard.onboarding.plans import Drift, Planned
 from dashboard.onboarding.steps import IN_JSON, Definition, FieldChange, Step
@@ -234,5 +234,5 @@ def _counts_rightly(session: Session, counted: Counted) -> bool:
     step_id, worths = counted.step_id, counted.after.releases
     return all(
         {status for status in WORKED if worths[release.id].keeps[status]} == counting
-        for release, counting in statuses_counting_today(releases_of(session, [step_id])[step_id])
+        for release, counting in statuses_counting_today(releases_of_step(session, step_id))
     )

@@ -99,6 +99,11 @@ def releases_of(session: Session, step_ids: Iterable[str] | None = None) -> dict
     return found
 
 
+def releases_of_step(session: Session, step_id: str) -> list[Release]:
+    """The same of one step; none where it was never released or is not there."""
+    return releases_of(session, [step_id]).get(step_id, [])
+
+
 def release_from(row: Any, receipt: dict[str, Any] | None = None) -> Release:
     """A Release from a row that has the columns of step_releases."""
     kind: Kind = row.kind
@@ -234,8 +239,8 @@ def changes_of_people(session: Session, step_id: str, seen: Mapping[str, int]) -
     for user_id, *event in session.execute(rows.order_by(models.UserStepEvent.row_version)):
         events[user_id].append(Event(*event))
     # Releases after events, never before: then every release that an event names is there.
-    releases = releases_of(session, [step_id]).get(step_id)
-    if releases is None:
+    releases = releases_of_step(session, step_id)
+    if not releases:
         return {user_id: [] for user_id in seen}
     counts_as = counts_as_under(releases)
     return {

@@ -21,17 +21,15 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import KEEP_ALL, Kind, Policy, Release
 from dashboard.onboarding.cutover import Outcome, Terms, carry_out
 from dashboard.onboarding.errors import AlreadyReleased, DraftOpen, Invalid, NotFound, Refused, StalePlan, Withdrawn
-from dashboard.onboarding.history import release_from, releases_of, who
+from dashboard.onboarding.history import release_from, releases_of_step, who
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields, Step
 
 
-def newest_first(session: Session, step_id: str | None = None, limit: int = 100) -> list[Release]:
-    """The `limit` newest releases, of one step or of all, with their receipts."""
+def newest_first(session: Session, limit: int) -> list[Release]:
+    """The `limit` newest releases of all steps, with their receipts."""
     r = models.Release
     query = select(r.__table__).order_by(r.released_at.desc(), r.id.desc()).limit(limit)
-    if step_id is not None:
-        query = query.where(r.step_id == step_id)
     return [release_from(row, row.receipt) for row in session.execute(query)]
 
 
@@ -134,7 +132,7 @@ def roll_back(
         raise Withdrawn(step_id)
     if from_version is not None:
         _check_live(step, from_version)
-    undone, target = rollback_target(releases_of(session, [step_id]).get(step_id, []))
+    undone, target = rollback_target(releases_of_step(session, step_id))
     terms = Terms("rollback", target.version, KEEP_ALL, False, reason(note), at, undone)
     return carry_out(session, actor, step, terms, planned)
 
@@ -189,7 +187,7 @@ def restore(
     step = _locked(session, step_id, planned, Repeat(actor.key, ("restore",)))
     if not step.withdrawn:
         raise Refused("The step is not withdrawn.")
-    undone = releases_of(session, [step_id])[step_id][-1]
+    undone = releases_of_step(session, step_id)[-1]
     terms = Terms("restore", step.latest.version, KEEP_ALL, False, reason(note), at, undone)
     return carry_out(session, actor, step, terms, planned)
 
@@ -257,7 +255,7 @@ def _locked(session: Session, step_id: str, planned: Planned | None, repeat: Rep
 
 def _overtaken(session: Session, step: Step, planned: Planned, repeat: Repeat | None) -> StalePlan:
     """Why the plan is stale; AlreadyReleased when the one release since then is the planned one itself."""
-    releases = releases_of(session, [step.step_id]).get(step.step_id, [])
+    releases = releases_of_step(session, step.step_id)
     if not releases:
         return StalePlan(["This step has not been released yet."])
     newest, previous = releases[-1], releases[-2].id if len(releases) > 1 else 0

@@ -192,7 +192,7 @@ def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), stat
     """The draft was released or discarded: what was typed, and a way to start a new draft from it."""
     opened = whole(form.version.data)
     with transaction() as session:
-        of_step = history.releases_of(session, [place.step.step_id]).get(place.step.step_id, [])
+        of_step = history.releases_of_step(session, place.step.step_id)
         became = checklist.released_as(of_step).get(opened) if isinstance(opened, int) else None
         names = history.who(session, [became.released_by] if became else [])
     return render(

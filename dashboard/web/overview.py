@@ -67,7 +67,7 @@ def show() -> ResponseReturnValue:
 def _rest(session: Session, checklist: list[Step], titles: dict[str, str]) -> dict[str, Any]:
     """The page's content apart from the saves and conflicts."""
     seen = cached_figures.overview(session)
-    newest = releases.newest_first(session, limit=NEWEST)
+    newest = releases.newest_first(session, NEWEST)
     names = history.who(session, [release.released_by for release in newest])
     live = [step.live for step in checklist if step.live]
     return {

@@ -103,8 +103,8 @@ def show(step_id: str) -> ResponseReturnValue:
     with transaction() as session:
         place = checklist.find(session, step_id)
         versions = steps.versions(session, step_id)
-        timeline = releases.newest_first(session, step_id, NEWEST)
-        of_step = history.releases_of(session, [step_id]).get(step_id, [])
+        timeline = releases.of_step(session, step_id, limit=NEWEST)
+        of_step = history.releases_of_step(session, step_id)
         counts = cached_figures.overview(session).funnel.get(step_id, impact.no_counts())
         editing = presence_card.read(session, place.step)
         names = checklist.names_of(session, place.step, timeline)

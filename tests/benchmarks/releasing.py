@@ -14,7 +14,7 @@ from dashboard.onboarding import cutover, drafts, everybody, progress, releases,
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Terms
 from dashboard.onboarding.errors import Conflict
-from dashboard.onboarding.history import releases_of
+from dashboard.onboarding.history import releases_of_step
 from tests.benchmarks import data
 from tests.benchmarks.scenario import Scenario, Side, Sides
 from tests.benchmarks.world import AGENT, World
@@ -65,7 +65,7 @@ def rolling_back(world: World) -> Iterator[Sides]:
     def ours() -> None:
         with world.database.transaction() as session:
             step = releases._locked(session, STEP, None, None)
-            undone, target = releases.rollback_target(releases_of(session, [STEP])[STEP])
+            undone, target = releases.rollback_target(releases_of_step(session, STEP))
             terms = Terms("rollback", target.version, KEEP_ALL, False, "", None, undone)
             cutover.cut_over(session, data.MANAGER, step, terms)
 

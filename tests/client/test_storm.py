@@ -147,7 +147,7 @@ class World:
     def released(self) -> list[Release]:
         """Every release of the step, newest first."""
         self.session.rollback()
-        return releases.newest_first(self.session, self.step_id)
+        return releases.of_step(self.session, self.step_id, limit=100)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from dashboard.onboarding.errors import (
     StalePlan,
     Withdrawn,
 )
-from dashboard.onboarding.history import releases_of
+from dashboard.onboarding.history import releases_of_step
 from dashboard.onboarding.people import find
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields
@@ -182,7 +182,7 @@ def test_a_release_is_found_by_its_number_with_its_receipt(session: Session) -> 
     found = releases.get(session, STEP, 2)
     assert found.receipt
     assert found.receipt["impact"] == outcome.impact.as_json()
-    assert [one.number for one in releases.newest_first(session, STEP)] == [2, 1]
+    assert [one.number for one in releases.of_step(session, STEP, limit=9)] == [2, 1]
 
 
 @pytest.mark.parametrize("number", [0, -1, 2, 2**31, 2**70])
@@ -225,7 +225,7 @@ def test_a_release_after_a_rollback_is_undone_before_the_one_under_it(session: S
     a_release(session)
     releases.roll_back(session, MAYA, STEP)
     a_release(session)
-    undone, target = releases.rollback_target(releases_of(session, [STEP])[STEP])
+    undone, target = releases.rollback_target(releases_of_step(session, STEP))
     assert (undone.number, undone.version, target.number, target.version) == (5, 4, 2, 2)
 
 

@@ -35,7 +35,7 @@ def load(database: Database) -> int:
     """Loads as an import does, which has read releases by then; how many keys were on meanwhile."""
     with database.transaction() as session:
         loading.prepare(session)
-        releases.newest_first(session)
+        releases.newest_first(session, 100)
         with loading.loading(session, 1_000):
             return session.scalar(KEYS) or 0
 

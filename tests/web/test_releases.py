@@ -58,7 +58,7 @@ def drafted(build: Build) -> list[str]:
 
 def newest(database: Database) -> Release:
     with database.transaction() as session:
-        return releases.newest_first(session, STEP)[0]
+        return releases.of_step(session, STEP, limit=1)[0]
 
 
 def confirm(client: FlaskClient, path: str = "/release", query: str = "") -> Data:
