@@ -50,8 +50,10 @@ CHEAP = 25_000
 
 SOME = 5_000
 WALKED = 60_000
+GLANCED = 4_000
 """Where `SOME` match a search, so many people are passed in order before all who match are looked up: that takes no look
-at the people themselves, and most words fill a page on the way."""
+at the people themselves, and most words fill a page on the way. Where fewer are expected a glance is worth its one or two
+ms, for how many have a part of a word is hard to estimate."""
 
 
 LOOKED_AT = 20_000
@@ -159,10 +161,11 @@ def _others(session: Session, chosen: Chosen, listing: Listing, start: Start, li
     """Those who are searched for may stand close together by name: a walk through all would pass all others."""
     expected = chosen.estimate(session)
     # not on a cluster, which brings so many from each of its places
-    if expected.people >= SOME and expected.places == 1 and chosen.people == ONLY_SEARCHED:
+    if expected.places == 1 and chosen.people == ONLY_SEARCHED:
         passed = replace(listing, source=f"{ONLY_ORDERED} u", where=[MATCHES_ON_A_WALK, PARTS["others"]])
+        within = WALKED if expected.people >= SOME else GLANCED
         with suppress(paging.Beyond):
-            return paging.rows_within(session, passed, BY_WORDS, start, limit, WALKED)
+            return paging.rows_within(session, passed, BY_WORDS, start, limit, within)
     order = BY_WORDS if expected.people >= FEW else BY_WORDS.unwalked
     return paging.rows(session, listing, order, start, limit)
 
