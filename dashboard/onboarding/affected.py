@@ -116,8 +116,9 @@ class AffectedGroups:
 
 def counts(counted: Counted) -> dict[Which, int]:
     """How many people the counted release affects in each way, without a query."""
-    moves = [(group.people, counted.move(group)) for group in counted.groups]
-    return {which: sum(people for people, move in moves if belongs(move)) for which, belongs in BELONGS.items()}
+    return {
+        which: sum(group.people for group, move in counted.moves if belongs(move)) for which, belongs in BELONGS.items()
+    }
 
 
 def page(
@@ -148,7 +149,7 @@ def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator
 
 def _choose(session: Session, counted: Counted, which: Which) -> AffectedGroups:
     belongs = BELONGS[which]
-    moves = [(group, move) for group in counted.groups if belongs(move := counted.move(group))]
+    moves = [(group, move) for group, move in counted.moves if belongs(move)]
     groups = [group for group, _ in moves]
     values: dict[str, Any] = {"step_id": counted.step_id, "points": [group.points for group in groups]}
     for status in WORKED:

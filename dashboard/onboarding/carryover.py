@@ -29,6 +29,8 @@ PASSED: tuple[Status, ...] = ("done", "skipped")
 """Those that count for a person's progress. As text, it is a list in SQL."""
 
 Kind = Literal["publish", "migrate", "rollback", "withdraw", "restore"]
+FORWARD: tuple[Kind, ...] = ("publish", "migrate")
+"""The kinds that make a version live, and that a rollback undoes. As text, it is a list in SQL."""
 UNDOES: frozenset[Kind] = frozenset({"rollback", "restore"})
 """The kinds that only take back: they reset nothing and are not rolled back themselves."""
 

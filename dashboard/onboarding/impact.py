@@ -283,7 +283,7 @@ class Move:
     keeps_later_work: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Counted:
     """Everybody in groups, with the rules before and after one release; `undone` is what a rollback undoes.
 
@@ -297,8 +297,12 @@ class Counted:
     after: Rules
     undone: Release | None = None
 
-    def move(self, group: Group) -> Move:
-        """What the release does to the group."""
+    @cached_property
+    def moves(self) -> Sequence[tuple[Group, Move]]:
+        """What the release does to each group: worked out once for the report and every list of a page."""
+        return [(group, self._move(group)) for group in self.groups]
+
+    def _move(self, group: Group) -> Move:
         return Move(
             self.before.status_of(group),
             self.after.status_of(group),
@@ -323,8 +327,8 @@ def impact(counted: Counted) -> Impact:
     matrix: dict[Status, Counts] = {status: no_counts() for status in STATUSES}
     was, will = Spread(), Spread()
     up = down = largest_drop = fall = kept_later = 0
-    for group in counted.groups:
-        people, move = group.people, counted.move(group)
+    for group, move in counted.moves:
+        people = group.people
         old, new = move.percent_before, move.percent_after
         matrix[move.before][move.after] += people
         was.people[old] += people

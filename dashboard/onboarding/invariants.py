@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding.activity_filter import ERASED
 from dashboard.onboarding.adoption import NOTE as ADOPTED
 from dashboard.onboarding.bounds import STEPS_PASSED
-from dashboard.onboarding.carryover import PASSED, WORKED, Release, Status, reset_by, status_at
+from dashboard.onboarding.carryover import FORWARD, PASSED, WORKED, Release, Status, reset_by, status_at
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.people import WORDS
 from dashboard.onboarding.plans import counts
@@ -306,7 +306,7 @@ PROMISES = {
           FROM onboarding_users u {POINTS_OF_ARRAYS}
          WHERE u.finished_at IS NULL
            AND u.last_activity_at > (SELECT coalesce(max(released_at) + interval '1 minute', '-infinity')
-                                       FROM step_releases WHERE kind NOT IN ('publish', 'migrate'))
+                                       FROM step_releases WHERE kind NOT IN {FORWARD})
            AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
            AND {PERCENT_OF_POINTS} = 100""",
 }

@@ -6,7 +6,7 @@ dry run is the same call inside `dry_run`, which takes it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import counters, drafts, limits, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import KEEP_ALL, Kind, Policy, Release
+from dashboard.onboarding.carryover import FORWARD, KEEP_ALL, Kind, Policy, Release
 from dashboard.onboarding.cutover import Outcome, Terms, carry_out
 from dashboard.onboarding.errors import AlreadyReleased, DraftOpen, Invalid, NotFound, Refused, StalePlan, Withdrawn
 from dashboard.onboarding.history import release_from, releases_of_step, who
@@ -99,7 +99,7 @@ def release(
 
     Raises NotFound, Withdrawn, Refused (no draft), StalePlan, Invalid (the note), BrokenInvariant. All or nothing.
     """
-    step = _locked(session, step_id, planned, Repeat(actor.key, ("publish", "migrate"), policy, reopens_finished))
+    step = _locked(session, step_id, planned, Repeat(actor.key, FORWARD, policy, reopens_finished))
     if step.withdrawn:
         raise Withdrawn(step_id)
     draft = step.draft
@@ -137,12 +137,17 @@ def roll_back(
     return carry_out(session, actor, step, terms, planned)
 
 
+def released_as(of_step: Iterable[Release]) -> dict[int, Release]:
+    """The release that made each version live, by version: not those that went back to it."""
+    return {one.version: one for one in of_step if one.version is not None and one.kind in FORWARD}
+
+
 def rollback_target(of_step: Sequence[Release]) -> tuple[Release, Release]:
     """The release that a rollback would undo, and the one it would go back to. Raises Refused.
 
     `of_step` are all releases of the step, oldest first.
     """
-    stack = [one for one in of_step if one.kind in ("publish", "migrate") and one.undone_by is None]
+    stack = [one for one in of_step if one.kind in FORWARD and one.undone_by is None]
     if not stack:
         raise Refused("The step was never released: there is nothing to roll back to.")
     if len(stack) == 1:

@@ -57,11 +57,6 @@ def names_of(session: Session, step: Step, timeline: Iterable[Release] = ()) -> 
     return history.who(session, {*editors, *(release.released_by for release in timeline)})
 
 
-def released_as(of_step: Iterable[Release]) -> dict[int, Release]:
-    """The release that made each version live, by version: not those that went back to it."""
-    return {one.version: one for one in of_step if one.version is not None and one.kind in ("publish", "migrate")}
-
-
 def draft_changes(step: Step) -> list[FieldChange]:
     """What the draft changes compared with the live or last version; nothing for a step's first draft."""
     if step.draft is None or step.draft.version == step.latest.version:

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import drafts, history, merge, presence, steps
+from dashboard.onboarding import drafts, history, merge, presence, releases, steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, StaleDraft
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.merge import MergedField
@@ -193,7 +193,7 @@ def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), stat
     opened = whole(form.version.data)
     with transaction() as session:
         of_step = history.releases_of_step(session, place.step.step_id)
-        became = checklist.released_as(of_step).get(opened) if isinstance(opened, int) else None
+        became = releases.released_as(of_step).get(opened) if isinstance(opened, int) else None
         names = history.who(session, [became.released_by] if became else [])
     return render(
         "steps/gone.html",

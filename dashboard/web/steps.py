@@ -114,7 +114,7 @@ def show(step_id: str) -> ResponseReturnValue:
         step=place.step,
         versions=versions,
         picked=_picked(place.step, versions),
-        released_at={version: one.released_at for version, one in checklist.released_as(of_step).items()},
+        released_at={version: one.released_at for version, one in releases.released_as(of_step).items()},
         timeline=timeline,
         counts=counts,
         changes=checklist.draft_changes(place.step),

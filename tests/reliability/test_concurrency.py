@@ -677,12 +677,17 @@ def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Datab
         assert (step.status, step.row_version) == ("done", 3)
 
 
-def test_a_save_that_waited_is_over_what_is_there_when_it_goes_on(wide: Database) -> None:
-    with wide.transaction() as session:
+def in_progress_with_another(database: Database) -> int:
+    """Anna has begun one of two steps, as this row_version of it."""
+    with database.transaction() as session:
         for step_id in (STEP, OTHER):
             a_step(session, step_id)
         a_person(session)
-        seen = a_save(session, "in_progress").row_version
+        return a_save(session, "in_progress").row_version
+
+
+def test_a_save_that_waited_is_over_what_is_there_when_it_goes_on(wide: Database) -> None:
+    seen = in_progress_with_another(wide)
     saved: list[progress.Saved] = []
     with Session(wide.engine) as held:
         a_save(held, "done", step_id=OTHER)
@@ -694,11 +699,7 @@ def test_a_save_that_waited_is_over_what_is_there_when_it_goes_on(wide: Database
 
 
 def test_a_save_that_waited_is_refused_when_a_release_came_meanwhile(wide: Database) -> None:
-    with wide.transaction() as session:
-        for step_id in (STEP, OTHER):
-            a_step(session, step_id)
-        a_person(session)
-        seen = a_save(session, "in_progress").row_version
+    seen = in_progress_with_another(wide)
     with Session(wide.engine) as held:
         a_save(held, "done", step_id=OTHER)
         failed = waits(
@@ -737,11 +738,7 @@ def test_finished_is_remembered_from_a_save_that_waited_for_several(wide: Databa
 
 
 def test_who_is_refused_anyway_waits_for_nobody(wide: Database, impatient: Database) -> None:
-    with wide.transaction() as session:
-        for step_id in (STEP, OTHER):
-            a_step(session, step_id)
-        a_person(session)
-        a_save(session, "in_progress")
+    in_progress_with_another(wide)
     with Session(wide.engine) as held:
         a_save(held, "done", step_id=OTHER)
         with pytest.raises(Conflict), impatient.transaction() as session:
