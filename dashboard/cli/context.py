@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -88,7 +87,7 @@ def open_server() -> Iterator[Settings]:
 
     Its schema is not checked.
     """
-    settings = Settings.from_environment(os.environ, secret_required=False)
+    settings = Settings.from_environment(secret_required=False)
     if settings.database_url:
         yield settings
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +29,7 @@ def run(as_json: bool) -> None:
     from dashboard.schema import migrate
     from dashboard.serving import reserved, serve
 
-    settings = Settings.from_environment(os.environ)
+    settings = Settings.from_environment()
     settings.refuse_unsafe()
     _check_assets()
     with _database_of(settings) as running:

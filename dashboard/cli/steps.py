@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -439,7 +438,7 @@ def _foreseen(
 def _usual_tolerance(everybody: int) -> int:
     from dashboard.onboarding import plans
 
-    settings = Settings.from_environment(os.environ, secret_required=False)
+    settings = Settings.from_environment(secret_required=False)
     return plans.tolerance(everybody, settings.drift_percent, settings.drift_people)
 
 

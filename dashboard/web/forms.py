@@ -10,7 +10,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 
-from dashboard.onboarding.affected import Which, check_which
+from dashboard.onboarding.affected import WHICH, Which
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.merge import MergedField, merge_field
@@ -201,10 +201,10 @@ def _keep(said: str | None, status: str, preset: Policy | None) -> bool:
 def which_from(values: Values) -> Which | None:
     """Which list of affected people an address names; None if it names none. Raises Invalid."""
     said = values.get("who")
-    try:
-        return check_which(said) if said else None
-    except Invalid:
-        raise Invalid({"who": "This list of people does not exist. Open the preview again and choose a tab."}) from None
+    which = next((one for one in WHICH if one == said), None)
+    if said and which is None:
+        raise Invalid({"who": "This list of people does not exist. Open the preview again and choose a tab."})
+    return which
 
 
 def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft: bool) -> Planned:
