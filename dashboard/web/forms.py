@@ -67,7 +67,7 @@ class DraftForm(StepForm):
     @classmethod
     def of(cls, draft: Definition, fields: Fields | None = None) -> DraftForm:
         """The form to save over `draft`, filled with `fields` or else with the draft's own."""
-        values = {name: getattr(fields or draft.fields, name) for name in MEMBERS}
+        values = asdict(fields or draft.fields)
         base = {f"base_{name}": getattr(draft.fields, name) for name in MEMBERS}
         return cls(data=values | base | {"row_version": draft.row_version, "version": draft.version})
 
