@@ -11,7 +11,6 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import affected, history, plans, releases
-from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.affected import Which
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Outcome
@@ -28,31 +27,19 @@ from dashboard.web.rendering import render, wants_partial
 
 blueprint = Blueprint("releases", __name__, url_prefix="/steps/<step_id>")
 
-Run = Callable[[Session, Actor, str, PolicyChoice, str, Planned], Outcome]
-
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One way to make a release: its path, its engine function, whether it involves a draft and a policy."""
 
     path: str
-    run: Run
+    move: Callable[..., Outcome]
     of_draft: bool = False
 
-
-def _release(
-    session: Session, actor: Actor, step_id: str, choice: PolicyChoice, note: str, planned: Planned
-) -> Outcome:
-    return releases.release(
-        session, actor, step_id, choice.policy, reopens_finished=choice.reopens_finished, note=note, planned=planned
-    )
-
-
-def _without_choice(engine: Callable[..., Outcome]) -> Run:
-    def run(session: Session, actor: Actor, step_id: str, choice: PolicyChoice, note: str, planned: Planned) -> Outcome:  # noqa: ARG001
-        return engine(session, actor, step_id, note=note, planned=planned)
-
-    return run
+    def run(self, session: Session, step_id: str, choice: PolicyChoice, note: str, planned: Planned) -> Outcome:
+        """Carries it out for the signed-in account. Raises what the engine refuses."""
+        said = {"policy": choice.policy, "reopens_finished": choice.reopens_finished} if self.of_draft else {}
+        return self.move(session, current_actor(), step_id, note=note, planned=planned, **said)
 
 
 CHOSE_OTHERWISE = "You changed the choices after the last report. Check the updated report, then confirm."
@@ -60,10 +47,10 @@ CHOSE_OTHERWISE = "You changed the choices after the last report. Check the upda
 OPERATIONS = {
     operation.path: operation
     for operation in (
-        Operation("release", _release, of_draft=True),
-        Operation("rollback", _without_choice(releases.roll_back)),
-        Operation("withdraw", _without_choice(releases.withdraw)),
-        Operation("restore", _without_choice(releases.restore)),
+        Operation("release", releases.release, of_draft=True),
+        Operation("rollback", releases.roll_back),
+        Operation("withdraw", releases.withdraw),
+        Operation("restore", releases.restore),
     )
 }
 
@@ -122,7 +109,7 @@ def _carry_out(operation: Operation, step_id: str) -> ResponseReturnValue:
     try:
         note = releases.reason(reason.note.data or "", required=settings.reason_required)
         with transaction() as session:
-            outcome = operation.run(session, current_actor(), step_id, choice, note, planned)
+            outcome = operation.run(session, step_id, choice, note, planned)
     except AlreadyReleased as already:
         if note and note != already.release.note:
             return _receipt_page(step_id, already.release.number, unrecorded=note)
@@ -208,7 +195,7 @@ def _preview_page(
 def _dry_run(session: Session, operation: Operation, step: Step, choice: PolicyChoice) -> Outcome:
     """The operation carried out and rolled back. Raises what the engine refuses."""
     with releases.dry_run(session):
-        return operation.run(session, current_actor(), step.step_id, choice, "", _seen(step, operation))
+        return operation.run(session, step.step_id, choice, "", _seen(step, operation))
 
 
 def _affected(
