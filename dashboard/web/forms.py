@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 
 from dashboard.onboarding.affected import WHICH, Which
-from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.carryover import WORKED, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.merge import MergedField, merge_field
 from dashboard.onboarding.plans import PREDICTED, Planned, tolerance
@@ -174,9 +174,7 @@ def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") 
 
     `prefix` starts the names of its members.
     """
-    keeps = {
-        status: _keep(values.get(prefix + status), status, preset) for status in ("done", "skipped", "in_progress")
-    }
+    keeps = {status: _keep(values.get(prefix + status), status, preset) for status in WORKED}
     reopen = values.get(f"{prefix}reopen", "")
     if reopen not in ("", "1"):
         raise Invalid({"reopen": "Reopening is either on or off."})

@@ -175,6 +175,7 @@ def _preview_page(
         kind=outcome.release.kind,
         outcome=outcome,
         report=outcome.impact.as_json(),
+        predicted=plans.foretold(outcome.impact) | {"everybody": outcome.impact.everybody},
         before=outcome.before,
         after=outcome.after,
         draft=draft,
