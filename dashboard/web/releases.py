@@ -20,10 +20,10 @@ from dashboard.onboarding.steps import Step
 from dashboard.staff.permissions import Permission
 from dashboard.web import access, affected_list, checklist, forms
 from dashboard.web.access import current_actor, require
-from dashboard.web.checklist import Place
+from dashboard.web.checklist import Place, render_step
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.forms import PolicyChoice, ReasonForm
-from dashboard.web.rendering import render, wants_partial
+from dashboard.web.rendering import wants_partial
 
 blueprint = Blueprint("releases", __name__, url_prefix="/steps/<step_id>")
 
@@ -164,14 +164,13 @@ def _preview_page(
         people = _affected(session, operation, place.step, outcome, choice)
         draft = place.step.draft if operation.of_draft else None
         names = history.who(session, [draft.edited_by] if draft else [])
-    return render(
+    return render_step(
+        place,
         "releases/preview.html",
         "releases/_people_affected.html" if _wants_people_alone() else "releases/updated.html",
         status=422 if people.broken else status,
         listed=people,
         operation=operation.path,
-        place=place,
-        step=place.step,
         kind=outcome.release.kind,
         outcome=outcome,
         report=outcome.impact.as_json(),
@@ -189,7 +188,6 @@ def _preview_page(
         me=current_actor().key,
         tolerance=_tolerance(outcome),
         drift=_drift(planned, _seen(place.step, operation), outcome),
-        draft_count=place.drafts,
     )
 
 
@@ -243,17 +241,15 @@ def _refused_page(operation: Operation, place: Place, reasons: list[str], note: 
     with transaction() as session:
         newest = next(iter(releases.of_step(session, place.step.step_id, limit=1)), None)
         names = history.who(session, [newest.released_by] if newest else [])
-    return render(
+    return render_step(
+        place,
         "releases/refused.html",
         status=409,
         operation=operation.path,
-        place=place,
-        step=place.step,
         reasons=reasons,
         note=note,
         newest=newest,
         names=names,
-        draft_count=place.drafts,
     )
 
 
@@ -294,16 +290,14 @@ def _receipt_page(step_id: str, number: int, *, unrecorded: str = "") -> Respons
         place = checklist.find(session, step_id)
         released = releases.get(session, step_id, number)
         names = history.who(session, [released.released_by])
-    return render(
+    return render_step(
+        place,
         "releases/receipt.html",
         status=409 if unrecorded else 200,
         unrecorded=unrecorded,
-        place=place,
-        step=place.step,
         release=released,
         receipt=released.receipt,
         names=names,
-        draft_count=place.drafts,
     )
 
 
