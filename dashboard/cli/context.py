@@ -111,15 +111,23 @@ def open_database() -> Iterator[Database]:
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[Database]:
-    """The settings' database, for long statements. Raises SchemaError if its schema is not this version's."""
-    from dashboard.database import Database
+    """The settings' database. Raises SchemaError if its schema is not this version's."""
     from dashboard.schema import require_current
+
+    with opened(settings) as database:
+        with database.transaction() as session:
+            require_current(session)
+        yield database
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The settings' database, whatever its schema, for long statements."""
+    from dashboard.database import Database
 
     # the web server's time-outs are not meant for imports and distribution
     database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
     try:
-        with database.transaction() as session:
-            require_current(session)
         yield database
     finally:
         database.dispose()
