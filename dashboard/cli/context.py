@@ -19,6 +19,7 @@ from dashboard.onboarding.actor import Actor
 
 if TYPE_CHECKING:
     from dashboard.database import Database
+    from dashboard.onboarding.loading import BadRows
 
 REFUSED = 1
 BAD_INPUT = 2
@@ -147,6 +148,21 @@ def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P,
 def counted(number: int, one: str, many: str) -> str:
     """The number with its noun, which is `one` for 1 and else `many`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def refuse_rows(bad: BadRows, as_json: bool) -> NoReturn:
+    """Ends the command with exit code 2 and the problems for which an import was refused."""
+    from dashboard.cli.report import printable
+
+    if as_json:
+        show({"imported": False, "problems": bad.listed, "total": bad.total}, True, "")
+    more = bad.total - len(bad.listed)
+    lines = [
+        f"Nothing was imported: {counted(bad.total, 'problem', 'problems')}.",
+        *(f"  {printable(f'{one.where}: {one.reason}')}" for one in bad.listed),
+        *([f"  and {more:,} more"] if more else []),
+    ]
+    bad_input("\n".join(lines))
 
 
 def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:

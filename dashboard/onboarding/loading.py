@@ -56,16 +56,6 @@ class BadRows(Invalid):
         self.total = total
         super().__init__({problem.where: problem.reason for problem in self.listed})
 
-    def __str__(self) -> str:
-        more = self.total - len(self.listed)
-        return "\n".join(
-            [
-                f"Nothing was imported: {self.total:,} problem{'s' * (self.total != 1)}.",
-                *(f"  {problem.where}: {problem.reason}" for problem in self.listed),
-                *([f"  and {more:,} more"] if more else []),
-            ]
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Imported:
