@@ -63,6 +63,7 @@ def install(app: Flask) -> None:
         sizes=formats.sizes,
         column_size=formats.column_size,
         status_counts=formats.status_counts,
+        DEEDS=wording.DEEDS,
         LIMITS=LIMITS,
         NUMBERS=wording.NUMBERS,
         STATUSES=STATUSES,
