@@ -1,4 +1,4 @@
-"""What every import shares: what it refuses and reports, staging by COPY, and loading many rows at once."""
+"""What imports and the demo share: problems and reports, staging by COPY, and loading many rows at once."""
 
 from __future__ import annotations
 
