@@ -329,7 +329,7 @@ class WriteConflict(Base):
 
 
 class AuditEntry(Base):
-    """Append-only: what staff and tokens did to definitions, releases, accounts and tokens; `changes` is a diff."""
+    """Append-only: what was done to definitions, releases, people, accounts and tokens, and sign-ins; `changes` is a diff."""
 
     __tablename__ = "audit_log"
 

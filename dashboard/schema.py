@@ -15,12 +15,14 @@ from dashboard.paths import MIGRATIONS
 # any number will do as long as every version of the program uses the same one
 ADVISORY_LOCK = 7_402_118_350_962_841_553
 
+LOCK_TIMEOUT = "10s"
+
 
 class SchemaError(Exception):
     """The schema cannot be migrated, for instance because a newer version of the program created it."""
 
 
-def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: int = 600_000) -> None:
+def migrate(url: str, *, statement_timeout_ms: int = 600_000) -> None:
     """Upgrades to head under an advisory lock: of several starters one migrates, and the others wait and find it done.
 
     Raises SchemaError, and sqlalchemy.exc.OperationalError if a lock is not obtained in time; nothing is changed then.
@@ -36,7 +38,7 @@ def migrate(url: str, *, lock_timeout_ms: int = 10_000, statement_timeout_ms: in
                 {"statement": str(statement_timeout_ms)},
             )
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            connection.execute(text("SELECT set_config('lock_timeout', :lock, true)"), {"lock": str(lock_timeout_ms)})
+            connection.execute(text("SELECT set_config('lock_timeout', :lock, true)"), {"lock": LOCK_TIMEOUT})
             _refuse_newer(connection)
             config = alembic_config()
             config.attributes["connection"] = connection

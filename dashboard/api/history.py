@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal, TypeVar
 
@@ -14,7 +15,7 @@ from dashboard.api.messages import CamelAnswer, Query, Written, reply
 from dashboard.api.problems import Problem
 from dashboard.api.progress import StepPath
 from dashboard.api.receipts import StoredReceipt
-from dashboard.api.releases import TAG, told
+from dashboard.api.releases import TAG
 from dashboard.api.routing import endpoint
 from dashboard.database import Session
 from dashboard.onboarding import releases, steps
@@ -117,7 +118,7 @@ def _version(one: Definition) -> StepVersion:
     return StepVersion(
         version=one.version,
         state="live" if one.is_active else "draft" if one.state == "draft" else "past",
-        **told(one.fields),
+        **asdict(one.fields),
         based_on=one.based_on,
         edited_at=one.edited_at,
         edited_by=one.edited_by,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -24,7 +25,7 @@ from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.limits import MAX_COMMENT
 from dashboard.onboarding.plans import Planned
-from dashboard.onboarding.steps import Definition, Fields
+from dashboard.onboarding.steps import Definition
 from dashboard.staff.permissions import Scope
 from dashboard.web.access import settings
 
@@ -235,7 +236,7 @@ def _overview(step: steps.Step) -> StepOverview:
     says = step.latest.fields
     return StepOverview(
         id=step.step_id,
-        **told(says),
+        **asdict(says),
         position=step.position,
         version=step.live.version if step.live else None,
         release=step.release_number,
@@ -248,13 +249,8 @@ def _draft(draft: Definition) -> Draft:
     return Draft(
         version=draft.version,
         row_version=draft.row_version,
-        **told(draft.fields),
+        **asdict(draft.fields),
         based_on=draft.based_on,
         edited_at=draft.edited_at,
         edited_by=draft.edited_by,
     )
-
-
-def told(fields: Fields) -> dict[str, Any]:
-    """The members of a step, as in answers."""
-    return {member: getattr(fields, member) for member in steps.MEMBERS}

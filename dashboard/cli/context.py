@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from dashboard.onboarding.actor import Actor
 
 if TYPE_CHECKING:
     from dashboard.database import Database
+    from dashboard.onboarding.loading import BadRows
 
 REFUSED = 1
 BAD_INPUT = 2
@@ -88,7 +88,7 @@ def open_server() -> Iterator[Settings]:
 
     Its schema is not checked.
     """
-    settings = Settings.from_environment(os.environ, secret_required=False)
+    settings = Settings.from_environment(secret_required=False)
     if settings.database_url:
         yield settings
         return
@@ -112,15 +112,23 @@ def open_database() -> Iterator[Database]:
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[Database]:
-    """The settings' database, for long statements. Raises SchemaError if its schema is not this version's."""
-    from dashboard.database import Database
+    """The settings' database. Raises SchemaError if its schema is not this version's."""
     from dashboard.schema import require_current
+
+    with opened(settings) as database:
+        with database.transaction() as session:
+            require_current(session)
+        yield database
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The settings' database, whatever its schema, for long statements."""
+    from dashboard.database import Database
 
     # the web server's time-outs are not meant for imports and distribution
     database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
     try:
-        with database.transaction() as session:
-            require_current(session)
         yield database
     finally:
         database.dispose()
@@ -140,6 +148,21 @@ def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P,
 def counted(number: int, one: str, many: str) -> str:
     """The number with its noun, which is `one` for 1 and else `many`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def refuse_rows(bad: BadRows, as_json: bool) -> NoReturn:
+    """Ends the command with exit code 2 and the problems for which an import was refused."""
+    from dashboard.cli.report import printable
+
+    if as_json:
+        show({"imported": False, "problems": bad.listed, "total": bad.total}, True, "")
+    more = bad.total - len(bad.listed)
+    lines = [
+        f"Nothing was imported: {counted(bad.total, 'problem', 'problems')}.",
+        *(f"  {printable(f'{one.where}: {one.reason}')}" for one in bad.listed),
+        *([f"  and {more:,} more"] if more else []),
+    ]
+    bad_input("\n".join(lines))
 
 
 def show(value: Any, as_json: bool, text: str | Callable[[], str]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from dashboard.cli.context import counted, json_option, open_server, show
+from dashboard.cli.context import counted, json_option, open_server, opened, show
 
 if TYPE_CHECKING:
     from dashboard.cluster import Plan
@@ -29,15 +29,9 @@ def distribute(dry_run: bool, as_json: bool) -> None:
     servers afterwards.
     """
     from dashboard import cluster
-    from dashboard.database import Database
 
-    with open_server() as settings:
-        database = Database(replace(settings, statement_timeout_ms=0, idle_transaction_timeout_ms=0))
-        try:
-            with database.transaction() as session:
-                plan = cluster.plan(session) if dry_run else cluster.distribute(session)
-        finally:
-            database.dispose()
+    with open_server() as settings, opened(settings) as database, database.transaction() as session:
+        plan = cluster.plan(session) if dry_run else cluster.distribute(session)
     show(asdict(plan) | {"dry_run": dry_run}, as_json, lambda: _told(plan, dry_run))
 
 

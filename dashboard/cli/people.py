@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from dashboard.cli.context import bad_input, counted, fault, json_option, show, with_database
+from dashboard.cli.context import bad_input, counted, fault, json_option, refuse_rows, show, with_database
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
 
 if TYPE_CHECKING:
-    from dashboard.onboarding.loading import BadRows, Imported, Progress
+    from dashboard.onboarding.loading import Imported, Progress
 
 IMPORTER = Actor("system:import", "import")
 
@@ -60,7 +60,7 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
         with shown_progress() as progress:
             done = _imported(database, file, url or "", dry_run, progress)
     except BadRows as bad:
-        _refuse(bad, as_json)
+        refuse_rows(bad, as_json)
     except Unreachable as error:
         fault(str(error))
     show(asdict(done) | {"dry_run": dry_run}, as_json, lambda: _told(done, dry_run))
@@ -101,13 +101,6 @@ def shown_progress() -> Iterator[Progress]:
             bar.update(task, description=stage, completed=done, total=total)
 
         yield tell
-
-
-def _refuse(bad: BadRows, as_json: bool) -> NoReturn:
-    if as_json:
-        listed = [asdict(problem) for problem in bad.listed]
-        show({"imported": False, "problems": listed, "total": bad.total}, True, "")
-    bad_input(str(bad))
 
 
 def _told(done: Imported, dry_run: bool) -> str:

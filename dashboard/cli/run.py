@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import click
 
-from dashboard.cli.context import address_at, json_option, refuse, show
+from dashboard.cli.context import address_at, json_option, opened, refuse, show
 from dashboard.config import Settings
 
 
@@ -30,7 +29,7 @@ def run(as_json: bool) -> None:
     from dashboard.schema import migrate
     from dashboard.serving import reserved, serve
 
-    settings = Settings.from_environment(os.environ)
+    settings = Settings.from_environment()
     settings.refuse_unsafe()
     _check_assets()
     with _database_of(settings) as running:
@@ -63,14 +62,9 @@ def _check_assets() -> None:
 def _prepare_demo(settings: Settings) -> bool:
     """Fills an empty database with the demo; True if the database holds it."""
     from dashboard import demo
-    from dashboard.database import Database
 
-    database = Database(replace(settings, statement_timeout_ms=0))
-    try:
-        with database.transaction() as session:
-            return demo.fill(session) or demo.is_demo(session)
-    finally:
-        database.dispose()
+    with opened(settings) as database, database.transaction() as session:
+        return demo.fill(session) or demo.is_demo(session)
 
 
 def _say_where(settings: Settings, as_json: bool, *, with_accounts: bool) -> None:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from dashboard.cli.context import COMMAND_LINE, bad_input, counted, in_json, json_option, refuse, show, with_database
+from dashboard.cli.context import (
+    COMMAND_LINE,
+    bad_input,
+    in_json,
+    json_option,
+    refuse,
+    refuse_rows,
+    show,
+    with_database,
+)
 from dashboard.config import Settings
 from dashboard.database import Database, Session
 from dashboard.onboarding.carryover import Policy
 
 if TYPE_CHECKING:
-    from dashboard.cli.yaml_text import Problem
     from dashboard.onboarding.cutover import Outcome
     from dashboard.onboarding.definitions import Brought
+    from dashboard.onboarding.loading import Problem
     from dashboard.onboarding.plans import Planned
     from dashboard.onboarding.steps import Step
 
@@ -29,7 +37,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Run = Callable[[Session, "Planned"], "Outcome"]
 
-LISTED = 20
 HEADER = "# The live steps. `dashboard step import` creates drafts from changes made here.\n"
 
 
@@ -156,6 +163,7 @@ def _brought_in(
     from dashboard.cli import yaml_text
     from dashboard.onboarding import definitions, releases, steps
     from dashboard.onboarding.errors import Invalid
+    from dashboard.onboarding.loading import LISTED, BadRows
 
     lines: dict[str, int] = {}
     try:
@@ -166,9 +174,10 @@ def _brought_in(
             same_order = definitions.same_order(wanted, steps.checklist(session))
             brought = definitions.bring_in(session, COMMAND_LINE, wanted, discard_drafts=discard_drafts)
     except yaml_text.BadFile as bad:
-        _refuse_file(bad.problems, as_json)
+        refuse_rows(bad, as_json)
     except Invalid as invalid:
-        _refuse_file([_placed(name, reason, lines) for name, reason in invalid.problems.items()], as_json)
+        placed = [_placed(name, reason, lines) for name, reason in invalid.problems.items()]
+        refuse_rows(BadRows(placed[:LISTED], len(placed)), as_json)
     except definitions.DraftsOpen as drafts:
         refuse(f"{drafts} Nothing was imported. To replace other people's drafts, add --discard-drafts.")
     return brought, same_order
@@ -176,23 +185,12 @@ def _brought_in(
 
 def _placed(name: str, reason: str, lines: dict[str, int]) -> Problem:
     """The problem at the line of the member, or of the nearest enclosing one."""
-    from dashboard.cli.yaml_text import Problem
+    from dashboard.onboarding.loading import Problem
 
     around = name
     while around and around not in lines:
         around = around.rpartition(".")[0]
     return Problem(f"line {lines[around]}" if around else "the file", f"{name}: {reason}")
-
-
-def _refuse_file(problems: Sequence[Problem], as_json: bool) -> NoReturn:
-    from dashboard.cli.report import printable
-
-    if as_json:
-        show({"imported": False, "problems": [asdict(one) for one in problems]}, True, "")
-    total = len(problems)
-    lines = [f"  {one.where}: {printable(one.reason)}" for one in problems[:LISTED]]
-    more = [f"  and {total - LISTED:,} more"] if total > LISTED else []
-    bad_input("\n".join([f"Nothing was imported: {counted(total, 'problem', 'problems')}.", *lines, *more]))
 
 
 def _told(brought: Sequence[Brought], dry_run: bool, same_order: bool) -> str:
@@ -439,7 +437,7 @@ def _foreseen(
 def _usual_tolerance(everybody: int) -> int:
     from dashboard.onboarding import plans
 
-    settings = Settings.from_environment(os.environ, secret_required=False)
+    settings = Settings.from_environment(secret_required=False)
     return plans.tolerance(everybody, settings.drift_percent, settings.drift_people)
 
 

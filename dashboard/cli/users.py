@@ -104,16 +104,16 @@ def reset_link(database: Database, email: str, base_url: str, as_json: bool) -> 
 @json_option
 @with_database
 def list_(database: Database, as_json: bool) -> None:
-    """List the accounts.
+    """List the accounts by name, disabled ones last.
 
     \b
     Example:
       dashboard user list --json
     """
-    from dashboard.staff import accounts
+    from dashboard.staff import roster
 
     with database.transaction() as session:
-        found = accounts.everyone(session)
+        found = [one.account for one in roster.everyone(session)]
     show([_plain(account) for account in found], as_json, lambda: _table(found))
 
 

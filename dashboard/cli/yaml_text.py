@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 import yaml
 
+from dashboard.onboarding.loading import BadRows, Problem
+
 MAX_BYTES = 2**20
 DEEPEST = 8
 NULL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("null", "int", "float"))
@@ -20,20 +22,11 @@ NULL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("null", "int", "flo
 LINE_BREAKS = frozenset("\x85\u2028\u2029")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One error in a file, and where it is."""
+class BadFile(BadRows):
+    """The file can't be read: where, and why."""
 
-    where: str
-    reason: str
-
-
-class BadFile(Exception):
-    """The file can't be used; `problems` give the reasons, one line each."""
-
-    def __init__(self, *problems: Problem) -> None:
-        self.problems = problems
-        super().__init__("; ".join(f"{one.where}: {one.reason}" for one in problems))
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__([Problem(where, reason)], 1)
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
@@ -92,7 +85,7 @@ _Loader.add_implicit_resolver(NULL, re.compile(r"(?:~|null|Null|NULL|)$"), ["~",
 
 
 def _refuse(mark: yaml.Mark | None, reason: str) -> NoReturn:
-    raise BadFile(Problem(_at(mark), reason))
+    raise BadFile(_at(mark), reason)
 
 
 def _at(mark: yaml.Mark | None) -> str:
@@ -114,10 +107,10 @@ class Read:
 def read(raw: bytes) -> Read:
     """The document in `raw`. Raises BadFile with the position."""
     if len(raw) > MAX_BYTES:
-        raise BadFile(Problem("the file", f"is larger than {MAX_BYTES // 2**20} MB"))
+        raise BadFile("the file", f"is larger than {MAX_BYTES // 2**20} MB")
     root = _compose(_decoded(raw))
     if root is None:
-        raise BadFile(Problem("the file", "is empty"))
+        raise BadFile("the file", "is empty")
     lines: dict[str, int] = {}
     return Read(_plain(root, "", lines), lines)
 
@@ -127,7 +120,7 @@ def _decoded(raw: bytes) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise BadFile(Problem(f"line {line}", "is not text in UTF-8")) from None
+        raise BadFile(f"line {line}", "is not text in UTF-8") from None
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -137,13 +130,13 @@ def _compose(text: str) -> yaml.Node | None:
         before = text[: error.position]
         place = _place(before.count("\n"), len(before) - before.rfind("\n") - 1)
         reason = f"has a character that cannot be stored (U+{ord(text[error.position]):04X})"
-        raise BadFile(Problem(place, reason)) from None
+        raise BadFile(place, reason) from None
     except yaml.MarkedYAMLError as error:
         place = _at(error.problem_mark or error.context_mark)
-        raise BadFile(Problem(place, f"is not YAML: {error.problem or error.context}")) from None
+        raise BadFile(place, f"is not YAML: {error.problem or error.context}") from None
     except (ValueError, OverflowError):
         # an escape such as "\UFFFFFFFF", for which PyYAML gives no position
-        raise BadFile(Problem("the file", "is not YAML: it has an invalid escape")) from None
+        raise BadFile("the file", "is not YAML: it has an invalid escape") from None
     return root
 
 
@@ -165,7 +158,7 @@ def _mapping(node: yaml.MappingNode, name: str, lines: dict[str, int]) -> dict[s
         member = f"{name}.{key.value}" if name else key.value
         line = key.start_mark.line + 1
         if key.value in found:
-            raise BadFile(Problem(f"line {line}", f"{member} appears twice, first on line {lines[member]}"))
+            raise BadFile(f"line {line}", f"{member} appears twice, first on line {lines[member]}")
         lines[member] = line
         found[key.value] = _plain(value, member, lines)
     return found

@@ -17,7 +17,7 @@ from dashboard.demo.data import DRAFT, HISTORY, STEPS, Chapter
 from dashboard.demo.story import Act, Row, Someone, Story
 from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.carryover import PASSED, Release, Status, status_at
+from dashboard.onboarding.carryover import PASSED, WORKED, Release, Status, status_at
 from dashboard.onboarding.history import releases_of
 from dashboard.onboarding.loading import copying, empty, run
 from dashboard.onboarding.people import INDEX
@@ -242,10 +242,7 @@ LOG_COLUMNS = ("at", "changes", "actor", "action", "step_id", "user_id", "subjec
 
 
 def _user_row(person: Someone) -> tuple[Any, ...]:
-    recorded = [
-        sorted(row.release_id for row in person.rows.values() if row.status == status)
-        for status in ("done", "skipped", "in_progress")
-    ]
+    recorded = [sorted(row.release_id for row in person.rows.values() if row.status == status) for status in WORKED]
     return (
         *(person.user_id, person.name, person.email, person.joined, person.finished_at, person.active_at),
         *recorded,

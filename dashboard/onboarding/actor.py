@@ -1,4 +1,4 @@
-"""Who does something: the one name under which events, releases and the audit log keep it."""
+"""Who does something: the one name under which events, releases and the audit log keep it, and whether a token holds."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding import paging, standings
 from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED, Status
-from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.impact import GROUP_KEYS, HELD, Counted, Move, recorded_in
 from dashboard.onboarding.paging import BY_NAME, Listing
 
@@ -80,14 +79,6 @@ BELONGS: dict[Which, Callable[[Move], bool]] = {
     "down": lambda move: move.percent_after < move.percent_before,
     "fall": lambda move: move.percent_before == 100 > move.percent_after,
 }
-
-
-def check_which(which: str) -> Which:
-    """The way of being affected that has this name. Raises Invalid naming `who`: there is none."""
-    for one in WHICH:
-        if one == which:
-            return one
-    raise Invalid({"who": f"must be one of {', '.join(WHICH)}"})
 
 
 @dataclass(frozen=True, slots=True)

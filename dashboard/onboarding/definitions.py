@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding import drafts, limits, steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, Refused
-from dashboard.onboarding.history import who
+from dashboard.onboarding.history import name_of
 from dashboard.onboarding.steps import Definition, Fields, Step
 
 NEEDED_MEMBERS = ("title", "weight")
@@ -148,11 +148,7 @@ def _check_withdrawn(touched: Iterable[Step]) -> None:
 
 
 def _open(session: Session, draft: Definition) -> str:
-    return f"“{draft.step_id}” has an open draft of version {draft.version} by {_editor(session, draft)}."
-
-
-def _editor(session: Session, draft: Definition) -> str:
-    return who(session, [draft.edited_by])[draft.edited_by].name
+    return f"“{draft.step_id}” has an open draft of version {draft.version} by {name_of(session, draft.edited_by)}."
 
 
 def _bring(session: Session, actor: Actor, one: WantedStep, step: Step | None) -> Brought:
@@ -162,16 +158,16 @@ def _bring(session: Session, actor: Actor, one: WantedStep, step: Step | None) -
         return _unchanged(session, one, step)
     # Saved over rather than thrown away: the audit log keeps what it said, and its editor gets the merge panel.
     before = step.draft or drafts.start(session, actor, one.step_id)
-    draft = drafts.save(session, actor, one.step_id, _members(one.fields), before.row_version)
+    draft = drafts.save(session, actor, one.step_id, asdict(one.fields), before.row_version)
     changed = [change.member for change in steps.compare(step.latest.fields, one.fields)]
     replaced = step.draft is not None and step.draft.edited_by != actor.key
-    note = f"replaces the draft by {_editor(session, before)}" if replaced else ""
+    note = f"replaces the draft by {name_of(session, before.edited_by)}" if replaced else ""
     return Brought(one.step_id, "draft", draft.version, changed, note)
 
 
 def _created(session: Session, actor: Actor, one: WantedStep) -> Brought:
     try:
-        draft = drafts.create(session, actor, one.step_id, _members(one.fields))
+        draft = drafts.create(session, actor, one.step_id, asdict(one.fields))
     except Invalid as invalid:
         raise Invalid({f"steps.{one.step_id}": "; ".join(invalid.problems.values())}) from None
     return Brought(one.step_id, "created", draft.version)
@@ -183,9 +179,5 @@ def _unchanged(session: Session, one: WantedStep, step: Step) -> Brought:
     if step.draft.fields == one.fields:
         note = f"the draft of version {step.draft.version} says this already"
     else:
-        note = f"the draft of version {step.draft.version} by {_editor(session, step.draft)} was left alone"
+        note = f"the draft of version {step.draft.version} by {name_of(session, step.draft.edited_by)} was left alone"
     return Brought(one.step_id, "unchanged", step.draft.version, note=note)
-
-
-def _members(fields: Fields) -> dict[str, Any]:
-    return {member: getattr(fields, member) for member in steps.MEMBERS}

@@ -23,7 +23,7 @@ class Recorded(OnboardingError):
 
 
 class NotFound(OnboardingError):
-    """There is no such step, version, release or person."""
+    """There is nothing with this key: `what` says in words what it would be, such as “step” or “staff account”."""
 
     def __init__(self, what: str, key: object) -> None:
         self.what = what

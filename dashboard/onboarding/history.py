@@ -317,6 +317,11 @@ def who(session: Session, keys: Iterable[str]) -> dict[str, Who]:
     return names
 
 
+def name_of(session: Session, key: str) -> str:
+    """The name for one actor key."""
+    return who(session, [key])[key].name
+
+
 def _unnamed(key: str) -> Who:
     kind, _, rest = key.partition(":")
     return Who(rest or key, {"token": "API", "system": "system"}.get(kind, ""))

@@ -1,4 +1,4 @@
-"""What every import shares: what it refuses and reports, staging by COPY, and loading many rows at once."""
+"""What imports and the demo share: problems and reports, staging by COPY, and loading many rows at once."""
 
 from __future__ import annotations
 
@@ -55,16 +55,6 @@ class BadRows(Invalid):
         self.listed = tuple(listed)
         self.total = total
         super().__init__({problem.where: problem.reason for problem in self.listed})
-
-    def __str__(self) -> str:
-        more = self.total - len(self.listed)
-        return "\n".join(
-            [
-                f"Nothing was imported: {self.total:,} problem{'s' * (self.total != 1)}.",
-                *(f"  {problem.where}: {problem.reason}" for problem in self.listed),
-                *([f"  and {more:,} more"] if more else []),
-            ]
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -21,7 +21,6 @@ class Editor:
 
     actor: str
     row_version: int
-    seen_at: datetime
 
 
 def beat(session: Session, actor: Actor, step_id: str, row_version: int) -> None:
@@ -49,7 +48,5 @@ def leave(session: Session, actor: Actor, step_id: str) -> None:
 def editors(session: Session, step_id: str) -> list[Editor]:
     """Everybody who has the step's draft open now, in the order of their keys."""
     e = DraftEditor
-    query = select(e.actor, e.row_version, e.seen_at).where(
-        e.step_id == step_id, e.seen_at >= func.now() - FORGOTTEN_AFTER
-    )
+    query = select(e.actor, e.row_version).where(e.step_id == step_id, e.seen_at >= func.now() - FORGOTTEN_AFTER)
     return [Editor(**row._mapping) for row in session.execute(query.order_by(e.actor))]

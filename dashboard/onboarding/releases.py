@@ -21,7 +21,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import FORWARD, KEEP_ALL, Kind, Policy, Release
 from dashboard.onboarding.cutover import Outcome, Terms, carry_out
 from dashboard.onboarding.errors import AlreadyReleased, DraftOpen, Invalid, NotFound, Refused, StalePlan, Withdrawn
-from dashboard.onboarding.history import release_from, releases_of_step, who
+from dashboard.onboarding.history import name_of, release_from, releases_of_step
 from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import Fields, Step
 
@@ -106,7 +106,7 @@ def release(
     if draft is None:
         raise Refused("The step has no draft to release.")
     if planned and planned.draft_row_version not in (None, draft.row_version):
-        raise StalePlan([f"The draft was saved again since you previewed it, by {_name(session, draft.edited_by)}."])
+        raise StalePlan([f"The draft was saved again since you previewed it, by {name_of(session, draft.edited_by)}."])
     kind: Kind = "migrate" if step.release_id else "publish"
     terms = Terms(kind, draft.version, policy if kind == "migrate" else KEEP_ALL, reopens_finished, reason(note), at)
     return carry_out(session, actor, step, terms, planned)
@@ -222,7 +222,7 @@ def migrate(
     _check_live(step, from_version)
     if step.draft:
         if step.draft.edited_by != actor.key and not discard_draft:
-            by = _name(session, step.draft.edited_by)
+            by = name_of(session, step.draft.edited_by)
             raise DraftOpen([f"A draft of version {step.draft.version} by {by} is open."])
         drafts.discard(session, actor, step_id, step.draft.row_version)
     draft = drafts.start(session, actor, step_id, from_version)
@@ -275,7 +275,7 @@ def _overtaken(session: Session, step: Step, planned: Planned, repeat: Repeat | 
     )
     if is_repeat:
         return AlreadyReleased(newest)
-    by = _name(session, newest.released_by)
+    by = name_of(session, newest.released_by)
     return StalePlan([f"Release {newest.number} went live since you previewed this, by {by}."])
 
 
@@ -283,7 +283,3 @@ def _check_live(step: Step, version: int) -> None:
     if step.live is None or step.live.version != version:
         live = f"version {step.live.version}" if step.live else "no version"
         raise StalePlan([f"Version {version} is not live: {live} is."])
-
-
-def _name(session: Session, key: str) -> str:
-    return who(session, [key])[key].name

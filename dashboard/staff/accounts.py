@@ -136,11 +136,6 @@ def _row_of(session: Session, email: str) -> StaffAccount | None:
     return session.scalar(select(StaffAccount).where(StaffAccount.email == email))
 
 
-def everyone(session: Session) -> list[Account]:
-    """All accounts, disabled ones included, by address."""
-    return [account_from(row) for row in session.scalars(select(StaffAccount).order_by(StaffAccount.email))]
-
-
 def rename(session: Session, actor: Actor, email: str, name: str) -> Account:
     """Renames the account's owner; their past actions are shown under the new name. Raises NotFound or Invalid."""
     row, name = locked(session, email), name.strip()

@@ -13,7 +13,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from dashboard.config import Settings
 from dashboard.database import DATABASE_FAULTS, statements, transaction
-from dashboard.onboarding.actor import Actor, Source
+from dashboard.onboarding.actor import Actor
 from dashboard.staff import sessions, standing
 from dashboard.staff.accounts import Account, actor_key
 from dashboard.staff.permissions import Need, Permission, Public, Role, declare, declared, roles_with
@@ -34,9 +34,6 @@ from dashboard.web.rendering import asks_by_itself, wants_partial
 from dashboard.web.security import API_PREFIX, FOR_MACHINES, is_from_here
 
 P = ParamSpec("P")
-
-Staff = Account
-"""The signed-in account: name, email, role, permissions."""
 
 COOKIE = "staff_session"
 
@@ -78,12 +75,12 @@ def need_of(app: Flask, endpoint: str) -> Need | None:
     return declared(app.view_functions[endpoint])
 
 
-def staff_or_none() -> Staff | None:
+def staff_or_none() -> Account | None:
     """The signed-in account, if there is one."""
-    return cast("Staff | None", g.get("account"))
+    return cast("Account | None", g.get("account"))
 
 
-def current_staff() -> Staff:
+def current_staff() -> Account:
     """The signed-in account. Raises RuntimeError in a view that requires no permission."""
     staff = staff_or_none()
     if staff is None:
@@ -91,9 +88,9 @@ def current_staff() -> Staff:
     return staff
 
 
-def current_actor(source: Source = "web") -> Actor:
+def current_actor() -> Actor:
     """The actor recorded for what this request does."""
-    return Actor(actor_key(current_staff().email), source)
+    return Actor(actor_key(current_staff().email), "web")
 
 
 def can(permission: Permission | str) -> bool:

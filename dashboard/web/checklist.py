@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
 
 from dashboard.database import Session
 from dashboard.onboarding import history, steps
@@ -12,6 +15,7 @@ from dashboard.onboarding.errors import NotFound
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.steps import FieldChange, Fields, Step
 from dashboard.web.formats import apart
+from dashboard.web.rendering import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ def find(session: Session, step_id: str) -> Place:
             drafts = sum(1 for one in checklist if one.draft)
             return Place(step, number, len(live), steps.total_of(checklist), drafts)
     raise NotFound("step", step_id)
+
+
+def render_step(place: Place, page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
+    """The page about the step at `place`, which its templates know as `place` and `step`; see `render`."""
+    return render(page, partial, status=status, place=place, step=place.step, draft_count=place.drafts, **context)
 
 
 def names_of(session: Session, step: Step, timeline: Iterable[Release] = ()) -> dict[str, Who]:

@@ -17,7 +17,7 @@ from dashboard.staff.permissions import Permission
 from dashboard.web import checklist
 from dashboard.web import presence as presence_card
 from dashboard.web.access import current_actor, require
-from dashboard.web.checklist import Place, draft_changes, names_of
+from dashboard.web.checklist import Place, draft_changes, names_of, render_step
 from dashboard.web.forms import (
     DraftForm,
     NewStepForm,
@@ -29,7 +29,6 @@ from dashboard.web.forms import (
     shown_merge,
     whole,
 )
-from dashboard.web.rendering import render
 from dashboard.web.steps import new_page
 
 blueprint = Blueprint("drafts", __name__, url_prefix="/steps/<step_id>/draft")
@@ -109,18 +108,16 @@ def _said(form: DraftForm, saved: Fields) -> Fields:
 def _draft_page(
     place: Place, form: DraftForm, problems: Iterable[str] = (), *, status: int = 200
 ) -> ResponseReturnValue:
-    return render(
+    return render_step(
+        place,
         "steps/draft.html",
         status=status,
         editing=_editing(place.step, form),
-        place=place,
-        step=place.step,
         draft=place.step.draft,
         form=form,
         problems=list(problems),
         refused=status == 422,
         changes={change.member: change for change in draft_changes(place.step)},
-        draft_count=place.drafts,
     )
 
 
@@ -154,11 +151,10 @@ def _merge_page(
     theirs = place.step.draft
     # a new merge panel asks about every conflict again
     choices = choices_of(request.form) if status == 422 else {}
-    return render(
+    return render_step(
+        place,
         "steps/merge.html",
         status=status,
-        place=place,
-        step=place.step,
         draft=theirs,
         form=form,
         problems=list(problems),
@@ -169,7 +165,6 @@ def _merge_page(
         by=_by(theirs.edited_by, names) if theirs else "",
         said=said,
         changes={change.member: change for change in _against_live(place.step, said)},
-        draft_count=place.drafts,
     )
 
 
@@ -195,17 +190,15 @@ def _gone_page(place: Place, form: DraftForm, problems: Iterable[str] = (), stat
         of_step = history.releases_of_step(session, place.step.step_id)
         became = releases.released_as(of_step).get(opened) if isinstance(opened, int) else None
         names = history.who(session, [became.released_by] if became else [])
-    return render(
+    return render_step(
+        place,
         "steps/gone.html",
         status=status,
-        place=place,
-        step=place.step,
         form=form,
         problems=list(problems),
         opened=opened,
         became=became,
         names=names,
-        draft_count=place.drafts,
     )
 
 

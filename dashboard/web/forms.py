@@ -10,8 +10,8 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 
-from dashboard.onboarding.affected import Which, check_which
-from dashboard.onboarding.carryover import Policy
+from dashboard.onboarding.affected import WHICH, Which
+from dashboard.onboarding.carryover import WORKED, Policy
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.merge import MergedField, merge_field
 from dashboard.onboarding.plans import PREDICTED, Planned, tolerance
@@ -67,7 +67,7 @@ class DraftForm(StepForm):
     @classmethod
     def of(cls, draft: Definition, fields: Fields | None = None) -> DraftForm:
         """The form to save over `draft`, filled with `fields` or else with the draft's own."""
-        values = {name: getattr(fields or draft.fields, name) for name in MEMBERS}
+        values = asdict(fields or draft.fields)
         base = {f"base_{name}": getattr(draft.fields, name) for name in MEMBERS}
         return cls(data=values | base | {"row_version": draft.row_version, "version": draft.version})
 
@@ -174,9 +174,7 @@ def choice_from(values: Values, preset: Policy | None = None, prefix: str = "") 
 
     `prefix` starts the names of its members.
     """
-    keeps = {
-        status: _keep(values.get(prefix + status), status, preset) for status in ("done", "skipped", "in_progress")
-    }
+    keeps = {status: _keep(values.get(prefix + status), status, preset) for status in WORKED}
     reopen = values.get(f"{prefix}reopen", "")
     if reopen not in ("", "1"):
         raise Invalid({"reopen": "Reopening is either on or off."})
@@ -201,10 +199,10 @@ def _keep(said: str | None, status: str, preset: Policy | None) -> bool:
 def which_from(values: Values) -> Which | None:
     """Which list of affected people an address names; None if it names none. Raises Invalid."""
     said = values.get("who")
-    try:
-        return check_which(said) if said else None
-    except Invalid:
-        raise Invalid({"who": "This list of people does not exist. Open the preview again and choose a tab."}) from None
+    which = next((one for one in WHICH if one == said), None)
+    if said and which is None:
+        raise Invalid({"who": "This list of people does not exist. Open the preview again and choose a tab."})
+    return which
 
 
 def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft: bool) -> Planned:

@@ -11,7 +11,6 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import affected, history, plans, releases
-from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.affected import Which
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Outcome
@@ -21,14 +20,12 @@ from dashboard.onboarding.steps import Step
 from dashboard.staff.permissions import Permission
 from dashboard.web import access, affected_list, checklist, forms
 from dashboard.web.access import current_actor, require
-from dashboard.web.checklist import Place
+from dashboard.web.checklist import Place, render_step
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.forms import PolicyChoice, ReasonForm
-from dashboard.web.rendering import render, wants_partial
+from dashboard.web.rendering import wants_partial
 
 blueprint = Blueprint("releases", __name__, url_prefix="/steps/<step_id>")
-
-Run = Callable[[Session, Actor, str, PolicyChoice, str, Planned], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +33,13 @@ class Operation:
     """One way to make a release: its path, its engine function, whether it involves a draft and a policy."""
 
     path: str
-    run: Run
+    move: Callable[..., Outcome]
     of_draft: bool = False
 
-
-def _release(
-    session: Session, actor: Actor, step_id: str, choice: PolicyChoice, note: str, planned: Planned
-) -> Outcome:
-    return releases.release(
-        session, actor, step_id, choice.policy, reopens_finished=choice.reopens_finished, note=note, planned=planned
-    )
-
-
-def _without_choice(engine: Callable[..., Outcome]) -> Run:
-    def run(session: Session, actor: Actor, step_id: str, choice: PolicyChoice, note: str, planned: Planned) -> Outcome:  # noqa: ARG001
-        return engine(session, actor, step_id, note=note, planned=planned)
-
-    return run
+    def run(self, session: Session, step_id: str, choice: PolicyChoice, note: str, planned: Planned) -> Outcome:
+        """Carries it out for the signed-in account. Raises what the engine refuses."""
+        said = {"policy": choice.policy, "reopens_finished": choice.reopens_finished} if self.of_draft else {}
+        return self.move(session, current_actor(), step_id, note=note, planned=planned, **said)
 
 
 CHOSE_OTHERWISE = "You changed the choices after the last report. Check the updated report, then confirm."
@@ -60,10 +47,10 @@ CHOSE_OTHERWISE = "You changed the choices after the last report. Check the upda
 OPERATIONS = {
     operation.path: operation
     for operation in (
-        Operation("release", _release, of_draft=True),
-        Operation("rollback", _without_choice(releases.roll_back)),
-        Operation("withdraw", _without_choice(releases.withdraw)),
-        Operation("restore", _without_choice(releases.restore)),
+        Operation("release", releases.release, of_draft=True),
+        Operation("rollback", releases.roll_back),
+        Operation("withdraw", releases.withdraw),
+        Operation("restore", releases.restore),
     )
 }
 
@@ -122,7 +109,7 @@ def _carry_out(operation: Operation, step_id: str) -> ResponseReturnValue:
     try:
         note = releases.reason(reason.note.data or "", required=settings.reason_required)
         with transaction() as session:
-            outcome = operation.run(session, current_actor(), step_id, choice, note, planned)
+            outcome = operation.run(session, step_id, choice, note, planned)
     except AlreadyReleased as already:
         if note and note != already.release.note:
             return _receipt_page(step_id, already.release.number, unrecorded=note)
@@ -177,17 +164,17 @@ def _preview_page(
         people = _affected(session, operation, place.step, outcome, choice)
         draft = place.step.draft if operation.of_draft else None
         names = history.who(session, [draft.edited_by] if draft else [])
-    return render(
+    return render_step(
+        place,
         "releases/preview.html",
         "releases/_people_affected.html" if _wants_people_alone() else "releases/updated.html",
         status=422 if people.broken else status,
         listed=people,
         operation=operation.path,
-        place=place,
-        step=place.step,
         kind=outcome.release.kind,
         outcome=outcome,
         report=outcome.impact.as_json(),
+        predicted=plans.foretold(outcome.impact) | {"everybody": outcome.impact.everybody},
         before=outcome.before,
         after=outcome.after,
         draft=draft,
@@ -201,14 +188,13 @@ def _preview_page(
         me=current_actor().key,
         tolerance=_tolerance(outcome),
         drift=_drift(planned, _seen(place.step, operation), outcome),
-        draft_count=place.drafts,
     )
 
 
 def _dry_run(session: Session, operation: Operation, step: Step, choice: PolicyChoice) -> Outcome:
     """The operation carried out and rolled back. Raises what the engine refuses."""
     with releases.dry_run(session):
-        return operation.run(session, current_actor(), step.step_id, choice, "", _seen(step, operation))
+        return operation.run(session, step.step_id, choice, "", _seen(step, operation))
 
 
 def _affected(
@@ -255,17 +241,15 @@ def _refused_page(operation: Operation, place: Place, reasons: list[str], note: 
     with transaction() as session:
         newest = next(iter(releases.of_step(session, place.step.step_id, limit=1)), None)
         names = history.who(session, [newest.released_by] if newest else [])
-    return render(
+    return render_step(
+        place,
         "releases/refused.html",
         status=409,
         operation=operation.path,
-        place=place,
-        step=place.step,
         reasons=reasons,
         note=note,
         newest=newest,
         names=names,
-        draft_count=place.drafts,
     )
 
 
@@ -306,16 +290,14 @@ def _receipt_page(step_id: str, number: int, *, unrecorded: str = "") -> Respons
         place = checklist.find(session, step_id)
         released = releases.get(session, step_id, number)
         names = history.who(session, [released.released_by])
-    return render(
+    return render_step(
+        place,
         "releases/receipt.html",
         status=409 if unrecorded else 200,
         unrecorded=unrecorded,
-        place=place,
-        step=place.step,
         release=released,
         receipt=released.receipt,
         names=names,
-        draft_count=place.drafts,
     )
 
 

@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined
 
 from dashboard.database import statements
 from dashboard.onboarding import filters, limits, plans, steps
-from dashboard.onboarding.carryover import STATUSES
+from dashboard.onboarding.carryover import STATUSES, WORKED
 from dashboard.staff import links, sessions
 from dashboard.web import formats, text_diff, wording
 
@@ -63,9 +63,11 @@ def install(app: Flask) -> None:
         sizes=formats.sizes,
         column_size=formats.column_size,
         status_counts=formats.status_counts,
+        DEEDS=wording.DEEDS,
         LIMITS=LIMITS,
         NUMBERS=wording.NUMBERS,
         STATUSES=STATUSES,
+        WORKED=WORKED,
         STATUS_CHOICES=formats.STATUS_CHOICES,
         BAND_LABELS=formats.BAND_LABELS,
         STEP_LABELS=formats.STEP_LABELS,

@@ -16,7 +16,7 @@ from dashboard.config import Settings
 from dashboard.database import DATABASE_FAULTS, reason_of, transaction
 from dashboard.staff import demo_accounts, sessions
 from dashboard.staff import sign_in as signing_in
-from dashboard.staff.accounts import email_problem, normalise_email
+from dashboard.staff.accounts import Account, email_problem, normalise_email
 from dashboard.staff.demo_accounts import DemoAccount
 from dashboard.staff.passwords import MAX_PASSWORD, dummy_hash
 from dashboard.staff.permissions import Role
@@ -133,19 +133,19 @@ def open_id() -> OpenIdClient | None:
     return cast("OpenIdClient | None", current_app.extensions.get(OIDC))
 
 
-def provider_called(staff: access.Staff) -> str:
+def provider_called(staff: Account) -> str:
     """The name of the account's sign-in provider; empty if it is not the one that is set up, or there is none."""
     provider = _provider_of(staff)
     return provider.called if provider else ""
 
 
-def roles_by_group(staff: access.Staff) -> Sequence[tuple[str, Role]]:
+def roles_by_group(staff: Account) -> Sequence[tuple[str, Role]]:
     """The roles of the groups at the account's provider, in order of precedence."""
     provider = _provider_of(staff)
     return provider.roles if provider else ()
 
 
-def _provider_of(staff: access.Staff) -> Provider | None:
+def _provider_of(staff: Account) -> Provider | None:
     client = open_id()
     return client.provider if client and client.provider.issuer == staff.issuer else None
 

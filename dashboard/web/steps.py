@@ -108,10 +108,9 @@ def show(step_id: str) -> ResponseReturnValue:
         counts = cached_figures.overview(session).funnel.get(step_id, impact.no_counts())
         editing = presence_card.read(session, place.step)
         names = checklist.names_of(session, place.step, timeline)
-    return render(
+    return checklist.render_step(
+        place,
         "steps/show.html",
-        place=place,
-        step=place.step,
         versions=versions,
         picked=_picked(place.step, versions),
         released_at={version: one.released_at for version, one in releases.released_as(of_step).items()},
@@ -121,7 +120,6 @@ def show(step_id: str) -> ResponseReturnValue:
         editing=editing,
         names=names,
         back_to=_back_to(place.step, of_step),
-        draft_count=place.drafts,
     )
 
 
@@ -156,15 +154,13 @@ def compare(step_id: str) -> ResponseReturnValue:
         from_, to = _picked(place.step, versions)
         before = steps.version(session, step_id, _version("a", from_))
         after = steps.version(session, step_id, _version("b", to))
-    return render(
+    return checklist.render_step(
+        place,
         "steps/compare.html",
-        place=place,
-        step=place.step,
         versions=versions,
         before=before,
         after=after,
         changes=steps.compare(before.fields, after.fields),
-        draft_count=place.drafts,
     )
 
 

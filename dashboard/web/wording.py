@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 from dashboard.onboarding.carryover import Kind, Release
@@ -16,6 +17,25 @@ WAYS = {"api": "API", "bulk": "in bulk", "import": "import"}
 ROLES: Mapping[str, str] = {role.value: role.title for role in Role}
 NOTHING_CHANGED = "Nothing was changed, so nothing was saved."
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+
+
+class Deed(NamedTuple):
+    """What a kind of release is called: on a button, in “the rollback”, and in “it was rolled back”."""
+
+    verb: str
+    noun: str
+    done: str
+
+
+DEEDS: Mapping[str, Deed] = {
+    "release": Deed("Release", "release", "released"),
+    "publish": Deed("Publish", "release", "released"),
+    "migrate": Deed("Release", "release", "released"),
+    "rollback": Deed("Roll back", "rollback", "rolled back"),
+    "withdraw": Deed("Withdraw", "withdrawal", "withdrawn"),
+    "restore": Deed("Restore", "restore", "restored"),
+}
+"""By kind of release, and by the last part of a preview's address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def test_there_is_something_to_guard() -> None:
 def _markup_only(source: str) -> str:
     """Jinja taken out; a call of a macro at the top stands for its one element."""
     source = re.sub(
-        r"\{%-?\s*call\s+(?:ui|forms|charts)\.(?:panel|card|figures)\(.*?%\}",
+        r"\{%-?\s*call\s+(?:ui|forms|charts)\.(?:panel|card|figures|note_box)\(.*?%\}",
         "<div data-testid=x>",
         source,
         flags=re.DOTALL,

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.models import AuditEntry, StaffAccount, StaffLink
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, demo_accounts, links, passwords, tokens
+from dashboard.staff import demo_accounts, links, passwords, roster, tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.program import Program
 from tests.staff.signed_in import PASSWORD, make_account
@@ -58,12 +58,13 @@ def test_bad_input_ends_with_2_and_one_line(
     done = dashboard("user", "add", *arguments, given=given)
     assert done.code == 2
     assert says in done.err
-    assert accounts.everyone(session) == []
+    assert roster.everyone(session) == []
 
 
 def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: Session) -> None:
     make_account(session, Role.ADMIN, "ada@example.com")
     make_account(session, Role.ADMIN, "vic@example.com")
+    make_account(session, Role.VIEWER, "zoe@example.com")
     tokens.create(session, Actor("staff:vic@example.com"), name="vics", scopes=[Scope.STEPS_READ])
     session.commit()
     demoted = dashboard("user", "role", "vic@example.com", "manager", "--keep-tokens")
@@ -71,6 +72,7 @@ def test_accounts_are_listed_changed_and_disabled(dashboard: Program, session: S
     assert dashboard("user", "disable", "vic@example.com").out.endswith("Revoked tokens: vics")
     assert [(row["email"], row["role"]) for row in dashboard("user", "list", "--json").json] == [
         ("ada@example.com", "admin"),
+        ("zoe@example.com", "viewer"),
         ("vic@example.com", "manager"),
     ]
     assert "vic@example.com  manager  disabled" in dashboard("user", "list").out

@@ -80,7 +80,7 @@ def test_bad_input_is_named_and_nobody_is_invited(session: Session, member: str,
     with pytest.raises(Invalid) as caught:
         links.invite(session, BOSS, **({"email": NOOR, "name": "Noor", "role": Role.VIEWER} | {member: value}))  # type: ignore[arg-type]
     assert list(caught.value.problems) == [member]
-    assert accounts.everyone(session) == []
+    assert roster.everyone(session) == []
 
 
 def test_nobody_is_invited_twice(session: Session, invited: links.Link) -> None:

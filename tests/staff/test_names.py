@@ -10,7 +10,7 @@ from dashboard.models import ApiToken
 from dashboard.onboarding import steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
-from dashboard.staff import accounts, links, names, tokens
+from dashboard.staff import accounts, links, names, roster, tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.staff.signed_in import make_account
 
@@ -78,4 +78,4 @@ def test_what_got_such_a_name_before_can_still_be_taken_away(session: Session) -
     tokens.revoke(session, BOSS, "\u202epohs")
     accounts.disable(session, BOSS, "zw\u202e@b")
     assert [token.state for token in tokens.everything(session)] == ["revoked"]
-    assert [one.state for one in accounts.everyone(session)] == ["active", "disabled"]
+    assert [one.account.state for one in roster.everyone(session)] == ["active", "disabled"]

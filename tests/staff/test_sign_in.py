@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, demo_accounts, links, passwords, sessions, sign_in
+from dashboard.staff import accounts, demo_accounts, links, passwords, roster, sessions, sign_in
 from dashboard.staff.permissions import Role
 from tests.conftest import test_settings
 from tests.staff.signed_in import PASSWORD, make_account
@@ -296,4 +296,4 @@ def test_demo_accounts_sign_in_in_demo_mode_only(session: Session) -> None:
         assert signed_in is not None
         assert sessions.load(session, signed_in.secret, demo=True) == signed_in
         assert sessions.load(session, signed_in.secret) is None
-    assert len(accounts.everyone(session)) == len(Role)
+    assert len(roster.everyone(session)) == len(Role)

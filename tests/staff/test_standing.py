@@ -23,7 +23,7 @@ from dashboard.onboarding import bulk_changes, history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bulk_changes import BulkChange
 from dashboard.onboarding.errors import OnboardingError
-from dashboard.staff import accounts, links, standing, tokens
+from dashboard.staff import accounts, links, roster, standing, tokens
 from dashboard.staff.accounts import actor_key
 from dashboard.staff.permissions import Permission, Role, Scope
 from dashboard.staff.rate_limits import WINDOW_S
@@ -113,7 +113,8 @@ def test_of_two_admins_who_remove_each_other_at_the_same_moment_one_stays(
         with ThreadPoolExecutor(2) as pool:
             came = list(pool.map(one, (removal(ADA, BEN), removal(BEN, ADA))))
         assert [type(one) for one in came].count(NoLongerAllowed) == 1
-        left = [one for one in accounts.everyone(admins) if one.role is Role.ADMIN and one.disabled_at is None]
+        everyone = [one.account for one in roster.everyone(admins)]
+        left = [one for one in everyone if one.role is Role.ADMIN and one.disabled_at is None]
         assert len(left) == len(there) - 1
         admins.rollback()
 

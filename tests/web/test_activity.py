@@ -286,7 +286,7 @@ def test_each_part_of_the_filter_can_be_taken_away(viewer: FlaskClient, lived: S
     ]
     assert found["Anna"] == f"/activity?who=people&what=statuses&step={STEP}&from=2026-01-01&to=2026-12-31"
     assert 'aria-label="Remove filter: Anna"' in page
-    assert '<a href="/activity">Clear all</a>' in page
+    assert '<a href="/activity" data-testid="clear-filters">Clear all</a>' in page
     alone = viewer.get("/activity?who=&what=all&step=&person=anna&from=&to=", follow_redirects=True).text
     assert chips(alone) == {"Anna": "/activity"}
     assert 'data-testid="filter-chips"' not in viewer.get("/activity?what=all").text

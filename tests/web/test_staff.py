@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from dashboard.database import Database
 from dashboard.models import StaffAccount, StaffLink, StaffSession
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, demo_accounts, links, passwords, sessions, tokens
+from dashboard.staff import accounts, demo_accounts, links, passwords, roster, sessions, tokens
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import UNDER_WAY
 from tests.staff.signed_in import sign_in_as
@@ -198,7 +198,7 @@ def test_all_that_is_wrong_is_said_at_once_and_what_was_typed_stays(ada: FlaskCl
         assert f'data-testid="{field}-error"' in answer.text
     assert unescape(form_of(answer, "invite-form")["email"]) == HOSTILE
     assert "<script>alert" not in answer.text
-    assert len(accounts.everyone(session)) == 1
+    assert len(roster.everyone(session)) == 1
 
 
 @pytest.mark.parametrize(
