@@ -6,7 +6,9 @@ One server and one browser serve all tests of a worker; each test has a copy of 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -34,12 +36,22 @@ from tests.serving import served
 
 if TYPE_CHECKING:
     from flask import Flask
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        Dialog,
+        Page,
+        Request,
+        WebError,
+    )
     from pytest_playwright import CreateContextCallback
 
 QUIET = (
     *("--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # the pages of a test may share one: that halves what a second page costs
+    "--renderer-process-limit=1",
 )
 # generous, for a busy machine: a passing test never waits this long
 expect.set_options(timeout=15_000)
@@ -204,35 +216,67 @@ scriptless = pytest.mark.parametrize("javascript", [False], ids=["no-script"])
 class Enter(Protocol):
     """Opens a browser of its own, signed in as a demo account of the role, or as nobody; its one empty page.
 
-    Pages ask by themselves what has moved only where `asks_by_itself`; elsewhere it is `look_again` that has them ask.
+    Pages ask by themselves what has moved only where `asks_by_itself`; elsewhere it is `look_again` that has them ask. A
+    `new` one has no file in its cache yet.
     """
 
-    def __call__(self, role: str = "", *, asks_by_itself: bool = False, **options: Any) -> Page: ...
+    def __call__(self, role: str = "", *, asks_by_itself: bool = False, new: bool = False, **options: Any) -> Page: ...
+
+
+@pytest.fixture(scope="session")
+def spare() -> dict[str, list[BrowserContext]]:
+    """Browsers that tests of this worker are done with, by their options; they have the static files."""
+    return defaultdict(list)
 
 
 @pytest.fixture
-def enter(live_server: str, problems: list[str], javascript: bool, new_context: CreateContextCallback) -> Enter:
+def enter(
+    request: pytest.FixtureRequest,
+    live_server: str,
+    problems: list[str],
+    javascript: bool,
+    new_context: CreateContextCallback,
+    browser: Browser,
+    spare: dict[str, list[BrowserContext]],
+) -> Iterator[Enter]:
     """`enter("manager")` is Maya's browser, `enter("admin")` Ada's: cookies and all are apart. See Enter."""
+    # what pytest-playwright records begins and ends with a browser
+    recorded = any(request.config.getoption(f"--{kind}") != "off" for kind in ("tracing", "video", "screenshot"))
+    used: list[tuple[str, BrowserContext]] = []
 
-    def opened(role: str = "", *, asks_by_itself: bool = False, **options: Any) -> Page:
-        given = {"java_script_enabled": javascript, "storage_state": signed_in(role, live_server)}
+    def opened(role: str = "", *, asks_by_itself: bool = False, new: bool = False, **options: Any) -> Page:
         # colours that fade in would be measured on the way
-        context = new_context(**{"base_url": live_server, "reduced_motion": "reduce", **given, **options})
-        if not asks_by_itself:
-            context.add_init_script(ONLY_WHEN_TOLD)
-        return watched(context, problems).new_page()
+        given = {"base_url": live_server, "reduced_motion": "reduce", "java_script_enabled": javascript, **options}
+        key = repr((sorted(given.items()), asks_by_itself))
+        again = not (new or recorded)
+        if again and spare[key]:
+            context = spare[key].pop()
+        else:
+            context = (browser.new_context if again else new_context)(**given)
+            context.add_init_script(WITNESS if asks_by_itself else WITNESS + ONLY_WHEN_TOLD)
+        if again:
+            used.append((key, context))
+        context.add_cookies(signed_in(role, live_server))
+        stack.enter_context(watched(context, problems))
+        return context.new_page()
 
-    return opened
+    with ExitStack() as stack:
+        yield opened
+        for key, context in used:
+            for page in context.pages:
+                page.close()
+            context.clear_cookies()
+            context.clear_permissions()
+            spare[key].append(context)
 
 
-def signed_in(role: str, address: str) -> dict[str, Any]:
-    """What a browser keeps in which the role's account has signed in."""
+def signed_in(role: str, address: str) -> list[Any]:
+    """The cookies of a browser in which the role's account has signed in."""
     if not role:
-        return {"cookies": [], "origins": []}
+        return []
     assert role in {account.role.value for account in DEMO_ACCOUNTS}
-    cookie = {"name": "staff_session", "value": secret_of(role), "domain": urlsplit(address).hostname, "path": "/"}
-    kept = {"expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}
-    return {"cookies": [cookie | kept], "origins": []}
+    kept = {"httpOnly": True, "sameSite": "Lax"}
+    return [{"name": "staff_session", "value": secret_of(role), "url": address, **kept}]
 
 
 @pytest.fixture
@@ -241,8 +285,9 @@ def page(enter: Enter) -> Page:
     return enter()
 
 
-def watched(context: BrowserContext, problems: list[str]) -> BrowserContext:
-    """The same context, its pages' errors noted in `problems`."""
+@contextmanager
+def watched(context: BrowserContext, problems: list[str]) -> Iterator[None]:
+    """Notes in `problems` what goes wrong meanwhile in the context's pages, which begin with WITNESS."""
 
     def on_console(message: ConsoleMessage) -> None:
         if "content security policy" in message.text.lower():
@@ -256,9 +301,12 @@ def watched(context: BrowserContext, problems: list[str]) -> BrowserContext:
         if urlsplit(request.url).path == hostile.REQUESTED:
             problems.append(f"hostile text has asked for {request.url}")
 
-    context.add_init_script(WITNESS)
-    context.on("request", on_request)
-    context.on("weberror", lambda error: problems.append(f"script error: {error.error}"))
-    context.on("console", on_console)
-    context.on("dialog", on_dialog)
-    return context
+    def on_error(error: WebError) -> None:
+        problems.append(f"script error: {error.error}")
+
+    heard = {"request": on_request, "weberror": on_error, "console": on_console, "dialog": on_dialog}
+    for event_name, note in heard.items():
+        context.on(event_name, note)
+    yield
+    for event_name, note in heard.items():
+        context.remove_listener(event_name, note)

@@ -22,7 +22,7 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope
 from tests import factories
-from tests.browser.conftest import Enter, watched
+from tests.browser.conftest import WITNESS, Enter, watched
 from tests.browser.pages import (
     AMARA,
     DATA_SOURCE,
@@ -425,12 +425,13 @@ AS_LOADED = """() => {
 def shared_page(browser: Browser, address: str) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests that need no more than the module, and what went wrong in it."""
     noted: list[str] = []
-    context = watched(browser.new_context(base_url=address), noted)
-    context.add_init_script(KEEP)
-    page = context.new_page()
-    page.goto(EXAMPLE)
-    yield page, noted
-    context.close()
+    context = browser.new_context(base_url=address)
+    context.add_init_script(WITNESS + KEEP)
+    with watched(context, noted):
+        page = context.new_page()
+        page.goto(EXAMPLE)
+        yield page, noted
+        context.close()
 
 
 @pytest.fixture

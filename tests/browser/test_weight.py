@@ -75,7 +75,7 @@ def visit(page: Page, path: str) -> Loaded:
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES.keys())
 def test_a_page_is_light_and_the_next_one_lighter(enter: Enter, path: str) -> None:
-    ada = enter("" if path == "/sign-in" else "admin")
+    ada = enter("" if path == "/sign-in" else "admin", new=True)
     first = visit(ada, path)
     assert first.weight < FIRST_LOAD, first.heaviest
     # the browser's own widgets have images at data: addresses
@@ -97,7 +97,7 @@ def test_a_page_is_light_and_the_next_one_lighter(enter: Enter, path: str) -> No
 @pytest.mark.parametrize("path", ["/", f"/people/{AMARA}", "/api/docs"])
 def test_it_is_light_without_brotli_too(enter: Enter, path: str) -> None:
     """Browsers take brotli over https and from the machine itself; over http from another one, gzip alone."""
-    seen = visit(enter("admin", extra_http_headers={"Accept-Encoding": "gzip"}), path)
+    seen = visit(enter("admin", new=True, extra_http_headers={"Accept-Encoding": "gzip"}), path)
     assert {header(one, "Content-Encoding") for one in seen.answers.values()} == {"gzip", ""}
     assert seen.weight < FIRST_LOAD, seen.heaviest
 
