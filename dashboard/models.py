@@ -200,6 +200,9 @@ class User(Base):
         Index("ix_onboarding_users_created_at", "created_at", "user_id"),
         Index("ix_onboarding_users_last_activity", text("coalesce(last_activity_at, created_at)"), "user_id"),
         Index("ix_onboarding_users_standing", "standing", "user_id"),
+        # at first hardly anybody has finished; of those at 100 % hardly anybody has not
+        Index("ix_onboarding_users_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index("ix_onboarding_users_unfinished", "standing", "user_id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_onboarding_users_passed", text("(cardinality(done_releases) + cardinality(skipped_releases))")),
         {"postgresql_with": {"fillfactor": 80}},
     )

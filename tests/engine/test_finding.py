@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import choosing, erasure, filters, finding, people
+from dashboard.onboarding import by_progress, choosing, erasure, filters, finding, people, standings
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.finding import Count, Found, Page
@@ -399,3 +399,60 @@ def test_a_plan_of_one_shard_is_reckoned_up_for_all() -> None:
     plan = {"Plan Rows": 100000, "Total Cost": 0.0, "Distributed Query": {"Job": {"Task Count": 8, "Tasks": [task]}}}
     assert choosing.expected(of_shard) == (70, 12.5, 1)
     assert choosing.expected(plan) == (560, 100.0, 8)
+
+
+CROWD = """
+INSERT INTO onboarding_users (user_id, name, created_at, last_activity_at, done_releases, finished_at)
+SELECT 'usr-' || i, 'Name ' || md5(i::text), now() - i % 400 * interval '1 day', now() - i % 100 * interval '1 day',
+       (CAST(:releases AS int[]))[1:i % 5], CASE WHEN {finished} THEN now() END
+  FROM generate_series(1, 20000) i
+"""
+
+
+@pytest.mark.one_server("a plan shows one shard of many")
+@pytest.mark.parametrize("few_standings", [True, False])
+@pytest.mark.parametrize("wanted", [Filter(finished=True, sort=sort) for sort in ("name", "active", "furthest")])
+def test_the_few_who_have_finished_are_found_without_a_look_at_all_others(
+    session: Session, monkeypatch: pytest.MonkeyPatch, few_standings: bool, wanted: Filter
+) -> None:
+    monkeypatch.setattr(standings, "FEW_TO_LIST", 5_000 if few_standings else -1)
+    a_crowd(session, finished="i IN (4, 10004, 19004)")
+    assert read_of_people(session, wanted) < 100
+
+
+@pytest.mark.one_server("a plan shows one shard of many")
+def test_nor_are_all_at_100_looked_at_for_those_who_have_not_finished(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_progress, "FEW", 0)
+    a_crowd(session, finished="i % 5 = 4")
+    assert read_of_people(session, Filter(finished=False, sort="furthest")) < 1_000
+
+
+def a_crowd(session: Session, finished: str) -> None:
+    for number in range(4):
+        a_step(session, f"step-{number}")
+    made = list(session.scalars(text("SELECT id FROM step_releases ORDER BY id")))
+    session.execute(text(CROWD.format(finished=finished)), {"releases": made})
+    session.execute(text("ANALYZE onboarding_users"))
+
+
+def read_of_people(session: Session, wanted: Filter) -> int:
+    """How many people a page of the list looks at, but for a sample and for what goes through all standings' index."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        if "onboarding_users" in statement and not statement.startswith("EXPLAIN") and "TABLESAMPLE" not in statement:
+            seen.append((statement, values))
+
+    event.listen(session.connection(), "before_cursor_execute", note)
+    finding.page(session, wanted, limit=25)
+    event.remove(session.connection(), "before_cursor_execute", note)
+    plans = (session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {one}", of) for one, of in seen)
+    return sum(of_people(plan.scalar_one()[0]["Plan"]) for plan in plans)
+
+
+def of_people(plan: dict[str, Any]) -> int:
+    is_theirs = plan.get("Relation Name") == "onboarding_users"
+    here = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"] if is_theirs else 0
+    return round(here) + sum(map(of_people, plan.get("Plans", [])))
