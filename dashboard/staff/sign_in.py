@@ -24,6 +24,7 @@ from dashboard.staff.accounts import account_from, actor_key, normalise_email, p
 from dashboard.staff.demo_accounts import may_sign_in
 from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.sessions import SignedIn
+from dashboard.words import plural
 
 FREE_PER_ACCOUNT, FREE_PER_ADDRESS = 5, 20
 WINDOW = timedelta(hours=1)
@@ -212,7 +213,4 @@ def tidy(session: Session) -> None:
 
 
 def _spoken(seconds: int) -> str:
-    if seconds < 60:
-        return f"{seconds} second{'' if seconds == 1 else 's'}"
-    minutes = -(-seconds // 60)
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    return plural(seconds, "second") if seconds < 60 else plural(-(-seconds // 60), "minute")

@@ -22,8 +22,9 @@ from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.finding import PeopleQuery
-from dashboard.web.formats import number, plural, status_label
+from dashboard.web.formats import number, status_label
 from dashboard.web.rendering import render, wants_partial
+from dashboard.words import plural
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
 

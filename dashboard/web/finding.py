@@ -19,8 +19,9 @@ from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
-from dashboard.web.formats import number, percent, plural, status_label
+from dashboard.web.formats import number, percent, status_label
 from dashboard.web.rendering import render, wants_partial
+from dashboard.words import plural
 
 blueprint = Blueprint("finding", __name__)
 

@@ -13,6 +13,7 @@ from dashboard.onboarding import filters, limits, plans, steps
 from dashboard.onboarding.carryover import STATUSES, WORKED
 from dashboard.staff import links, sessions
 from dashboard.web import formats, text_diff, wording
+from dashboard.words import plural
 
 FILTERS: tuple[Callable[..., object], ...] = (
     formats.number,
@@ -20,7 +21,7 @@ FILTERS: tuple[Callable[..., object], ...] = (
     formats.compact,
     formats.percent,
     formats.share,
-    formats.plural,
+    plural,
     formats.lasting,
     formats.initials,
     formats.status_label,

@@ -20,12 +20,12 @@ from dashboard.web import access
 from dashboard.web.access import current_actor, current_staff, require
 from dashboard.web.activity_wording import name_of
 from dashboard.web.browsers import browser_called
-from dashboard.web.formats import plural
 from dashboard.web.forms import whole
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.session import provider_called, roles_by_group
 from dashboard.web.settings import GONE
 from dashboard.web.settings_forms import InviteForm, role_from, say
+from dashboard.words import plural
 
 blueprint = Blueprint("staff", __name__, url_prefix="/settings/staff")
 
