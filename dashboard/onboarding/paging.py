@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import BindParameter, Row, text
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.limits import text_problem
 
+Found = TypeVar("Found")
 Direction = Literal["after", "before"]
 Key = tuple[str, str]
 """What a page goes on from: the value that people are ordered by, and the id, which decides between people of one value."""
@@ -149,8 +150,13 @@ def _around_in(order: Order, found: list[Row[Any]], limit: int, start: Start) ->
     return around(found, limit, start, lambda row, to: write_cursor(to, order, row))
 
 
-def around(found: list[Row[Any]], limit: int, start: Start, cursor: Callable[[Row[Any], Direction], str]) -> Rows:
-    """The rows of a page in their order, of the `limit` + 1 found in its direction, and the cursors around it."""
+def around(
+    found: list[Found], limit: int, start: tuple[Direction, object], cursor: Callable[[Found, Direction], str]
+) -> tuple[list[Found], str | None, str | None]:
+    """What a page shows, in its order, of the `limit` + 1 found in its direction, and the cursors around it.
+
+    `start` is as in `Start`, whatever its key is.
+    """
     direction, key = start
     more, shown = len(found) > limit, found[:limit]
     if direction == "before":
