@@ -22,7 +22,7 @@ from dashboard.web.access import require
 from dashboard.web.activity_wording import WHAT_LABELS, ActivityLine
 from dashboard.web.export import Row, Rows, csv_file
 from dashboard.web.formats import full_date
-from dashboard.web.rendering import render, wants_partial
+from dashboard.web.rendering import has_empty_fields, render
 from dashboard.web.wording import detail_of
 
 blueprint = Blueprint("activity", __name__)
@@ -111,25 +111,23 @@ def _address(endpoint: str, query: Mapping[str, str]) -> str:
 @blueprint.get("/activity")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field.
-
-    Browsers also send a form's empty fields: they are redirected to the address without them.
-    """
+    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field."""
     typed, cursor = _typed(), request.args.get("cursor") or None
     found, problems = NOTHING, dict[str, str]()
     with transaction() as session:
         known = activity_filter.choices(session)
         asked = ActivityQuery(typed, known)
-        if not wants_partial() and not all(request.args.values()):
+        if has_empty_fields():
             return redirect(asked.address(cursor), 303)
         try:
             found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
         except Invalid as invalid:
             problems = _said(invalid)
-    answer = render(
+    return render(
         "activity/index.html",
         "activity/_activity.html",
         status=422 if problems else 200,
+        push=None if cursor else asked.address(),
         asked=asked,
         cursor=cursor,
         found=found,
@@ -137,9 +135,6 @@ def index() -> ResponseReturnValue:
         chips=[] if problems else asked.chips(found.people),
         problems=problems,
     )
-    if wants_partial() and not cursor:
-        answer.headers["HX-Push-Url"] = asked.address()
-    return answer
 
 
 def _typed() -> dict[str, str]:

@@ -20,7 +20,7 @@ from dashboard.web.access import require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.formats import number, percent, status_label
-from dashboard.web.rendering import render, wants_partial
+from dashboard.web.rendering import has_empty_fields, render
 from dashboard.words import plural
 
 blueprint = Blueprint("finding", __name__)
@@ -200,26 +200,24 @@ def _said() -> dict[str, str]:
 @blueprint.get("/people")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """The list; htmx gets it without the page around it. An invalid query is reported in place of the list.
-
-    Browsers also send a form's empty fields: they are redirected to the address without them.
-    """
+    """The list; htmx gets it without the page around it. An invalid query is reported in place of the list."""
     cursor = request.args.get("cursor") or None
     found, broken = NOBODY, False
     with transaction() as session:
         asked = _ask_page(session)
         here = asked.address(status=asked.value("status"))
-        if not wants_partial() and not all(request.args.values()):
+        if has_empty_fields():
             return redirect(here, 303)
         if asked.wanted:
             try:
                 found = finding.page(session, asked.wanted, cursor=cursor, limit=PAGE)
             except Invalid:
                 broken = True
-    answer = render(
+    return render(
         "people/index.html",
         "people/found.html",
         status=422 if asked.problems or asked.waiting or broken else 200,
+        push=None if cursor else here,
         asked=asked,
         found=found,
         how_many=how_many(found.count),
@@ -228,9 +226,6 @@ def index() -> ResponseReturnValue:
         sorts=list(SORTED.items()),
         draft_count=asked.drafts,
     )
-    if wants_partial() and not cursor:
-        answer.headers["HX-Push-Url"] = here
-    return answer
 
 
 @blueprint.get("/people.csv")
