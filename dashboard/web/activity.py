@@ -23,7 +23,7 @@ from dashboard.web.activity_wording import WHAT_LABELS, ActivityLine
 from dashboard.web.export import Row, Rows, csv_file
 from dashboard.web.formats import full_date
 from dashboard.web.rendering import has_empty_fields, render
-from dashboard.web.wording import detail_of
+from dashboard.web.wording import detail_of, sentence
 
 blueprint = Blueprint("activity", __name__)
 
@@ -143,7 +143,7 @@ def _typed() -> dict[str, str]:
 
 def _said(invalid: Invalid) -> dict[str, str]:
     """The error message for each field."""
-    return {name: f"{LABELS.get(name, 'The address')} {reason}." for name, reason in invalid.problems.items()}
+    return {name: sentence(LABELS.get(name, "The address"), reason) for name, reason in invalid.problems.items()}
 
 
 def _in_words(page: ActivityPage, known: Choices) -> list[ActivityLine]:

@@ -24,6 +24,7 @@ from dashboard.web.export import Rows, csv_file
 from dashboard.web.finding import PeopleQuery
 from dashboard.web.formats import number, status_label
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.wording import sentence
 from dashboard.words import plural
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
@@ -157,7 +158,8 @@ def _refused(session: Session, asked: PeopleQuery, problems: Mapping[str, str]) 
 
 
 def _sentences(problems: Mapping[str, str]) -> dict[str, str]:
-    return {name: f"{LABELS.get(name, finding.LABELS.get(name, name))} {why}." for name, why in problems.items()}
+    labels = finding.LABELS | LABELS
+    return {name: sentence(labels.get(name, name), reason) for name, reason in problems.items()}
 
 
 def _is_kept(name: str) -> bool:

@@ -21,6 +21,7 @@ from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.formats import number, percent, status_label
 from dashboard.web.rendering import has_empty_fields, render
+from dashboard.web.wording import sentence
 from dashboard.words import plural
 
 blueprint = Blueprint("finding", __name__)
@@ -75,7 +76,7 @@ class PeopleQuery:
     @property
     def sentences(self) -> list[str]:
         """Why there is no list."""
-        return [f"{LABELS.get(name, f'“{name}”')} {reason}." for name, reason in self.problems.items()]
+        return [sentence(LABELS.get(name, f"“{name}”"), reason) for name, reason in self.problems.items()]
 
     def value(self, name: str) -> str:
         """What was typed or chosen, valid or not."""

@@ -17,6 +17,7 @@ from dashboard.onboarding.merge import MergedField, merge_field
 from dashboard.onboarding.plans import PREDICTED, Planned, tolerance
 from dashboard.onboarding.steps import MEMBERS, Definition, Fields
 from dashboard.web.formats import STEP_LABELS
+from dashboard.web.wording import sentence
 
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 Values = MultiDict[str, str]
@@ -142,7 +143,7 @@ def put_problems(form: Form, problems: Mapping[str, str]) -> list[str]:
     rest = []
     for name, reason in problems.items():
         field: Field | None = form._fields.get(name)
-        message = f"{field.label.text if field else name} {reason}."
+        message = sentence(field.label.text if field else name, reason)
         if field is None or isinstance(field, HiddenField):
             rest.append(message)
         else:

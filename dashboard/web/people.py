@@ -19,7 +19,7 @@ from dashboard.web.formats import status_label
 from dashboard.web.person_page import PersonPage
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.saving import NOTHING, Attempt, Happened, Undo
-from dashboard.web.wording import NOTHING_CHANGED, saved_several
+from dashboard.web.wording import NOTHING_CHANGED, saved_several, sentence
 
 blueprint = Blueprint("people", __name__)
 blueprint.record_once(addresses.install)
@@ -42,7 +42,7 @@ def _as_of(user_id: str, typed: str, start: int) -> ResponseReturnValue:
         moment = person_page.moment_of(typed)
         return _page(person_page.load_as_of(user_id, moment, start=start), as_of=typed)
     except Invalid as invalid:
-        problem = f"{typed[:40]} {invalid.problems['as_of']}." if typed else "Choose a day."
+        problem = sentence(typed[:40], invalid.problems["as_of"]) if typed else "Choose a day."
         return _page(person_page.load(user_id), 422, as_of=typed, problem=problem)
 
 

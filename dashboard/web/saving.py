@@ -15,6 +15,7 @@ from dashboard.onboarding.progress import Saved, SavedOrRefused, WantedSave
 from dashboard.web.access import current_actor
 from dashboard.web.formats import STATUS_CHOICES
 from dashboard.web.forms import whole
+from dashboard.web.wording import sentence
 
 LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
 YOURS = "yours."
@@ -80,7 +81,7 @@ class Attempt:
             return UNKNOWN_STATUS
         if member == "row_version" and not self.has_row_version:
             return "The row version is missing."
-        return f"{LABELS.get(member, member)} {reason}."
+        return sentence(LABELS.get(member, member), reason)
 
 
 def _number(text: str) -> int:

@@ -172,6 +172,11 @@ def receipt_address(release: Release) -> str:
     return f"/steps/{quote(release.step_id)}/releases/{release.number}"
 
 
+def sentence(label: str, reason: str) -> str:
+    """A problem of `Invalid` as a sentence, about what `label` calls it: a reason that is whole stays as it is."""
+    return f"{label} {reason.rstrip('.')}." if reason[:1].islower() else reason
+
+
 def how_many_changes(changes: Sequence[object]) -> str:
     """One change, Two changes ... 11 changes: for the start of a sentence."""
     count = len(changes)
