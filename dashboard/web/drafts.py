@@ -26,6 +26,7 @@ from dashboard.web.forms import (
     chosen,
     not_chosen,
     put_problems,
+    row_version_of,
     shown_merge,
     whole,
 )
@@ -61,7 +62,7 @@ def _saved(step_id: str, form: DraftForm) -> ResponseReturnValue:
     try:
         _all_chosen(form)
         with transaction() as session:
-            drafts.save(session, current_actor(), step_id, form.typed(), form.opened_at())
+            drafts.save(session, current_actor(), step_id, form.typed(), row_version_of(request.form))
             presence.leave(session, current_actor(), step_id)
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
@@ -243,10 +244,9 @@ def _start_from_typed(step_id: str, form: DraftForm) -> ResponseReturnValue:
 @require(Permission.EDIT_STEPS)
 def discard(step_id: str) -> ResponseReturnValue:
     """Discards the draft, unless somebody has saved it since."""
-    form = DraftForm(request.form)
     try:
         with transaction() as session:
-            drafts.discard(session, current_actor(), step_id, form.opened_at())
+            drafts.discard(session, current_actor(), step_id, row_version_of(request.form))
             presence.leave(session, current_actor(), step_id)
     except StaleDraft as error:
         return _not_discarded(step_id, error)

@@ -29,6 +29,14 @@ def whole(text: str | None) -> int | str:
     return int(text) if WHOLE.fullmatch(text) else text
 
 
+def row_version_of(values: Values) -> int:
+    """The row_version at which a form was opened. Raises Invalid."""
+    opened = whole(values.get("row_version"))
+    if not isinstance(opened, int) or opened < 1:
+        raise Invalid({"row_version": "This form is not valid. Open the page again."})
+    return opened
+
+
 def _newlines(text: str | None) -> str | None:
     # browsers send CRLF for every line break, which would make every saved line look changed
     return text.replace("\r\n", "\n") if text else text
@@ -71,13 +79,6 @@ class DraftForm(StepForm):
         values = asdict(fields or draft.fields)
         base = {f"base_{name}": getattr(draft.fields, name) for name in MEMBERS}
         return cls(data=values | base | {"row_version": draft.row_version, "version": draft.version})
-
-    def opened_at(self) -> int:
-        """The row_version at which the form was opened. Raises Invalid."""
-        opened = whole(self.row_version.data)
-        if not isinstance(opened, int) or opened < 1:
-            raise Invalid({"row_version": "must be a whole number from 1"})
-        return opened
 
     def base(self) -> dict[str, Any]:
         """The draft's content when the form was opened."""
