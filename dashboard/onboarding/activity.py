@@ -22,7 +22,7 @@ from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, STATUS_CHANGE,
 from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.history import Who, who
-from dashboard.onboarding.limits import MAX_INTEGER, is_whole, text_problem
+from dashboard.onboarding.limits import MAX_INTEGER, is_whole, moment_from, text_problem
 
 MAX_BIG_INTEGER = 2**63 - 1
 
@@ -255,10 +255,10 @@ def _cursor(entry: Entry, direction: paging.Direction) -> str:
 def _position(cursor: str) -> _Position:
     try:
         direction, at, *key = paging.unpack(cursor)
-        moment = datetime.fromisoformat(at)
-    except (ValueError, TypeError):
+    except ValueError:
         raise paging.broken() from None
-    if direction not in ("after", "before") or moment.tzinfo is None or not _is_key(key):
+    moment = moment_from(at)
+    if direction not in ("after", "before") or moment is None or not _is_key(key):
         raise paging.broken()
     return _Position(direction, (moment, *key))
 

@@ -6,14 +6,14 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import BindParameter, Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.limits import text_problem
+from dashboard.onboarding.limits import moment_from, text_problem
 
 Found = TypeVar("Found")
 Direction = Literal["after", "before"]
@@ -214,10 +214,6 @@ def read_cursor(name: str, cursor: str | None) -> Start:
 
 def _moment(value: str) -> str:
     """The moment in the one form that PostgreSQL takes as well as Python does. Raises Invalid: it is none."""
-    try:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC).isoformat()
-    except (ValueError, OverflowError):
-        pass
-    raise broken()
+    if (moment := moment_from(value)) is None:
+        raise broken()
+    return moment.isoformat()

@@ -11,6 +11,7 @@ from dashboard.onboarding import history, progress
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
+from dashboard.onboarding.limits import moment_from
 from dashboard.onboarding.progress import Saved, SavedOrRefused, WantedSave
 from dashboard.web.access import current_actor
 from dashboard.web.formats import STATUS_CHOICES
@@ -91,13 +92,8 @@ def _number(text: str) -> int:
 
 def moment(text: str) -> datetime | None:
     """When the form was opened, as it says; None if that is not a usable time."""
-    try:
-        found = datetime.fromisoformat(text)
-        # a year that exists only in another time zone cannot be shown
-        found = found.astimezone(UTC) if found.tzinfo else datetime.max.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-    return found if found <= datetime.now(UTC) else None
+    found = moment_from(text)
+    return found if found and found <= datetime.now(UTC) else None
 
 
 @dataclass(frozen=True, slots=True)
