@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from dashboard import models
+from dashboard import locks, models
 from dashboard.demo.story import PEOPLE, Story
 from dashboard.demo.telling import tell
 from dashboard.onboarding.actor import Actor
@@ -27,13 +27,11 @@ from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
 __all__ = ["ACCOUNTS", "PEOPLE", "add_accounts", "fill", "is_demo", "reset"]
 
 MARK = "demo"
-# any number will do as long as nothing else uses it
-ADVISORY_LOCK = 5_310_746_227_109_118_401
 
 
 def fill(session: Session) -> bool:
     """Fills a database that has no steps and no people with the demo; False: it has some, and nothing was done."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.DEMO})
     if session.scalar(text("SELECT EXISTS (SELECT 1 FROM steps) OR EXISTS (SELECT 1 FROM onboarding_users)")):
         return False
     _fill(session, _story(session))

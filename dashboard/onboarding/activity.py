@@ -23,6 +23,7 @@ from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.history import Who, who
 from dashboard.onboarding.limits import MAX_INTEGER, is_whole, moment_from, text_problem
+from dashboard.onboarding.sql import FEW_AT_A_TIME, filtered
 
 MAX_BIG_INTEGER = 2**63 - 1
 
@@ -115,7 +116,7 @@ def _rows(session: Session, asked: ActivityFilter, position: _Position, limit: i
     for table, alias, key, narrowed in _parts(asked, values):
         where = [*shared[alias], *narrowed, *_keyset(alias, key, position, values)]
         order = ", ".join(f"{alias}.{column} {down}" for column in key)
-        parts.append(f"({table} {paging.filtered(where)} ORDER BY {order} LIMIT :limit)")
+        parts.append(f"({table} {filtered(where)} ORDER BY {order} LIMIT :limit)")
     statement = f"SELECT * FROM ({' UNION ALL '.join(parts)}) merged {MERGED.format(down=down, up=up)} LIMIT :limit"
     return list(session.execute(text(statement), values))
 
@@ -233,10 +234,8 @@ def _streamed(
     session: Session, table: str, where: Conditions, alias: str, key: tuple[str, ...], values: Values
 ) -> Iterator[Entry]:
     order = ", ".join(f"{alias}.{column} DESC" for column in key)
-    options = {"stream_results": True, "yield_per": 1000}
-    for row in session.execute(
-        text(f"{table} {paging.filtered(where)} ORDER BY {order}"), values, execution_options=options
-    ):
+    statement = text(f"{table} {filtered(where)} ORDER BY {order}")
+    for row in session.execute(statement, values, execution_options=FEW_AT_A_TIME):
         yield _entry(row)
 
 

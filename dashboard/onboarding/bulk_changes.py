@@ -20,9 +20,9 @@ from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_INTEGER, MAX_KEY, text_problem
-from dashboard.onboarding.loading import run
-from dashboard.onboarding.progress import BIND_PEOPLE, check_status
+from dashboard.onboarding.progress import check_status
 from dashboard.onboarding.scoring import RECORDED_RELEASES, SUM_OF_POINTS
+from dashboard.onboarding.sql import BIND_PEOPLE, run
 
 MOST_PEOPLE = 10_000
 BATCH = 2_000

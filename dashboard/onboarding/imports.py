@@ -36,12 +36,12 @@ from dashboard.onboarding.loading import (
     loading,
     prepare,
     quiet,
-    run,
     stage,
 )
 from dashboard.onboarding.people import INDEX, LONGEST, id_problem, index
 from dashboard.onboarding.progress import INSERT_STATUS, STATUS_NAMES
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM
+from dashboard.onboarding.sql import run
 from dashboard.words import plural
 
 LONGEST_LINE = 1_000_000

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.limits import moment_from, text_problem
+from dashboard.onboarding.sql import filtered
 
 Found = TypeVar("Found")
 Direction = Literal["after", "before"]
@@ -138,11 +139,6 @@ def rows_within(
     if len(found) < limit:
         raise Beyond
     return found
-
-
-def filtered(conditions: Sequence[str]) -> str:
-    """The conditions as a WHERE; nothing without any."""
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _around_in(order: Order, found: list[Row[Any]], limit: int, start: Start) -> Rows:
