@@ -91,9 +91,9 @@ class ActivityQuery:
 
     def chips(self, people: Mapping[str, str]) -> list[tuple[str, str]]:
         """Each part of the filter in words, with the address without it."""
-        return [(self._said(name, value, people), self.address(without=name)) for name, value in self.query().items()]
+        return [(self._chip(name, value, people), self.address(without=name)) for name, value in self.query().items()]
 
-    def _said(self, name: str, value: str, people: Mapping[str, str]) -> str:
+    def _chip(self, name: str, value: str, people: Mapping[str, str]) -> str:
         match name:
             case "who":
                 return f"By {WHO_LABELS[value].lower() if value in WHO_LABELS else self.known.actors[value].name}"
@@ -122,7 +122,7 @@ def index() -> ResponseReturnValue:
         try:
             found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
         except Invalid as invalid:
-            problems = _said(invalid)
+            problems = _messages(invalid)
     return render(
         "activity/index.html",
         "activity/_activity.html",
@@ -141,7 +141,7 @@ def _typed() -> dict[str, str]:
     return {name: request.args.get(name, "").strip() for name in ACTIVITY_FILTERS}
 
 
-def _said(invalid: Invalid) -> dict[str, str]:
+def _messages(invalid: Invalid) -> dict[str, str]:
     """The error message for each field."""
     return {name: sentence(LABELS.get(name, "The address"), reason) for name, reason in invalid.problems.items()}
 
@@ -162,7 +162,7 @@ def _lines(typed: Mapping[str, str]) -> Rows:
         try:
             asked = activity_filter.read(session, typed, activity_filter.choices(session))
         except Invalid as invalid:
-            raise Invalid(_said(invalid)) from None
+            raise Invalid(_messages(invalid)) from None
         yield HEADER
         yield from map(_line, activity.stream(session, asked))
 

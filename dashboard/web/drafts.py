@@ -92,11 +92,13 @@ def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> Response
     if place.step.draft is None:
         return _gone_page(place, form, problems, 422)
     if fields := shown_merge(request.form):
-        return _merge_page(place, names, form, fields, _said(form, place.step.draft.fields), problems, status=422)
+        return _merge_page(
+            place, names, form, fields, _merged_so_far(form, place.step.draft.fields), problems, status=422
+        )
     return _draft_page(place, form, problems, status=422)
 
 
-def _said(form: DraftForm, saved: Fields) -> Fields:
+def _merged_so_far(form: DraftForm, saved: Fields) -> Fields:
     """The merged fields; each is as in `saved` if nobody has chosen yet or what was typed breaks a rule."""
     typed = {name: form[name].data or "" for name in MEMBERS} | {"weight": whole(form.weight.data)}
     typed |= {name: getattr(saved, name) for name in not_chosen(request.form)}

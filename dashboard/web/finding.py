@@ -185,7 +185,7 @@ def ask(session: Session, values: Mapping[str, str]) -> PeopleQuery:
 
 def _ask_page(session: Session) -> PeopleQuery:
     """The query in the page's address; a status that waits for its step is kept, but filters nobody out."""
-    said = _said()
+    said = _typed()
     is_waiting = said.get("status", "").strip() in STATUSES and not said.get("step", "").strip()
     return (
         replace(ask(session, said | {"status": ""}), waiting=said["status"].strip())
@@ -194,7 +194,7 @@ def _ask_page(session: Session) -> PeopleQuery:
     )
 
 
-def _said() -> dict[str, str]:
+def _typed() -> dict[str, str]:
     return {name: value for name, value in request.args.items() if name != "cursor"}
 
 
@@ -233,7 +233,7 @@ def index() -> ResponseReturnValue:
 @require(Permission.EXPORT)
 def people_csv() -> ResponseReturnValue:
     """Everyone who matches, as a file."""
-    return csv_file("people.csv", _rows(_said()))
+    return csv_file("people.csv", _rows(_typed()))
 
 
 def _rows(said: Mapping[str, str]) -> Rows:

@@ -121,21 +121,21 @@ def shown_merge(values: Values) -> list[MergedField]:
 
 def _shown(values: Values, name: str) -> MergedField:
     # each text was sent once: a field that only one side changed, or both alike, already holds one side
-    theirs = _said(values, f"base_{name}")
-    base = _said(values, f"opened_{name}") if f"opened_{name}" in values else theirs
+    theirs = _text(values, f"base_{name}")
+    base = _text(values, f"opened_{name}") if f"opened_{name}" in values else theirs
     match values[f"origin_{name}"]:
         case "theirs":
             mine = base
         case "both-same":
             mine = theirs
         case "conflict":
-            mine = _said(values, f"mine_{name}")
+            mine = _text(values, f"mine_{name}")
         case _:
-            mine = _said(values, name)
+            mine = _text(values, name)
     return merge_field(name, base, theirs, mine)
 
 
-def _said(values: Values, name: str) -> str:
+def _text(values: Values, name: str) -> str:
     return _newlines(values.get(name)) or ""
 
 
