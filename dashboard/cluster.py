@@ -14,8 +14,9 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.exc import InternalError, NotSupportedError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from dashboard import locks
 from dashboard.onboarding.errors import Refused
-from dashboard.schema import ADVISORY_LOCK, schema_is_current
+from dashboard.schema import schema_is_current
 
 COPIED = ("steps", "onboarding_step_definitions", "step_releases", "bulk_changes", "api_tokens")
 """Small tables that the people's tables refer to or are queried with: every node has a full copy."""
@@ -76,7 +77,7 @@ def plan(session: Session) -> Plan:
 
 def distribute(session: Session) -> Plan:
     """Carries out the plan and returns it; if two run at once, the second finds nothing to do. Raises Refused."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.SCHEMA})
     planned = plan(session)
     for statement in planned.statements:
         try:

@@ -10,10 +10,8 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
+from dashboard import locks
 from dashboard.paths import MIGRATIONS
-
-# any number will do as long as every version of the program uses the same one
-ADVISORY_LOCK = 7_402_118_350_962_841_553
 
 LOCK_TIMEOUT = "10s"
 
@@ -37,7 +35,7 @@ def migrate(url: str, *, statement_timeout_ms: int = 600_000) -> None:
                 text("SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', '0', true)"),
                 {"statement": str(statement_timeout_ms)},
             )
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.SCHEMA})
             connection.execute(text("SELECT set_config('lock_timeout', :lock, true)"), {"lock": LOCK_TIMEOUT})
             _refuse_newer(connection)
             config = alembic_config()

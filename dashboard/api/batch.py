@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Seen, Wanted, reply
 from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_nobody
-from dashboard.api.progress import Attempt, SavedStep, blueprint, saved_step
+from dashboard.api.progress import RetryHeader, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
 from dashboard.config import LARGEST_API_BODY
 from dashboard.database import Session
@@ -102,7 +102,7 @@ class BatchSaved(Answer):
     {404: Problem, 410: Problem},
     backend_only=True,
 )
-def save_batch(session: Session, caller: Caller, header: Attempt, body: Batch) -> Response:
+def save_batch(session: Session, caller: Caller, header: RetryHeader, body: Batch) -> Response:
     """Save one status for one step of up to 1,000 people, each over the row_version that was read.
 
     A refused person does not hold up the others. If the request as a whole is refused (an unknown or withdrawn step, a

@@ -48,11 +48,11 @@ class Saving(Query):
     create: bool = Field(False, description=MAKES)
 
 
-class Attempt(Query):
+class RetryHeader(Query):
     attempt: Written = Field(0, alias="X-Retry-Attempt", ge=0, description="How often this was tried before.")
 
 
-class Condition(Attempt):
+class Condition(RetryHeader):
     if_match: str | None = Field(None, alias="If-Match", description="The ETag, in place of row_version.")
 
     @field_validator("if_match")

@@ -16,6 +16,7 @@ import click
 
 from dashboard.config import Settings
 from dashboard.onboarding.actor import Actor
+from dashboard.words import plural
 
 if TYPE_CHECKING:
     from dashboard.database import Database
@@ -145,11 +146,6 @@ def with_database(command: Callable[Concatenate[Database, P], R]) -> Callable[P,
     return wrapped
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """The number with its noun, which is `one` for 1 and else `many`."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def refuse_rows(bad: BadRows, as_json: bool) -> NoReturn:
     """Ends the command with exit code 2 and the problems for which an import was refused."""
     from dashboard.cli.report import printable
@@ -158,7 +154,7 @@ def refuse_rows(bad: BadRows, as_json: bool) -> NoReturn:
         show({"imported": False, "problems": bad.listed, "total": bad.total}, True, "")
     more = bad.total - len(bad.listed)
     lines = [
-        f"Nothing was imported: {counted(bad.total, 'problem', 'problems')}.",
+        f"Nothing was imported: {plural(bad.total, 'problem')}.",
         *(f"  {printable(f'{one.where}: {one.reason}')}" for one in bad.listed),
         *([f"  and {more:,} more"] if more else []),
     ]

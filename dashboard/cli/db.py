@@ -6,7 +6,8 @@ import os
 
 import click
 
-from dashboard.cli.context import connected, counted, json_option, open_server, show
+from dashboard.cli.context import connected, json_option, open_server, show
+from dashboard.words import plural
 
 
 @click.group()
@@ -59,5 +60,5 @@ def migrate(as_json: bool) -> None:
             mended = people.index_anew(session)
         told = f"The schema is at {head_revision()}."
         if mended:
-            told += f" Search index repaired for {counted(mended, 'person', 'people')}."
+            told += f" Search index repaired for {plural(mended, 'person', 'people')}."
         show({"revision": head_revision(), "found_again": mended}, as_json, told)

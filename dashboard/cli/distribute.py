@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dashboard.cli.context import counted, json_option, open_server, opened, show
+from dashboard.cli.context import json_option, open_server, opened, show
+from dashboard.words import plural
 
 if TYPE_CHECKING:
     from dashboard.cluster import Plan
@@ -36,7 +37,7 @@ def distribute(dry_run: bool, as_json: bool) -> None:
 
 
 def _told(plan: Plan, dry_run: bool) -> str:
-    nodes = f"{counted(len(plan.nodes), 'node', 'nodes')} ({', '.join(plan.nodes)})"
+    nodes = f"{plural(len(plan.nodes), 'node')} ({', '.join(plan.nodes)})"
     if not plan.statements:
         return f"Nothing to do: everything is already in place, with people on {nodes}."
     if dry_run:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from dashboard.cli.context import bad_input, counted, fault, json_option, refuse_rows, show, with_database
+from dashboard.cli.context import bad_input, fault, json_option, refuse_rows, show, with_database
 from dashboard.database import Database
 from dashboard.onboarding.actor import Actor
+from dashboard.words import plural
 
 if TYPE_CHECKING:
     from dashboard.onboarding.loading import Imported, Progress
@@ -105,10 +106,10 @@ def shown_progress() -> Iterator[Progress]:
 
 def _told(done: Imported, dry_run: bool) -> str:
     parts: list[tuple[int, Callable[[int], str]]] = [
-        (done.steps, lambda n: f"{counted(n, 'step', 'steps')} with {done.releases:,} releases"),
-        (done.new_people, lambda n: counted(n, "new person", "new people")),
-        (done.updated_people, lambda n: f"{counted(n, 'person', 'people')} updated"),
-        (done.statuses, lambda n: f"{counted(n, 'status', 'statuses')} written"),
+        (done.steps, lambda n: f"{plural(n, 'step')} with {done.releases:,} releases"),
+        (done.new_people, lambda n: plural(n, "new person", "new people")),
+        (done.updated_people, lambda n: f"{plural(n, 'person', 'people')} updated"),
+        (done.statuses, lambda n: f"{plural(n, 'status', 'statuses')} written"),
         (done.unchanged, lambda n: f"{n:,} unchanged"),
     ]
     said = [tell(number) for number, tell in parts if number]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import unified_diff
 
-from dashboard.cli.context import counted
 from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.impact import BANDS, Impact, Spread
 from dashboard.onboarding.steps import FieldChange
+from dashboard.words import plural
 
 
 def preview(outcome: Outcome) -> str:
@@ -34,7 +34,7 @@ def receipt(outcome: Outcome) -> str:
     lines = [
         f"{released.step_id} is {f'live in version {released.version}' if released.version else 'withdrawn'}: "
         f"release {released.number}.",
-        f"{counted(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
+        f"{plural(impact.affected, 'person', 'people')} affected: {kept}. {impact.untouched:,} untouched.",
     ]
     if predicted := told.get("predicted"):
         lines.append(f"Predicted: {predicted['reset']:,} reset, {predicted['restored']:,} given back.")
@@ -158,7 +158,7 @@ def _moves(impact: Impact) -> str:
     moves = impact.moves
     told = f"Progress: {moves.up:,} go up, {moves.down:,} go down, {moves.same:,} stay the same"
     if moves.down:
-        told += f"; the largest drop is {counted(moves.largest_drop, 'point', 'points')}"
+        told += f"; the largest drop is {plural(moves.largest_drop, 'point')}"
     if moves.fall_from_100:
-        told += f"; {counted(moves.fall_from_100, 'person falls', 'people fall')} below 100 %"
+        told += f"; {plural(moves.fall_from_100, 'person falls', 'people fall')} below 100 %"
     return f"{told}."

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from dashboard import models
+from dashboard import locks, models
 from dashboard.demo.story import PEOPLE, Story
 from dashboard.demo.telling import tell
 from dashboard.onboarding.actor import Actor
@@ -21,19 +21,17 @@ from dashboard.onboarding.errors import Refused
 from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import empty
 from dashboard.onboarding.straight import OnlyReads
+from dashboard.staff import accounts, passwords
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
-from dashboard.staff.demo_accounts import create_missing
 
-__all__ = ["ACCOUNTS", "PEOPLE", "fill", "is_demo", "reset"]
+__all__ = ["ACCOUNTS", "PEOPLE", "add_accounts", "fill", "is_demo", "reset"]
 
 MARK = "demo"
-# any number will do as long as nothing else uses it
-ADVISORY_LOCK = 5_310_746_227_109_118_401
 
 
 def fill(session: Session) -> bool:
     """Fills a database that has no steps and no people with the demo; False: it has some, and nothing was done."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.DEMO})
     if session.scalar(text("SELECT EXISTS (SELECT 1 FROM steps) OR EXISTS (SELECT 1 FROM onboarding_users)")):
         return False
     _fill(session, _story(session))
@@ -45,7 +43,7 @@ def _story(session: Session) -> Story:
 
 
 def _fill(session: Session, story: Story, hashes: Mapping[str, str] | None = None) -> None:
-    _add_accounts(session, hashes or {})
+    add_accounts(session, hashes)
     tell(session, story)
     session.add(models.Installation(key=MARK, value={"hashes": _hashes(session)}))
     session.flush()
@@ -61,16 +59,15 @@ def _hashes(session: Session) -> dict[str, str]:
     return {account.password: found[account.email] for account in ACCOUNTS}
 
 
-def _add_accounts(session: Session, hashes: Mapping[str, str]) -> None:
-    for account in ACCOUNTS:
-        if account.password in hashes:
-            kept = hashes[account.password]
-            session.add(
-                models.StaffAccount(email=account.email, name=account.name, role=account.role.value, password_hash=kept)
-            )
-            changes = {"role": [None, account.role.value], "name": [None, account.name]}
-            record(session, Actor("system:demo", "cli"), "staff.created", subject=account.email, changes=changes)
-    create_missing(session)
+def add_accounts(session: Session, hashes: Mapping[str, str] | None = None) -> None:
+    """Creates the accounts that are missing. `hashes`: those of passwords that were hashed before."""
+    for one in ACCOUNTS:
+        if accounts.find(session, one.email):
+            continue
+        kept = (hashes or {}).get(one.password) or passwords.hashed(one.password, one.email, one.name)
+        accounts.add(session, email=one.email, name=one.name, role=one.role, password_hash=kept)
+        changes = {"role": [None, one.role.value], "name": [None, one.name]}
+        record(session, Actor("system:demo", "cli"), "staff.created", subject=one.email, changes=changes)
 
 
 def is_demo(session: Session) -> bool:

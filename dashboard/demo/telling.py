@@ -19,8 +19,9 @@ from dashboard.onboarding import drafts, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import PASSED, WORKED, Release, Status, status_at
 from dashboard.onboarding.history import releases_of
-from dashboard.onboarding.loading import copying, empty, run
+from dashboard.onboarding.loading import copying, empty
 from dashboard.onboarding.people import INDEX
+from dashboard.onboarding.sql import run
 
 
 def tell(session: Session, story: Story) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
@@ -21,11 +21,10 @@ from dashboard.onboarding import paging
 from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, STATUS_CHANGE, SYSTEM, SYSTEM_ACTORS, ActivityFilter
 from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import Status
-from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who, who
-from dashboard.onboarding.limits import MAX_INTEGER, is_whole, text_problem
+from dashboard.onboarding.limits import MAX_INTEGER, is_whole, moment_from, text_problem
+from dashboard.onboarding.sql import FEW_AT_A_TIME, filtered
 
-OlderOrNewer = Literal["older", "newer"]
 MAX_BIG_INTEGER = 2**63 - 1
 
 
@@ -85,11 +84,10 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """Where a page begins: an entry (its `key` is that of its table), and the way to go on from there."""
+    """Where a page begins: an entry (its `key` is that of its table; None: the newest), and which way to go from there."""
 
-    direction: OlderOrNewer
-    is_audit: bool
-    key: tuple[Any, ...]
+    direction: paging.Direction = "after"
+    key: tuple[Any, ...] | None = None
 
 
 def page(session: Session, asked: ActivityFilter, cursor: str | None = None, limit: int = 50) -> ActivityPage:
@@ -97,33 +95,28 @@ def page(session: Session, asked: ActivityFilter, cursor: str | None = None, lim
 
     Raises Invalid: a broken cursor.
     """
-    position = _position(cursor) if cursor else None
-    backwards = position is not None and position.direction == "newer"
-    found = _rows(session, asked, position, limit + 1)
-    more, entries = len(found) > limit, [_entry(row) for row in found[:limit]]
-    if backwards:
-        entries.reverse()
-    has_newer = more if backwards else position is not None
-    has_older = True if backwards else more
+    position = _position(cursor) if cursor else _Position()
+    found = [_entry(row) for row in _rows(session, asked, position, limit + 1)]
+    entries, newer, older = paging.around(found, limit, (position.direction, position.key), _cursor)
     return ActivityPage(
         entries,
-        _cursor("newer", entries[0]) if entries and has_newer else None,
-        _cursor("older", entries[-1]) if entries and has_older else None,
+        newer,
+        older,
         _people(session, {asked.user_id, *(entry.user_id or "" for entry in entries)} - {""}),
         who(session, {entry.actor for entry in entries}),
     )
 
 
-def _rows(session: Session, asked: ActivityFilter, position: _Position | None, limit: int) -> list[Row[Any]]:
+def _rows(session: Session, asked: ActivityFilter, position: _Position, limit: int) -> list[Row[Any]]:
     """The next `limit` rows from the position on, in the direction of it: each part stops after as many by itself."""
-    down, up = ("DESC", "ASC") if position is None or position.direction == "older" else ("ASC", "DESC")
+    down, up = ("DESC", "ASC") if position.direction == "after" else ("ASC", "DESC")
     shared, values = _shared(session, asked)
     values |= {"limit": limit}
     parts = []
     for table, alias, key, narrowed in _parts(asked, values):
         where = [*shared[alias], *narrowed, *_keyset(alias, key, position, values)]
         order = ", ".join(f"{alias}.{column} {down}" for column in key)
-        parts.append(f"({table} {paging.filtered(where)} ORDER BY {order} LIMIT :limit)")
+        parts.append(f"({table} {filtered(where)} ORDER BY {order} LIMIT :limit)")
     statement = f"SELECT * FROM ({' UNION ALL '.join(parts)}) merged {MERGED.format(down=down, up=up)} LIMIT :limit"
     return list(session.execute(text(statement), values))
 
@@ -190,16 +183,19 @@ def _lifetime(session: Session, step_id: str, values: Values) -> Conditions:
     return [{"made": "e.at >= :made", "gone": "e.at < :gone"}[name] for name in known]
 
 
-def _keyset(alias: str, key: tuple[str, ...], position: _Position | None, values: Values) -> Conditions:
-    """What lies beyond the position. Of the other table that is decided by the moment, and by which comes first."""
-    if position is None:
+def _keyset(alias: str, key: tuple[str, ...], position: _Position, values: Values) -> Conditions:
+    """What lies beyond the position. Of the other table that is decided by the moment, and by which comes first.
+
+    Which table the position is in can be told by the length of its key.
+    """
+    if position.key is None:
         return []
     values |= {f"at_{number}": value for number, value in enumerate(position.key)}
-    beyond = "<" if position.direction == "older" else ">"
-    if position.is_audit == (alias == "a"):
+    beyond = "<" if position.direction == "after" else ">"
+    if len(key) == len(position.key):
         columns = ", ".join(f"{alias}.{column}" for column in key)
         return [f"({columns}) {beyond} ({', '.join(f':at_{number}' for number in range(len(key)))})"]
-    comes_later = alias == ("e" if position.direction == "older" else "a")
+    comes_later = alias == ("e" if position.direction == "after" else "a")
     return [f"{alias}.at {beyond}{'=' if comes_later else ''} :at_0"]
 
 
@@ -238,10 +234,8 @@ def _streamed(
     session: Session, table: str, where: Conditions, alias: str, key: tuple[str, ...], values: Values
 ) -> Iterator[Entry]:
     order = ", ".join(f"{alias}.{column} DESC" for column in key)
-    options = {"stream_results": True, "yield_per": 1000}
-    for row in session.execute(
-        text(f"{table} {paging.filtered(where)} ORDER BY {order}"), values, execution_options=options
-    ):
+    statement = text(f"{table} {filtered(where)} ORDER BY {order}")
+    for row in session.execute(statement, values, execution_options=FEW_AT_A_TIME):
         yield _entry(row)
 
 
@@ -252,7 +246,7 @@ def _moment(entry: Entry) -> tuple[datetime, bool]:
 # Cursors --------------------------------------------------------------------------------------------------------------
 
 
-def _cursor(direction: OlderOrNewer, entry: Entry) -> str:
+def _cursor(entry: Entry, direction: paging.Direction) -> str:
     key = [entry.id] if entry.id is not None else [entry.user_id, entry.step_id, entry.row_version]
     return paging.pack(direction, entry.at.isoformat(), *key)
 
@@ -260,15 +254,12 @@ def _cursor(direction: OlderOrNewer, entry: Entry) -> str:
 def _position(cursor: str) -> _Position:
     try:
         direction, at, *key = paging.unpack(cursor)
-        moment = datetime.fromisoformat(at)
-    except (ValueError, TypeError):
-        raise Invalid(BROKEN_CURSOR) from None
-    if direction not in ("older", "newer") or moment.tzinfo is None or not _is_key(key):
-        raise Invalid(BROKEN_CURSOR)
-    return _Position(direction, len(key) == 1, (moment, *key))
-
-
-BROKEN_CURSOR = {"cursor": "is broken; start again from the newest"}
+    except ValueError:
+        raise paging.broken() from None
+    moment = moment_from(at)
+    if direction not in ("after", "before") or moment is None or not _is_key(key):
+        raise paging.broken()
+    return _Position(direction, (moment, *key))
 
 
 def _is_key(key: Sequence[object]) -> bool:

@@ -38,12 +38,12 @@ from dashboard.onboarding.loading import (
     loading,
     prepare,
     quiet,
-    run,
     stage,
 )
 from dashboard.onboarding.people import BLANKS, ID_PROBLEM, index
-from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_STATUS, STATUS_NAMES
+from dashboard.onboarding.progress import INSERT_STATUS, STATUS_NAMES
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, REOPENED_AT, TO_REMEMBER
+from dashboard.onboarding.sql import BIND_PEOPLE, run
 
 NOTE = "Adopted from the database used before."
 MAX_ROW_VERSION = 2_000_000_000

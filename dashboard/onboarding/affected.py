@@ -18,6 +18,7 @@ from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.impact import GROUP_KEYS, HELD, Counted, Move, recorded_in
 from dashboard.onboarding.paging import BY_NAME, Listing
+from dashboard.onboarding.sql import FEW_AT_A_TIME
 
 Which = Literal["all", "reset", "copied", "restored", "kept", "up", "down", "fall"]
 WHICH: tuple[Which, ...] = get_args(Which)
@@ -132,8 +133,7 @@ def stream(session: Session, counted: Counted, which: Which = "all") -> Iterator
         return
     told = TELL_AFFECTED.format(source="onboarding_users")
     statement = text(f"{told} WHERE {' AND '.join(chosen.where)} ORDER BY lower(u.name), u.user_id")
-    options = {"stream_results": True, "yield_per": 1000}
-    for row in session.execute(statement.bindparams(*chosen.types), chosen.values, execution_options=options):
+    for row in session.execute(statement.bindparams(*chosen.types), chosen.values, execution_options=FEW_AT_A_TIME):
         if one := chosen.affected(row):
             yield one
 

@@ -17,8 +17,9 @@ from dashboard.onboarding.bulk_write import Refusal
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.limits import MAX_KEY, check_key, text_problem
-from dashboard.onboarding.progress import BIND_PEOPLE, Saved
+from dashboard.onboarding.progress import Saved
 from dashboard.onboarding.scoring import FINISHED_NOW, PERCENT
+from dashboard.onboarding.sql import BIND_PEOPLE
 
 MOST_UPDATES = 1_000
 

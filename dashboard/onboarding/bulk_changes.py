@@ -13,16 +13,16 @@ from typing import Literal, get_args
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import bulk_write, finding, steps
+from dashboard.onboarding import bulk_write, finding, paging, steps
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.carryover import PASSED, STATUSES, Status
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_INTEGER, MAX_KEY, text_problem
-from dashboard.onboarding.loading import run
-from dashboard.onboarding.progress import BIND_PEOPLE, check_status
+from dashboard.onboarding.progress import check_status
 from dashboard.onboarding.scoring import RECORDED_RELEASES, SUM_OF_POINTS
+from dashboard.onboarding.sql import BIND_PEOPLE, run
 
 MOST_PEOPLE = 10_000
 BATCH = 2_000
@@ -220,7 +220,7 @@ def effect(session: Session, bulk: BulkChange) -> Effect:
     return Effect(row.reach, row.fall)
 
 
-PAGE_OF_MEMBERS = """
+MEMBERS = """(
 SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, p.from_status, v.status, v.updated_at,
        v.updated_by, p.outcome,
        p.outcome IS NULL AND v.row_version IS DISTINCT FROM p.row_version AS moved
@@ -228,39 +228,22 @@ SELECT p.user_id, coalesce(u.name, '') AS name, coalesce(u.email, '') AS email, 
   JOIN bulk_changes b ON b.id = p.bulk_id
   LEFT JOIN onboarding_users u ON u.user_id = p.user_id
   LEFT JOIN effective_user_steps v ON v.user_id = p.user_id AND v.step_id = b.step_id
- WHERE p.bulk_id = :id AND p.user_id > :after
-"""
+ WHERE p.bulk_id = :id
+) u"""
+BY_ID = paging.Order("id", "u.user_id", ":start", "user_id")
 
 
 def members(
-    session: Session, bulk_id: int, outcome: MemberOutcome | None = None, *, after: str = "", limit: int = 50
-) -> tuple[list[Member], str | None]:
-    """Up to `limit` of its people in the order of their ids, those after `after`, and what the next page comes after.
+    session: Session, bulk_id: int, outcome: MemberOutcome | None = None, *, cursor: str | None = None, limit: int = 50
+) -> tuple[list[Member], str | None, str | None]:
+    """Up to `limit` of its people in the order of their ids, and the cursors of the previous and of the next page.
 
-    `outcome`: only those of whom that came. The second is None on the last page. Raises Invalid: an `after` that is no id.
+    `outcome`: only those of whom that came. Raises Invalid: a broken cursor.
     """
-    if text_problem(after, MAX_KEY):
-        raise Invalid({"after": "is broken; start again from the first page"})
-    only = "AND p.outcome = :outcome" if outcome else ""
-    values = {"id": bulk_id, "after": after, "limit": limit + 1} | ({"outcome": outcome} if outcome else {})
-    rows = session.execute(text(f"{PAGE_OF_MEMBERS} {only} ORDER BY p.user_id LIMIT :limit"), values).all()
-    found = [Member(**row._mapping) for row in rows[:limit]]
-    return found, found[-1].user_id if len(rows) > limit else None
-
-
-PAGE_BEFORE = """
-SELECT user_id FROM bulk_change_people p
- WHERE bulk_id = :id AND user_id <= :after {only} ORDER BY user_id DESC OFFSET :limit LIMIT 1
-"""
-
-
-def before(session: Session, bulk_id: int, outcome: MemberOutcome | None, *, after: str, limit: int) -> str | None:
-    """What the page before the one after `after` comes after (empty: nobody, it is the first); None: there is none before."""
-    if not after:
-        return None
-    values = {"id": bulk_id, "after": after, "limit": limit} | ({"outcome": outcome} if outcome else {})
-    statement = PAGE_BEFORE.format(only="AND p.outcome = :outcome" if outcome else "")
-    return session.scalar(text(statement), values) or ""
+    where = ["u.outcome = :outcome"] if outcome else []
+    listing = paging.Listing(MEMBERS, where, {"id": bulk_id, "outcome": outcome}, (), "SELECT * FROM page u")
+    rows, previous, following = paging.page(session, listing, BY_ID, cursor, limit)
+    return [Member(**row._mapping) for row in rows], previous, following
 
 
 # Carrying it out ------------------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from dashboard.onboarding.bounds import STEPS_PASSED
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
-from dashboard.onboarding.progress import BIND_PEOPLE, INSERT_EVENT, INSERT_STATUS
+from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
+from dashboard.onboarding.sql import BIND_PEOPLE
 
 Refusal = Conflict | Invalid | NotFound
 

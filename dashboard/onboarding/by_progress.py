@@ -17,6 +17,7 @@ from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.choosing import FEW, Chosen, place
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import Rows, broken
+from dashboard.onboarding.sql import filtered
 
 PLACE = {"furthest": "-u.percent", "least": "u.percent"}
 """What people with a percent are ordered by."""
@@ -104,8 +105,8 @@ def _of_each(session: Session, wanted: Filter, chosen: Chosen, telling: str, cur
     rows: list[Row[Any]] = []
     # who was searched for is looked up by the words, over again for each stage
     for stage in ["true"] if wanted.q else bounds(session).stages(least, most, ascending=ascending):
-        filtered = paging.filtered([*chosen.conditions, stage])
-        statement = text(OF_EACH.format(place=by, source=chosen.source, filtered=filtered, down=down, telling=telling))
+        where = filtered([*chosen.conditions, stage])
+        statement = text(OF_EACH.format(place=by, source=chosen.source, filtered=where, down=down, telling=telling))
         rows = list(session.execute(statement.bindparams(*chosen.types), values))
         if len(rows) > limit:
             break

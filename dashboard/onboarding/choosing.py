@@ -16,11 +16,12 @@ from sqlalchemy import ARRAY, BigInteger, BindParameter, Integer, bindparam, tex
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, TypeEngine
 
-from dashboard.onboarding import paging, standings
+from dashboard.onboarding import standings
 from dashboard.onboarding.bounds import bounds
 from dashboard.onboarding.carryover import WORKED, Status
 from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.scoring import FINISHED, PERCENT
+from dashboard.onboarding.sql import filtered
 from dashboard.onboarding.standings import IN_STANDINGS, PERCENT_OF_POINTS, POINTS_OF_ARRAYS
 
 ACTIVE_AT = "coalesce(last_activity_at, created_at)"
@@ -141,7 +142,7 @@ class Chosen:
     @property
     def filtered(self) -> str:
         """The conditions as a WHERE."""
-        return paging.filtered(self.conditions)
+        return filtered(self.conditions)
 
     @property
     def in_any_standing(self) -> list[str]:
@@ -168,7 +169,7 @@ class Chosen:
         return Estimate(people, passed.cost + passed.people * LOOK, found.places)
 
     def _explain(self, session: Session, conditions: Sequence[str]) -> Estimate:
-        query = f"SELECT FROM {self.people} u {paging.filtered(conditions)}"
+        query = f"SELECT FROM {self.people} u {filtered(conditions)}"
         if query not in self.explained:
             explain = text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(*self.types)
             # undone, for on a cluster it forbids the coordinator to answer by itself what the transaction asks after it

@@ -108,7 +108,7 @@ def _plain(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # As WRITE in progress.py does, the person first: a save at the same time waits here, and then finds nobody.
-LOCK_PERSON = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
+LOCK_TO_ERASE = text("SELECT user_id FROM onboarding_users WHERE user_id = :user_id FOR UPDATE")
 DELETE = tuple(text(f"DELETE FROM {table} WHERE user_id = :user_id") for table in ("user_steps", "onboarding_users"))
 
 # For the rest of the transaction. The first sets it on the nodes of a cluster too; elsewhere it does nothing.
@@ -159,7 +159,7 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Stored:
     Their row and their steps go. What was counted stays: events and conflicts, under a made-up name and without words.
     """
     check_key("person", user_id)
-    if session.scalar(LOCK_PERSON, {"user_id": user_id}) is None:
+    if session.scalar(LOCK_TO_ERASE, {"user_id": user_id}) is None:
         raise NotFound("person", user_id)
     if not _same(typed, user_id):
         raise Invalid({"typed": "is not this person's id"})

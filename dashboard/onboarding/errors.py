@@ -33,7 +33,10 @@ class NotFound(OnboardingError):
 
 
 class Invalid(OnboardingError):
-    """The input breaks a rule; `problems` maps each member's name to the reason."""
+    """The input breaks a rule; `problems` maps each member's name to the reason.
+
+    A reason goes on after the name, in lower case (“must be a date”), or else is a whole sentence, as of staff and doors.
+    """
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = dict(problems)

@@ -15,8 +15,8 @@ from dashboard.onboarding.actor import called
 from dashboard.onboarding.carryover import WORKED
 from dashboard.onboarding.choosing import ACTIVE_AT
 from dashboard.onboarding.impact import Counts, Rules, Spread, no_counts, rules
-from dashboard.onboarding.progress import BIND_PEOPLE
 from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
+from dashboard.onboarding.sql import BIND_PEOPLE
 
 IDLE_DAYS = 14
 """Whoever did nothing for so many days is idle."""

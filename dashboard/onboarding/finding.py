@@ -27,6 +27,7 @@ from dashboard.onboarding.filters import Filter, Sort
 from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows, Start
 from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED, finished_of
+from dashboard.onboarding.sql import FEW_AT_A_TIME
 
 MOMENT = "CAST(:start AS text)::timestamptz"
 EVERYBODY = Filter()
@@ -228,11 +229,7 @@ def _streamed_by(wanted: Filter) -> str | None:
 
 
 def _streamed(session: Session, chosen: Chosen, statement: str) -> Iterable[Row[Any]]:
-    return session.execute(
-        text(statement).bindparams(*chosen.types),
-        chosen.values,
-        execution_options={"stream_results": True, "yield_per": 1000},
-    )
+    return session.execute(text(statement).bindparams(*chosen.types), chosen.values, execution_options=FEW_AT_A_TIME)
 
 
 def _told(

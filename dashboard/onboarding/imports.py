@@ -36,12 +36,13 @@ from dashboard.onboarding.loading import (
     loading,
     prepare,
     quiet,
-    run,
     stage,
 )
 from dashboard.onboarding.people import INDEX, LONGEST, id_problem, index
 from dashboard.onboarding.progress import INSERT_STATUS, STATUS_NAMES
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM
+from dashboard.onboarding.sql import run
+from dashboard.words import plural
 
 LONGEST_LINE = 1_000_000
 CODES = {"": ".", "todo": "t", "done": "d", "skipped": "s", "in_progress": "i"}
@@ -247,7 +248,7 @@ def _checked(fields: list[str], columns: Columns) -> tuple[tuple[str, str, str, 
     A bad one is staged with its user_id alone, for a later line may have it too; None: it has none.
     """
     if len(fields) != columns.count:
-        return None, f"has {len(fields)} field{'s' * (len(fields) != 1)}, not {columns.count}"
+        return None, f"has {plural(len(fields), 'field')}, not {columns.count}"
     user_id = fields[columns.user_id]
     if reason := id_problem(user_id):
         return None, f"user_id {reason}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 from dashboard.onboarding.errors import NotFound
 
@@ -30,6 +32,15 @@ def text_problem(value: object, most: int) -> str | None:
 def is_whole(value: object, least: int, most: int) -> bool:
     """Whether it is a whole number from `least` to `most`; True and False do not count as such."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def moment_from(value: Any) -> datetime | None:
+    """The moment, in UTC, that an ISO 8601 text with a time zone names; None: it names none, or one that UTC cannot."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def check_key(what: str, key: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from dashboard import locks
 from dashboard.onboarding.errors import Invalid, Refused
+from dashboard.onboarding.sql import run
 from dashboard.onboarding.straight import failure, is_cut
 
 LISTED = 20
@@ -24,9 +26,6 @@ MANY_ROWS = 50_000
 
 ATTEMPTS, SHORT, PAUSE_S = 20, "150ms", 0.1
 """How often a load tries to be alone, how long it waits for each of the five tables, and then lets others go first."""
-
-# any number will do as long as nothing else takes it
-ADVISORY_LOCK = 3_904_771_652_018_446_127
 
 KNOWN = "ON COMMIT DROP AS SELECT user_id FROM import_people JOIN onboarding_users USING (user_id)"
 IS_KNOWN = "EXISTS (SELECT FROM import_known k WHERE k.user_id = p.user_id)"
@@ -89,12 +88,6 @@ def copying(session: Session, table: str) -> Iterator[psycopg.Copy]:
         raise failure(error, statement, {}, connection.engine, is_gone=is_gone) from error
 
 
-def run(session: Session, sql: str, values: Mapping[str, Any] | None = None) -> int:
-    """Runs one statement; how many rows it wrote."""
-    result: Any = session.execute(text(sql), values or {})
-    return max(0, int(result.rowcount))
-
-
 def empty(session: Session, tables: Iterable[str]) -> None:
     """Empties the tables, append-only ones too, which the database lets nobody do by accident; ids begin at 1 again."""
     run(session, "SET LOCAL onboarding.emptying = 'on'")
@@ -113,10 +106,10 @@ def prepare(session: Session, progress: Progress = quiet) -> None:
 
     Before anything is read: what the other one brings in is seen, and nobody waits for this one but a third.
     """
-    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}):
+    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": locks.IMPORT}):
         progress("Waiting for another import", 0, None)
         with _lock_timeout(session, "0"):
-            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.IMPORT})
     run(session, "SET LOCAL work_mem = '64MB'")
     run(session, "SET LOCAL maintenance_work_mem = '256MB'")
     # compiling queries costs more than it gives here

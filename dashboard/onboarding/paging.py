@@ -6,15 +6,17 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import BindParameter, Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.limits import text_problem
+from dashboard.onboarding.limits import moment_from, text_problem
+from dashboard.onboarding.sql import filtered
 
+Found = TypeVar("Found")
 Direction = Literal["after", "before"]
 Key = tuple[str, str]
 """What a page goes on from: the value that people are ordered by, and the id, which decides between people of one value."""
@@ -139,18 +141,18 @@ def rows_within(
     return found
 
 
-def filtered(conditions: Sequence[str]) -> str:
-    """The conditions as a WHERE; nothing without any."""
-    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
 def _around_in(order: Order, found: list[Row[Any]], limit: int, start: Start) -> Rows:
     """`around` for a page of one order."""
     return around(found, limit, start, lambda row, to: write_cursor(to, order, row))
 
 
-def around(found: list[Row[Any]], limit: int, start: Start, cursor: Callable[[Row[Any], Direction], str]) -> Rows:
-    """The rows of a page in their order, of the `limit` + 1 found in its direction, and the cursors around it."""
+def around(
+    found: list[Found], limit: int, start: tuple[Direction, object], cursor: Callable[[Found, Direction], str]
+) -> tuple[list[Found], str | None, str | None]:
+    """What a page shows, in its order, of the `limit` + 1 found in its direction, and the cursors around it.
+
+    `start` is as in `Start`, whatever its key is.
+    """
     direction, key = start
     more, shown = len(found) > limit, found[:limit]
     if direction == "before":
@@ -208,10 +210,6 @@ def read_cursor(name: str, cursor: str | None) -> Start:
 
 def _moment(value: str) -> str:
     """The moment in the one form that PostgreSQL takes as well as Python does. Raises Invalid: it is none."""
-    try:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC).isoformat()
-    except (ValueError, OverflowError):
-        pass
-    raise broken()
+    if (moment := moment_from(value)) is None:
+        raise broken()
+    return moment.isoformat()

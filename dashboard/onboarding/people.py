@@ -16,8 +16,9 @@ from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_KEY, check_key, text_problem
-from dashboard.onboarding.progress import BIND_PEOPLE, Saved, save
+from dashboard.onboarding.progress import Saved, save
 from dashboard.onboarding.scoring import FINISHED_NOW, PERCENT
+from dashboard.onboarding.sql import BIND_PEOPLE
 
 BLANKS = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
 """Every blank there is, as str.strip takes them off, for the database to take off too."""

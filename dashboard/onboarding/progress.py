@@ -21,11 +21,11 @@ from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.history import Change, changes_since
 from dashboard.onboarding.limits import MAX_COMMENT, MAX_INTEGER, MAX_KEY, check_key, is_whole, text_problem
 from dashboard.onboarding.scoring import FINISHED, FINISHED_NOW, PERCENT, REMEMBERED_FROM, REOPENED_AT, TO_REMEMBER
+from dashboard.onboarding.sql import BIND_PEOPLE
 from dashboard.onboarding.straight import Alone, Straight
 
 log = structlog.get_logger("dashboard.progress")
 
-BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
 STATUS_NAMES = ", ".join(reversed(STATUSES))
 NOT_A_STATUS = f"must be one of {STATUS_NAMES}"
 NEWEST_TO_SAVE_OVER = 2_100_000_000

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
-from dashboard import models
+from dashboard import locks, models
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, StalePlan, Withdrawn
 from dashboard.onboarding.history import record
@@ -305,17 +305,13 @@ def compare(before: Fields | None, after: Fields) -> list[FieldChange]:
     return [FieldChange(member, old[member], new[member]) for member in MEMBERS if old[member] != new[member]]
 
 
-# any number will do as long as nothing else takes it
-ADVISORY_LOCK = 5_218_046_937_710_264_889
-
-
 def add(session: Session, step_id: str) -> bool:
     """Make the row of a step, at the end of the checklist; False: there is one of this id.
 
     Of two at once the second waits until the first one's transaction ends, for both would have the same place.
     """
     s = models.Step
-    session.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(locks.NEW_STEP)))
     last = session.scalar(select(func.max(s.position)))
     made = (
         upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing(index_elements=[s.step_id])

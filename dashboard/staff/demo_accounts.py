@@ -9,7 +9,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dashboard.models import StaffAccount
-from dashboard.onboarding.actor import Actor
 from dashboard.staff import passwords
 from dashboard.staff.permissions import Role
 
@@ -56,14 +55,3 @@ def as_shown(session: Session) -> list[DemoAccount]:
 def _is_kept(password_hash: str, password: str) -> bool:
     # deliberately slow, and always the same for a given hash
     return passwords.matches(password_hash, password)
-
-
-def create_missing(session: Session) -> None:
-    """Creates the demo accounts that are missing."""
-    # accounts has to know which accounts may sign in
-    from dashboard.staff import accounts
-
-    actor = Actor("system:demo", "cli")
-    for demo in DEMO_ACCOUNTS:
-        if accounts.find(session, demo.email) is None:
-            accounts.create(session, actor, email=demo.email, name=demo.name, role=demo.role, password=demo.password)

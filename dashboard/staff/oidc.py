@@ -26,7 +26,7 @@ from joserfc.jws import JWSRegistry
 from dashboard.staff import names
 from dashboard.staff.accounts import MAX_NAME, email_problem, normalise_email
 from dashboard.staff.passwords import CONTROL
-from dashboard.staff.provider import Attempt, Identity, NotProven, Provider, Unreachable, is_safe
+from dashboard.staff.provider import Identity, NotProven, Pending, Provider, Unreachable, is_safe
 
 KEPT_S = 3_600
 RENEWED_S = 60
@@ -72,23 +72,23 @@ class OpenIdClient:
         self._endpoints = _Kept(self._discovered, clock)
         self._keys = _Kept(self._published, clock)
 
-    def begin(self, redirect_uri: str) -> tuple[str, Attempt]:
+    def begin(self, redirect_uri: str) -> tuple[str, Pending]:
         """The provider's sign-in address, and what the browser has to keep until it returns. Raises Unreachable."""
-        attempt = Attempt(*(secrets.token_urlsafe(32) for _ in range(3)))
+        pending = Pending(*(secrets.token_urlsafe(32) for _ in range(3)))
         address: str = prepare_grant_uri(
             self._endpoints.get().authorization,
             self.provider.client_id,
             "code",
             redirect_uri,
             " ".join(self.provider.scopes),
-            attempt.state,
-            nonce=attempt.nonce,
-            code_challenge=create_s256_code_challenge(attempt.verifier),
+            pending.state,
+            nonce=pending.nonce,
+            code_challenge=create_s256_code_challenge(pending.verifier),
             code_challenge_method="S256",
         )
-        return address, attempt
+        return address, pending
 
-    def finish(self, attempt: Attempt, code: str, redirect_uri: str, named_issuer: str | None) -> Identity:
+    def finish(self, pending: Pending, code: str, redirect_uri: str, named_issuer: str | None) -> Identity:
         """The identity that returned with the code. `named_issuer` is the issuer that the address claims.
 
         Raises Unreachable or NotProven.
@@ -98,15 +98,15 @@ class OpenIdClient:
         endpoints = self._endpoints.get()
         if named_issuer != self.provider.issuer and (named_issuer is not None or endpoints.names_issuer):
             raise NotProven("the answer does not name the issuer, or another one")
-        tokens = self._exchanged(endpoints, attempt, code, redirect_uri)
-        claims = self._verified(tokens, attempt.nonce)
+        tokens = self._exchanged(endpoints, pending, code, redirect_uri)
+        claims = self._verified(tokens, pending.nonce)
         wanted = {"email", "email_verified", self.provider.groups_claim}
         if endpoints.userinfo and not wanted <= claims.keys():
             claims = {**self._userinfo(endpoints, tokens, claims["sub"]), **claims}
         return self._identity(claims)
 
-    def _exchanged(self, endpoints: Endpoints, attempt: Attempt, code: str, redirect_uri: str) -> dict[str, Any]:
-        body = prepare_token_request("authorization_code", "", redirect_uri, code=code, code_verifier=attempt.verifier)
+    def _exchanged(self, endpoints: Endpoints, pending: Pending, code: str, redirect_uri: str) -> dict[str, Any]:
+        body = prepare_token_request("authorization_code", "", redirect_uri, code=code, code_verifier=pending.verifier)
         client = ClientAuth(self.provider.client_id, self.provider.client_secret, endpoints.authentication)
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         address, headers, body = client.prepare("POST", endpoints.token, headers, body)

@@ -16,7 +16,7 @@ from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import NotFound, Refused
 from dashboard.staff import accounts, passwords, sessions
-from dashboard.staff.accounts import Taken, account_from, actor_key
+from dashboard.staff.accounts import Taken, actor_key
 from dashboard.staff.demo_accounts import is_demo_account
 from dashboard.staff.permissions import Role
 from dashboard.staff.provider import Identity
@@ -165,11 +165,7 @@ def _started(session: Session, row: StaffAccount, address: str, user_agent: str,
     row.last_sign_in_at = session.scalar(select(func.now()))
     session.flush()
     tidy(session)
-    sessions.end(session, replaces)
-    secret = sessions.start(session, row, address, user_agent)
-    changes = {"address": [None, address], "provider": [None, row.oidc_issuer]}
-    history.record(session, Actor(actor_key(row.email)), "sign_in.accepted", subject=row.email, changes=changes)
-    return SignedIn(account_from(row), secret)
+    return sessions.begin(session, row, address, user_agent, replaces, provider=row.oidc_issuer)
 
 
 def _row_of(session: Session, identity: Identity) -> StaffAccount | None:

@@ -29,7 +29,7 @@ class NotProven(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Pending:
     """What a browser has to bring back: `state` in the address, the rest in its cookie. All random, and valid once."""
 
     state: str

@@ -13,7 +13,7 @@ from dashboard.models import StaffAccount, StaffSession
 from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import NotFound
-from dashboard.staff.accounts import Account, account_from
+from dashboard.staff.accounts import Account, account_from, actor_key
 from dashboard.staff.demo_accounts import may_sign_in
 from dashboard.staff.tokens import digest
 
@@ -61,6 +61,17 @@ def start(session: Session, row: StaffAccount, address: str, user_agent: str) ->
     )
     session.flush()
     return secret
+
+
+def begin(
+    session: Session, row: StaffAccount, address: str, user_agent: str, replaces: str, **more: str | None
+) -> SignedIn:
+    """Signs in: starts a session in place of the one with the secret `replaces`, and records it with the address and `more`."""
+    end(session, replaces)
+    secret = start(session, row, address, user_agent)
+    changes = {name: [None, value] for name, value in {"address": address, **more}.items()}
+    history.record(session, Actor(actor_key(row.email)), "sign_in.accepted", subject=row.email, changes=changes)
+    return SignedIn(account_from(row), secret)
 
 
 def load(session: Session, secret: str, *, demo: bool = False, visit: bool = True) -> SignedIn | None:

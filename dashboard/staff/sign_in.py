@@ -20,10 +20,11 @@ from dashboard.onboarding import history
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import OnboardingError
 from dashboard.staff import passwords, rate_limits, sessions
-from dashboard.staff.accounts import account_from, actor_key, normalise_email, put_password
+from dashboard.staff.accounts import actor_key, normalise_email, put_password
 from dashboard.staff.demo_accounts import may_sign_in
 from dashboard.staff.rate_limits import WINDOW_S
 from dashboard.staff.sessions import SignedIn
+from dashboard.words import plural
 
 FREE_PER_ACCOUNT, FREE_PER_ADDRESS = 5, 20
 WINDOW = timedelta(hours=1)
@@ -100,16 +101,7 @@ def complete(
         history.record(session, actor, "sign_in.refused", subject=known, changes={"address": [None, attempt.address]})
         return None
     forget(session, attempt)
-    sessions.end(session, replaces)
-    secret = sessions.start(session, row, attempt.address, user_agent)
-    history.record(
-        session,
-        Actor(actor_key(row.email)),
-        "sign_in.accepted",
-        subject=row.email,
-        changes={"address": [None, attempt.address]},
-    )
-    return SignedIn(account_from(row), secret)
+    return sessions.begin(session, row, attempt.address, user_agent, replaces)
 
 
 def change_password(session: Session, attempt: Attempt, old: str, new: str, *, secret: str) -> str | None:
@@ -212,7 +204,4 @@ def tidy(session: Session) -> None:
 
 
 def _spoken(seconds: int) -> str:
-    if seconds < 60:
-        return f"{seconds} second{'' if seconds == 1 else 's'}"
-    minutes = -(-seconds // 60)
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    return plural(seconds, "second") if seconds < 60 else plural(-(-seconds // 60), "minute")

@@ -22,8 +22,8 @@ from dashboard.web.access import require
 from dashboard.web.activity_wording import WHAT_LABELS, ActivityLine
 from dashboard.web.export import Row, Rows, csv_file
 from dashboard.web.formats import full_date
-from dashboard.web.rendering import render, wants_partial
-from dashboard.web.wording import detail_of
+from dashboard.web.rendering import has_empty_fields, render
+from dashboard.web.wording import detail_of, sentence
 
 blueprint = Blueprint("activity", __name__)
 
@@ -91,9 +91,9 @@ class ActivityQuery:
 
     def chips(self, people: Mapping[str, str]) -> list[tuple[str, str]]:
         """Each part of the filter in words, with the address without it."""
-        return [(self._said(name, value, people), self.address(without=name)) for name, value in self.query().items()]
+        return [(self._chip(name, value, people), self.address(without=name)) for name, value in self.query().items()]
 
-    def _said(self, name: str, value: str, people: Mapping[str, str]) -> str:
+    def _chip(self, name: str, value: str, people: Mapping[str, str]) -> str:
         match name:
             case "who":
                 return f"By {WHO_LABELS[value].lower() if value in WHO_LABELS else self.known.actors[value].name}"
@@ -111,25 +111,23 @@ def _address(endpoint: str, query: Mapping[str, str]) -> str:
 @blueprint.get("/activity")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field.
-
-    Browsers also send a form's empty fields: they are redirected to the address without them.
-    """
+    """One page of the activity; htmx gets it without the shell. An invalid filter is reported at its field."""
     typed, cursor = _typed(), request.args.get("cursor") or None
     found, problems = NOTHING, dict[str, str]()
     with transaction() as session:
         known = activity_filter.choices(session)
         asked = ActivityQuery(typed, known)
-        if not wants_partial() and not all(request.args.values()):
+        if has_empty_fields():
             return redirect(asked.address(cursor), 303)
         try:
             found = activity.page(session, activity_filter.read(session, typed, known), cursor, PAGE)
         except Invalid as invalid:
-            problems = _said(invalid)
-    answer = render(
+            problems = _messages(invalid)
+    return render(
         "activity/index.html",
         "activity/_activity.html",
         status=422 if problems else 200,
+        push=None if cursor else asked.address(),
         asked=asked,
         cursor=cursor,
         found=found,
@@ -137,18 +135,15 @@ def index() -> ResponseReturnValue:
         chips=[] if problems else asked.chips(found.people),
         problems=problems,
     )
-    if wants_partial() and not cursor:
-        answer.headers["HX-Push-Url"] = asked.address()
-    return answer
 
 
 def _typed() -> dict[str, str]:
     return {name: request.args.get(name, "").strip() for name in ACTIVITY_FILTERS}
 
 
-def _said(invalid: Invalid) -> dict[str, str]:
+def _messages(invalid: Invalid) -> dict[str, str]:
     """The error message for each field."""
-    return {name: f"{LABELS.get(name, 'The address')} {reason}." for name, reason in invalid.problems.items()}
+    return {name: sentence(LABELS.get(name, "The address"), reason) for name, reason in invalid.problems.items()}
 
 
 def _in_words(page: ActivityPage, known: Choices) -> list[ActivityLine]:
@@ -167,7 +162,7 @@ def _lines(typed: Mapping[str, str]) -> Rows:
         try:
             asked = activity_filter.read(session, typed, activity_filter.choices(session))
         except Invalid as invalid:
-            raise Invalid(_said(invalid)) from None
+            raise Invalid(_messages(invalid)) from None
         yield HEADER
         yield from map(_line, activity.stream(session, asked))
 

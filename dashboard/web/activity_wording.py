@@ -14,9 +14,10 @@ from markupsafe import Markup, escape
 from dashboard.onboarding.activity import ActivityPage, Entry
 from dashboard.onboarding.activity_filter import ERASED, STATUS_CHANGE, What
 from dashboard.onboarding.history import Who
-from dashboard.web.formats import STEP_LABELS, full_date, number, plural
+from dashboard.web.formats import STEP_LABELS, full_date, number
 from dashboard.web.text_diff import marked
 from dashboard.web.wording import ROLES, detail_of
+from dashboard.words import plural
 
 WHAT_LABELS: Mapping[What, str] = {
     "all": "Everything",

@@ -22,8 +22,10 @@ from dashboard.web.access import current_actor, require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
 from dashboard.web.finding import PeopleQuery
-from dashboard.web.formats import number, plural, status_label
+from dashboard.web.formats import number, status_label
 from dashboard.web.rendering import render, wants_partial
+from dashboard.web.wording import sentence
+from dashboard.words import plural
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk-changes")
 
@@ -45,7 +47,6 @@ class BulkPage:
     effect: Effect | None
     members: Sequence[Member]
     outcome: MemberOutcome | None
-    after: str
     previous: str | None
     following: str | None
     names: Mapping[str, Who]
@@ -77,11 +78,11 @@ class BulkPage:
         """The share of people dealt with, in per cent."""
         return 100 * (self.bulk.people - self.bulk.waiting) // max(1, self.bulk.people)
 
-    def address(self, outcome: MemberOutcome | None, after: str | None = None) -> str:
+    def address(self, outcome: MemberOutcome | None, cursor: str | None = None) -> str:
         """This page with another list, or another page of it."""
         bulk_id, back = self.bulk.id, self.back or None
         return url_for(
-            "bulk.show", bulk_id=bulk_id, outcome=outcome or "all", after=after, back=back, _anchor="members"
+            "bulk.show", bulk_id=bulk_id, outcome=outcome or "all", cursor=cursor, back=back, _anchor="members"
         )
 
     @property
@@ -157,7 +158,8 @@ def _refused(session: Session, asked: PeopleQuery, problems: Mapping[str, str]) 
 
 
 def _sentences(problems: Mapping[str, str]) -> dict[str, str]:
-    return {name: f"{LABELS.get(name, finding.LABELS.get(name, name))} {why}." for name, why in problems.items()}
+    labels = finding.LABELS | LABELS
+    return {name: sentence(labels.get(name, name), reason) for name, reason in problems.items()}
 
 
 def _is_kept(name: str) -> bool:
@@ -242,10 +244,12 @@ def _rows(bulk_id: int) -> Rows:
 
 
 def _everybody(session: Session, bulk_id: int) -> Iterator[Member]:
-    after: str | None = ""
-    while after is not None:
-        found, after = bulk_changes.members(session, bulk_id, after=after, limit=1000)
+    cursor: str | None = None
+    while True:
+        found, _, cursor = bulk_changes.members(session, bulk_id, cursor=cursor, limit=1000)
         yield from found
+        if cursor is None:
+            return
 
 
 def _back() -> str:
@@ -255,13 +259,13 @@ def _back() -> str:
 
 def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
     asked = request.args.get("outcome")
-    after = request.args.get("after", "")
+    cursor = request.args.get("cursor") or None
     with transaction() as session:
         bulk = bulk_changes.get(session, bulk_id)
         # those that moved need a look; the rest went as requested
         default: MemberOutcome | None = "moved" if bulk.finished_at and bulk.outcomes.get("moved") else None
         outcome = next((name for name in OUTCOMES if name == asked), None if "outcome" in request.args else default)
-        members, following = bulk_changes.members(session, bulk_id, outcome, after=after, limit=PAGE)
+        members, previous, following = bulk_changes.members(session, bulk_id, outcome, cursor=cursor, limit=PAGE)
         names = history.who(session, {bulk.created_by, *(one.updated_by for one in members if one.updated_by)})
         return BulkPage(
             bulk=bulk,
@@ -269,8 +273,7 @@ def _load(bulk_id: int, *, withdrawn: bool = False) -> BulkPage:
             effect=None if bulk.started_at else bulk_changes.effect(session, bulk),
             members=members,
             outcome=outcome,
-            after=after,
-            previous=bulk_changes.before(session, bulk_id, outcome, after=after, limit=PAGE),
+            previous=previous,
             following=following,
             names=names,
             back=_back(),

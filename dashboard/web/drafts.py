@@ -26,6 +26,7 @@ from dashboard.web.forms import (
     chosen,
     not_chosen,
     put_problems,
+    row_version_of,
     shown_merge,
     whole,
 )
@@ -61,7 +62,7 @@ def _saved(step_id: str, form: DraftForm) -> ResponseReturnValue:
     try:
         _all_chosen(form)
         with transaction() as session:
-            drafts.save(session, current_actor(), step_id, form.typed(), form.opened_at())
+            drafts.save(session, current_actor(), step_id, form.typed(), row_version_of(request.form))
             presence.leave(session, current_actor(), step_id)
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
@@ -91,11 +92,13 @@ def _draft_again(step_id: str, form: DraftForm, problems: list[str]) -> Response
     if place.step.draft is None:
         return _gone_page(place, form, problems, 422)
     if fields := shown_merge(request.form):
-        return _merge_page(place, names, form, fields, _said(form, place.step.draft.fields), problems, status=422)
+        return _merge_page(
+            place, names, form, fields, _merged_so_far(form, place.step.draft.fields), problems, status=422
+        )
     return _draft_page(place, form, problems, status=422)
 
 
-def _said(form: DraftForm, saved: Fields) -> Fields:
+def _merged_so_far(form: DraftForm, saved: Fields) -> Fields:
     """The merged fields; each is as in `saved` if nobody has chosen yet or what was typed breaks a rule."""
     typed = {name: form[name].data or "" for name in MEMBERS} | {"weight": whole(form.weight.data)}
     typed |= {name: getattr(saved, name) for name in not_chosen(request.form)}
@@ -243,10 +246,9 @@ def _start_from_typed(step_id: str, form: DraftForm) -> ResponseReturnValue:
 @require(Permission.EDIT_STEPS)
 def discard(step_id: str) -> ResponseReturnValue:
     """Discards the draft, unless somebody has saved it since."""
-    form = DraftForm(request.form)
     try:
         with transaction() as session:
-            drafts.discard(session, current_actor(), step_id, form.opened_at())
+            drafts.discard(session, current_actor(), step_id, row_version_of(request.form))
             presence.leave(session, current_actor(), step_id)
     except StaleDraft as error:
         return _not_discarded(step_id, error)

@@ -15,6 +15,7 @@ from dashboard.staff.permissions import Permission
 from dashboard.web import addresses
 from dashboard.web.access import current_actor, require
 from dashboard.web.rendering import render
+from dashboard.web.wording import sentence
 
 blueprint = Blueprint("erasure", __name__)
 blueprint.record_once(addresses.install)
@@ -50,7 +51,7 @@ def erase(user_id: str) -> ResponseReturnValue:
         with transaction() as session:
             erasure.erase(session, current_actor(), user_id, typed)
     except Invalid as invalid:
-        return _page(user_id, 422, typed, f"This {invalid.problems['typed']}. No one was erased.")
+        return _page(user_id, 422, typed, f"{sentence('This', invalid.problems['typed'])} No one was erased.")
     flash("The person was erased. The counts stay, without anything that identifies them.")
     return redirect(url_for("finding.index"), 303)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import starmap
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -37,6 +36,7 @@ from dashboard.web import refused_form
 from dashboard.web.rendering import asks_by_itself, back_address, has_unsaved, this_address, wants_partial
 from dashboard.web.requestlog import request_id
 from dashboard.web.security import API_PREFIX, is_from_here
+from dashboard.web.wording import sentence
 
 log = structlog.get_logger("dashboard.fault")
 
@@ -256,7 +256,8 @@ def fault_of(error: OnboardingError) -> Fault:
         return Fault(404, FAULTS[404].title, text, kind="not-found")
     if isinstance(error, Invalid):
         title = "This cannot be shown" if request.method in SAFE_METHODS else FAULTS[422].title
-        return Fault(422, title, " ".join(starmap(_sentence, error.problems.items())), kind="invalid")
+        said = [sentence(f"“{member}”", reason) for member, reason in error.problems.items()]
+        return Fault(422, title, " ".join(said), kind="invalid")
     if isinstance(error, Conflict | StaleDraft | StalePlan):
         return Fault(409, FAULTS[409].title, f"{text.rstrip('.')}. Nothing was saved.", kind="stale")
     if isinstance(error, Refused):
@@ -264,11 +265,6 @@ def fault_of(error: OnboardingError) -> Fault:
     if isinstance(error, BrokenInvariant):
         return Fault(500, "The release was undone", f"{text} Nothing was changed.", kind="broken-invariant")
     return FAULTS[500]
-
-
-def _sentence(member: str, reason: str) -> str:
-    """The problem as a sentence; the engine's reasons begin with their verb."""
-    return f"“{member}” {reason.rstrip('.')}." if reason[:1].islower() else reason
 
 
 def answer(fault: Fault, error: Exception) -> Response:

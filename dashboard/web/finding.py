@@ -19,8 +19,10 @@ from dashboard.staff.permissions import Permission
 from dashboard.web.access import require
 from dashboard.web.checklist import title_of
 from dashboard.web.export import Rows, csv_file
-from dashboard.web.formats import number, percent, plural, status_label
-from dashboard.web.rendering import render, wants_partial
+from dashboard.web.formats import number, percent, status_label
+from dashboard.web.rendering import has_empty_fields, render
+from dashboard.web.wording import sentence
+from dashboard.words import plural
 
 blueprint = Blueprint("finding", __name__)
 
@@ -74,7 +76,7 @@ class PeopleQuery:
     @property
     def sentences(self) -> list[str]:
         """Why there is no list."""
-        return [f"{LABELS.get(name, f'“{name}”')} {reason}." for name, reason in self.problems.items()]
+        return [sentence(LABELS.get(name, f"“{name}”"), reason) for name, reason in self.problems.items()]
 
     def value(self, name: str) -> str:
         """What was typed or chosen, valid or not."""
@@ -183,7 +185,7 @@ def ask(session: Session, values: Mapping[str, str]) -> PeopleQuery:
 
 def _ask_page(session: Session) -> PeopleQuery:
     """The query in the page's address; a status that waits for its step is kept, but filters nobody out."""
-    said = _said()
+    said = _typed()
     is_waiting = said.get("status", "").strip() in STATUSES and not said.get("step", "").strip()
     return (
         replace(ask(session, said | {"status": ""}), waiting=said["status"].strip())
@@ -192,33 +194,31 @@ def _ask_page(session: Session) -> PeopleQuery:
     )
 
 
-def _said() -> dict[str, str]:
+def _typed() -> dict[str, str]:
     return {name: value for name, value in request.args.items() if name != "cursor"}
 
 
 @blueprint.get("/people")
 @require(Permission.VIEW)
 def index() -> ResponseReturnValue:
-    """The list; htmx gets it without the page around it. An invalid query is reported in place of the list.
-
-    Browsers also send a form's empty fields: they are redirected to the address without them.
-    """
+    """The list; htmx gets it without the page around it. An invalid query is reported in place of the list."""
     cursor = request.args.get("cursor") or None
     found, broken = NOBODY, False
     with transaction() as session:
         asked = _ask_page(session)
         here = asked.address(status=asked.value("status"))
-        if not wants_partial() and not all(request.args.values()):
+        if has_empty_fields():
             return redirect(here, 303)
         if asked.wanted:
             try:
                 found = finding.page(session, asked.wanted, cursor=cursor, limit=PAGE)
             except Invalid:
                 broken = True
-    answer = render(
+    return render(
         "people/index.html",
         "people/found.html",
         status=422 if asked.problems or asked.waiting or broken else 200,
+        push=None if cursor else here,
         asked=asked,
         found=found,
         how_many=how_many(found.count),
@@ -227,16 +227,13 @@ def index() -> ResponseReturnValue:
         sorts=list(SORTED.items()),
         draft_count=asked.drafts,
     )
-    if wants_partial() and not cursor:
-        answer.headers["HX-Push-Url"] = here
-    return answer
 
 
 @blueprint.get("/people.csv")
 @require(Permission.EXPORT)
 def people_csv() -> ResponseReturnValue:
     """Everyone who matches, as a file."""
-    return csv_file("people.csv", _rows(_said()))
+    return csv_file("people.csv", _rows(_typed()))
 
 
 def _rows(said: Mapping[str, str]) -> Rows:

@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from dashboard.onboarding.carryover import STATUS_LABELS, STATUSES
 from dashboard.onboarding.impact import BANDS
+from dashboard.words import plural
 
 STEP_LABELS = {"title": "Title", "description": "Description", "weight": "Weight", "action_url": "Opens"}
 """The labels of a step's fields, by member."""
@@ -55,11 +56,6 @@ def percent(value: float, digits: int = 0) -> str:
 def share(part: float, whole: float, digits: int = 1) -> str:
     """`part` of `whole` in per cent; 0 of nothing is 0 %."""
     return percent(100 * part / whole if whole else 0, digits)
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """1 person, 1,185 people: the number with the right noun."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
 def initials(name: str | None) -> str:

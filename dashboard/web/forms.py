@@ -17,6 +17,7 @@ from dashboard.onboarding.merge import MergedField, merge_field
 from dashboard.onboarding.plans import PREDICTED, Planned, tolerance
 from dashboard.onboarding.steps import MEMBERS, Definition, Fields
 from dashboard.web.formats import STEP_LABELS
+from dashboard.web.wording import sentence
 
 WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 Values = MultiDict[str, str]
@@ -26,6 +27,14 @@ def whole(text: str | None) -> int | str:
     """The number that was typed; anything else unchanged, for the engine to refuse."""
     text = (text or "").strip()
     return int(text) if WHOLE.fullmatch(text) else text
+
+
+def row_version_of(values: Values) -> int:
+    """The row_version at which a form was opened. Raises Invalid."""
+    opened = whole(values.get("row_version"))
+    if not isinstance(opened, int) or opened < 1:
+        raise Invalid({"row_version": "This form is not valid. Open the page again."})
+    return opened
 
 
 def _newlines(text: str | None) -> str | None:
@@ -71,13 +80,6 @@ class DraftForm(StepForm):
         base = {f"base_{name}": getattr(draft.fields, name) for name in MEMBERS}
         return cls(data=values | base | {"row_version": draft.row_version, "version": draft.version})
 
-    def opened_at(self) -> int:
-        """The row_version at which the form was opened. Raises Invalid."""
-        opened = whole(self.row_version.data)
-        if not isinstance(opened, int) or opened < 1:
-            raise Invalid({"row_version": "must be a whole number from 1"})
-        return opened
-
     def base(self) -> dict[str, Any]:
         """The draft's content when the form was opened."""
         said = {name: self[f"base_{name}"].data or "" for name in MEMBERS}
@@ -119,21 +121,21 @@ def shown_merge(values: Values) -> list[MergedField]:
 
 def _shown(values: Values, name: str) -> MergedField:
     # each text was sent once: a field that only one side changed, or both alike, already holds one side
-    theirs = _said(values, f"base_{name}")
-    base = _said(values, f"opened_{name}") if f"opened_{name}" in values else theirs
+    theirs = _text(values, f"base_{name}")
+    base = _text(values, f"opened_{name}") if f"opened_{name}" in values else theirs
     match values[f"origin_{name}"]:
         case "theirs":
             mine = base
         case "both-same":
             mine = theirs
         case "conflict":
-            mine = _said(values, f"mine_{name}")
+            mine = _text(values, f"mine_{name}")
         case _:
-            mine = _said(values, name)
+            mine = _text(values, name)
     return merge_field(name, base, theirs, mine)
 
 
-def _said(values: Values, name: str) -> str:
+def _text(values: Values, name: str) -> str:
     return _newlines(values.get(name)) or ""
 
 
@@ -142,7 +144,7 @@ def put_problems(form: Form, problems: Mapping[str, str]) -> list[str]:
     rest = []
     for name, reason in problems.items():
         field: Field | None = form._fields.get(name)
-        message = f"{field.label.text if field else name} {reason}."
+        message = sentence(field.label.text if field else name, reason)
         if field is None or isinstance(field, HiddenField):
             rest.append(message)
         else:

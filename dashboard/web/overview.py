@@ -39,7 +39,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StuckAt:
     """A live step in the table of stuck people; `people`: how many are in progress there."""
 
     definition: Definition
@@ -99,9 +99,9 @@ def _bands(counts: list[int]) -> list[tuple[str, int, str]]:
     ]
 
 
-def _place(definition: Definition, seen: everybody.Overview) -> Place:
+def _place(definition: Definition, seen: everybody.Overview) -> StuckAt:
     step_id = definition.step_id
-    return Place(definition, seen.funnel[step_id]["in_progress"], seen.stuck.get(step_id) or everybody.Stuck())
+    return StuckAt(definition, seen.funnel[step_id]["in_progress"], seen.stuck.get(step_id) or everybody.Stuck())
 
 
 def item(release: Release, title: str, by: str) -> Item:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
-from flask import Blueprint, flash, redirect, request, session, url_for
+from flask import Blueprint, flash, redirect, request, url_for
+from flask import session as browser
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
@@ -19,7 +20,7 @@ from dashboard.web.formats import status_label
 from dashboard.web.person_page import PersonPage
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.saving import NOTHING, Attempt, Happened, Undo
-from dashboard.web.wording import NOTHING_CHANGED, saved_several
+from dashboard.web.wording import NOTHING_CHANGED, saved_several, sentence
 
 blueprint = Blueprint("people", __name__)
 blueprint.record_once(addresses.install)
@@ -42,7 +43,7 @@ def _as_of(user_id: str, typed: str, start: int) -> ResponseReturnValue:
         moment = person_page.moment_of(typed)
         return _page(person_page.load_as_of(user_id, moment, start=start), as_of=typed)
     except Invalid as invalid:
-        problem = f"{typed[:40]} {invalid.problems['as_of']}." if typed else "Choose a day."
+        problem = sentence(typed[:40], invalid.problems["as_of"]) if typed else "Choose a day."
         return _page(person_page.load(user_id), 422, as_of=typed, problem=problem)
 
 
@@ -161,8 +162,8 @@ def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue
     if happened.is_same and not wants_partial():
         flash(NOTHING_CHANGED, "notice")
     if happened.is_saved and not wants_partial():
-        with transaction() as database:
-            title = progress.step_of(database, user_id, happened.step_id).title
+        with transaction() as session:
+            title = progress.step_of(session, user_id, happened.step_id).title
         flash(f"{happened.word}. {title} is now {status_label(happened.attempt.status)}.")
     kept = _kept(user_id, happened.step_id)
     if wants_partial() or kept or happened.unsaved.status or happened.unsaved.comment:
@@ -176,8 +177,8 @@ def _gone(missing: NotFound, attempts: Mapping[str, Attempt], step_id: str = "")
     """Tells that the person is gone, with what was chosen and typed. Re-raises if anything else is missing."""
     if missing.what != "person":
         raise missing
-    with transaction() as database:
-        titles = {step.step_id: title_of(step) for step in steps.checklist(database)}
+    with transaction() as session:
+        titles = {step.step_id: title_of(step) for step in steps.checklist(session)}
     typed = [
         (titles.get(one, one), attempt)
         for one, attempt in attempts.items()
@@ -193,12 +194,12 @@ def _gone(missing: NotFound, attempts: Mapping[str, Attempt], step_id: str = "")
 def _remember(user_id: str, saved: Iterable[Happened]) -> None:
     """Keeps each Undo over the redirect that follows."""
     undo = {one.step_id: asdict(one.undo) if one.undo else None for one in saved if one.is_saved}
-    session["saved_steps"] = [user_id, undo]
+    browser["saved_steps"] = [user_id, undo]
 
 
 def _just_saved(user_id: str) -> Mapping[str, Happened]:
     """What was saved just before, if it was this person's."""
-    of_user, undo = session.pop("saved_steps", [None, {}])
+    of_user, undo = browser.pop("saved_steps", [None, {}])
     if of_user != user_id:
         return NOTHING
     return {

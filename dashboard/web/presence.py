@@ -10,13 +10,13 @@ from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
 from dashboard.onboarding import history, presence, steps
-from dashboard.onboarding.errors import Invalid, NotFound
+from dashboard.onboarding.errors import NotFound
 from dashboard.onboarding.history import Who
 from dashboard.onboarding.presence import Editor
 from dashboard.onboarding.steps import Definition, Step
 from dashboard.staff.permissions import Permission
 from dashboard.web.access import current_actor, require
-from dashboard.web.forms import whole
+from dashboard.web.forms import row_version_of
 from dashboard.web.rendering import wants_partial
 
 blueprint = Blueprint("presence", __name__, url_prefix="/steps/<step_id>/draft/presence")
@@ -75,9 +75,7 @@ def read(session: Session, step: Step, row_version: int = 0) -> Editing:
 @require(Permission.EDIT_STEPS)
 def heard(step_id: str) -> ResponseReturnValue:
     """The form is still open; answers with who else has it open."""
-    opened = whole(request.form.get("row_version"))
-    if not isinstance(opened, int) or opened < 1:
-        raise Invalid({"row_version": "The draft's number must be a whole number from 1."})
+    opened = row_version_of(request.form)
     with transaction() as session:
         editing = _heard(session, step_id, opened)
     if not wants_partial():

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from flask import Blueprint, Response, flash, redirect, request, session, url_for
+from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask import session as browser
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 from wtforms import Form, PasswordField
@@ -23,7 +24,7 @@ from dashboard.staff import sign_in as signing_in
 from dashboard.staff.passwords import MAX_PASSWORD
 from dashboard.staff.permissions import Role
 from dashboard.staff.provided import Refusal
-from dashboard.staff.provider import Attempt, Identity, NotProven, Unreachable
+from dashboard.staff.provider import Identity, NotProven, Pending, Unreachable
 from dashboard.staff.sessions import SignedIn
 from dashboard.web import access
 from dashboard.web.errors import throttled
@@ -79,11 +80,11 @@ def begin() -> ResponseReturnValue:
     if access.staff_or_none():
         return redirect(wanted, 303)
     try:
-        address, attempt = client.begin(_redirect_uri())
+        address, pending = client.begin(_redirect_uri())
     except Unreachable as error:
         return _down(client, error, wanted)
-    kept = asdict(attempt) | {"next": wanted if len(wanted) <= LONGEST_NEXT else "/", "at": _now()}
-    session[PENDING] = [*_pending()[1 - AT_ONCE :], kept]
+    kept = asdict(pending) | {"next": wanted if len(wanted) <= LONGEST_NEXT else "/", "at": _now()}
+    browser[PENDING] = [*_pending()[1 - AT_ONCE :], kept]
     return redirect(address, 303)
 
 
@@ -93,8 +94,8 @@ def callback() -> ResponseReturnValue:
     """Starts a session for the identity that the provider confirms; else says why not."""
     client, address = _client(), request.remote_addr or ""
     try:
-        with transaction() as database:
-            provided.admit(database, address)
+        with transaction() as session:
+            provided.admit(session, address)
     except signing_in.Throttled as error:
         return throttled(sign_in_page(status=429, problem=str(error)), error)
     kept = _taken(request.args.get("state", ""))
@@ -103,16 +104,16 @@ def callback() -> ResponseReturnValue:
         return sign_in_page(status=400, problem=NOT_HERE)
     if declined := request.args.get("error"):
         return _declined(client, declined, kept["next"])
-    attempt = Attempt(kept["state"], kept["nonce"], kept["verifier"])
+    pending = Pending(kept["state"], kept["nonce"], kept["verifier"])
     try:
-        identity = client.finish(attempt, request.args.get("code", ""), _redirect_uri(), request.args.get("iss"))
+        identity = client.finish(pending, request.args.get("code", ""), _redirect_uri(), request.args.get("iss"))
     except Unreachable as unreachable:
         return _down(client, unreachable, kept["next"])
     except NotProven as not_proven:
         log.warning("sign-in not proven", reason=str(not_proven))
-        with transaction() as database:
-            provided.refuse(database, Refusal.NOT_PROVEN, address)
-        return sign_in_page(status=400, problem=_said(NOT_PROVEN, client), wanted=kept["next"])
+        with transaction() as session:
+            provided.refuse(session, Refusal.NOT_PROVEN, address)
+        return sign_in_page(status=400, problem=_naming(NOT_PROVEN, client), wanted=kept["next"])
     return _signed_in(client, identity, kept["next"])
 
 
@@ -135,14 +136,14 @@ def connect_post() -> ResponseReturnValue:
     if not form.validate():
         return _connect_page(client, kept, form, 422)
     try:
-        with transaction() as database:
-            attempt = signing_in.admit(database, identity.email, request.remote_addr or "")
+        with transaction() as session:
+            attempt = signing_in.admit(session, identity.email, request.remote_addr or "")
     except signing_in.Throttled as error:
         form.password.errors = [str(error)]
         return throttled(_connect_page(client, kept, form, 429), error)
-    with transaction() as database:
+    with transaction() as session:
         outcome = provided.connect(
-            database,
+            session,
             attempt,
             (form.password.data or "")[: MAX_PASSWORD + 1],
             identity,
@@ -153,19 +154,19 @@ def connect_post() -> ResponseReturnValue:
     if outcome is None:
         form.password.errors = [WRONG]
         return _connect_page(client, kept, form, 422)
-    session.pop(CONNECTING)
+    browser.pop(CONNECTING)
     if not isinstance(outcome, SignedIn):
         return _refused(client, outcome)
     response = go_on(outcome, kept["next"])
-    flash(_said(CONNECTED, client))
+    flash(_naming(CONNECTED, client))
     return response
 
 
 def _signed_in(client: OpenIdClient, identity: Identity, wanted: str) -> ResponseReturnValue:
     role = client.provider.role_of(identity.groups)
-    with transaction() as database:
+    with transaction() as session:
         outcome = provided.sign_in(
-            database,
+            session,
             identity,
             role,
             address=request.remote_addr or "",
@@ -178,7 +179,7 @@ def _signed_in(client: OpenIdClient, identity: Identity, wanted: str) -> Respons
         return _refused(client, outcome)
     # there may be very many groups, and only the role counts
     known = asdict(identity) | {"groups": [], "role": role.value}
-    session[CONNECTING] = known | {"next": wanted, "at": _now()}
+    browser[CONNECTING] = known | {"next": wanted, "at": _now()}
     return redirect(url_for("provider.connect"), 303)
 
 
@@ -195,18 +196,18 @@ def _redirect_uri() -> str:
 
 
 def _pending() -> list[dict[str, Any]]:
-    return [kept for kept in session.get(PENDING, []) if _now() - kept["at"] < GOOD_S]
+    return [kept for kept in browser.get(PENDING, []) if _now() - kept["at"] < GOOD_S]
 
 
 def _taken(state: str) -> dict[str, Any] | None:
     """Takes out and returns what this browser keeps for the answer with this state."""
     pending = _pending()
-    session[PENDING] = [kept for kept in pending if kept["state"] != state]
+    browser[PENDING] = [kept for kept in pending if kept["state"] != state]
     return next((kept for kept in pending if kept["state"] == state), None)
 
 
 def _connecting() -> dict[str, Any] | None:
-    kept: dict[str, Any] | None = session.get(CONNECTING)
+    kept: dict[str, Any] | None = browser.get(CONNECTING)
     return kept if kept and _now() - kept["at"] < GOOD_S else None
 
 
@@ -218,28 +219,28 @@ def _now() -> int:
     return int(time.time())
 
 
-def _said(sentence: str, client: OpenIdClient) -> str:
+def _naming(sentence: str, client: OpenIdClient) -> str:
     return sentence.format(called=client.provider.called)
 
 
 def _down(client: OpenIdClient, error: Unreachable, wanted: str) -> ResponseReturnValue:
     log.error("sign-in provider unreachable", reason=str(error))
-    return sign_in_page(status=503, problem=_said(DOWN, client), wanted=wanted)
+    return sign_in_page(status=503, problem=_naming(DOWN, client), wanted=wanted)
 
 
 def _declined(client: OpenIdClient, error: str, wanted: str) -> ResponseReturnValue:
     """Anyone can write the error in the address: it is logged, and shown in our own words."""
     log.warning("the sign-in provider declined", error=error[:100])
     if error in THEIR_FAULTS:
-        return sign_in_page(status=503, problem=_said(DOWN, client), wanted=wanted)
+        return sign_in_page(status=503, problem=_naming(DOWN, client), wanted=wanted)
     denied = error == "access_denied"
     return sign_in_page(
-        status=403 if denied else 400, problem=_said(DENIED if denied else DID_NOT, client), wanted=wanted
+        status=403 if denied else 400, problem=_naming(DENIED if denied else DID_NOT, client), wanted=wanted
     )
 
 
 def _refused(client: OpenIdClient, why: Refusal) -> ResponseReturnValue:
-    return render("session/not_admitted.html", status=403, reason=_said(WHY[why], client))
+    return render("session/not_admitted.html", status=403, reason=_naming(WHY[why], client))
 
 
 def _connect_page(client: OpenIdClient, kept: dict[str, Any], form: PasswordForm, status: int = 200) -> Response:

@@ -13,8 +13,9 @@ from dashboard.onboarding import steps
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.web.activity_wording import MEMBER_LABELS
 from dashboard.web.checklist import title_of
-from dashboard.web.formats import STEP_LABELS, plural, status_label
+from dashboard.web.formats import STEP_LABELS, status_label
 from dashboard.web.security import is_from_here
+from dashboard.words import plural
 
 LABELS = {name: MEMBER_LABELS[name] for name in (*STEP_LABELS, "name", "email")} | {
     "step_id": "Id",

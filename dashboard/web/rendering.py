@@ -13,6 +13,7 @@ from dashboard.onboarding import filters, limits, plans, steps
 from dashboard.onboarding.carryover import STATUSES, WORKED
 from dashboard.staff import links, sessions
 from dashboard.web import formats, text_diff, wording
+from dashboard.words import plural
 
 FILTERS: tuple[Callable[..., object], ...] = (
     formats.number,
@@ -20,7 +21,7 @@ FILTERS: tuple[Callable[..., object], ...] = (
     formats.compact,
     formats.percent,
     formats.share,
-    formats.plural,
+    plural,
     formats.lasting,
     formats.initials,
     formats.status_label,
@@ -123,10 +124,17 @@ def has_unsaved() -> bool:
     return "X-Unsaved" in request.headers
 
 
-def render(page: str, partial: str | None = None, *, status: int = 200, **context: Any) -> Response:
-    """The page; for htmx only its partial, if one is named."""
+def has_empty_fields() -> bool:
+    """Whether a browser sent a form's empty fields too: a page redirects it to the address without them."""
+    return not wants_partial() and not all(request.args.values())
+
+
+def render(
+    page: str, partial: str | None = None, *, status: int = 200, push: str | None = None, **context: Any
+) -> Response:
+    """The page; for htmx only its partial, if one is named, with the address to `push` where it is another one."""
     if partial and wants_partial():
-        return make_response(render_template(partial, **context), status)
+        return make_response(render_template(partial, **context), status, {"HX-Push-Url": push} if push else {})
     if "draft_count" not in context:
         context["draft_count"] = drafts_waiting()
     return make_response(render_template(page, **context), status)

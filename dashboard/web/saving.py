@@ -11,10 +11,12 @@ from dashboard.onboarding import history, progress
 from dashboard.onboarding.carryover import STATUSES
 from dashboard.onboarding.errors import Conflict, Invalid, Withdrawn
 from dashboard.onboarding.history import Change
+from dashboard.onboarding.limits import moment_from
 from dashboard.onboarding.progress import Saved, SavedOrRefused, WantedSave
 from dashboard.web.access import current_actor
 from dashboard.web.formats import STATUS_CHOICES
 from dashboard.web.forms import whole
+from dashboard.web.wording import sentence
 
 LABELS = {"row_version": "The row version", "status": "The status", "comment": "The comment"}
 YOURS = "yours."
@@ -80,7 +82,7 @@ class Attempt:
             return UNKNOWN_STATUS
         if member == "row_version" and not self.has_row_version:
             return "The row version is missing."
-        return f"{LABELS.get(member, member)} {reason}."
+        return sentence(LABELS.get(member, member), reason)
 
 
 def _number(text: str) -> int:
@@ -90,13 +92,8 @@ def _number(text: str) -> int:
 
 def moment(text: str) -> datetime | None:
     """When the form was opened, as it says; None if that is not a usable time."""
-    try:
-        found = datetime.fromisoformat(text)
-        # a year that exists only in another time zone cannot be shown
-        found = found.astimezone(UTC) if found.tzinfo else datetime.max.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-    return found if found <= datetime.now(UTC) else None
+    found = moment_from(text)
+    return found if found and found <= datetime.now(UTC) else None
 
 
 @dataclass(frozen=True, slots=True)

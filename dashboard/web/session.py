@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import structlog
-from flask import Blueprint, Flask, Response, current_app, redirect, request, session, url_for
+from flask import Blueprint, Flask, Response, current_app, redirect, request, url_for
+from flask import session as browser
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from wtforms import EmailField, Form, PasswordField, ValidationError
@@ -67,7 +68,7 @@ class SignInForm(Form):
 @access.public("one signs in here")
 def sign_in() -> ResponseReturnValue:
     """The form; if already signed in, redirects to where the user wanted to go."""
-    email = session.pop(NEXT_EMAIL, "")
+    email = browser.pop(NEXT_EMAIL, "")
     if access.staff_or_none():
         return redirect(next_address(), 303)
     return page(SignInForm(data={"email": email}))
@@ -82,14 +83,14 @@ def sign_in_post() -> ResponseReturnValue:
         return page(form, 422)
     email, password = form.email.data or "", (form.password.data or "")[: MAX_PASSWORD + 1]
     try:
-        with transaction() as database:
-            attempt = signing_in.admit(database, email, request.remote_addr or "")
+        with transaction() as session:
+            attempt = signing_in.admit(session, email, request.remote_addr or "")
     except signing_in.Throttled as error:
         _say(form, str(error))
         return throttled(page(form, 429), error)
-    with transaction() as database:
+    with transaction() as session:
         signed_in = signing_in.complete(
-            database,
+            session,
             attempt,
             password,
             user_agent=request.user_agent.string,
@@ -109,13 +110,13 @@ def sign_out() -> ResponseReturnValue:
     try:
         access.find_staff()
         if access.staff_or_none():
-            with transaction() as database:
-                sessions.sign_out(database, access.current_actor(), access.session_secret())
+            with transaction() as session:
+                sessions.sign_out(session, access.current_actor(), access.session_secret())
     except DATABASE_FAULTS as error:
         # people who hand the browser on to others must not stay signed in
         log.error("signed out in the browser alone", reason=reason_of(error))
     access.keep_secret("")
-    session.clear()
+    browser.clear()
     return redirect(url_for("session.sign_in"), 303)
 
 
@@ -169,8 +170,8 @@ def page(
 def _demo_accounts() -> Sequence[DemoAccount]:
     if not access.settings().demo:
         return ()
-    with transaction() as database:
-        return demo_accounts.as_shown(database)
+    with transaction() as session:
+        return demo_accounts.as_shown(session)
 
 
 def _say(form: SignInForm, message: str) -> None:
@@ -180,8 +181,8 @@ def _say(form: SignInForm, message: str) -> None:
 def go_on(signed_in: SignedIn, wanted: str) -> ResponseReturnValue:
     """Gives the browser the new session, and redirects to where the user wanted to go."""
     # The same account signing in again keeps the CSRF secret, so that a page still open can be saved; no other does.
-    if session.get(WHO) != signed_in.account.email:
-        session.clear()
-        session[WHO] = signed_in.account.email
+    if browser.get(WHO) != signed_in.account.email:
+        browser.clear()
+        browser[WHO] = signed_in.account.email
     access.keep_secret(signed_in.secret)
     return redirect(wanted, 303)

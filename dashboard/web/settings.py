@@ -17,10 +17,10 @@ from dashboard.web import access
 from dashboard.web.access import can, current_actor, current_staff, require
 from dashboard.web.browsers import browser_called
 from dashboard.web.errors import throttled
-from dashboard.web.formats import plural
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.session import provider_called
 from dashboard.web.settings_forms import ChangePasswordForm, NameForm, say
+from dashboard.words import plural
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
 

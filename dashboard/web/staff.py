@@ -20,12 +20,12 @@ from dashboard.web import access
 from dashboard.web.access import current_actor, current_staff, require
 from dashboard.web.activity_wording import name_of
 from dashboard.web.browsers import browser_called
-from dashboard.web.formats import plural
-from dashboard.web.forms import whole
+from dashboard.web.forms import row_version_of
 from dashboard.web.rendering import render, wants_partial
 from dashboard.web.session import provider_called, roles_by_group
 from dashboard.web.settings import GONE
 from dashboard.web.settings_forms import InviteForm, role_from, say
+from dashboard.words import plural
 
 blueprint = Blueprint("staff", __name__, url_prefix="/settings/staff")
 
@@ -197,9 +197,7 @@ def _told(revoked: list[str]) -> str:
 
 def _do(account_id: int, wanted: str, action: AccountAction) -> ResponseReturnValue:
     """Acts over the form's row_version; else shows what others did in between, or why it can't be done."""
-    seen = whole(request.form.get("row_version"))
-    if not isinstance(seen, int) or seen < 1:
-        raise Invalid({"row_version": "This form is not valid. Open the page again."})
+    seen = row_version_of(request.form)
     try:
         with transaction() as session:
             outcome = action(session, roster.one(session, account_id).account.email, seen)

@@ -11,6 +11,7 @@ from dashboard.onboarding.carryover import Kind, Release
 from dashboard.onboarding.history import Change, Who
 from dashboard.staff.permissions import Role
 from dashboard.web.formats import apart
+from dashboard.words import plural
 
 ICONS: Mapping[Kind, str] = {"publish": "plus", "migrate": "up", "rollback": "back", "withdraw": "x", "restore": "back"}
 WAYS = {"api": "API", "bulk": "in bulk", "import": "import"}
@@ -171,6 +172,11 @@ def receipt_address(release: Release) -> str:
     return f"/steps/{quote(release.step_id)}/releases/{release.number}"
 
 
+def sentence(label: str, reason: str) -> str:
+    """A problem of `Invalid` as a sentence, about what `label` calls it: a reason that is whole stays as it is."""
+    return f"{label} {reason.rstrip('.')}." if reason[:1].islower() else reason
+
+
 def how_many_changes(changes: Sequence[object]) -> str:
     """One change, Two changes ... 11 changes: for the start of a sentence."""
     count = len(changes)
@@ -182,7 +188,7 @@ def saved_several(saved: int, stale: int, withdrawn: int, refused: int) -> str:
     """The outcome of several saves: Saved 3 steps. 1 changed while you had it open."""
     if not (saved or stale or withdrawn or refused):
         return NOTHING_CHANGED
-    told = [f"Saved {saved} step{'' if saved == 1 else 's'}." if saved else "Nothing was saved."]
+    told = [f"Saved {plural(saved, 'step')}." if saved else "Nothing was saved."]
     if stale:
         told.append(f"{stale} changed while you had {'it' if stale == 1 else 'them'} open.")
     if withdrawn:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.traffic import SPANS, Period, Traffic
-from dashboard.web.formats import plural
 from dashboard.web.wording import came_about, receipt_address
+from dashboard.words import plural
 
 TITLES: Mapping[Period, str] = {"24h": "24 hours", "7d": "7 days"}
 

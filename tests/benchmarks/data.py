@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.onboarding import drafts, releases, steps
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.loading import driver_connection, loading, prepare, run
+from dashboard.onboarding.loading import driver_connection, loading, prepare
 from dashboard.onboarding.people import index
+from dashboard.onboarding.sql import run
 from dashboard.onboarding.straight import EACH_ALONE
 
 Shape = Literal["funnel", "random"]

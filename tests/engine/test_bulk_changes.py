@@ -134,7 +134,7 @@ def test_who_moved_since_the_preview_is_left_alone_listed_and_counted_as_a_confl
     bulk = carried_out(three, bulk_id)
     assert bulk.outcomes == {"changed": 1, "same": 1, "moved": 1}
     assert status_of(three, CLEO) == "skipped"
-    (moved,), following = bulk_changes.members(three, bulk_id, "moved")
+    (moved,), _, following = bulk_changes.members(three, bulk_id, "moved")
     assert (moved.user_id, moved.from_status, moved.status, following) == (CLEO, "todo", "skipped", None)
     kept = three.execute(text("SELECT * FROM write_conflicts")).one()
     assert (kept.user_id, kept.actor, kept.source, kept.to_status) == (CLEO, SAM.key, "bulk", "done")
@@ -162,7 +162,7 @@ def test_those_who_moved_can_be_changed_again_as_they_are_now(three: Session) ->
     a_save(three, "skipped", CLEO)
     carried_out(three, bulk_id)
     retried = bulk_changes.again(three, SAM, bulk_id)
-    (member,), _ = bulk_changes.members(three, retried)
+    (member,), *_ = bulk_changes.members(three, retried)
     assert (member.user_id, member.from_status) == (CLEO, "skipped")
     assert bulk_changes.get(three, retried).comment == "By phone"
     assert carried_out(three, retried).outcomes == {"changed": 1}
@@ -207,7 +207,7 @@ def test_whoever_is_erased_after_the_preview_is_gone_and_not_named(three: Sessio
     bulk_id = prepared(three, BEN, CLEO)
     erasure.erase(three, MAYA, CLEO, CLEO)
     assert carried_out(three, bulk_id).outcomes == {"changed": 1, "gone": 1}
-    (gone,), _ = bulk_changes.members(three, bulk_id, "gone")
+    (gone,), *_ = bulk_changes.members(three, bulk_id, "gone")
     assert (gone.user_id.startswith("erased-"), gone.status) == (True, None)
 
 
@@ -298,11 +298,16 @@ def test_a_withdrawn_step_is_refused_before_and_after_the_preview(three: Session
 def test_people_are_paged_by_id(three: Session) -> None:
     ids = factories.people(three, 5)
     bulk_id = prepared(three, *ids)
-    seen, after = [], ""
-    while after is not None:
-        page, after = bulk_changes.members(three, bulk_id, after=after, limit=2)
-        seen += [member.user_id for member in page]
-    assert seen == ids
+    pages: list[list[str]] = []
+    cursor: str | None = None
+    while cursor or not pages:
+        page, previous, cursor = bulk_changes.members(three, bulk_id, cursor=cursor, limit=2)
+        pages.append([member.user_id for member in page])
+    assert pages == [ids[:2], ids[2:4], ids[4:]]
+    page, previous, _ = bulk_changes.members(three, bulk_id, cursor=previous, limit=2)
+    assert ([member.user_id for member in page], previous is None) == (ids[2:4], False)
+    page, previous, _ = bulk_changes.members(three, bulk_id, cursor=previous, limit=2)
+    assert ([member.user_id for member in page], previous) == (ids[:2], None)
 
 
 def test_a_column_that_a_newer_program_added_is_passed_over(three: Session) -> None:

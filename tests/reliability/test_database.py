@@ -14,13 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
+from dashboard import locks
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database, only_reads, was_cut, why_unusable
 from dashboard.embedded import running
 from dashboard.onboarding import errors
 from dashboard.onboarding.errors import OnboardingError, Recorded
 from dashboard.onboarding.straight import Alone, Straight
-from dashboard.schema import ADVISORY_LOCK, SchemaError, migrate, schema_is_current
+from dashboard.schema import SchemaError, migrate, schema_is_current
 from tests.databases import remove
 
 
@@ -256,7 +257,7 @@ def test_many_starters_migrate_once(server: psycopg.Connection[object], settings
 
 def test_migrating_gives_up_when_it_does_not_get_its_turn(settings: Settings) -> None:
     with psycopg.connect(libpq_url(settings.database_url)) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (locks.SCHEMA,))
         with pytest.raises(OperationalError, match="statement timeout"):
             migrate(settings.database_url, statement_timeout_ms=200)
 

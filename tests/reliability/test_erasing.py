@@ -153,7 +153,7 @@ def test_a_bulk_change_that_waits_for_it_has_not_begun_to_forget_others(wide: Da
         bulk_changes.create(session, SAM, [ANNA], STEPS[0], "done")
         session.execute(text("UPDATE bulk_changes SET created_at = now() - interval '25 hours'"))
     with Session(wide.engine) as erasing:
-        erasing.execute(erasure.LOCK_PERSON, {"user_id": ANNA})
+        erasing.execute(erasure.LOCK_TO_ERASE, {"user_id": ANNA})
         event.listen(erasing, "before_commit", erase, once=True)
         everybody = Filter(step_id=STEPS[0], status="todo")
         failed = waits(wide, lambda session: bulk_changes.create(session, SAM, everybody, STEPS[0], "done"), erasing)

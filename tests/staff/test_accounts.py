@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
+from dashboard.demo import add_accounts
 from dashboard.models import AuditEntry, StaffAccount
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
@@ -206,7 +207,7 @@ def test_who_was_only_invited_does_not_count_as_an_admin(session: Session, remov
 def test_an_account_of_the_demo_is_an_admin_in_a_demo_only(session: Session, removal: str) -> None:
     """A database that was a demo once may hold one, which can only sign in to a demo."""
     make(session, "ada@example.com", Role.ADMIN)
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     session.commit()
     with pytest.raises(Refused, match="last administrator"):
         REMOVALS[removal](session, "ada@example.com")

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dashboard.demo import add_accounts
 from dashboard.models import AuditEntry, StaffAccount, StaffLink
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import demo_accounts, links, passwords, roster, tokens
+from dashboard.staff import links, passwords, roster, tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.program import Program
 from tests.staff.signed_in import PASSWORD, make_account
@@ -175,7 +176,7 @@ def test_without_an_address_there_is_no_link(dashboard: Program, session: Sessio
 
 
 def test_an_admin_of_the_demo_is_none_outside_of_one(dashboard: Program, session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     make_account(session, Role.ADMIN, "ada@example.com")
     session.commit()
     for command in (("disable", "ada@example.com"), ("role", "ada@example.com", "viewer")):

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
+from dashboard.demo import add_accounts
 from dashboard.models import AuditEntry, StaffAccount, StaffLink
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound, Refused
@@ -234,7 +235,7 @@ def test_who_renews_an_invitation_is_told_that_it_was_accepted(session: Session,
 
 
 def test_demo_accounts_have_links_in_demo_mode_only(session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     email = demo_accounts.DEMO_ACCOUNTS[0].email
     with pytest.raises(Refused, match="demo account"):
         links.make(session, BOSS, email)

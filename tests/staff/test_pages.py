@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from dashboard import create_app
 from dashboard.config import Settings
 from dashboard.database import Database
+from dashboard.demo import add_accounts
 from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import demo_accounts, links
@@ -371,7 +372,7 @@ def test_a_permission_misspelt_in_a_template_is_a_fault(app: Flask, client: Flas
 
 
 def test_the_demo_accounts_are_shown_and_work_in_demo_mode(settings: Settings, session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     session.commit()
     app = create_app(replace(settings, demo=True))
     for account in demo_accounts.DEMO_ACCOUNTS:
@@ -384,7 +385,7 @@ def test_the_demo_accounts_are_shown_and_work_in_demo_mode(settings: Settings, s
 
 
 def test_the_demo_accounts_are_neither_shown_nor_working_otherwise(client: FlaskClient, session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     session.commit()
     assert "demo" not in client.get("/sign-in").text.lower()
     account = demo_accounts.DEMO_ACCOUNTS[0]

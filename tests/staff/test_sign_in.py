@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
+from dashboard.demo import add_accounts
 from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
 from dashboard.onboarding.actor import Actor
 from dashboard.staff import accounts, demo_accounts, links, passwords, roster, sessions, sign_in
@@ -286,8 +287,8 @@ def test_processes_count_together_and_lock_nobody_out_for_good(
 
 
 def test_demo_accounts_sign_in_in_demo_mode_only(session: Session) -> None:
-    demo_accounts.create_missing(session)
-    demo_accounts.create_missing(session)
+    add_accounts(session)
+    add_accounts(session)
     session.commit()
     for account in demo_accounts.DEMO_ACCOUNTS:
         assert attempt(session, account.password, email=account.email) is None

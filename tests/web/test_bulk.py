@@ -292,7 +292,7 @@ def test_only_the_answer_to_the_button_asks_for_the_focus(agent: FlaskClient, th
     address = prepare(agent, ANNA, BEN).location
     answer = agent.post(f"{address}/run", headers=HTMX | {"X-CSRFToken": token_of(agent)})
     assert "data-focus" in answer.text
-    for query in ("", "?outcome=changed", "?outcome=all&after=anna"):
+    for query in ("", "?outcome=changed", "?outcome=all"):
         page = agent.get(address + query).text
         assert "data-focus" not in page
         assert '<p class="sr" id="said" role="status"></p>' in page
@@ -452,7 +452,7 @@ def test_broken_pages_of_its_people_and_hostile_text(agent: FlaskClient, three: 
     a_person(three, HOSTILE)
     three.commit()
     address = prepare(agent, HOSTILE, comment=HOSTILE).location
-    assert agent.get(address, query_string={"after": "x" * 201}).status_code == 422
+    assert agent.get(address, query_string={"cursor": "x" * 201}).status_code == 422
     assert agent.get(address, query_string={"outcome": "x"}).status_code == 200
     assert "<script>alert" not in agent.get(address).text
 

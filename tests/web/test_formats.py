@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dashboard.web import formats
 from dashboard.web.text_diff import marked
+from dashboard.words import plural
 
 NOW = datetime(2026, 11, 24, 10, 42, 7, tzinfo=UTC)
 
@@ -80,8 +81,8 @@ def test_numbers_and_names() -> None:
     assert formats.signed(2) == "+2"
     assert formats.percent(20.2, 1) == "20.2\u202f%"
     assert formats.share(1, 0) == "0.0\u202f%"
-    assert formats.plural(1, "person", "people") == "1 person"
-    assert formats.plural(1185, "draft") == "1,185 drafts"
+    assert plural(1, "person", "people") == "1 person"
+    assert plural(1185, "draft") == "1,185 drafts"
     assert [formats.initials(name) for name in ("Maya Lindqvist", "amara", "a.b@c.d", "", None)] == [
         "ML", "A", "AC", "?", "?",
     ]  # fmt: skip

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.database import Database
+from dashboard.demo import add_accounts
 from dashboard.models import StaffAccount, StaffLink, StaffSession
 from dashboard.onboarding.actor import Actor
-from dashboard.staff import accounts, demo_accounts, links, passwords, roster, sessions, tokens
+from dashboard.staff import accounts, links, passwords, roster, sessions, tokens
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import UNDER_WAY
 from tests.staff.signed_in import sign_in_as
@@ -113,7 +114,7 @@ def test_hostile_names_are_text_everywhere(ada: FlaskClient, session: Session, n
 
 
 def test_a_demo_account_outside_a_demo_says_that_it_cannot_sign_in(ada: FlaskClient, session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     session.commit()
     page = ada.get("/settings/staff").text
     assert page.count("Demo, cannot sign in") == 4
@@ -126,7 +127,7 @@ def test_a_demo_account_outside_a_demo_says_that_it_cannot_sign_in(ada: FlaskCli
 @pytest.mark.parametrize("deed", ["role", "disable"])
 def test_in_a_demo_its_admin_is_one(client: FlaskClient, session: Session, deed: str) -> None:
     """So that a colleague may be removed: somebody is left who can sign in."""
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     other = a_colleague(session, Role.ADMIN)
     owner = session.scalars(select(StaffAccount).where(StaffAccount.email == "ada@demo.example")).one()
     client.set_cookie("staff_session", sessions.start(session, owner, "192.0.2.1", "A browser"))
@@ -136,14 +137,14 @@ def test_in_a_demo_its_admin_is_one(client: FlaskClient, session: Session, deed:
 
 
 def test_in_a_demo_it_says_how_to_get_everything_back(ada: FlaskClient, session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     session.commit()
     ada.application.config["DEMO"] = True
     assert "dashboard demo reset" in part(ada.get("/settings/staff").text, "demo-staff")
 
 
 def test_a_demo_account_with_a_password_of_its_own_is_shown_as_one(ada: FlaskClient, session: Session) -> None:
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     maya = session.scalars(select(StaffAccount).where(StaffAccount.email == "maya@demo.example")).one()
     session.commit()
     ada.application.config["DEMO"] = True
@@ -429,7 +430,7 @@ def test_ones_own_page_has_nothing_to_lock_oneself_out_with(ada: FlaskClient, se
 
 def test_whoever_is_the_only_administrator_is_sent_to_no_other(ada: FlaskClient, session: Session) -> None:
     """One of a demo that was is none, nor is one who has not come yet."""
-    demo_accounts.create_missing(session)
+    add_accounts(session)
     links.invite(session, ADA, email="iris@example.com", name="Iris", role=Role.ADMIN)
     session.commit()
     told = words(part(ada.get(at(own(session))).text, "own-account"))
