@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
@@ -51,6 +51,8 @@ class Fault:
     title: str
     text: str
     kind: str = ""
+    way_on: tuple[str, str] | None = None
+    """A link that helps from there: what it says, and its address."""
 
     @property
     def ours(self) -> bool:
@@ -253,7 +255,7 @@ def fault_of(error: OnboardingError) -> Fault:
     """The status and wording of an engine error."""
     text = str(error)
     if isinstance(error, NotFound):
-        return Fault(404, FAULTS[404].title, text, kind="not-found")
+        return Fault(404, FAULTS[404].title, text, kind="not-found", way_on=_way_on(error))
     if isinstance(error, Invalid):
         title = "This cannot be shown" if request.method in SAFE_METHODS else FAULTS[422].title
         said = [sentence(f"“{member}”", reason) for member, reason in error.problems.items()]
@@ -265,6 +267,12 @@ def fault_of(error: OnboardingError) -> Fault:
     if isinstance(error, BrokenInvariant):
         return Fault(500, "The release was undone", f"{text} Nothing was changed.", kind="broken-invariant")
     return FAULTS[500]
+
+
+def _way_on(error: NotFound) -> tuple[str, str] | None:
+    if error.what == "person":
+        return "Search people for it", f"/people?{urlencode({'q': error.key})}"
+    return ("Go to steps", "/steps") if error.what == "step" else None
 
 
 def answer(fault: Fault, error: Exception) -> Response:
