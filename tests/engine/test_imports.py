@@ -455,6 +455,7 @@ def test_a_column_that_could_be_a_step_or_the_persons_is_refused(
         (" ada,Ada,,done,", "user_id has a blank at its beginning or end"),
         ("ada\t,Ada,,done,", "user_id has a blank at its beginning or end"),
         ('"\u00a0ada",Ada,,done,', "user_id has a blank at its beginning or end"),
+        ("erased-1,Ada,,done,", "user_id must not begin with “erased-”: that is kept for people who were erased"),
         (f"{ANNA};Anna;;done;", "has 1 field, not 5"),
         (f"{ANNA},Anna,,done", "has 4 fields, not 5"),
         (f"{ANNA},Anna,,done,\rben,Ben,,,", "has old Mac line endings (CR): save the file with Windows or Unix ones"),
