@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -70,13 +70,17 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
 
 def _imported(database: Database, file: BinaryIO | None, url: str, dry_run: bool, progress: Progress) -> Imported:
     """Imports the file, or else the database at `url`; a dry run is the same import, rolled back."""
-    from dashboard.onboarding import adoption, imports, releases
+    from dashboard.onboarding import adoption, imports
 
     lines = _lines(file) if file and file.seekable() else None
-    with database.transaction() as session, releases.dry_run(session) if dry_run else nullcontext():
+    with database.transaction() as session:
         if file:
-            return imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
-        return adoption.adopt(session, IMPORTER, url, progress=progress)
+            done = imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
+        else:
+            done = adoption.adopt(session, IMPORTER, url, progress=progress)
+        if dry_run:
+            session.rollback()
+    return done
 
 
 def _lines(file: BinaryIO) -> int:

@@ -379,9 +379,13 @@ def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progr
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     done = Imported(new, renamed, statuses + changed, wanted - changed)
     counts = {"new": [None, new], "known": [None, known], "statuses": [None, done.statuses]}
-    record(session, actor, "people.import", subject=f"{new + known:,} people", changes=counts)
+    at = session.scalar(MOMENT)
+    record(session, actor, "people.import", subject=f"{new + known:,} people", changes=counts, at=at)
     progress("Done", people, people)
     return done
+
+
+MOMENT = text("SELECT clock_timestamp()")
 
 
 def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -403,6 +407,8 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
                 session.execute(INDEX, {"people": changed_names})
             known += len(people)
             renamed += len(changed_names)
-            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes}))
+            # what others did until the people were locked came before this
+            at = session.scalar(MOMENT)
+            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes, "at": at}))
             wanted += sum(len(code) - code.count(".") for code in codes)
     return known, renamed, changed, wanted
