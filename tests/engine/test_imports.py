@@ -292,6 +292,29 @@ def test_what_is_saved_before_the_import_has_the_person_is_dated_before_it(
     assert broken(session) == []
 
 
+def test_a_step_that_is_withdrawn_meanwhile_stops_the_import(
+    session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_person(session)
+    session.commit()
+    before = counts(session)
+    lock = bulk_write.lock
+
+    def late(session: Session, group: list[str]) -> list[str]:
+        with database.transaction() as other:
+            releases.withdraw(other, MAYA, STEP)
+        with database.transaction() as other:
+            releases.restore(other, MAYA, STEP)
+            releases.withdraw(other, MAYA, OTHER)
+        return lock(session, group)
+
+    monkeypatch.setattr(bulk_write, "lock", late)
+    with pytest.raises(Refused, match=f"Withdrawn since this import began: {OTHER}, {STEP}. Run the import again."):
+        load(session, HEADER + f"{ANNA},,,done,done\n")
+    session.rollback()
+    assert counts(session) == before | {"audit_log": before["audit_log"] + 3}
+
+
 def test_imports_and_saves_of_the_same_people_wait_for_each_other_in_no_circle(
     session: Session, database: Database
 ) -> None:
