@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dashboard.onboarding.actor import Source
+from dashboard.onboarding.actor import BY, Source
 from dashboard.onboarding.carryover import STATUSES, Kind
 
 # A different seed per array, so that a release counts differently in each.
@@ -269,7 +269,7 @@ class UserStepEvent(Base):
     __table_args__ = (
         # With the person: an import writes a million events at one moment, and activity pages end among them.
         Index("ix_user_step_events_at", "at", "user_id"),
-        Index("ix_user_step_events_actor", "actor", "at", "user_id"),
+        Index("ix_user_step_events_by", text(BY), "at", "user_id"),
         CheckConstraint(one_of("source", get_args(Source)), name="source"),
     )
 
@@ -348,7 +348,7 @@ class AuditEntry(Base):
 
     __table_args__ = (
         Index("ix_audit_log_at", "at"),
-        Index("ix_audit_log_actor", "actor", "at"),
+        Index("ix_audit_log_by", text(BY), "at"),
         Index("ix_audit_log_action", "action", "at"),
         Index("ix_audit_log_step", "step_id", "at", postgresql_where=text("step_id IS NOT NULL")),
         Index("ix_audit_log_user", "user_id", "at", postgresql_where=text("user_id IS NOT NULL")),

@@ -98,7 +98,10 @@ class PersonErased(Answer):
     backend_only=True,
 )
 def put_user(session: Session, caller: Caller, path: UserPath, body: Details) -> Response:
-    """Create a person, or replace their details; their progress stays."""
+    """Create a person, or replace their details; their progress stays.
+
+    An id must not begin with `erased-`, or begin or end with a blank.
+    """
     person, is_new = people.put(session, caller.actor, path.user_id, name=body.name, email=body.email)
     kept = Person(
         user_id=person.user_id,

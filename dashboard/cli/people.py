@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -47,7 +47,8 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
       ada,Ada Moreau,ada@example.com,done,in_progress
     An empty cell changes nothing: a new person has not started that step, and an existing one keeps what they have. A
     status that differs replaces the current one and is recorded in the person's history. A user_id is taken exactly as
-    written, so one that begins or ends with a space is refused.
+    written, so one that begins or ends with a space is refused, and
+    so is one that begins with erased-.
 
     Either everything is imported or, if any line or row is wrong, nothing; the problems are listed with their reasons.
     An import that is interrupted has changed nothing either: run it again.
@@ -69,13 +70,17 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
 
 def _imported(database: Database, file: BinaryIO | None, url: str, dry_run: bool, progress: Progress) -> Imported:
     """Imports the file, or else the database at `url`; a dry run is the same import, rolled back."""
-    from dashboard.onboarding import adoption, imports, releases
+    from dashboard.onboarding import adoption, imports
 
     lines = _lines(file) if file and file.seekable() else None
-    with database.transaction() as session, releases.dry_run(session) if dry_run else nullcontext():
+    with database.transaction() as session:
         if file:
-            return imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
-        return adoption.adopt(session, IMPORTER, url, progress=progress)
+            done = imports.import_csv(session, IMPORTER, file, total=lines, progress=progress)
+        else:
+            done = adoption.adopt(session, IMPORTER, url, progress=progress)
+        if dry_run:
+            session.rollback()
+    return done
 
 
 def _lines(file: BinaryIO) -> int:

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import paging
-from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, STATUS_CHANGE, SYSTEM, SYSTEM_ACTORS, ActivityFilter
-from dashboard.onboarding.actor import called
+from dashboard.onboarding.activity_filter import ACTIONS, STATUS_CHANGE, SYSTEM, SYSTEM_ACTORS, ActivityFilter
+from dashboard.onboarding.actor import BY, called
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.history import Who, who
 from dashboard.onboarding.limits import MAX_INTEGER, is_whole, moment_from, text_problem
@@ -128,22 +128,20 @@ def _parts(asked: ActivityFilter, values: Values) -> Iterator[tuple[str, str, tu
     for number, (actor, action) in enumerate(product(actors, actions)):
         values |= {f"actor_{number}": actor} if actor else {}
         values |= {f"action_{number}": action} if action not in (None, STATUS_CHANGE) else {}
-        by = [f"{{0}}.actor = :actor_{number}"] if actor else []
+        by = [f"{BY} = :actor_{number}"] if actor else []
         if action != STATUS_CHANGE:
             of = [f"a.action = :action_{number}"] if action else []
-            yield AUDIT, "a", AUDIT_KEY, [*(one.format("a") for one in by), *of]
+            yield AUDIT, "a", AUDIT_KEY, [*by, *of]
         if action in (None, STATUS_CHANGE):
-            yield EVENTS, "e", EVENT_KEY, [one.format("e") for one in by]
+            yield EVENTS, "e", EVENT_KEY, by
 
 
 def _shared(session: Session, asked: ActivityFilter) -> tuple[dict[str, Conditions], Values]:
     """The conditions of either table, by its alias, that do not divide the query into parts."""
     conditions: Conditions = []
     values: Values = {}
-    if asked.who == PEOPLE:
-        conditions.append("{0}.actor LIKE 'user:%'")
-    elif asked.who and asked.who != SYSTEM:
-        conditions.append("{0}.actor = :actor")
+    if asked.who and asked.who != SYSTEM:
+        conditions.append(f"{BY} = :actor")
         values["actor"] = asked.who
     for member in ("step_id", "user_id"):
         if value := getattr(asked, member):
@@ -219,7 +217,7 @@ def stream(session: Session, asked: ActivityFilter) -> Iterator[Entry]:
     shared, values = _shared(session, asked)
     tables: list[Iterator[Entry]] = []
     if asked.who == SYSTEM:
-        shared = {alias: [*where, f"{alias}.actor = ANY(:actors)"] for alias, where in shared.items()}
+        shared = {alias: [*where, f"{BY} = ANY(:actors)"] for alias, where in shared.items()}
         values["actors"] = list(SYSTEM_ACTORS)
     if asked.what != "statuses":
         of = [] if asked.what == "all" else ["a.action = ANY(:actions)"]

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import steps
+from dashboard.onboarding.actor import PEOPLE as PEOPLE
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import day_from
 from dashboard.onboarding.history import Who
@@ -39,7 +40,7 @@ ACTIONS: Mapping[What, tuple[str, ...]] = {
     "tokens": ("token.created", "token.revoked"),
 }
 
-PEOPLE, SYSTEM = "people", "system"
+SYSTEM = "system"
 SYSTEM_ACTORS = ("system:command-line", "system:demo", "system:import", "system:provider", "system:sign-in")
 
 ERASED = "erased-"
@@ -52,7 +53,8 @@ ACTIVITY_FILTERS = ("who", "what", "step", "person", "from", "to")
 class ActivityFilter:
     """Which entries. `since` and `until` are days in UTC, both included; None and the empty text: it does not matter.
 
-    `who` is an actor's key, PEOPLE (whoever goes through the checklist) or SYSTEM (whatever happened without a person).
+    `who` is the key of staff or a token, PEOPLE (whoever goes through the checklist) or SYSTEM (whatever happened without a
+    person).
     """
 
     who: str = ""

@@ -16,6 +16,11 @@ class Actor:
     source: Source = "web"
 
 
+PEOPLE = "people"
+BY = f"regexp_replace(actor, '^user:.*', '{PEOPLE}')"
+"""Who did something, in SQL: an actor's key, or PEOPLE for each of those who go through the checklist. It has an index."""
+
+
 def called(name: str, email: str, user_id: str) -> str:
     """What to call a person: the name, else the email, else the id."""
     return name or email or user_id

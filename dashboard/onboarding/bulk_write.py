@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Integer, Text
+from sqlalchemy.types import DateTime, Integer, Text
 
 from dashboard.onboarding import counters, progress
 from dashboard.onboarding.actor import Actor
@@ -22,6 +22,7 @@ from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 from dashboard.onboarding.sql import BIND_PEOPLE
 
+BIND_AT = bindparam("at", None, DateTime(timezone=True))
 Refusal = Conflict | Invalid | NotFound
 
 
@@ -30,7 +31,8 @@ def write(wanted: str, *, also_same: bool = False) -> TextClause:
 
     It writes those that are at that row_version and have another status (`also_same`: or that one), with their events,
     and answers with the person of each row that it wrote. Binds :actor, :source, :comment, :attempt (0 unless given), and
-    :people, all of whom the rows are: a group of `groups`, for in a cluster the statement goes to one node.
+    :people, all of whom the rows are: a group of `groups`, for in a cluster the statement goes to one node. :at is when it
+    happens (null: when the transaction began).
     """
     another = "" if also_same else "AND v.status <> w.status"
     return text(f"""
@@ -42,7 +44,7 @@ WITH before AS MATERIALIZED (
 ), updated AS (
     UPDATE user_steps us
        SET status = b.wanted, release_id = b.current_release_id, row_version = b.row_version + 1,
-           updated_at = now(), updated_by = :actor
+           updated_at = coalesce(:at, now()), updated_by = :actor
       FROM before b
      WHERE us.user_id = b.user_id AND {here("us")} AND us.step_id = b.step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
@@ -50,7 +52,7 @@ WITH before AS MATERIALIZED (
            b.recorded_release_id
 ), inserted AS (
     {INSERT_STATUS}
-    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, now(), :actor
+    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, coalesce(:at, now()), :actor
       FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
         ON CONFLICT (user_id, step_id) DO NOTHING
  RETURNING user_id, step_id, status, row_version, release_id
@@ -65,18 +67,19 @@ WITH before AS MATERIALIZED (
 ), counted AS (
     UPDATE onboarding_users u
        SET {", ".join(_array(status) for status in WORKED)},
-           last_activity_at = greatest(u.last_activity_at, now())
+           last_activity_at = greatest(u.last_activity_at, coalesce(:at, now()))
       FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
     {INSERT_EVENT}
-    SELECT user_id, step_id, now(), :actor, :source, :attempt, status, wanted, row_version + 1, current_release_id,
-           :comment
+    SELECT user_id, step_id, coalesce(:at, now()), :actor, :source, :attempt, status, wanted, row_version + 1,
+           current_release_id, :comment
       FROM written
 )
 SELECT ARRAY(SELECT user_id FROM written)
 """).bindparams(
         *(bindparam(name, type_=Text()) for name in ("actor", "source", "comment")),
         bindparam("attempt", 0, Integer()),
+        BIND_AT,
         BIND_PEOPLE,
     )
 
@@ -116,11 +119,11 @@ SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_
 """).bindparams(BIND_PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is quick to find.
 FINISH = text(f"""
-UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="now()")}
+UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="coalesce(:at, now())")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
    AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100
-""").bindparams(BIND_PEOPLE)
+""").bindparams(BIND_AT, BIND_PEOPLE)
 
 
 def groups(session: Session, people: Sequence[str]) -> list[list[str]]:
@@ -138,7 +141,7 @@ def save(session: Session, statement: TextClause, group: Sequence[str], values: 
     written: list[str] = session.execute(statement, {"people": group, **values}).scalar_one()
     counters.note(session, "save", values["source"], len(written))
     if written:
-        session.execute(FINISH, {"people": written})
+        session.execute(FINISH, {"people": written, "at": values.get("at")})
     return written
 
 

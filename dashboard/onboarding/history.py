@@ -71,10 +71,15 @@ def record(
     subject: str = "",
     changes: Mapping[str, Any] | None = None,
     note: str = "",
+    at: datetime | None = None,
 ) -> None:
-    """Append to the audit log; `changes` maps a member to `[before, after]`, and `note` is the reason that was given."""
+    """Append to the audit log; `changes` maps a member to `[before, after]`, and `note` is the reason that was given.
+
+    `at` is when it was done (None: when the transaction began).
+    """
     session.add(
         models.AuditEntry(
+            at=at,
             actor=actor.key,
             action=action,
             step_id=step_id,

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.onboarding import bulk_write
 from dashboard.onboarding.actor import Actor
-from dashboard.onboarding.errors import Invalid
+from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import text_problem
 from dashboard.onboarding.loading import (
@@ -379,15 +379,24 @@ def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progr
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     done = Imported(new, renamed, statuses + changed, wanted - changed)
     counts = {"new": [None, new], "known": [None, known], "statuses": [None, done.statuses]}
-    record(session, actor, "people.import", subject=f"{new + known:,} people", changes=counts)
+    at = session.scalar(MOMENT)
+    record(session, actor, "people.import", subject=f"{new + known:,} people", changes=counts, at=at)
     progress("Done", people, people)
     return done
+
+
+MOMENT = text("SELECT clock_timestamp()")
+WITHDRAWN = text("""
+SELECT string_agg(DISTINCT step_id, ', ' ORDER BY step_id)
+  FROM import_steps s JOIN step_releases r USING (step_id) WHERE r.number > s.number AND r.kind = 'withdraw'
+""")
 
 
 def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int, int]:
     """Renames and writes on top of what people already had: people, people renamed, statuses written, and asked for.
 
-    Whoever was erased since they were found to be known is none of them.
+    Whoever was erased since they were found to be known is none of them. Raises Refused: a step was withdrawn meanwhile, and
+    nothing is written of one that is.
     """
     known = renamed = changed = wanted = 0
     lines = session.execute(KNOWN_LINES, execution_options={"yield_per": AT_ONCE})
@@ -403,6 +412,10 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
                 session.execute(INDEX, {"people": changed_names})
             known += len(people)
             renamed += len(changed_names)
-            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes}))
+            # what others did until the people were locked came before this
+            at = session.scalar(MOMENT)
+            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes, "at": at}))
             wanted += sum(len(code) - code.count(".") for code in codes)
+    if withdrawn := session.scalar(WITHDRAWN):
+        raise Refused(f"Withdrawn since this import began: {withdrawn}. Run the import again.")
     return known, renamed, changed, wanted

@@ -104,12 +104,14 @@ def stage(session: Session, table: str, definition: str) -> int:
 def prepare(session: Session, progress: Progress = quiet) -> None:
     """Waits for another import to end, however long that takes, and gives this transaction memory for a few large sorts.
 
-    Before anything is read: what the other one brings in is seen, and nobody waits for this one but a third.
+    Before anything else in the transaction, which begins anew after it waited: it is dated from its beginning, and what was
+    done meanwhile came first.
     """
-    if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": locks.IMPORT}):
+    while not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": locks.IMPORT}):
         progress("Waiting for another import", 0, None)
-        with _lock_timeout(session, "0"):
-            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.IMPORT})
+        run(session, "SET LOCAL lock_timeout = 0")
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.IMPORT})
+        run(session, "ROLLBACK AND CHAIN")
     run(session, "SET LOCAL work_mem = '64MB'")
     run(session, "SET LOCAL maintenance_work_mem = '256MB'")
     # compiling queries costs more than it gives here

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import counters
+from dashboard.onboarding.activity_filter import ERASED
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import record
@@ -23,6 +24,7 @@ from dashboard.onboarding.sql import BIND_PEOPLE
 BLANKS = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
 """Every blank there is, as str.strip takes them off, for the database to take off too."""
 NO_ID, BLANK_AT_END = "is required", "has a blank at its beginning or end"
+KEPT_FOR_ERASED = f"must not begin with “{ERASED}”: that is kept for people who were erased"
 LONGEST = {"user_id": MAX_KEY, "name": 200, "email": 320}
 """How many characters each member of a person may have."""
 
@@ -167,13 +169,16 @@ def id_problem(user_id: str) -> str | None:
     trimmed = user_id.strip()
     if not trimmed:
         return NO_ID
-    return BLANK_AT_END if trimmed != user_id else text_problem(user_id, MAX_KEY)
+    if trimmed != user_id:
+        return BLANK_AT_END
+    return KEPT_FOR_ERASED if user_id.startswith(ERASED) else text_problem(user_id, MAX_KEY)
 
 
 # Of `o`, null where there is none: one look at each id that is as it should be. The database keeps no text that may not be.
 ID_PROBLEM = f"""
     CASE WHEN (o.user_id <> '' AND btrim(o.user_id, :blanks) = o.user_id) IS NOT TRUE
          THEN CASE WHEN btrim(o.user_id, :blanks) <> '' THEN '{BLANK_AT_END}' ELSE '{NO_ID}' END
+         WHEN starts_with(o.user_id, '{ERASED}') THEN '{KEPT_FOR_ERASED}'
          WHEN char_length(o.user_id) > {MAX_KEY}
          THEN 'must be at most {MAX_KEY} characters, not ' || to_char(char_length(o.user_id), 'FM999,999,999,999') END
 """

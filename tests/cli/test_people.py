@@ -7,7 +7,9 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.config import libpq_url
-from dashboard.onboarding import people
+from dashboard.onboarding import loading, people
 from tests.conftest import url_of
 from tests.databases import remove
 from tests.factories import ANNA, STEP, a_person, a_save, a_step
@@ -79,6 +81,21 @@ def test_a_dry_run_says_what_would_come_in_and_keeps_nothing(dashboard: Program,
     assert (told["dry_run"], told["new_people"]) == (True, 1)
     assert everybody(session) == 0
     assert dashboard("people", "import", "-", "--dry-run", given=HEADER + ",,,\n").code == 2
+
+
+def test_a_dry_run_that_waited_for_another_import_keeps_nothing(dashboard: Program, session: Session) -> None:
+    loading.prepare(session)
+    waiting = text("""
+    SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+     WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted""")
+    with ThreadPoolExecutor(1) as pool:
+        dry = pool.submit(dashboard, "people", "import", "-", "--dry-run", given=HEADER + f"{ANNA},Anna,,done\n")
+        while not session.scalar(waiting) and not dry.done():
+            time.sleep(0.05)
+        assert not dry.done()
+        session.commit()
+        assert (dry.result(20).code, dry.result().err) == (0, "")
+    assert everybody(session) == 0
 
 
 def test_a_dry_run_of_an_adoption_keeps_nothing(dashboard: Program, session: Session, original: str) -> None:

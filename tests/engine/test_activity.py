@@ -527,6 +527,13 @@ INSERT INTO user_step_events (user_id, step_id, row_version, at, actor, source, 
 SELECT 'imported-' || i, (ARRAY['set-up-payments', 'invite-team'])[1 + i % 2], 2, timestamptz '2026-03-20 12:00',
        'system:import', 'import', 'todo', 'done', 1
   FROM generate_series(0, 19999) i;
+INSERT INTO user_step_events (user_id, step_id, row_version, at, actor, source, from_status, to_status, release_id)
+SELECT 'own-' || i, 'verify-email', 2, timestamptz '2026-01-01' + i * interval '20 seconds', 'user:own-' || i, 'api', 'todo',
+       'done', 1
+  FROM generate_series(0, 9999) i;
+INSERT INTO audit_log (at, actor, action, user_id)
+SELECT timestamptz '2026-01-01' + i * interval '20 seconds', 'user:own-' || i, 'person.create', 'own-' || i
+  FROM generate_series(0, 9999) i;
 INSERT INTO audit_log (at, actor, action, step_id, user_id)
 SELECT timestamptz '2026-03-01' + i * interval '50 seconds',
        CASE WHEN i % 100 = 0 THEN 'staff:sam@example.com' ELSE 'token:host' END,

@@ -699,7 +699,10 @@ def test_a_conflict_on_a_row_that_came_in_low_names_only_what_came_after(session
 
 @pytest.mark.parametrize(
     "user_id",
-    ["", " ", "\t", "\u00a0", " ada", "ada ", "ada\n", "\u2028ada", "\u3000", " " * 201, "x" * 201, "x" * 1201],
+    [
+        *("", " ", "\t", "\u00a0", " ada", "ada ", "ada\n", "\u2028ada", "\u3000", " " * 201, "x" * 201, "x" * 1201),
+        *("erased-", "erased-0123456789ab"),
+    ],
 )
 def test_nobody_comes_in_by_an_id_that_nobody_can_have(session: Session, original: Original, user_id: str) -> None:
     original.define(PAY, 10)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.onboarding import (
+    activity,
     batch,
     bulk_write,
     drafts,
@@ -25,16 +27,18 @@ from dashboard.onboarding import (
     imports,
     invariants,
     loading,
+    past,
     people,
     progress,
     releases,
 )
+from dashboard.onboarding.activity_filter import ActivityFilter
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.progress import UserStep
-from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_step, events_of_step
+from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step, events_of_step
 
 IMPORTER = Actor("system:import", "import")
 HEADER = f"user_id,name,email,{STEP},{OTHER}\n"
@@ -257,6 +261,60 @@ def test_an_import_beside_other_writers_loses_no_write(
     assert broken(session) == []
 
 
+def test_what_is_saved_before_the_import_has_the_person_is_dated_before_it(
+    session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_person(session)
+    session.commit()
+    lock = bulk_write.lock
+    between: list[Any] = []
+
+    def late(session: Session, group: list[str]) -> list[str]:
+        with database.transaction() as other:
+            a_save(other, "in_progress")
+        with database.transaction() as other:
+            between.append(other.scalar(text("SELECT now()")))
+        return lock(session, group)
+
+    monkeypatch.setattr(bulk_write, "lock", late)
+    load(session, HEADER + f"{ANNA},,,done,done\n")
+    session.commit()
+    anna = people.find(session, ANNA)
+    assert [(event.to_status, event.at < between[0]) for event in events_of_step(session, ANNA)] == [
+        ("in_progress", True),
+        ("done", False),
+    ]
+    assert anna.finished_at == anna.last_activity_at == max(event.at for event in history.events_of(session, ANNA))
+    then = past.as_of(session, ANNA, between[0])
+    assert (then.person.progress, then.person.finished) == (0, False)
+    newest = activity.page(session, ActivityFilter()).entries
+    assert [entry.action for entry in newest[:4]] == ["people.import", *["status.change"] * 3]
+    assert broken(session) == []
+
+
+def test_a_step_that_is_withdrawn_meanwhile_stops_the_import(
+    session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_person(session)
+    session.commit()
+    before = counts(session)
+    lock = bulk_write.lock
+
+    def late(session: Session, group: list[str]) -> list[str]:
+        with database.transaction() as other:
+            releases.withdraw(other, MAYA, STEP)
+        with database.transaction() as other:
+            releases.restore(other, MAYA, STEP)
+            releases.withdraw(other, MAYA, OTHER)
+        return lock(session, group)
+
+    monkeypatch.setattr(bulk_write, "lock", late)
+    with pytest.raises(Refused, match=f"Withdrawn since this import began: {OTHER}, {STEP}. Run the import again."):
+        load(session, HEADER + f"{ANNA},,,done,done\n")
+    session.rollback()
+    assert counts(session) == before | {"audit_log": before["audit_log"] + 3}
+
+
 def test_imports_and_saves_of_the_same_people_wait_for_each_other_in_no_circle(
     session: Session, database: Database
 ) -> None:
@@ -455,6 +513,7 @@ def test_a_column_that_could_be_a_step_or_the_persons_is_refused(
         (" ada,Ada,,done,", "user_id has a blank at its beginning or end"),
         ("ada\t,Ada,,done,", "user_id has a blank at its beginning or end"),
         ('"\u00a0ada",Ada,,done,', "user_id has a blank at its beginning or end"),
+        ("erased-1,Ada,,done,", "user_id must not begin with “erased-”: that is kept for people who were erased"),
         (f"{ANNA};Anna;;done;", "has 1 field, not 5"),
         (f"{ANNA},Anna,,done", "has 4 fields, not 5"),
         (f"{ANNA},Anna,,done,\rben,Ben,,,", "has old Mac line endings (CR): save the file with Windows or Unix ones"),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -83,10 +84,10 @@ def test_a_first_large_import_leaves_the_keys_on_where_a_reader_never_ends(
 def test_a_second_import_waits_for_the_first_longer_than_for_any_other_lock(database: Database) -> None:
     told: list[str] = []
 
-    def wait() -> str:
+    def wait() -> tuple[Any, ...]:
         with database.transaction() as session:
             loading.prepare(session, lambda stage, _done, _total: told.append(stage))
-            return str(session.scalar(text("SHOW lock_timeout")))
+            return tuple(session.execute(text("SELECT current_setting('lock_timeout'), now()")).one())
 
     with ThreadPoolExecutor(1) as pool:
         with database.transaction() as session:
@@ -94,5 +95,8 @@ def test_a_second_import_waits_for_the_first_longer_than_for_any_other_lock(data
             second = pool.submit(wait)
             time.sleep(2)
             assert not second.done(), "the second must wait for the first"
-        assert second.result(5) == "1500ms"
+            ended = session.scalar(text("SELECT clock_timestamp()"))
+        timeout, began = second.result(5)
+    assert timeout == "1500ms"
+    assert began > ended, "the second must be dated from after the first"
     assert told == ["Waiting for another import"]

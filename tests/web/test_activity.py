@@ -38,6 +38,7 @@ from tests.factories import (
     a_release,
     a_save,
     a_step,
+    an_erasure,
     everybody,
     people,
     snapshot,
@@ -167,23 +168,16 @@ def test_what_is_gone_is_named_without_a_link(viewer: FlaskClient, session: Sess
     drafts.create(session, MAYA, OTHER, {"title": "Invite your team"})
     drafts.discard(session, MAYA, OTHER, 1)
     a_step(session)
-    a_person(session, "erased-1")
-    a_save(session, "done", "erased-1", actor=Actor("user:erased-1", "api"))
+    a_person(session)
+    a_save(session, actor=Actor(f"user:{ANNA}", "api"))
+    an_erasure(session)
     session.commit()
-    everybody_gone(session)
     page = viewer.get("/activity").text
     created = row_of(page, f"{OTHER} Created the step")
     assert "href" not in created
     erased = row_of(page, "Done")
     assert words(erased).count("An erased person") == 2
     assert "/people/" not in erased
-
-
-def everybody_gone(session: Session) -> None:
-    """Takes the people out, as an erasure does; what they did stays."""
-    for table in ("user_steps", "onboarding_users"):
-        session.connection().exec_driver_sql(f"DELETE FROM {table}")
-    session.commit()
 
 
 def test_hostile_text_is_text(viewer: FlaskClient, session: Session) -> None:
