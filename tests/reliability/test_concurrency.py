@@ -978,6 +978,32 @@ def test_who_finished_while_a_reopening_release_was_counted_has_to_finish_again(
         assert (person.progress, person.finished) == (0, False)
 
 
+@ONE_AT_A_TIME
+def test_a_release_does_not_report_that_another_step_was_reopened_while_people_were_counted(wide: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+        for step_id in (STEP, OTHER):
+            a_save(session, step_id=step_id)
+            a_draft(session, step_id, title="Do it again")
+    reopened = []
+    with Session(wide.engine) as releasing:
+
+        @event.listens_for(releasing.connection(), "before_cursor_execute")
+        def reopen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if "AS finished_before" in statement:
+                with wide.transaction() as session:
+                    policy = Policy(done=False)
+                    reopened.append(releases.release(session, NOOR, OTHER, policy, reopens_finished=True))
+
+        counted = releases.release(releasing, MAYA, STEP).impact
+        releasing.commit()
+    assert len(reopened) == 1
+    assert (reopened[0].impact.before.finished, reopened[0].impact.after.finished) == (1, 0)
+    assert (counted.before.finished, counted.after.finished) == (0, 0)
+
+
 def save_apart(database: Database, save: Callable[..., object], *what: object) -> None:
     with database.transaction() as session:
         save(session, *what)
