@@ -138,7 +138,8 @@ def _definitions(session: Session, moment: datetime) -> Definitions:
     )
     places = _places(session, moment)
     return {
-        (row.step_id, row.version): Said(places.get(row.step_id, row.position), *row[3:])
+        # what was adopted since then stands after what was here
+        (row.step_id, row.version): Said(places.get(row.step_id, len(places) + row.position), *row[3:])
         for row in session.execute(query)
     }
 

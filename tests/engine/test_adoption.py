@@ -875,3 +875,22 @@ def test_who_was_to_finish_again_and_did_by_the_adoption_is_told_to_have_since_t
     seen.append(seen_now(database))
     saves(database, PAY)
     is_still_told(database, *seen)
+
+
+def test_adopted_steps_stand_after_those_that_were_here(database: Database, original: Original) -> None:
+    ours = ["first", "second"]
+    with database.transaction() as session:
+        for step_id in ours:
+            a_step(session, step_id)
+        a_person(session)
+    before, _ = seen_now(database)
+    with database.transaction() as session:
+        steps.reorder(session, MAYA, ours[::-1], ours)
+    original.define(PAY, 10)
+    original.define(TEAM, 10)
+    comes_in(database, original)
+    with database.transaction() as session:
+        here = ["second", "first", TEAM, PAY]
+        steps.reorder(session, MAYA, [PAY, TEAM, "second", "first"], here)
+    with database.transaction() as session:
+        assert [step.step_id for step in past.as_of(session, ANNA, before).steps] == [*ours, PAY, TEAM]
