@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from threading import Barrier, BrokenBarrierError, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -633,6 +633,33 @@ def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_o
     with wide.transaction() as session:
         written = [steps.get(session, step_id).draft for step_id in order]
         assert len({draft.edited_by for draft in written if draft}) == 1
+
+
+@ONE_AT_A_TIME
+def test_no_step_comes_or_goes_while_a_document_is_brought_in(wide: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+    title, save = {"title": "Noor's"}, drafts.save
+
+    def discarded_before(*given: Any) -> steps.Definition:
+        meanwhile(wide, lambda session: _of_a_discarded(session, steps.version(session, OTHER, 1)))
+        return save(*given)
+
+    monkeypatch.setattr(drafts, "save", discarded_before)
+    said = [definitions.WantedStep(OTHER, steps.Fields("Maya's"))]
+    with Session(wide.engine) as releasing:
+        steps.lock(releasing, STEP)
+        failed = waits(
+            wide,
+            lambda session: definitions.bring_in(session, MAYA, said, discard_drafts=True),
+            releasing,
+            lambda: meanwhile(wide, lambda session: drafts.create(session, NOOR, OTHER, title).row_version),
+        )
+    assert failed is None
+    with wide.transaction() as session:
+        draft = steps.get(session, OTHER).draft
+        assert draft
+        assert (draft.edited_by, draft.fields.title) == (MAYA.key, "Maya's")
 
 
 # Releases among writers -----------------------------------------------------------------------------------------------
