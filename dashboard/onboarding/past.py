@@ -52,15 +52,14 @@ def stood(session: Session, person: Person, moment: datetime) -> Past:
     reopenings = _reopenings(diaries)
     finished_at = _finished_at(person, diaries, definitions, reopenings, moment)
     is_remembered = finished_at is not None and finished_at > _reopened_at(reopenings, moment)
-    told = [line.event.at for diary in diaries.values() for line in diary.until(moment) if line.event]
-    is_newest = person.last_activity_at is not None and person.last_activity_at <= moment
+    written = [line.event.at for diary in diaries.values() for line in diary.lines if line.event]
     return Past(
         replace(
             person,
             progress=progress,
             finished=finished_of(progress, finished_at is not None, is_remembered),
             finished_at=finished_at,
-            last_activity_at=person.last_activity_at if is_newest else max(told, default=None),
+            last_activity_at=max((at for at in written if at <= moment), default=None),
             next_step=next((step.title for step in steps if step.version is not None and not _counts(step)), None),
         ),
         steps,

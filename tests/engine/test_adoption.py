@@ -877,6 +877,23 @@ def test_who_was_to_finish_again_and_did_by_the_adoption_is_told_to_have_since_t
     is_still_told(database, *seen)
 
 
+def test_when_somebody_was_active_last_is_told_of_a_moment_before_the_adoption(
+    database: Database, original: Original
+) -> None:
+    """Their row is of a version that the adoption went back to."""
+    original.define(PAY, 10, 20, active=1)
+    original.row(ANNA, PAY, 1, "done", 1)
+    comes_in(database, original)
+
+    def told() -> datetime | None:
+        with database.transaction() as session:
+            return past.as_of(session, ANNA, WHEN + timedelta(days=1)).person.last_activity_at
+
+    assert told() == WHEN
+    saves(database, PAY, "todo")
+    assert told() == WHEN
+
+
 def test_adopted_steps_stand_after_those_that_were_here(database: Database, original: Original) -> None:
     ours = ["first", "second"]
     with database.transaction() as session:
