@@ -144,11 +144,14 @@ def _definitions(session: Session, moment: datetime) -> Definitions:
 
 
 def _places(session: Session, moment: datetime) -> dict[str, int]:
-    """The places that the next change of the order found; nothing where there was none since."""
+    """The places that the next change of the order found, and after them those of steps that only a later one did."""
     a = models.AuditEntry
-    changes = select(a.changes).where(a.action == "steps.reorder", a.at > moment).order_by(a.at, a.id).limit(1)
-    found = session.scalar(changes)
-    return {step_id: place for place, step_id in enumerate(found["order"][0], 1)} if found else {}
+    changes = select(a.changes).where(a.action == "steps.reorder", a.at > moment).order_by(a.at, a.id)
+    places: dict[str, int] = {}
+    for found in session.scalars(changes):
+        for step_id in found["order"][0]:
+            places.setdefault(step_id, len(places) + 1)
+    return places
 
 
 def _steps(diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime) -> list[UserStep]:

@@ -910,4 +910,4 @@ def test_adopted_steps_stand_after_those_that_were_here(database: Database, orig
         here = ["second", "first", TEAM, PAY]
         steps.reorder(session, MAYA, [PAY, TEAM, "second", "first"], here)
     with database.transaction() as session:
-        assert [step.step_id for step in past.as_of(session, ANNA, before).steps] == [*ours, PAY, TEAM]
+        assert [step.step_id for step in past.as_of(session, ANNA, before).steps] == [*ours, TEAM, PAY]
