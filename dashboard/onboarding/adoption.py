@@ -117,10 +117,10 @@ def _release_step(
         releases.release(session, actor, step_id, note=NOTE, at=at)
     active = next((index for index, one in enumerate(versions) if one.is_active), None)
     if active is None:
-        releases.withdraw(session, actor, step_id, note=NOTE)
+        releases.withdraw(session, actor, step_id, note=NOTE, at=now)
         return
     for _ in versions[active + 1 :]:
-        releases.roll_back(session, actor, step_id, note=NOTE)
+        releases.roll_back(session, actor, step_id, note=NOTE, at=now)
 
 
 def _moments(

@@ -83,7 +83,7 @@ def carry_out(session: Session, actor: Actor, step: Step, terms: Terms, planned:
     started = time.perf_counter()
     earlier = impacts.rules(session)
     released = cut_over(session, actor, step, terms)
-    groups, total = impacts.census(session, step.step_id, earlier.reopened_at)
+    groups, total = impacts.census(session, step.step_id, released.id)
     counted = Counted(step.step_id, groups, total, earlier, impacts.rules(session), terms.undone)
     report = impacts.impact(counted)
     now = steps.get(session, step.step_id)

@@ -126,7 +126,9 @@ def bring_in(session: Session, actor: Actor, wanted: Sequence[WantedStep], *, di
 
     Raises Refused (a withdrawn step), DraftsOpen unless `discard_drafts`, Invalid (a new step_id), StaleDraft.
     """
-    # All of them, for a document may have new ones too: of two documents the second begins when the first is in.
+    # All of them, for a document may have new ones too: of two documents the second begins when the first is in, and no
+    # step comes or goes meanwhile.
+    steps.lock_list(session)
     steps.lock(session)
     here = {step.step_id: step for step in steps.checklist(session)}
     touched = [(one, step) for one in wanted if (step := here.get(one.step_id)) and _differs(one, step)]

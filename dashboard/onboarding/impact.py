@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
-from sqlalchemy.types import DateTime
+from sqlalchemy.types import Integer
 
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import PASSED, STATUSES, WORKED, Release, Status
@@ -113,10 +113,16 @@ def _held(status: Status) -> str:
 GROUP_KEYS = ("done.points + skipped.points", *(f"{status}.release_id" for status in WORKED))
 HELD = "".join(_held(status) for status in WORKED)
 
+# When finished was reopened last, as if the release that is counted was not there and had undone none. It is looked up by the
+# statement that counts, as REOPENED_AT is: another step's release that comes in meanwhile is no effect of this one.
+REOPENED_BEFORE = """
+    coalesce((SELECT max(released_at) FROM step_releases
+               WHERE reopens_finished AND id <> :release_id AND coalesce(undone_by, :release_id) = :release_id), '-infinity')
+"""
 CENSUS_OF_PEOPLE = {
     "people": "true",
     "finished_once": "finished_at IS NOT NULL",
-    "finished_before": "finished_at > :reopened_before",
+    "finished_before": f"finished_at > {REOPENED_BEFORE}",
     "finished_after": REMEMBERED,
 }
 # The weight of all other steps is from the same moment as their points.
@@ -129,17 +135,15 @@ SELECT {", ".join(GROUP_KEYS)}, max((SELECT sum(weight) FROM steps WHERE step_id
 WITHOUT_PEOPLE = text("SELECT sum(weight) FROM steps WHERE step_id <> :step_id")
 
 
-def census(session: Session, step_id: str, reopened_before: datetime) -> tuple[list[Group], int]:
-    """Everybody, in groups, and the weight of all live steps but this one.
+def census(session: Session, step_id: str, release_id: int) -> tuple[list[Group], int]:
+    """Everybody, in groups, before and after a release of the step, and the weight of all live steps but this one.
 
-    `reopened_before`: when finished was reopened last, before the release of the step that is being counted. Ask for
-    the rules after the census, unless the step is locked: then they know every release of it that a row can name.
+    Ask for the rules after the census, unless the step is locked: then they know every release of it that a row can name.
     """
     how = standings.way_to_count(session, CENSUS_OF_PEOPLE)
     statement = text(CENSUS.format(begins=how.begins, source=how.source, columns=how.columns()))
     rows = session.execute(
-        statement.bindparams(bindparam("reopened_before", type_=DateTime(timezone=True))),
-        {"step_id": step_id, "reopened_before": reopened_before},
+        statement.bindparams(bindparam("release_id", type_=Integer())), {"step_id": step_id, "release_id": release_id}
     ).all()
     groups = [
         Group(points, *recorded_in(*releases), people, finished_once, (before, after))

@@ -52,15 +52,14 @@ def stood(session: Session, person: Person, moment: datetime) -> Past:
     reopenings = _reopenings(diaries)
     finished_at = _finished_at(person, diaries, definitions, reopenings, moment)
     is_remembered = finished_at is not None and finished_at > _reopened_at(reopenings, moment)
-    told = [line.event.at for diary in diaries.values() for line in diary.until(moment) if line.event]
-    is_newest = person.last_activity_at is not None and person.last_activity_at <= moment
+    written = [line.event.at for diary in diaries.values() for line in diary.lines if line.event]
     return Past(
         replace(
             person,
             progress=progress,
             finished=finished_of(progress, finished_at is not None, is_remembered),
             finished_at=finished_at,
-            last_activity_at=person.last_activity_at if is_newest else max(told, default=None),
+            last_activity_at=max((at for at in written if at <= moment), default=None),
             next_step=next((step.title for step in steps if step.version is not None and not _counts(step)), None),
         ),
         steps,
@@ -81,8 +80,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Diary:
-    """Everything that happened to a person's step, in the order of its row_versions."""
+    """Everything that happened to a person's step, in the order of its row_versions.
 
+    What is older than the step is here, since `here_from`, was adopted: it came all at once.
+    """
+
+    here_from: datetime
     releases: Sequence[Release]
     lines: Sequence[Line]
 
@@ -107,8 +110,10 @@ Definitions = Mapping[tuple[str, int], Said]
 
 def _diaries(session: Session, user_id: str) -> dict[str, Diary]:
     events = events_by_step(session, user_id)
+    s = models.Step
+    here_from = dict(session.execute(select(s.step_id, s.created_at)).all())
     return {
-        step_id: Diary(of_step, list(_lines(of_step, events.get(step_id, []))))
+        step_id: Diary(here_from[step_id], of_step, list(_lines(of_step, events.get(step_id, []))))
         for step_id, of_step in releases_of(session).items()
     }
 
@@ -132,17 +137,21 @@ def _definitions(session: Session, moment: datetime) -> Definitions:
     )
     places = _places(session, moment)
     return {
-        (row.step_id, row.version): Said(places.get(row.step_id, row.position), *row[3:])
+        # what was adopted since then stands after what was here
+        (row.step_id, row.version): Said(places.get(row.step_id, len(places) + row.position), *row[3:])
         for row in session.execute(query)
     }
 
 
 def _places(session: Session, moment: datetime) -> dict[str, int]:
-    """The places that the next change of the order found; nothing where there was none since."""
+    """The places that the next change of the order found, and after them those of steps that only a later one did."""
     a = models.AuditEntry
-    changes = select(a.changes).where(a.action == "steps.reorder", a.at > moment).order_by(a.at, a.id).limit(1)
-    found = session.scalar(changes)
-    return {step_id: place for place, step_id in enumerate(found["order"][0], 1)} if found else {}
+    changes = select(a.changes).where(a.action == "steps.reorder", a.at > moment).order_by(a.at, a.id)
+    places: dict[str, int] = {}
+    for found in session.scalars(changes):
+        for step_id in found["order"][0]:
+            places.setdefault(step_id, len(places) + 1)
+    return places
 
 
 def _steps(diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime) -> list[UserStep]:
@@ -189,23 +198,37 @@ def _percent(steps: Iterable[UserStep]) -> int:
     return percent_of(sum(step.weight for step in live if _counts(step)), sum(step.weight for step in live))
 
 
-def _percents(
-    diaries: Mapping[str, Diary], definitions: Definitions, moment: datetime
-) -> Iterator[tuple[datetime, int]]:
-    """How far they were after each of their events until then: one walk, on which a line changes the step that it is of."""
-    lines = [(line.at, step_id, line) for step_id, diary in diaries.items() for line in diary.until(moment)]
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """How far they were when they had written something, or had it adopted, `at` that moment.
+
+    `wrote_at`: the newest time that is given for anything they had written.
+    """
+
+    at: datetime
+    wrote_at: datetime
+    percent: int
+
+
+def _stood_here(diaries: Mapping[str, Diary], definitions: Definitions) -> Iterator[Stood]:
+    """What this database came to say of them: one walk, on which a line changes the step that it is of."""
+    lines = [
+        (max(line.at, diary.here_from), step_id, line) for step_id, diary in diaries.items() for line in diary.lines
+    ]
     recorded: dict[str, Line] = {}
     steps: dict[str, UserStep] = {}
+    wrote_at = NEVER
     # those of a step stay in their order
     for at, together in groupby(sorted(lines, key=itemgetter(0)), key=itemgetter(0)):
         wrote = False
         for _, step_id, line in together:
             if line.event or step_id not in recorded:
                 recorded[step_id] = line
-            wrote = wrote or line.event is not None
+            if line.event:
+                wrote, wrote_at = True, max(wrote_at, line.event.at)
             steps[step_id] = _step(step_id, diaries[step_id], recorded[step_id], line.release, definitions)
         if wrote:
-            yield at, _percent(steps.values())
+            yield Stood(at, wrote_at, _percent(steps.values()))
 
 
 def _finished_at(
@@ -219,12 +242,16 @@ def _finished_at(
     if person.finished_at is None or person.finished_at <= moment:
         return person.finished_at
     found = None
-    for at, percent in _percents(diaries, definitions, moment):
-        if percent == 100:
-            reopened_at = _reopened_at(reopenings, at)
-            if found is None or found <= reopened_at:
-                # as it is remembered, see REMEMBERED_FROM
-                found = max(at, reopened_at + timedelta(microseconds=1))
+    for one in _stood_here(diaries, definitions):
+        reopened_at = _reopened_at(reopenings, one.at)
+        if one.percent < 100 or (found and found > reopened_at):
+            continue
+        # as it is remembered, see REMEMBERED_FROM, and FINISHED_FROM of an adoption
+        is_newer = one.wrote_at > reopened_at
+        finished_at = one.wrote_at if is_newer else max(one.at, reopened_at + timedelta(microseconds=1))
+        if min(one.at, finished_at) > moment:
+            break
+        found = finished_at
     return found
 
 

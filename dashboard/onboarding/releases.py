@@ -164,7 +164,7 @@ def withdraw(
     planned: Planned | None = None,
     at: datetime | None = None,
 ) -> Outcome:
-    """Take the step off everybody's checklist; what they did is kept for a restore. `at` is for tests alone.
+    """Take the step off everybody's checklist; what they did is kept for a restore. `at` is when, where it is not now.
 
     Raises NotFound, Refused (never released, or withdrawn already), StalePlan, Invalid, BrokenInvariant.
     """

@@ -305,13 +305,18 @@ def compare(before: Fields | None, after: Fields) -> list[FieldChange]:
     return [FieldChange(member, old[member], new[member]) for member in MEMBERS if old[member] != new[member]]
 
 
+def lock_list(session: Session) -> None:
+    """Whoever else makes a step waits. Before `lock` of all, for that does not see a step that is made while it waits."""
+    session.execute(select(func.pg_advisory_xact_lock(locks.NEW_STEP)))
+
+
 def add(session: Session, step_id: str) -> bool:
     """Make the row of a step, at the end of the checklist; False: there is one of this id.
 
     Of two at once the second waits until the first one's transaction ends, for both would have the same place.
     """
     s = models.Step
-    session.execute(select(func.pg_advisory_xact_lock(locks.NEW_STEP)))
+    lock_list(session)
     last = session.scalar(select(func.max(s.position)))
     made = (
         upsert(s).values(step_id=step_id, position=(last or 0) + 1).on_conflict_do_nothing(index_elements=[s.step_id])

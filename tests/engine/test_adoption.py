@@ -757,3 +757,157 @@ def test_a_conflict_tells_what_became_of_a_row_whose_step_was_withdrawn_there(
         (2, "release", "done", "done")
     ]
     assert [one.release.kind for one in stale.value.changes if one.release] == ["restore"]
+
+
+# What is told of the past afterwards -----------------------------------------------------------------------------------
+
+
+def finished(person: people.Person) -> tuple[int, bool, datetime | None]:
+    return person.progress, person.finished, person.finished_at
+
+
+def seen_now(database: Database, user_id: str = ANNA) -> tuple[datetime, tuple[int, bool, datetime | None]]:
+    """A moment that is over when the next transaction begins, and what the page said at it."""
+    with database.transaction() as session:
+        return session.execute(text("SELECT clock_timestamp()")).scalar_one(), finished(people.find(session, user_id))
+
+
+def is_still_told(database: Database, *seen: tuple[datetime, tuple[int, bool, datetime | None]]) -> None:
+    with database.transaction() as session:
+        told = [(moment, finished(past.as_of(session, ANNA, moment).person)) for moment, _ in seen]
+        assert told == list(seen)
+        assert broken(session) == []
+
+
+def everybody_is_asked_again(database: Database, step_id: str) -> None:
+    with database.transaction() as session:
+        a_draft(session, step_id, title="Do it again")
+        releases.release(session, MAYA, step_id, reopens_finished=True)
+
+
+def saves(database: Database, step_id: str, status: str = "done") -> None:
+    with database.transaction() as session:
+        a_save(session, status, step_id=step_id)
+
+
+def comes_in(database: Database, original: Original) -> None:
+    with database.transaction() as session:
+        adopt(session, original)
+
+
+def test_nobody_is_found_to_have_finished_in_the_other_database(database: Database, original: Original) -> None:
+    """Anna had done everything that was there when she did it; here that was half of what there was."""
+    original.define(PAY, 10)
+    original.define(TEAM, 10)
+    original.connection.execute(
+        "UPDATE onboarding_step_definitions SET created_at = %s WHERE step_id = %s", [WHEN + timedelta(days=9), TEAM]
+    )
+    original.row(ANNA, PAY, 1, "done", 1)
+    comes_in(database, original)
+    seen = seen_now(database)
+    assert seen[1] == (50, False, None)
+    is_still_told(database, seen)
+    saves(database, TEAM)
+    is_still_told(database, seen)
+
+
+def test_who_had_finished_before_a_step_was_adopted_is_still_told_to_have(
+    database: Database, original: Original
+) -> None:
+    with database.transaction() as session:
+        a_step(session, "of-ours")
+        a_person(session)
+    saves(database, "of-ours")
+    before = seen_now(database)
+    original.define(TEAM, 10)
+    comes_in(database, original)
+    after = seen_now(database)
+    assert after[1] == (50, True, before[1][2])
+    everybody_is_asked_again(database, "of-ours")
+    reopened = seen_now(database)
+    saves(database, TEAM)
+    assert seen_now(database)[1][:2] == (100, True)
+    is_still_told(database, after, reopened)
+    with database.transaction() as session:
+        # her one step of then, and the adopted one as it was dated
+        assert finished(past.as_of(session, ANNA, before[0]).person) == (50, True, before[1][2])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_who_finished_by_the_adoption_is_told_to_have_since_what_they_did_last(
+    database: Database, original: Original, version: int
+) -> None:
+    """Of one step there the newer version is taken back, and another one is withdrawn."""
+    original.define(PAY, 10, 20, active=1)
+    original.define("gone", 10, active=None)
+    original.define(TEAM, 10)
+    original.row(ANNA, PAY, version, "done", 1, WHEN - timedelta(days=3))
+    original.row(ANNA, TEAM, 1, "skipped", 1)
+    comes_in(database, original)
+    seen = [seen_now(database)]
+    assert seen[0][1] == (100, True, WHEN)
+    everybody_is_asked_again(database, TEAM)
+    saves(database, TEAM, "todo")
+    seen.append(seen_now(database))
+    saves(database, TEAM)
+    is_still_told(database, *seen)
+    with database.transaction() as session:
+        # between what they did last there and the adoption
+        assert past.as_of(session, ANNA, WHEN + timedelta(days=9)).person.finished_at == WHEN
+
+
+def test_who_was_to_finish_again_and_did_by_the_adoption_is_told_to_have_since_then(
+    database: Database, original: Original
+) -> None:
+    with database.transaction() as session:
+        a_step(session, "of-ours")
+        a_person(session)
+    saves(database, "of-ours")
+    everybody_is_asked_again(database, "of-ours")
+    with database.transaction() as session:
+        releases.withdraw(session, MAYA, "of-ours")
+    original.define(PAY, 10)
+    original.row(ANNA, PAY, 1, "done", 1)
+    comes_in(database, original)
+    seen = [seen_now(database)]
+    everybody_is_asked_again(database, PAY)
+    saves(database, PAY, "todo")
+    seen.append(seen_now(database))
+    saves(database, PAY)
+    is_still_told(database, *seen)
+
+
+def test_when_somebody_was_active_last_is_told_of_a_moment_before_the_adoption(
+    database: Database, original: Original
+) -> None:
+    """Their row is of a version that the adoption went back to."""
+    original.define(PAY, 10, 20, active=1)
+    original.row(ANNA, PAY, 1, "done", 1)
+    comes_in(database, original)
+
+    def told() -> datetime | None:
+        with database.transaction() as session:
+            return past.as_of(session, ANNA, WHEN + timedelta(days=1)).person.last_activity_at
+
+    assert told() == WHEN
+    saves(database, PAY, "todo")
+    assert told() == WHEN
+
+
+def test_adopted_steps_stand_after_those_that_were_here(database: Database, original: Original) -> None:
+    ours = ["first", "second"]
+    with database.transaction() as session:
+        for step_id in ours:
+            a_step(session, step_id)
+        a_person(session)
+    before, _ = seen_now(database)
+    with database.transaction() as session:
+        steps.reorder(session, MAYA, ours[::-1], ours)
+    original.define(PAY, 10)
+    original.define(TEAM, 10)
+    comes_in(database, original)
+    with database.transaction() as session:
+        here = ["second", "first", TEAM, PAY]
+        steps.reorder(session, MAYA, [PAY, TEAM, "second", "first"], here)
+    with database.transaction() as session:
+        assert [step.step_id for step in past.as_of(session, ANNA, before).steps] == [*ours, TEAM, PAY]

@@ -84,6 +84,7 @@ class Histories(RuleBasedStateMachine):
         step_id = f"step-{len(self.truth.steps)}"
         at = self.tick()
         factories.a_step(self.session, step_id, weight=weight, released=False)
+        self.session.execute(text("UPDATE steps SET created_at = :at WHERE step_id = :id"), {"at": at, "id": step_id})
         outcome = self.previewed(
             lambda planned: releases.release(
                 self.session, MAYA, step_id, reopens_finished=reopens, planned=planned, at=at

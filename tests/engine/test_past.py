@@ -43,9 +43,10 @@ def day(number: int) -> datetime:
 
 @pytest.fixture(autouse=True)
 def anna(session: Session) -> None:
-    """Two steps that went live on the 1st, and Anna, who joined just before."""
+    """Two steps that were made and went live on the 1st, and Anna, who joined just before."""
     for step_id, weight in ((STEP, 60), (OTHER, 40)):
         a_step(session, step_id, weight=weight, released=False)
+        session.execute(text("UPDATE steps SET created_at = :at"), {"at": day(1)})
         releases.release(session, MAYA, step_id, at=day(1))
     a_person(session)
     session.execute(text("UPDATE onboarding_users SET created_at = :at"), {"at": day(1) - timedelta(hours=1)})

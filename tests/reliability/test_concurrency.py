@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from threading import Barrier, BrokenBarrierError, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -635,6 +635,33 @@ def test_two_documents_with_the_same_steps_in_another_order_come_one_after_the_o
         assert len({draft.edited_by for draft in written if draft}) == 1
 
 
+@ONE_AT_A_TIME
+def test_no_step_comes_or_goes_while_a_document_is_brought_in(wide: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+    title, save = {"title": "Noor's"}, drafts.save
+
+    def discarded_before(*given: Any) -> steps.Definition:
+        meanwhile(wide, lambda session: _of_a_discarded(session, steps.version(session, OTHER, 1)))
+        return save(*given)
+
+    monkeypatch.setattr(drafts, "save", discarded_before)
+    said = [definitions.WantedStep(OTHER, steps.Fields("Maya's"))]
+    with Session(wide.engine) as releasing:
+        steps.lock(releasing, STEP)
+        failed = waits(
+            wide,
+            lambda session: definitions.bring_in(session, MAYA, said, discard_drafts=True),
+            releasing,
+            lambda: meanwhile(wide, lambda session: drafts.create(session, NOOR, OTHER, title).row_version),
+        )
+    assert failed is None
+    with wide.transaction() as session:
+        draft = steps.get(session, OTHER).draft
+        assert draft
+        assert (draft.edited_by, draft.fields.title) == (MAYA.key, "Maya's")
+
+
 # Releases among writers -----------------------------------------------------------------------------------------------
 
 
@@ -976,6 +1003,32 @@ def test_who_finished_while_a_reopening_release_was_counted_has_to_finish_again(
         assert person.finished_at is not None
         assert person.finished_at < outcome.release.released_at
         assert (person.progress, person.finished) == (0, False)
+
+
+@ONE_AT_A_TIME
+def test_a_release_does_not_report_that_another_step_was_reopened_while_people_were_counted(wide: Database) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+        for step_id in (STEP, OTHER):
+            a_save(session, step_id=step_id)
+            a_draft(session, step_id, title="Do it again")
+    reopened = []
+    with Session(wide.engine) as releasing:
+
+        @event.listens_for(releasing.connection(), "before_cursor_execute")
+        def reopen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if "AS finished_before" in statement:
+                with wide.transaction() as session:
+                    policy = Policy(done=False)
+                    reopened.append(releases.release(session, NOOR, OTHER, policy, reopens_finished=True))
+
+        counted = releases.release(releasing, MAYA, STEP).impact
+        releasing.commit()
+    assert len(reopened) == 1
+    assert (reopened[0].impact.before.finished, reopened[0].impact.after.finished) == (1, 0)
+    assert (counted.before.finished, counted.after.finished) == (0, 0)
 
 
 def save_apart(database: Database, save: Callable[..., object], *what: object) -> None:
