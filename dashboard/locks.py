@@ -7,7 +7,7 @@ IMPORT = 3_904_771_652_018_446_127
 """People are imported, or taken over from another database."""
 
 NEW_STEP = 5_218_046_937_710_264_889
-"""A step gets its place at the end of the checklist."""
+"""A step gets its place at the end of the checklist, or none may while a document is brought in."""
 
 DEMO = 5_310_746_227_109_118_401
 """An empty database is filled with the demo."""
