@@ -29,7 +29,8 @@ blueprint.record_once(addresses.install)
 
 class UserPath(Query):
     user_id: Id = Field(
-        description="Slashes included; encode an id that an address cannot hold as ~ and its base64url."
+        description="Slashes included. An id that begins with ~, or that an address cannot hold (line ends, `..`, `//`), "
+        "goes as ~ and its base64url, without =."
     )
 
 

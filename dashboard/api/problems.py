@@ -153,8 +153,9 @@ def _(error: HTTPException) -> Problem | None:
 
 @tell.register
 def _(error: NoSuchAddress) -> Problem:
-    is_packed = request.path.startswith(f"{PEOPLE}/")
-    told = ": encode an id that an address cannot hold as ~ and its base64url, without =" if is_packed else ""
+    told = ": encode an id that begins with ~ or that an address cannot hold as ~ and its base64url, without ="
+    if not request.path.startswith(f"{PEOPLE}/"):
+        told = ""
     return Problem(title=error.name, status=404, detail=f"There is no {request.path}{told}; see /api/openapi.json.")
 
 
