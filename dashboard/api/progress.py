@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from werkzeug.exceptions import BadRequest, PreconditionRequired
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Query, Seen, Wanted, Written, optional, reply
+from dashboard.api.messages import Answer, Body, ExactQuery, Id, Query, Seen, Wanted, Written, optional, reply
 from dashboard.api.problems import NobodyYet, Problem, StepConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
@@ -43,7 +43,7 @@ class OfUser(Query):
 MAKES = "Create the person if they do not exist yet; their row_version is the number of the step's newest release."
 
 
-class Saving(Query):
+class Saving(ExactQuery):
     user_id: Id | None = Field(None, description="Whose step, unless the body or a user token says so.")
     create: bool = Field(False, description=MAKES)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
 from dashboard.api.access import Bearer, Caller, admit, authorise, remembered
-from dashboard.api.messages import NoQuery
+from dashboard.api.messages import ExactQuery
 from dashboard.api.openapi import responses, security, takes
 from dashboard.api.problems import Problem
 from dashboard.api.reading import PARTS, read
@@ -55,7 +55,7 @@ def endpoint(
         arguments = get_type_hints(view)
         wanted = {name: model for name, model in arguments.items() if name in PARTS}
         if not reads_only:
-            wanted.setdefault("query", NoQuery)
+            wanted.setdefault("query", ExactQuery)
         guard = Guard(view, view if reads_only else first, scope, backend_only, looks, arguments, wanted)
 
         @wraps(view)
