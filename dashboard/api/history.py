@@ -12,7 +12,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from dashboard.api.messages import CamelAnswer, Query, Written, reply
-from dashboard.api.problems import Problem
+from dashboard.api.openapi import NO_STEP, Refusals, wrong
 from dashboard.api.progress import StepPath
 from dashboard.api.receipts import StoredReceipt
 from dashboard.api.releases import TAG
@@ -92,7 +92,10 @@ class StepReleases(CamelAnswer):
     next: int | None
 
 
-@endpoint(blueprint.get, "/steps/<step_id>/versions", Scope.STEPS_READ, StepVersions, {404: Problem})
+REFUSALS: Refusals = {404: NO_STEP, 422: wrong("limit", "must be at most 200")}
+
+
+@endpoint(blueprint.get, "/steps/<step_id>/versions", Scope.STEPS_READ, StepVersions, REFUSALS)
 def list_versions(session: Session, path: StepPath, query: Page) -> Response:
     """The versions of a step, including its draft, newest first."""
     found, more = _page(steps.versions(session, path.step_id, before=query.before, limit=query.limit + 1), query)
@@ -100,7 +103,7 @@ def list_versions(session: Session, path: StepPath, query: Page) -> Response:
     return reply(StepVersions(id=path.step_id, versions=[_version(one) for one in found], next=following))
 
 
-@endpoint(blueprint.get, "/steps/<step_id>/releases", Scope.STEPS_READ, StepReleases, {404: Problem})
+@endpoint(blueprint.get, "/steps/<step_id>/releases", Scope.STEPS_READ, StepReleases, REFUSALS)
 def list_releases(session: Session, path: StepPath, query: Page) -> Response:
     """The releases of a step with their receipts, newest first."""
     found, more = _page(releases.of_step(session, path.step_id, before=query.before, limit=query.limit + 1), query)

@@ -24,7 +24,7 @@ PEOPLE = "/api/onboarding/users"
 Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
 
 KINDS: Mapping[Kind, str] = {
-    "not-found": "The step, person or version named does not exist. Nothing was done.",
+    "not-found": "The step or person named does not exist. Nothing was done.",
     "invalid": "The request can be read, but some of its members break a rule. `errors` names each one by its path in "
     "the body or as a header, with the rule. Rules that depend on stored data are checked once those are "
     "fixed, and so is 428.",
@@ -139,6 +139,13 @@ def _as_a_page_would(fault: pages.Fault) -> Problem:
     return Problem(title=fault.title, status=fault.status, detail=fault.text)
 
 
+def no_address(path: str) -> Problem:
+    """An unknown address, or one with an id that cannot be decoded."""
+    told = ": encode an id that begins with ~ or that an address cannot hold as ~ and its base64url, without ="
+    packed = told if path.startswith(f"{PEOPLE}/") else ""
+    return Problem(title="Not Found", status=404, detail=f"There is no {path}{packed}; see /api/openapi.json.")
+
+
 @singledispatch
 def tell(_: Exception) -> Problem | None:
     """The problem for the error. None: an unforeseen one, about which no more is revealed than on a page."""
@@ -152,11 +159,8 @@ def _(error: HTTPException) -> Problem | None:
 
 
 @tell.register
-def _(error: NoSuchAddress) -> Problem:
-    told = ": encode an id that begins with ~ or that an address cannot hold as ~ and its base64url, without ="
-    if not request.path.startswith(f"{PEOPLE}/"):
-        told = ""
-    return Problem(title=error.name, status=404, detail=f"There is no {request.path}{told}; see /api/openapi.json.")
+def _(_: NoSuchAddress) -> Problem:
+    return no_address(request.path)
 
 
 @tell.register

@@ -15,8 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from dashboard.api.access import Bearer, Caller, admit, authorise, remembered
 from dashboard.api.messages import ExactQuery
-from dashboard.api.openapi import responses, security, takes
-from dashboard.api.problems import Problem
+from dashboard.api.openapi import Refusals, responses, security, takes
 from dashboard.api.reading import PARTS, read
 from dashboard.database import Alone, Session, alone, statements, transaction
 from dashboard.onboarding.errors import OnboardingError
@@ -32,7 +31,7 @@ def endpoint(
     rule: str,
     scope: Scope,
     answers: type[BaseModel],
-    refuses: Mapping[int, type[Problem]],
+    refuses: Refusals,
     *,
     tagged: bool = False,
     creates: bool = False,
@@ -71,7 +70,7 @@ def endpoint(
             operation_id=view.__name__,
             description=f"{told} {takes(scope, backend_only=backend_only)}".strip(),
             security=security(scope, backend_only=backend_only),
-            responses=responses(answers, refuses, body=wanted.get("body"), tagged=tagged, creates=creates),
+            responses=responses(answers, refuses, wanted=wanted, tagged=tagged, creates=creates),
         )(guarded)
         return guarded
 

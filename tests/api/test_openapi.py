@@ -92,6 +92,34 @@ def test_answers_are_as_described(endpoint: Endpoint, api: Caller, world: Sessio
         jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json)
 
 
+@every_endpoint
+def test_its_refusals_are_its_own(endpoint: Endpoint, api: Caller, world: Session, document: Document) -> None:
+    told = operation(document, endpoint)
+    refusals = {
+        int(status): (one["description"], one["content"][PROBLEM]["example"])
+        for status, one in told["responses"].items()
+        if PROBLEM in one["content"]
+    }
+    body = told["requestBody"]["content"][JSON]["schema"]["$ref"].rpartition("/")[2] if endpoint.body else ""
+    taken = {one["name"] for one in told.get("parameters", ())}
+    if body:
+        taken |= set(document["components"]["schemas"][body]["properties"])
+        assert f"{endpoint.max_bytes:,} bytes" in refusals[413][1]["detail"]
+    else:
+        assert "JSON" not in refusals[400][0] + refusals[400][1]["detail"]
+    assert (422 in refusals) == bool(taken)
+    if taken:
+        assert {one["member"].partition(".")[0] for one in refusals[422][1]["errors"]} <= taken
+    for path, missing in endpoint.missing:
+        (what,) = re.findall(r"^There is no (\w+)", api(endpoint.method, path, missing).json["detail"])
+        assert what in refusals[404][0]
+        assert what != "version"
+    if endpoint.missing:
+        assert re.findall(r"^There is no (\w+)", refusals[404][1]["detail"])[0] in refusals[404][0]
+    elif 404 in refusals:
+        assert api(endpoint.method, f"{PROGRESS}/users/~bWVs=", {}).json == refusals[404][1]
+
+
 def test_the_results_of_a_batch_are_told_apart_by_their_status(document: Document) -> None:
     schemas = document["components"]["schemas"]
     results = schemas["BatchSaved"]["properties"]["results"]["items"]["anyOf"]
