@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from dashboard.api.messages import CamelAnswer, Query, Written, reply
+from dashboard.api.messages import CamelAnswer, Query, Written, digits, reply
 from dashboard.api.openapi import NO_STEP, Refusals, wrong
 from dashboard.api.progress import StepPath
 from dashboard.api.receipts import StoredReceipt
@@ -31,7 +31,9 @@ Item = TypeVar("Item")
 
 class Page(Query):
     limit: Written = Field(50, ge=1, le=200, description="The most to return.")
-    before: Written | None = Field(None, ge=1, le=MAX_INTEGER, description="Continue at `next` of the previous page.")
+    before: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(digits)] | None = Field(
+        None, description="Continue at `next` of the previous page."
+    )
 
 
 class StepVersion(CamelAnswer):

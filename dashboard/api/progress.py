@@ -54,7 +54,12 @@ class RetryHeader(Query):
 
 
 class Condition(RetryHeader):
-    if_match: str | None = Field(None, alias="If-Match", description="The ETag, in place of row_version.")
+    if_match: str | None = Field(
+        None,
+        alias="If-Match",
+        description="The one ETag that was read, in place of row_version.",
+        json_schema_extra={"pattern": '^"[1-9][0-9]{0,9}"$'},
+    )
 
     @field_validator("if_match")
     @classmethod

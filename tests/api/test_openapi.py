@@ -120,6 +120,28 @@ def test_its_refusals_are_its_own(endpoint: Endpoint, api: Caller, world: Sessio
         assert api(endpoint.method, f"{PROGRESS}/users/~bWVs=", {}).json == refusals[404][1]
 
 
+TRIED: dict[str, list[Any]] = {
+    "integer": [-1, 0, 1, 200, 201, 2**31 - 1, 2**31, 10**30],
+    "boolean": [True, False, "perhaps"],
+    "string": ["", "x", "x" * 200, "x" * 201, '"1"', '"0"', '"01"', "1", "*", 'W/"1"', '"1", "2"'],
+}
+
+
+@every_endpoint
+def test_a_parameter_is_refused_just_where_its_schema_says_so(
+    endpoint: Endpoint, api: Caller, world: Session, document: Document
+) -> None:
+    for one in operation(document, endpoint).get("parameters", ()):
+        for value in TRIED[one["schema"]["type"]] if one["in"] != "path" else []:
+            sent = json.dumps(value) if isinstance(value, bool) else str(value)
+            given = {"headers" if one["in"] == "header" else "query_string": {one["name"]: sent}}
+            answer = api(endpoint.method, endpoint.path.partition("?")[0], endpoint.body, **given)
+            # 400: it is not what the body says
+            if answer.status_code != 400:
+                refused = {error["member"] for error in answer.json.get("errors", [])}
+                assert (one["name"] in refused) != holds(document, one["schema"], value), (one["name"], value)
+
+
 def test_the_results_of_a_batch_are_told_apart_by_their_status(document: Document) -> None:
     schemas = document["components"]["schemas"]
     results = schemas["BatchSaved"]["properties"]["results"]["items"]["anyOf"]
