@@ -52,6 +52,17 @@ def test_an_id_that_no_address_can_hold_comes_packed(api: Caller, world: Session
     assert api("DELETE", address).status_code == 200
 
 
+@pytest.mark.parametrize("user_id", [" ", "\t", "\u00a0", "dora "])
+def test_an_id_that_is_blank_or_ends_in_a_blank_is_told_so(api: Caller, world: Session, user_id: str) -> None:
+    body = {"user_id": user_id, "status": "done", "row_version": 1}
+    for answer in (
+        api("PUT", f"{USERS}/{quote(user_id)}", {}),
+        api("PATCH", f"/api/onboarding/steps/{STEP}?create=true", body),
+    ):
+        told = [{"member": "user_id", "reason": "has a blank at its beginning or end"}]
+        assert (answer.status_code, answer.json["errors"]) == (422, told)
+
+
 def test_to_delete_is_to_erase(api: Caller, world: Session) -> None:
     a_save(world, "done", actor=Actor(f"user:{ANNA}", "api"), comment="Anna called.")
     a_save(world, "done", ANNA, OTHER)
