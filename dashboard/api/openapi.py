@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from dashboard.api.examples import Composer, of_problem, refusal
-from dashboard.api.problems import Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable, tell
+from dashboard.api.problems import REPEAT, Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable, tell
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import REQUEST_ID, known
 from dashboard.onboarding import errors
@@ -96,8 +96,7 @@ MEANS: Mapping[int, str] = {
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
     429: "The rate limit is used up.",
     500: "Our fault. Nothing was partly done; `request_id` finds it in the log.",
-    503: "The database cannot be reached, is read-only or too busy, or the connection was lost. A save is safe to "
-    "send again; check before repeating a release or a rollback.",
+    503: f"The database cannot be reached, is read-only or too busy, or the connection was lost. {REPEAT}",
 }
 """The meaning of the refusals, by status."""
 NO_STEP = Refused(Problem, "There is no such step.")

@@ -21,6 +21,9 @@ from dashboard.web.requestlog import request_id
 
 PEOPLE = "/api/onboarding/users"
 
+REPEAT = "A save is safe to send again; check before repeating a release or a rollback."
+CUT = f"Your change may or may not have been saved. {REPEAT}"
+
 Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
 
 KINDS: Mapping[Kind, str] = {
@@ -135,7 +138,8 @@ def problem(fault: pages.Fault, error: Exception) -> Response:
 
 def _as_a_page_would(fault: pages.Fault) -> Problem:
     if fault.ours:
-        return Fault(title=fault.title, status=fault.status, detail=fault.text, request_id=request_id())
+        text = CUT if fault is pages.CUT else fault.text
+        return Fault(title=fault.title, status=fault.status, detail=text, request_id=request_id())
     return Problem(title=fault.title, status=fault.status, detail=fault.text)
 
 
