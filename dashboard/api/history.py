@@ -45,7 +45,7 @@ class StepVersion(CamelAnswer):
     description: str
     weight: int
     action_url: str
-    based_on: int | None = Field(description="The version its draft was started from.")
+    based_on: int | None
     edited_at: datetime
     edited_by: str
 

@@ -234,6 +234,16 @@ def test_every_member_and_parameter_says_what_it_is(document: Document) -> None:
     assert not silent, f"Describe these in their model, or by their name in dashboard/api/vocabulary.py: {silent}"
 
 
+def test_a_member_says_when_it_is_null_if_it_can_be(document: Document) -> None:
+    wrong = [
+        f"{owner}.{name}"
+        for owner, schema in document["components"]["schemas"].items()
+        for name, member in schema.get("properties", {}).items()
+        if ({"type": "null"} in member.get("anyOf", ())) != ("null" in member.get("description", ""))
+    ]
+    assert wrong == []
+
+
 def test_every_example_is_one_that_somebody_gave(document: Document) -> None:
     composer = Composer(document["components"]["schemas"])
     for name in document["components"]["schemas"]:
