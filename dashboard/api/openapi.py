@@ -134,8 +134,8 @@ HEADERS: Mapping[str, Header] = {
         always=True,
     ),
     "RateLimit-Limit": Header(
-        "Requests a minute allowed for this token or user; a batch is one. This and the next two are absent where nothing "
-        "is counted: without a limit, and if a request is refused before its token is checked.",
+        "Requests a minute allowed for this token or user; a batch is one. This and the next two are absent without a "
+        "limit, and if a request is refused before its token is checked.",
         6000,
     ),
     "RateLimit-Remaining": Header("How many requests are left now.", 5999),
