@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, Id, Seen, Wanted, reply
+from dashboard.api.openapi import NO_STEP
 from dashboard.api.problems import Problem, StepConflict, Unprocessable, tell_conflict, tell_invalid, tell_nobody
 from dashboard.api.progress import RetryHeader, SavedStep, blueprint, saved_step
 from dashboard.api.routing import endpoint
@@ -99,7 +100,7 @@ class BatchSaved(Answer):
     "/steps",
     Scope.PROGRESS_WRITE,
     BatchSaved,
-    {404: Problem, 410: Problem},
+    {404: NO_STEP, 410: Problem},
     backend_only=True,
 )
 def save_batch(session: Session, caller: Caller, header: RetryHeader, body: Batch) -> Response:

@@ -10,14 +10,12 @@ from typing import Any
 from werkzeug.exceptions import (
     BadRequest,
     PreconditionRequired,
-    RequestEntityTooLarge,
     TooManyRequests,
     UnsupportedMediaType,
 )
 
 from dashboard.api.access import BEARER, NotAllowed, TokenNeeded
 from dashboard.api.problems import Fault, NobodyYet, Problem, tell, tell_conflict
-from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import (
     ACTION_URL,
     DESCRIPTION,
@@ -131,7 +129,6 @@ def _refusals() -> tuple[Problem | None, ...]:
         tell(errors.StalePlan(["Version 1 is not live: version 2 is."])),
         tell(errors.Withdrawn(STEP)),
         tell_conflict(_conflict()).model_copy(update={"status": 412}),
-        tell(RequestEntityTooLarge(f"The body is limited to {MAX_BODY_BYTES:,} bytes.")),
         tell(UnsupportedMediaType("Send application/json, not text/plain.")),
         tell(errors.Invalid({"status": NOT_A_STATUS})),
         tell(PreconditionRequired("Send the row_version you read, in the body or as If-Match.")),

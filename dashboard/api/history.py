@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from dashboard.api.messages import CamelAnswer, Query, Written, reply
-from dashboard.api.problems import Problem
+from dashboard.api.messages import CamelAnswer, Query, Written, digits, reply
+from dashboard.api.openapi import NO_STEP, Refusals, wrong
 from dashboard.api.progress import StepPath
 from dashboard.api.receipts import StoredReceipt
 from dashboard.api.releases import TAG
@@ -31,7 +31,9 @@ Item = TypeVar("Item")
 
 class Page(Query):
     limit: Written = Field(50, ge=1, le=200, description="The most to return.")
-    before: Written | None = Field(None, ge=1, le=MAX_INTEGER, description="Continue at `next` of the previous page.")
+    before: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(digits)] | None = Field(
+        None, description="Continue at `next` of the previous page."
+    )
 
 
 class StepVersion(CamelAnswer):
@@ -43,7 +45,7 @@ class StepVersion(CamelAnswer):
     description: str
     weight: int
     action_url: str
-    based_on: int | None = Field(description="The version its draft was started from.")
+    based_on: int | None
     edited_at: datetime
     edited_by: str
 
@@ -92,7 +94,10 @@ class StepReleases(CamelAnswer):
     next: int | None
 
 
-@endpoint(blueprint.get, "/steps/<step_id>/versions", Scope.STEPS_READ, StepVersions, {404: Problem})
+REFUSALS: Refusals = {404: NO_STEP, 422: wrong("limit", "must be at most 200")}
+
+
+@endpoint(blueprint.get, "/steps/<step_id>/versions", Scope.STEPS_READ, StepVersions, REFUSALS)
 def list_versions(session: Session, path: StepPath, query: Page) -> Response:
     """The versions of a step, including its draft, newest first."""
     found, more = _page(steps.versions(session, path.step_id, before=query.before, limit=query.limit + 1), query)
@@ -100,7 +105,7 @@ def list_versions(session: Session, path: StepPath, query: Page) -> Response:
     return reply(StepVersions(id=path.step_id, versions=[_version(one) for one in found], next=following))
 
 
-@endpoint(blueprint.get, "/steps/<step_id>/releases", Scope.STEPS_READ, StepReleases, {404: Problem})
+@endpoint(blueprint.get, "/steps/<step_id>/releases", Scope.STEPS_READ, StepReleases, REFUSALS)
 def list_releases(session: Session, path: StepPath, query: Page) -> Response:
     """The releases of a step with their receipts, newest first."""
     found, more = _page(releases.of_step(session, path.step_id, before=query.before, limit=query.limit + 1), query)

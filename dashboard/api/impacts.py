@@ -12,7 +12,7 @@ class Changed(Answer):
 
     member: str
     before: str | int | None
-    after: str | int | None
+    after: str | int
 
 
 class Spread(Answer):

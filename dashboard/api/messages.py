@@ -59,8 +59,8 @@ class Query(BaseModel):
     """Parameters of the address, where everything is text."""
 
 
-class NoQuery(Query):
-    """No parameters: one that comes with a write is refused by name, for a `?dryRun=true` would not be heeded."""
+class ExactQuery(Query):
+    """The parameters of a write: an unknown one is refused by name, for a `?dryRun=true` would not be heeded."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -18,11 +18,13 @@ from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.models.server import Server
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from dashboard.api.examples import Composer, of_problem, refusal
-from dashboard.api.problems import Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable
+from dashboard.api.problems import REPEAT, Fault, MemberProblem, NotAllowedProblem, Problem, Unprocessable, tell
 from dashboard.api.reading import MAX_BODY_BYTES
 from dashboard.api.vocabulary import REQUEST_ID, known
+from dashboard.onboarding import errors
 from dashboard.staff.permissions import OF_A_USER, Public, Scope, declare
 
 Document = dict[str, Any]
@@ -33,7 +35,8 @@ TOKEN, USER_TOKEN = "token", "userToken"
 ABOUT = """\
 Progress of the people on an onboarding checklist, and releases of its steps.
 
-Every refusal is a problem document (RFC 9457) that also has the members `error` and `message`.
+Every refusal is a problem document (RFC 9457) that also has the members `error` and `message`, even that of an unknown \
+address (404) or method (405, with `Allow`).
 A save names the `row_version` it was based on, in the body or as `If-Match`; a stale one is refused with what changed since."""
 
 SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
@@ -54,21 +57,36 @@ SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
     ),
 }
 
-EVERY_ENDPOINT: dict[int, type[Problem]] = {
-    400: Problem,
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal of an endpoint where the words, or the example, of its status do not fit."""
+
+    model: type[Problem]
+    means: str = ""
+    example: Exception | Problem | None = None
+
+
+Refusals = Mapping[int, type[Problem] | Refused]
+
+EVERY_ENDPOINT: Refusals = {
+    400: Refused(
+        Problem,
+        "The request cannot be read: broken UTF-8, a repeated parameter.",
+        BadRequest("The request is not valid UTF-8."),
+    ),
     401: Problem,
     403: NotAllowedProblem,
-    422: Unprocessable,
     429: Problem,
     500: Fault,
     503: Fault,
 }
-WITH_A_BODY: dict[int, type[Problem]] = {413: Problem, 415: Problem}
+WITH_A_BODY: Refusals = {400: Problem, 415: Problem}
 MEANS: Mapping[int, str] = {
     400: "The request cannot be read: broken JSON, a repeated parameter, two users named at once.",
     401: "The token is missing, unknown, expired or revoked.",
     403: "The token does not allow this: it lacks the scope, or is another user's.",
-    404: "There is no such step, person or version.",
+    404: "There is no such address, or the id in it cannot be decoded.",
     409: "It changed since it was read: nothing was done, and the answer says what changed.",
     410: "The step was withdrawn.",
     412: "As 409, if the row_version was sent as `If-Match`.",
@@ -78,10 +96,17 @@ MEANS: Mapping[int, str] = {
     428: "Neither `row_version` nor `If-Match` says what the save is based on.",
     429: "The rate limit is used up.",
     500: "Our fault. Nothing was partly done; `request_id` finds it in the log.",
-    503: "The database cannot be reached, is read-only or too busy, or the connection was lost. A save is safe to "
-    "send again; check before repeating a release or a rollback.",
+    503: f"The database cannot be reached, is read-only or too busy, or the connection was lost. {REPEAT}",
 }
 """The meaning of the refusals, by status."""
+NO_STEP = Refused(Problem, "There is no such step.")
+NO_PERSON = Refused(Problem, "There is no such person.", errors.NotFound("person", "usr_7f3k2"))
+NO_STEP_OR_PERSON = Refused(Problem, "There is no such step or person.")
+
+
+def wrong(member: str, reason: str) -> Refused:
+    """422, with a member of this endpoint as the example."""
+    return Refused(Unprocessable, example=errors.Invalid({member: reason}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +134,8 @@ HEADERS: Mapping[str, Header] = {
         always=True,
     ),
     "RateLimit-Limit": Header(
-        "Requests a minute allowed for this token or user. This and the next two are absent where nothing "
-        "is counted: without a limit, and if a request is refused before its token is checked.",
+        "Requests a minute allowed for this token or user; a batch is one. This and the next two are absent without a "
+        "limit, and if a request is refused before its token is checked.",
         6000,
     ),
     "RateLimit-Remaining": Header("How many requests are left now.", 5999),
@@ -147,25 +172,46 @@ def takes(scope: Scope, *, backend_only: bool) -> str:
 
 def responses(
     answer: type[BaseModel],
-    refusals: Mapping[int, type[Problem]],
+    refusals: Refusals,
     *,
-    body: type[BaseModel] | None,
+    wanted: Mapping[str, type[BaseModel]],
     tagged: bool,
     creates: bool,
 ) -> dict[int, dict[str, Any]]:
-    """Every answer that the endpoint may give, by status; `body` is the model of its request."""
+    """Every answer that the endpoint may give, by status; `wanted` are the parts that it reads of its request."""
     etag = ("ETag",) if tagged else ()
     good = {
         status: _response(status, JSON, answer, (*COUNTED, *etag)) for status in ((200, 201) if creates else (200,))
     }
-    problems = sorted((EVERY_ENDPOINT | (WITH_A_BODY if body else {}) | dict(refusals)).items())
-    refused = {
-        status: _response(status, PROBLEM, model, OF_A_STATUS.get(status, COUNTED)) for status, model in problems
+    problems = {
+        **EVERY_ENDPOINT,
+        **({422: Unprocessable} if wanted else {}),
+        **_of_a_body(wanted.get("body")),
+        **refusals,
     }
-    if body:
-        most = getattr(body, "max_bytes", MAX_BODY_BYTES)
-        refused[413]["description"] = f"The body is larger than {most // 1024} KiB, or than this server accepts."
-    return good | refused
+    return good | {status: _refusal(status, one) for status, one in sorted(problems.items())}
+
+
+def _of_a_body(model: type[BaseModel] | None) -> Refusals:
+    if model is None:
+        return {}
+    most = getattr(model, "max_bytes", MAX_BODY_BYTES)
+    means = f"The body is larger than {most // 1024} KiB."
+    return {
+        **WITH_A_BODY,
+        413: Refused(Problem, means, RequestEntityTooLarge(f"The body is limited to {most:,} bytes.")),
+    }
+
+
+def _refusal(status: int, refused: type[Problem] | Refused) -> dict[str, Any]:
+    one = refused if isinstance(refused, Refused) else Refused(refused)
+    response = _response(status, PROBLEM, one.model, OF_A_STATUS.get(status, COUNTED))
+    if one.means:
+        response["description"] = one.means
+    told = tell(one.example) if isinstance(one.example, Exception) else one.example
+    if told:
+        response["content"][PROBLEM]["example"] = told.model_dump(mode="json")
+    return response
 
 
 def _response(status: int, media: str, model: type[BaseModel], headers: Sequence[str]) -> dict[str, Any]:
@@ -212,6 +258,8 @@ def describe(blueprints: tuple[APIBlueprint, ...]) -> Document:
         external_docs={"url": PAGE, "description": "The same as a web page"},
         security_schemes=SCHEMES,
         validation_error_model=MemberProblem,
+        # one that every endpoint has: the library would add its own 422 where ours has none
+        validation_error_status=500,
         doc_ui=False,
     )
     collector.openapi_version = "3.1.0"
@@ -258,7 +306,7 @@ def _exemplify(operation: Document, composer: Composer) -> None:
     for status, response in operation["responses"].items():
         for media in response["content"].values():
             name = media["schema"]["$ref"].rpartition("/")[2]
-            told = refusal(name, int(status), scope)
+            told = media.get("example") or refusal(name, int(status), scope)
             media["example"] = composer.of(media["schema"]) if told is None else told
 
 
@@ -277,7 +325,7 @@ def _tidy(node: Any, *, is_schema: bool = True) -> Any:
     if not isinstance(node, dict):
         return node
     return {
-        name: one if name in ("examples", "default", "info") else _tidy(one, is_schema=name != "properties")
+        name: one if name in ("example", "examples", "default", "info") else _tidy(one, is_schema=name != "properties")
         for name, one in node.items()
         if not (is_schema and name == "title")
     }

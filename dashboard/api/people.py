@@ -12,7 +12,8 @@ from pydantic import ConfigDict, Field
 
 from dashboard.api.access import Caller
 from dashboard.api.messages import Answer, Body, CamelAnswer, Id, Query, reply
-from dashboard.api.problems import PEOPLE, Problem
+from dashboard.api.openapi import NO_PERSON, Refused, wrong
+from dashboard.api.problems import PEOPLE, Problem, no_address
 from dashboard.api.routing import endpoint
 from dashboard.api.vocabulary import ERASED_USER
 from dashboard.database import Session
@@ -29,7 +30,8 @@ blueprint.record_once(addresses.install)
 
 class UserPath(Query):
     user_id: Id = Field(
-        description="Slashes included; encode an id that an address cannot hold as ~ and its base64url."
+        description="Slashes included. An id that begins with ~, or that an address cannot hold (line ends, `..`, `//`), "
+        "goes as ~ and its base64url, without =."
     )
 
 
@@ -92,8 +94,10 @@ class PersonErased(Answer):
     "/<user_id:user_id>",
     Scope.PROGRESS_WRITE,
     PersonKept,
-    # an id that no address can hold, and that was not sent packed
-    {404: Problem},
+    {
+        404: Refused(Problem, example=no_address(f"{PEOPLE}/~bWVs=")),
+        422: wrong("name", "must be at most 200 characters"),
+    },
     creates=True,
     backend_only=True,
 )
@@ -114,7 +118,14 @@ def put_user(session: Session, caller: Caller, path: UserPath, body: Details) ->
     return reply(PersonKept(user=kept), 201 if is_new else 200)
 
 
-@endpoint(blueprint.delete, "/<user_id:user_id>", Scope.PROGRESS_WRITE, PersonErased, {404: Problem}, backend_only=True)
+@endpoint(
+    blueprint.delete,
+    "/<user_id:user_id>",
+    Scope.PROGRESS_WRITE,
+    PersonErased,
+    {404: NO_PERSON, 422: wrong("user_id", "must be at most 200 characters")},
+    backend_only=True,
+)
 def delete_user(session: Session, caller: Caller, path: ErasedPath) -> Response:
     """Erase a person and their progress; the counts stay, without anything that identifies them.
 

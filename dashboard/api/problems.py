@@ -21,10 +21,13 @@ from dashboard.web.requestlog import request_id
 
 PEOPLE = "/api/onboarding/users"
 
+REPEAT = "A save is safe to send again; check before repeating a release or a rollback."
+CUT = f"Your change may or may not have been saved. {REPEAT}"
+
 Kind = Literal["not-found", "invalid", "withdrawn", "step-conflict", "release-conflict"]
 
 KINDS: Mapping[Kind, str] = {
-    "not-found": "The step, person or version named does not exist. Nothing was done.",
+    "not-found": "The step or person named does not exist. Nothing was done.",
     "invalid": "The request can be read, but some of its members break a rule. `errors` names each one by its path in "
     "the body or as a header, with the rule. Rules that depend on stored data are checked once those are "
     "fixed, and so is 428.",
@@ -135,8 +138,16 @@ def problem(fault: pages.Fault, error: Exception) -> Response:
 
 def _as_a_page_would(fault: pages.Fault) -> Problem:
     if fault.ours:
-        return Fault(title=fault.title, status=fault.status, detail=fault.text, request_id=request_id())
+        text = CUT if fault is pages.CUT else fault.text
+        return Fault(title=fault.title, status=fault.status, detail=text, request_id=request_id())
     return Problem(title=fault.title, status=fault.status, detail=fault.text)
+
+
+def no_address(path: str) -> Problem:
+    """An unknown address, or one with an id that cannot be decoded."""
+    told = ": encode an id that begins with ~ or that an address cannot hold as ~ and its base64url, without ="
+    packed = told if path.startswith(f"{PEOPLE}/") else ""
+    return Problem(title="Not Found", status=404, detail=f"There is no {path}{packed}; see /api/openapi.json.")
 
 
 @singledispatch
@@ -152,10 +163,8 @@ def _(error: HTTPException) -> Problem | None:
 
 
 @tell.register
-def _(error: NoSuchAddress) -> Problem:
-    is_packed = request.path.startswith(f"{PEOPLE}/")
-    told = ": encode an id that an address cannot hold as ~ and its base64url, without =" if is_packed else ""
-    return Problem(title=error.name, status=404, detail=f"There is no {request.path}{told}; see /api/openapi.json.")
+def _(_: NoSuchAddress) -> Problem:
+    return no_address(request.path)
 
 
 @tell.register

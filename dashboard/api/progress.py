@@ -15,7 +15,8 @@ from pydantic import Field, field_validator
 from werkzeug.exceptions import BadRequest, PreconditionRequired
 
 from dashboard.api.access import Caller
-from dashboard.api.messages import Answer, Body, Id, Query, Seen, Wanted, Written, optional, reply
+from dashboard.api.messages import Answer, Body, ExactQuery, Id, Query, Seen, Wanted, Written, optional, reply
+from dashboard.api.openapi import NO_PERSON, NO_STEP_OR_PERSON, wrong
 from dashboard.api.problems import NobodyYet, Problem, StepConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
@@ -43,7 +44,7 @@ class OfUser(Query):
 MAKES = "Create the person if they do not exist yet; their row_version is the number of the step's newest release."
 
 
-class Saving(Query):
+class Saving(ExactQuery):
     user_id: Id | None = Field(None, description="Whose step, unless the body or a user token says so.")
     create: bool = Field(False, description=MAKES)
 
@@ -53,7 +54,12 @@ class RetryHeader(Query):
 
 
 class Condition(RetryHeader):
-    if_match: str | None = Field(None, alias="If-Match", description="The ETag, in place of row_version.")
+    if_match: str | None = Field(
+        None,
+        alias="If-Match",
+        description="The one ETag that was read, in place of row_version.",
+        json_schema_extra={"pattern": '^"[1-9][0-9]{0,9}"$'},
+    )
 
     @field_validator("if_match")
     @classmethod
@@ -115,7 +121,10 @@ class StepSaved(Answer):
     finished: bool
 
 
-@endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: Problem}, looks=True)
+OF_NOBODY = wrong("user_id", "is required")
+
+
+@endpoint(blueprint.get, "/steps", Scope.PROGRESS_READ, Checklist, {404: NO_PERSON, 422: OF_NOBODY}, looks=True)
 def list_steps(session: Session | Alone, caller: Caller, query: OfUser) -> Response:
     """The steps of a person, in checklist order."""
     user_id = caller.whom(query.user_id)
@@ -124,7 +133,14 @@ def list_steps(session: Session | Alone, caller: Caller, query: OfUser) -> Respo
     return reply(Checklist(user_id=user_id, progress=found.progress, finished=found.finished, steps=steps))
 
 
-@endpoint(blueprint.get, "/steps/<step_id>", Scope.PROGRESS_READ, Step, {404: Problem, 410: Problem}, tagged=True)
+@endpoint(
+    blueprint.get,
+    "/steps/<step_id>",
+    Scope.PROGRESS_READ,
+    Step,
+    {404: NO_STEP_OR_PERSON, 410: Problem, 422: OF_NOBODY},
+    tagged=True,
+)
 def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) -> Response:
     """One step of a person, with its row_version as ETag."""
     step = progress.step_of(session, caller.whom(query.user_id), path.step_id)
@@ -156,7 +172,7 @@ def save_at_once(
     "/steps/<step_id>",
     Scope.PROGRESS_WRITE,
     StepSaved,
-    {404: Problem, 409: StepConflict, 410: Problem, 412: StepConflict, 428: Problem},
+    {404: NO_STEP_OR_PERSON, 409: StepConflict, 410: Problem, 412: StepConflict, 428: Problem},
     tagged=True,
     first=save_at_once,
     looks=True,

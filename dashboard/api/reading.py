@@ -121,7 +121,7 @@ def _names_of(model: type[BaseModel]) -> list[str]:
 def _body(model: type[BaseModel], _: Mapping[str, str]) -> Mapping[str, Any]:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType(f"Send application/json, not {request.mimetype or 'a body without a type'}.")
-    if (charset := request.mimetype_params.get("charset", UTF_8)).lower() != UTF_8:
+    if (charset := request.mimetype_params.get("charset", UTF_8)).lower() not in (UTF_8, "utf8"):
         raise UnsupportedMediaType(f"Send application/json in {UTF_8}, not {charset}.")
     if request.content_encoding not in (None, "identity"):
         raise UnsupportedMediaType(f"Send the body as it is, not in {request.content_encoding}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import datetime
@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from dashboard.api.access import Caller
 from dashboard.api.impacts import ImpactReport
 from dashboard.api.messages import Answer, CamelAnswer, ExactBody, Id, Whole, optional, reply
+from dashboard.api.openapi import NO_STEP, Refusals, Refused, wrong
 from dashboard.api.problems import Problem, ReleaseConflict
 from dashboard.api.receipts import StoredReceipt
 from dashboard.api.routing import endpoint
@@ -36,7 +37,11 @@ TAG = Tag(
 
 blueprint = APIBlueprint("api_releases", __name__, url_prefix="/api/admin/onboarding", abp_tags=[TAG])
 
-REFUSALS: Mapping[int, type[Problem]] = {404: Problem, 409: ReleaseConflict, 410: Problem}
+REFUSALS: Refusals = {
+    404: NO_STEP,
+    409: Refused(ReleaseConflict, "Not possible as planned: nothing was done, and `reasons` says why."),
+    410: Problem,
+}
 
 
 # What comes in -------------------------------------------------------------------------------------------------------
@@ -182,7 +187,13 @@ def list_definitions(session: Session) -> Response:
     return reply(StepsOverview(steps=[_overview(step) for step in steps.checklist(session)]))
 
 
-@endpoint(blueprint.post, "/migrate-version", Scope.STEPS_RELEASE, Migrated, REFUSALS)
+@endpoint(
+    blueprint.post,
+    "/migrate-version",
+    Scope.STEPS_RELEASE,
+    Migrated,
+    {**REFUSALS, 422: wrong("newStepData.weight", "must be a whole number from 1 to 1,000")},
+)
 def migrate_version(session: Session, caller: Caller, body: Migration) -> Response:
     """Release a new version of a step to everyone at once, or preview it.
 
@@ -206,7 +217,13 @@ def migrate_version(session: Session, caller: Caller, body: Migration) -> Respon
     return reply(Migrated(**outcome.as_json(dry_run=body.dry_run)))
 
 
-@endpoint(blueprint.post, "/rollback-version", Scope.STEPS_RELEASE, RolledBack, REFUSALS)
+@endpoint(
+    blueprint.post,
+    "/rollback-version",
+    Scope.STEPS_RELEASE,
+    RolledBack,
+    {**REFUSALS, 422: wrong("fromVersion", "must be a whole number")},
+)
 def rollback_version(session: Session, caller: Caller, body: Rollback) -> Response:
     """Roll back the newest release: people get back what it reset, unless they did something since.
 

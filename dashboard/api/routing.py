@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
 from dashboard.api.access import Bearer, Caller, admit, authorise, remembered
-from dashboard.api.messages import NoQuery
-from dashboard.api.openapi import responses, security, takes
-from dashboard.api.problems import Problem
+from dashboard.api.messages import ExactQuery
+from dashboard.api.openapi import Refusals, responses, security, takes
 from dashboard.api.reading import PARTS, read
 from dashboard.database import Alone, Session, alone, statements, transaction
 from dashboard.onboarding.errors import OnboardingError
@@ -32,7 +31,7 @@ def endpoint(
     rule: str,
     scope: Scope,
     answers: type[BaseModel],
-    refuses: Mapping[int, type[Problem]],
+    refuses: Refusals,
     *,
     tagged: bool = False,
     creates: bool = False,
@@ -55,7 +54,7 @@ def endpoint(
         arguments = get_type_hints(view)
         wanted = {name: model for name, model in arguments.items() if name in PARTS}
         if not reads_only:
-            wanted.setdefault("query", NoQuery)
+            wanted.setdefault("query", ExactQuery)
         guard = Guard(view, view if reads_only else first, scope, backend_only, looks, arguments, wanted)
 
         @wraps(view)
@@ -71,7 +70,7 @@ def endpoint(
             operation_id=view.__name__,
             description=f"{told} {takes(scope, backend_only=backend_only)}".strip(),
             security=security(scope, backend_only=backend_only),
-            responses=responses(answers, refuses, body=wanted.get("body"), tagged=tagged, creates=creates),
+            responses=responses(answers, refuses, wanted=wanted, tagged=tagged, creates=creates),
         )(guarded)
         return guarded
 

@@ -27,13 +27,14 @@ LACKING = "the answer lacks required members"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; a `harmless` one changes nothing."""
+    """One request; a `harmless` one changes nothing. `attempt`: how often it was sent before; None: at every try so far."""
 
     method: str
     path: str
     params: Mapping[str, str] | None = None
     body: Mapping[str, Any] | None = None
     harmless: bool = False
+    attempt: int | None = None
 
 
 class Connection:
@@ -64,12 +65,13 @@ class Connection:
         timeout_s = min(self.timeout_s, tries.left_s)
         if timeout_s <= 0:
             raise Unanswered("time ran out before the request was sent")
+        attempt = tries.count if request.attempt is None else request.attempt
         asked = self.http.stream(
             request.method,
             request.path,
             params=request.params,
             json=request.body,
-            headers={"X-Retry-Attempt": str(tries.count)} if tries.count else None,
+            headers={"X-Retry-Attempt": str(attempt)} if attempt else None,
             timeout=timeout_s,
         )
         try:

@@ -58,7 +58,7 @@ class Forbidden(Refusal):
 
 
 class NotFound(Refusal):
-    """There is no such person, step or version."""
+    """There is no such person or step."""
 
 
 class Withdrawn(Refusal):
@@ -124,7 +124,7 @@ class Fault(Refusal):
 
 
 class Unavailable(Refusal):
-    """The server or its database is currently unreachable."""
+    """The server or its database is currently unreachable, or the request took too long to arrive."""
 
 
 class NoLongerWanted(ClientError):
@@ -151,6 +151,7 @@ KINDS: Mapping[int, type[Refusal]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    408: Unavailable,
     410: Withdrawn,
     422: Invalid,
     429: RateLimited,

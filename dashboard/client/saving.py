@@ -66,7 +66,10 @@ class OneOfMany:
 
 @dataclass(slots=True)
 class Saving:
-    """One call that saves over `row_version`; None: read it first. Without `intent`, a conflict ends the call."""
+    """One call that saves over `row_version`; None: read it first. Without `intent`, a conflict ends the call.
+
+    `sent` counts the saves sent so far: reads that failed are no attempts to save.
+    """
 
     connection: Connection
     user_id: str
@@ -75,6 +78,7 @@ class Saving:
     row_version: int | None
     intent: Intent | None = None
     create: bool = False
+    sent: int = 0
 
     def __call__(self, tries: Tries) -> Saved:
         """One try. Raises Conflict, which may be retried, and NoLongerWanted, which is not."""
@@ -123,7 +127,8 @@ class Saving:
     def _write(self, tries: Tries) -> Saved:
         body = {"user_id": self.user_id, "status": self.status, "row_version": self.row_version}
         params = {"create": "true"} if self.create else None
-        request = Request("PATCH", address(STEPS, self.step_id), params, body)
+        request = Request("PATCH", address(STEPS, self.step_id), params, body, attempt=self.sent)
+        self.sent += 1
         return saved(self.user_id, self.connection.ask(tries, StepSaved, request), tries)
 
 

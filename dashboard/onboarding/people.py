@@ -166,10 +166,9 @@ def id_problem(user_id: str) -> str | None:
 
     An id is not trimmed, for another one would be somebody else. An adoption asks the same in SQL, see ID_PROBLEM.
     """
-    trimmed = user_id.strip()
-    if not trimmed:
+    if not user_id:
         return NO_ID
-    if trimmed != user_id:
+    if user_id.strip() != user_id:
         return BLANK_AT_END
     return KEPT_FOR_ERASED if user_id.startswith(ERASED) else text_problem(user_id, MAX_KEY)
 
@@ -177,7 +176,7 @@ def id_problem(user_id: str) -> str | None:
 # Of `o`, null where there is none: one look at each id that is as it should be. The database keeps no text that may not be.
 ID_PROBLEM = f"""
     CASE WHEN (o.user_id <> '' AND btrim(o.user_id, :blanks) = o.user_id) IS NOT TRUE
-         THEN CASE WHEN btrim(o.user_id, :blanks) <> '' THEN '{BLANK_AT_END}' ELSE '{NO_ID}' END
+         THEN CASE WHEN o.user_id <> '' THEN '{BLANK_AT_END}' ELSE '{NO_ID}' END
          WHEN starts_with(o.user_id, '{ERASED}') THEN '{KEPT_FOR_ERASED}'
          WHEN char_length(o.user_id) > {MAX_KEY}
          THEN 'must be at most {MAX_KEY} characters, not ' || to_char(char_length(o.user_id), 'FM999,999,999,999') END

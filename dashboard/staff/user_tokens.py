@@ -27,7 +27,7 @@ AS_PEM = (
 
 REASONS: dict[type[Exception], str] = {
     exceptions.ExpiredSignatureError: "expired: exp is in the past",
-    exceptions.ImmatureSignatureError: "not valid yet: nbf or iat is in the future",
+    exceptions.ImmatureSignatureError: "not valid yet: nbf is in the future",
     exceptions.InvalidAlgorithmError: "alg is not one of USER_TOKEN_ALGORITHMS",
     exceptions.InvalidSignatureError: "the signature is not one by USER_TOKEN_KEY",
     exceptions.InvalidAudienceError: "aud is not USER_TOKEN_AUDIENCE",
@@ -109,7 +109,8 @@ class UserTokens:
             audience=self.audience or None,
             issuer=self.issuer or None,
             leeway=LEEWAY_S,
-            options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
+            # RFC 7519, 4.1.6: iat says when it was issued, not from when it is valid
+            options={"require": ["exp", "sub"], "verify_aud": bool(self.audience), "verify_iat": False},
         )
 
 

@@ -4,7 +4,8 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from flask.blueprints import BlueprintSetupState
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter
 
 MARK = "~"
 UNPADDED = re.compile(r"[A-Za-z0-9_-]+")
@@ -48,10 +49,10 @@ def pack(user_id: str) -> str:
 
 
 def unpack(packed: str) -> str:
-    """Reverses `pack`. Raises ValidationError, which makes the address match nothing."""
+    """Reverses `pack`. Raises NotFound: after a ValidationError, werkzeug answers 405 if the address has other methods."""
     if not UNPADDED.fullmatch(packed):
-        raise ValidationError
+        raise NotFound
     try:
         return urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
     except ValueError as error:
-        raise ValidationError from error
+        raise NotFound from error

@@ -80,11 +80,13 @@ def test_another_content_type_is_415(endpoint: Endpoint, api: Caller, world: Ses
 
 @with_a_body
 def test_only_json_in_utf_8_is_taken(endpoint: Endpoint, api: Caller, world: Session) -> None:
-    for content_type in ("application/json; charset=utf-8", 'Application/JSON; charset="UTF-8"'):
+    for charset in ("utf-8", '"UTF-8"', "utf8"):
+        content_type = f"Application/JSON; charset={charset}"
         assert send(api, endpoint, b"[]", content_type).status_code == 400
     # a merge patch would keep what it does not name
     for content_type, named in (
         ("application/json; charset=utf-16", "utf-16"),
+        ("application/json; charset=unheard-of", "unheard-of"),
         ("application/merge-patch+json", "application/merge-patch+json"),
         ("application/problem+json", "application/problem+json"),
     ):

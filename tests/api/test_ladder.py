@@ -112,6 +112,7 @@ ENDPOINTS = [
             (f"{PROGRESS}/steps/{STEP}", without(SAVE, "user_id"), "user_id"),
             (f"{PROGRESS}/steps/{STEP}", without(SAVE, "status"), "status"),
             (f"{PROGRESS}/steps/{STEP}?create=perhaps", SAVE, "create"),
+            (f"{PROGRESS}/steps/{STEP}?dryRun=true", SAVE, "dryRun"),
             *wrong_values(
                 f"{PROGRESS}/steps/{STEP}",
                 SAVE,

@@ -92,6 +92,56 @@ def test_answers_are_as_described(endpoint: Endpoint, api: Caller, world: Sessio
         jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json)
 
 
+@every_endpoint
+def test_its_refusals_are_its_own(endpoint: Endpoint, api: Caller, world: Session, document: Document) -> None:
+    told = operation(document, endpoint)
+    refusals = {
+        int(status): (one["description"], one["content"][PROBLEM]["example"])
+        for status, one in told["responses"].items()
+        if PROBLEM in one["content"]
+    }
+    body = told["requestBody"]["content"][JSON]["schema"]["$ref"].rpartition("/")[2] if endpoint.body else ""
+    taken = {one["name"] for one in told.get("parameters", ())}
+    if body:
+        taken |= set(document["components"]["schemas"][body]["properties"])
+        assert f"{endpoint.max_bytes:,} bytes" in refusals[413][1]["detail"]
+    else:
+        assert "JSON" not in refusals[400][0] + refusals[400][1]["detail"]
+    assert (422 in refusals) == bool(taken)
+    if taken:
+        assert {one["member"].partition(".")[0] for one in refusals[422][1]["errors"]} <= taken
+    for path, missing in endpoint.missing:
+        (what,) = re.findall(r"^There is no (\w+)", api(endpoint.method, path, missing).json["detail"])
+        assert what in refusals[404][0]
+        assert what != "version"
+    if endpoint.missing:
+        assert re.findall(r"^There is no (\w+)", refusals[404][1]["detail"])[0] in refusals[404][0]
+    elif 404 in refusals:
+        assert api(endpoint.method, f"{PROGRESS}/users/~bWVs=", {}).json == refusals[404][1]
+
+
+TRIED: dict[str, list[Any]] = {
+    "integer": [-1, 0, 1, 200, 201, 2**31 - 1, 2**31, 10**30],
+    "boolean": [True, False, "perhaps"],
+    "string": ["", "x", "x" * 200, "x" * 201, '"1"', '"0"', '"01"', "1", "*", 'W/"1"', '"1", "2"'],
+}
+
+
+@every_endpoint
+def test_a_parameter_is_refused_just_where_its_schema_says_so(
+    endpoint: Endpoint, api: Caller, world: Session, document: Document
+) -> None:
+    for one in operation(document, endpoint).get("parameters", ()):
+        for value in TRIED[one["schema"]["type"]] if one["in"] != "path" else []:
+            sent = json.dumps(value) if isinstance(value, bool) else str(value)
+            given = {"headers" if one["in"] == "header" else "query_string": {one["name"]: sent}}
+            answer = api(endpoint.method, endpoint.path.partition("?")[0], endpoint.body, **given)
+            # 400: it is not what the body says
+            if answer.status_code != 400:
+                refused = {error["member"] for error in answer.json.get("errors", [])}
+                assert (one["name"] in refused) != holds(document, one["schema"], value), (one["name"], value)
+
+
 def test_the_results_of_a_batch_are_told_apart_by_their_status(document: Document) -> None:
     schemas = document["components"]["schemas"]
     results = schemas["BatchSaved"]["properties"]["results"]["items"]["anyOf"]
@@ -182,6 +232,16 @@ def test_every_member_and_parameter_says_what_it_is(document: Document) -> None:
         if not parameter.get("description")
     ]
     assert not silent, f"Describe these in their model, or by their name in dashboard/api/vocabulary.py: {silent}"
+
+
+def test_a_member_says_when_it_is_null_if_it_can_be(document: Document) -> None:
+    wrong = [
+        f"{owner}.{name}"
+        for owner, schema in document["components"]["schemas"].items()
+        for name, member in schema.get("properties", {}).items()
+        if ({"type": "null"} in member.get("anyOf", ())) != ("null" in member.get("description", ""))
+    ]
+    assert wrong == []
 
 
 def test_every_example_is_one_that_somebody_gave(document: Document) -> None:

@@ -52,6 +52,17 @@ def test_an_id_that_no_address_can_hold_comes_packed(api: Caller, world: Session
     assert api("DELETE", address).status_code == 200
 
 
+@pytest.mark.parametrize("user_id", [" ", "\t", "\u00a0", "dora "])
+def test_an_id_that_is_blank_or_ends_in_a_blank_is_told_so(api: Caller, world: Session, user_id: str) -> None:
+    body = {"user_id": user_id, "status": "done", "row_version": 1}
+    for answer in (
+        api("PUT", f"{USERS}/{quote(user_id)}", {}),
+        api("PATCH", f"/api/onboarding/steps/{STEP}?create=true", body),
+    ):
+        told = [{"member": "user_id", "reason": "has a blank at its beginning or end"}]
+        assert (answer.status_code, answer.json["errors"]) == (422, told)
+
+
 def test_to_delete_is_to_erase(api: Caller, world: Session) -> None:
     a_save(world, "done", actor=Actor(f"user:{ANNA}", "api"), comment="Anna called.")
     a_save(world, "done", ANNA, OTHER)
@@ -71,11 +82,15 @@ def test_to_delete_is_to_erase(api: Caller, world: Session) -> None:
     assert api("DELETE", f"{USERS}/{ANNA}").status_code == 404
 
 
-@pytest.mark.parametrize("shown", ["a%0Ab", "~a", "~Li4=", "~\u00fc"])
-def test_an_id_that_is_not_packed_as_it_should_be_is_404_and_says_how(api: Caller, world: Session, shown: str) -> None:
-    answer = api("PUT", f"{USERS}/{shown}", {})
-    assert answer.status_code == 404
-    assert "encode an id that an address cannot hold as ~ and its base64url, without =;" in answer.json["detail"]
+@pytest.mark.parametrize("shown", ["a%0Ab", "~a", "~Li4=", "~\u00fc", "~"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_an_id_that_is_not_packed_as_it_should_be_is_404_and_says_how(
+    api: Caller, world: Session, method: str, shown: str
+) -> None:
+    answer = api(method, f"{USERS}/{shown}", {} if method == "PUT" else None)
+    assert (answer.status_code, "Allow" in answer.headers) == (404, False)
+    told = "encode an id that begins with ~ or that an address cannot hold as ~ and its base64url, without =;"
+    assert told in answer.json["detail"]
 
 
 def test_an_erased_person_may_be_created_anew_as_a_new_one(api: Caller, world: Session) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard import create_app
-from dashboard.api.openapi import ADDRESS
+from dashboard.api.openapi import ADDRESS, MEANS
+from dashboard.api.problems import REPEAT
 from dashboard.database import Database
 from dashboard.onboarding import progress
 from tests.api.conftest import Caller
@@ -82,6 +83,9 @@ def test_only_a_save_that_was_cut_may_have_been_kept(
     answer = api(method, ONE, body if method == "PATCH" else None)
     assert answer.status_code == 503
     assert ("may or may not have been saved" in answer.json["detail"]) == unsure
+    # unlike people, who are told to check first
+    assert (REPEAT in answer.json["detail"]) == unsure
+    assert MEANS[503].endswith(REPEAT)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)

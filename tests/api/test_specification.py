@@ -32,7 +32,12 @@ CONFIG = {
     "seed": 1,
     # no request leaves the process: see Served
     "base-url": "http://localhost",
-    "generation": {"deterministic": True, "max-examples": int(os.environ.get("API_EXAMPLES", "10"))},
+    "generation": {
+        "deterministic": True,
+        "max-examples": int(os.environ.get("API_EXAMPLES", "10")),
+        # an unknown header, which nobody refuses, would be taken for a wrong value of the numbers beside it
+        "allow-extra-parameters": False,
+    },
     "phases": {"stateful": {"enabled": False}},
     # a request may be well formed and still break a rule of the model: a newer row_version than there is, say
     "checks": {"positive_data_acceptance": {"enabled": False}},

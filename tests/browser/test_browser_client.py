@@ -501,6 +501,12 @@ def test_a_save_is_read_first_when_it_names_no_row_version(update_really: Update
     assert state_of(session, PAYMENTS) == ("done", before[1] + 1)
 
 
+def test_what_a_read_finds_to_be_so_already_is_not_written(module: Page, update: Update) -> None:
+    met = Faults(module, PATCHES, [{"status": 200, "json": {"status": "done", "row_version": 7}}])
+    step = update()["step"]
+    assert (step["status"], step["row_version"], len(met.sent)) == ("done", 7, 1)
+
+
 BUSY: dict[str, Any] = {"status": 429, "json": {"message": "Too many"}, "headers": {"Retry-After": "1"}}
 DOWN: dict[str, Any] = {"status": 503, "body": "<h1>Down</h1>", "content_type": "text/html"}
 
@@ -511,7 +517,7 @@ DOWN: dict[str, Any] = {"status": 503, "body": "<h1>Down</h1>", "content_type": 
         ([DOWN, DOWN], 0.0),
         ([BUSY], 1.0),
         ([DOWN | {"headers": {"Retry-After": "1"}}], 1.0),
-        ([DOWN | {"status": 502}, DOWN | {"status": 504}], 0.0),
+        ([DOWN | {"status": 502}, DOWN | {"status": 504}, DOWN | {"status": 408}], 0.0),
         (["connectionfailed", "connectionreset", "namenotresolved"], 0.0),
         ([{"status": 200, "body": '{"success": tr', "content_type": "application/json"}], 0.0),
     ],

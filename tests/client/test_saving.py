@@ -71,6 +71,14 @@ def test_after_a_conflict_it_reads_again_and_says_which_try_it_is(client: Client
     assert (done.retries, done.already) == (1, False)
 
 
+def test_only_saves_are_counted_as_attempts(client: Client, script: Script) -> None:
+    moved = change(2, "todo", "in_progress")
+    script.answers = [problem(503), a_step(), conflict(1, moved), CUT, a_step("in_progress", 2), saved(row_version=3)]
+    done = client.update_step(ANNA, STEP, "done")
+    assert script.told == [READ, READ, WRITE, READ, READ, WRITE]
+    assert [script.attempts[2], script.attempts[5], done.retries] == [None, "1", 3]
+
+
 def test_a_conflict_that_is_what_was_asked_for_counts_as_done(client: Client, script: Script) -> None:
     script.answers = [conflict(1, change(2, "todo", "skipped"), change(3, "skipped", "done"))]
     done = client.update_step(ANNA, STEP, "done", row_version=1)
@@ -158,6 +166,7 @@ def test_a_read_that_was_cut_leaves_nothing_open(client: Client, script: Script)
         problem(503),
         httpx.Response(502, text="<h1>Bad gateway</h1>"),
         httpx.Response(504),
+        problem(408),
         problem(429),
         httpx.Response(200, content=b'{"success": true, "step": {"id"'),
         httpx.Response(409, content=b'{"type": ', headers={"Content-Type": "application/problem+json"}),

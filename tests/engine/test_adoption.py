@@ -419,6 +419,7 @@ def test_somebody_who_is_erased_meanwhile_stops_an_adoption(
         ),
         (("", PAY, 1, "done", 1), " / setup-payments", "user_id is required"),
         ((None, PAY, 1, "done", 1), "None / setup-payments", "user_id is required"),
+        (("\u00a0", PAY, 1, "done", 1), "\u00a0 / setup-payments", "user_id has a blank at its beginning or end"),
         (
             ("x" * 201, PAY, 1, "done", 1),
             f"{'x' * 201} / setup-payments",

@@ -509,7 +509,7 @@ def test_a_column_that_could_be_a_step_or_the_persons_is_refused(
         ),
         (f"{ANNA},Anna,,Done,", f"{STEP}: 'Done' is not a status; use todo, in_progress, skipped, done or nothing"),
         (",Nobody,,done,", "user_id is required"),
-        ("  ,Nobody,,done,", "user_id is required"),
+        ("  ,Nobody,,done,", "user_id has a blank at its beginning or end"),
         (" ada,Ada,,done,", "user_id has a blank at its beginning or end"),
         ("ada\t,Ada,,done,", "user_id has a blank at its beginning or end"),
         ('"\u00a0ada",Ada,,done,', "user_id has a blank at its beginning or end"),
