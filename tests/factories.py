@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.models import Base
-from dashboard.onboarding import drafts, erasure, progress, releases, steps
+from dashboard.onboarding import drafts, erasure, progress, releases, steps, user_steps
 from dashboard.onboarding import people as everybody
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
@@ -95,7 +95,7 @@ def erased_as(session: Session) -> str:
 
 def row_version_of(session: Session, user_id: str = ANNA, step_id: str = STEP) -> int:
     """What a page opened now would save over."""
-    return progress.step_of(session, user_id, step_id).row_version
+    return user_steps.step_of(session, user_id, step_id).row_version
 
 
 def a_save(
@@ -107,7 +107,7 @@ def a_save(
 
 def status_of(session: Session, user_id: str = ANNA, step_id: str = STEP) -> str:
     """What a person's step counts as now."""
-    return progress.step_of(session, user_id, step_id).status
+    return user_steps.step_of(session, user_id, step_id).status
 
 
 def events_of_step(session: Session, user_id: str, step_id: str = STEP) -> list[Event]:

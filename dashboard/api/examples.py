@@ -31,7 +31,8 @@ from dashboard.api.vocabulary import (
 )
 from dashboard.onboarding import errors
 from dashboard.onboarding.history import Change
-from dashboard.onboarding.progress import NOT_A_STATUS, UserStep
+from dashboard.onboarding.progress import NOT_A_STATUS
+from dashboard.onboarding.user_steps import UserStep
 from dashboard.staff.permissions import Scope
 from dashboard.web.errors import FAULTS
 

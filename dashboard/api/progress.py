@@ -20,10 +20,11 @@ from dashboard.api.openapi import NO_PERSON, NO_STEP_OR_PERSON, wrong
 from dashboard.api.problems import NobodyYet, Problem, StepConflict
 from dashboard.api.routing import endpoint
 from dashboard.database import Alone, Session
-from dashboard.onboarding import people, progress
+from dashboard.onboarding import people, progress, user_steps
 from dashboard.onboarding.carryover import Status
 from dashboard.onboarding.errors import Invalid, NotFound, Withdrawn
-from dashboard.onboarding.progress import Saved, UserStep
+from dashboard.onboarding.progress import Saved
+from dashboard.onboarding.user_steps import UserStep
 from dashboard.staff.permissions import Scope
 
 TAG = Tag(name="Progress", description="A person's steps: read them, and save the status of one over what was read.")
@@ -128,7 +129,7 @@ OF_NOBODY = wrong("user_id", "is required")
 def list_steps(session: Session | Alone, caller: Caller, query: OfUser) -> Response:
     """The steps of a person, in checklist order."""
     user_id = caller.whom(query.user_id)
-    found = progress.checklist_of(session, user_id, token_id=caller.token_id)
+    found = user_steps.checklist_of(session, user_id, token_id=caller.token_id)
     steps = [_step(step, step.version) for step in found.steps if step.version is not None]
     return reply(Checklist(user_id=user_id, progress=found.progress, finished=found.finished, steps=steps))
 
@@ -143,7 +144,7 @@ def list_steps(session: Session | Alone, caller: Caller, query: OfUser) -> Respo
 )
 def get_step(session: Session, caller: Caller, path: StepPath, query: OfUser) -> Response:
     """One step of a person, with its row_version as ETag."""
-    step = progress.step_of(session, caller.whom(query.user_id), path.step_id)
+    step = user_steps.step_of(session, caller.whom(query.user_id), path.step_id)
     if step.version is None:
         raise Withdrawn(step.step_id)
     return reply(_step(step, step.version), row_version=step.row_version)

@@ -12,7 +12,7 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer, Text
 
-from dashboard.onboarding import counters, progress
+from dashboard.onboarding import counters, progress, user_steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.bounds import STEPS_PASSED
 from dashboard.onboarding.carryover import WORKED, Status
@@ -154,7 +154,7 @@ def refuse(
     """
     if not attempted:
         return {}
-    now = progress.step_of_people(session, step_id, list(attempted))
+    now = user_steps.step_of_people(session, step_id, list(attempted))
     changes = changes_of_people(session, step_id, {user_id: attempted[user_id] for user_id in now})
     refused: dict[str, Refusal] = {user_id: NotFound("person", user_id) for user_id in attempted}
     refused |= {user_id: progress.why_not(attempted[user_id], now[user_id], changes[user_id]) for user_id in now}

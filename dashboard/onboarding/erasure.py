@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, Integer, Table, Text, TextClause, bindparam, text
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import people, progress
+from dashboard.onboarding import people, user_steps
 from dashboard.onboarding.activity_filter import ERASED
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
@@ -65,7 +65,7 @@ def export(session: Session, user_id: str) -> dict[str, Any]:
     told = timeline(session, user_id, person.created_at, limit=None)
     return {
         "person": _plain(asdict(person)),
-        "steps": [_plain(asdict(step)) for step in progress.steps_of(session, user_id)],
+        "steps": [_plain(asdict(step)) for step in user_steps.steps_of(session, user_id)],
         "releases": [_released(change) for change in told.changes if change.release],
         "stored": {table.name: _rows(session, table, user_id) for table in _tables()},
     }

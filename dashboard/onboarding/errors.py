@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dashboard.onboarding.carryover import Release
     from dashboard.onboarding.history import Change
-    from dashboard.onboarding.progress import UserStep
+    from dashboard.onboarding.user_steps import UserStep
 
 
 class OnboardingError(Exception):

@@ -18,8 +18,8 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Event, events_by_step, in_order, releases_of
 from dashboard.onboarding.impact import NEVER
 from dashboard.onboarding.people import Person
-from dashboard.onboarding.progress import UserStep
 from dashboard.onboarding.scoring import finished_of, percent_of
+from dashboard.onboarding.user_steps import UserStep
 
 
 @dataclass(frozen=True, slots=True)

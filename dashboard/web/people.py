@@ -10,7 +10,7 @@ from flask import session as browser
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import transaction
-from dashboard.onboarding import progress, steps
+from dashboard.onboarding import steps, user_steps
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.staff.permissions import Permission
 from dashboard.web import addresses, person_page, saving
@@ -163,7 +163,7 @@ def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue
         flash(NOTHING_CHANGED, "notice")
     if happened.is_saved and not wants_partial():
         with transaction() as session:
-            title = progress.step_of(session, user_id, happened.step_id).title
+            title = user_steps.step_of(session, user_id, happened.step_id).title
         flash(f"{happened.word}. {title} is now {status_label(happened.attempt.status)}.")
     kept = _kept(user_id, happened.step_id)
     if wants_partial() or kept or happened.unsaved.status or happened.unsaved.comment:

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 
 from dashboard.database import Session, statements, transaction
-from dashboard.onboarding import history, past, people, progress
+from dashboard.onboarding import history, past, people, user_steps
 from dashboard.onboarding.carryover import PASSED, STATUSES, Release, Status
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.history import Change, Timeline, Who
 from dashboard.onboarding.people import Person
-from dashboard.onboarding.progress import UserStep
+from dashboard.onboarding.user_steps import UserStep
 from dashboard.web.formats import status_label
 from dashboard.web.saving import AT_REST, NOTHING, Attempt, Happened
 from dashboard.web.wording import Told, called, how_many_changes, receipt_address, tell
@@ -142,7 +142,7 @@ def load(user_id: str, *, start: int = 0, happened: Mapping[str, Happened] = NOT
     """The page, with `happened` put into the rows it concerns. Raises NotFound."""
     with statements() as session:
         person = people.find(session, user_id)
-        steps = progress.steps_of(session, user_id)
+        steps = user_steps.steps_of(session, user_id)
         timeline = history.timeline(session, user_id, person.created_at, start, HISTORY_LIMIT)
         changes = [change for one in happened.values() for change in one.changes]
         releases, names = _explained(session, steps, [*timeline.changes, *changes])

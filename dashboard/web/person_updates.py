@@ -9,10 +9,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from dashboard.database import Session, transaction
-from dashboard.onboarding import history, progress
+from dashboard.onboarding import history, user_steps
 from dashboard.onboarding.errors import NotFound
 from dashboard.onboarding.history import Change, Who
-from dashboard.onboarding.progress import StepVersion, UserStep
+from dashboard.onboarding.user_steps import StepVersion, UserStep
 from dashboard.staff.permissions import Permission
 from dashboard.web import addresses
 from dashboard.web.access import require
@@ -43,7 +43,7 @@ def moved(user_id: str) -> ResponseReturnValue:
     known, told = _known(request.args.getlist("known")), request.args.getlist("told")
     try:
         with transaction() as session:
-            versions = progress.versions_of(session, user_id)
+            versions = user_steps.versions_of(session, user_id)
             behind = _behind(known, versions)
             new = [step_id for step_id, version in versions.items() if version.is_live and step_id not in known]
             is_news = set(new) != set(told)
@@ -81,7 +81,7 @@ def _behind(known: Mapping[str, int], versions: Mapping[str, StepVersion]) -> di
 
 
 def _moved(session: Session, user_id: str, behind: Mapping[str, int], stuck: Collection[str]) -> list[Moved]:
-    steps = [step for step in progress.steps_of(session, user_id) if step.step_id in behind]
+    steps = [step for step in user_steps.steps_of(session, user_id) if step.step_id in behind]
     changes = history.changes_of(session, user_id, behind)
     last = {step_id: of_step[-1] for step_id, of_step in changes.items() if of_step}
     names = history.who(session, {change.by for change in last.values()})

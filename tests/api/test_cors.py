@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from dashboard.api import cors
 from dashboard.config import Settings
-from dashboard.onboarding import progress
+from dashboard.onboarding import user_steps
 from dashboard.staff.permissions import Scope
 from tests.api.conftest import Caller, Patch
 from tests.factories import ANNA, STEP
@@ -157,7 +157,7 @@ def test_so_can_what_may_be_tried_again(
         raise error
 
     app.testing = False
-    monkeypatch.setattr(progress, "checklist_of", fails)
+    monkeypatch.setattr(user_steps, "checklist_of", fails)
     answer = api("GET", OF_ANNA, headers={"Origin": SHOP})
     assert answer.status_code == status
     assert is_let_in(answer)

@@ -13,7 +13,7 @@ from dashboard import create_app
 from dashboard.api.openapi import ADDRESS, MEANS
 from dashboard.api.problems import REPEAT
 from dashboard.database import Database
-from dashboard.onboarding import progress
+from dashboard.onboarding import progress, user_steps
 from tests.api.conftest import Caller
 from tests.api.test_ladder import ENDPOINTS, Endpoint, every_endpoint
 from tests.conftest import test_settings as settings_for
@@ -62,7 +62,7 @@ def test_a_fault_says_nothing_but_its_request_id(
         raise RuntimeError("secret detail")
 
     app.testing = False
-    monkeypatch.setattr(progress, "step_of", fail)
+    monkeypatch.setattr(user_steps, "step_of", fail)
     answer = api("GET", ONE)
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
@@ -77,7 +77,7 @@ def test_only_a_save_that_was_cut_may_have_been_kept(
     def cut(*_: object, **__: object) -> None:
         raise OperationalError("SELECT 1", {}, Exception("gone"), connection_invalidated=True)
 
-    monkeypatch.setattr(progress, "step_of", cut)
+    monkeypatch.setattr(user_steps, "step_of", cut)
     monkeypatch.setattr(progress, "save_at_once", cut)
     body = {"user_id": ANNA, "status": "done", "row_version": 1}
     answer = api(method, ONE, body if method == "PATCH" else None)

@@ -10,7 +10,7 @@ from itertools import cycle
 
 from sqlalchemy import text
 
-from dashboard.onboarding import cutover, drafts, everybody, progress, releases, steps
+from dashboard.onboarding import cutover, drafts, everybody, progress, releases, steps, user_steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.cutover import Terms
 from dashboard.onboarding.errors import Conflict
@@ -86,7 +86,7 @@ def saving_meanwhile(world: World) -> Iterator[Sides]:
     def save() -> None:
         user_id = next(ours)
         with world.database.transaction() as session:
-            seen = progress.step_of(session, user_id, STEP).row_version
+            seen = user_steps.step_of(session, user_id, STEP).row_version
         try:
             with world.database.transaction() as session:
                 progress.save(session, AGENT, user_id, STEP, "done", seen)

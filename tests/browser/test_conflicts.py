@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from dashboard.database import Database
-from dashboard.onboarding import progress
+from dashboard.onboarding import progress, user_steps
 from dashboard.onboarding.actor import Actor
 from tests.browser.conftest import Enter, both_ways
 from tests.browser.pages import (
@@ -172,7 +172,7 @@ def test_the_person_themselves_was_faster(enter: Enter, database: Database) -> N
     tomas = enter("support")
     open_person(tomas)
     with database.transaction() as session:
-        seen = progress.step_of(session, AMARA, PAYMENTS).row_version
+        seen = user_steps.step_of(session, AMARA, PAYMENTS).row_version
         progress.save(session, Actor(f"user:{AMARA}", "api"), AMARA, PAYMENTS, "done", seen)
 
     save(tomas, PAYMENTS, "Skipped")

@@ -17,7 +17,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from dashboard import models
-from dashboard.onboarding import activity, activity_filter, progress, releases, steps
+from dashboard.onboarding import activity, activity_filter, releases, steps, user_steps
 from dashboard.onboarding.activity import Entry
 from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, SYSTEM, WHAT, ActivityFilter
 from dashboard.onboarding.errors import Invalid
@@ -599,7 +599,7 @@ def test_no_page_reads_more_than_a_little_of_the_tables(session: Session) -> Non
 def test_saving_and_releasing_are_not_changed_by_looking(session: Session) -> None:
     a_step(session)
     a_person(session)
-    before = progress.step_of(session, ANNA, STEP)
+    before = user_steps.step_of(session, ANNA, STEP)
     listed(session)
     list(activity.stream(session, ActivityFilter()))
-    assert (progress.step_of(session, ANNA, STEP), steps.get(session, STEP).draft) == (before, None)
+    assert (user_steps.step_of(session, ANNA, STEP), steps.get(session, STEP).draft) == (before, None)

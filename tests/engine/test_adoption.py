@@ -33,6 +33,7 @@ from dashboard.onboarding import (
     progress,
     releases,
     steps,
+    user_steps,
 )
 from dashboard.onboarding.activity_filter import ActivityFilter
 from dashboard.onboarding.actor import Actor
@@ -150,12 +151,12 @@ def test_a_row_of_an_older_version_is_recorded_under_that_release(session: Sessi
     original.row(BEN, PAY, 1, "in_progress", 5)
     original.row(CLEO, PAY, 2, "in_progress", 1)
     adopt(session, original)
-    found = {user: progress.step_of(session, user, PAY) for user in (ANNA, BEN, CLEO)}
+    found = {user: user_steps.step_of(session, user, PAY) for user in (ANNA, BEN, CLEO)}
     assert {user: step.row_version for user, step in found.items()} == {ANNA: 5, BEN: 5, CLEO: 1}
     assert {user: step.status for user, step in found.items()} == {ANNA: "done", BEN: "todo", CLEO: "todo"}
     assert told(session, BEN, PAY) == [("event", 3, "in_progress"), ("release", 4, "todo"), ("release", 5, "todo")]
     releases.roll_back(session, MAYA, PAY)
-    assert progress.step_of(session, CLEO, PAY).status == "in_progress"
+    assert user_steps.step_of(session, CLEO, PAY).status == "in_progress"
     assert broken(session) == []
 
 
@@ -170,7 +171,7 @@ def test_an_older_active_version_is_a_rollback(session: Session, original: Origi
     step = steps.get(session, PAY)
     assert step.live
     assert (step.live.version, step.live.fields.weight) == (1, 10)
-    found = [progress.step_of(session, user, PAY) for user in (ANNA, BEN, CLEO)]
+    found = [user_steps.step_of(session, user, PAY) for user in (ANNA, BEN, CLEO)]
     assert [(one.status, one.row_version) for one in found] == [("in_progress", 4), ("in_progress", 4), ("done", 2)]
     assert broken(session) == []
 
@@ -180,9 +181,9 @@ def test_a_step_without_an_active_version_comes_in_withdrawn(session: Session, o
     original.row(ANNA, PAY, 1, "done", 2)
     adopt(session, original)
     assert steps.get(session, PAY).withdrawn
-    assert progress.step_of(session, ANNA, PAY).row_version == 2
+    assert user_steps.step_of(session, ANNA, PAY).row_version == 2
     releases.restore(session, MAYA, PAY)
-    assert progress.step_of(session, ANNA, PAY).status == "done"
+    assert user_steps.step_of(session, ANNA, PAY).status == "done"
     assert broken(session) == []
 
 
@@ -676,7 +677,7 @@ def test_edit_preview_release_fix_and_roll_back(session: Session) -> None:
     back = releases.roll_back(session, MAYA, PAY).impact
     assert (back.restored, back.kept_later) == (49, 1)
     assert everybody.overview(session).funnel[PAY] == {"done": 101, "skipped": 0, "in_progress": 49, "todo": 50}
-    assert progress.step_of(session, "busy-1", PAY).row_version == 4
+    assert user_steps.step_of(session, "busy-1", PAY).row_version == 4
     assert broken(session) == []
 
 

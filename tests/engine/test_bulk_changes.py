@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import bulk_changes, erasure, people, progress, releases
+from dashboard.onboarding import bulk_changes, erasure, people, releases, user_steps
 from dashboard.onboarding.errors import Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.filters import Filter
 from tests import factories
@@ -60,12 +60,12 @@ def carried_out(session: Session, bulk_id: int) -> bulk_changes.BulkChange:
 
 
 def test_a_preview_changes_nobody_and_says_what_would(three: Session) -> None:
-    before = [progress.steps_of(three, user_id) for user_id in (ANNA, BEN, CLEO)]
+    before = [user_steps.steps_of(three, user_id) for user_id in (ANNA, BEN, CLEO)]
     bulk = bulk_changes.get(three, prepared(three, comment=" By phone "))
     assert (bulk.people, bulk.would_change, bulk.waiting) == (3, 2, 3)
     assert bulk.before == {"done": 1, "skipped": 0, "in_progress": 1, "todo": 1}
     assert (bulk.status, bulk.comment, bulk.created_by, bulk.started_at) == ("done", "By phone", SAM.key, None)
-    assert [progress.steps_of(three, user_id) for user_id in (ANNA, BEN, CLEO)] == before
+    assert [user_steps.steps_of(three, user_id) for user_id in (ANNA, BEN, CLEO)] == before
 
 
 def test_the_effect_counts_who_comes_to_100_and_who_falls(three: Session) -> None:
@@ -101,7 +101,7 @@ def test_everybody_gets_the_status_by_a_write_of_their_own(
         event = events_of_step(three, user_id)[-1]
         assert (event.actor, event.source, event.comment) == (SAM.key, "bulk", "By phone")
         assert (event.from_status, event.to_status, event.row_version) == (before, "done", row_version)
-        assert progress.step_of(three, user_id, STEP).row_version == row_version
+        assert user_steps.step_of(three, user_id, STEP).row_version == row_version
         assert people.find(three, user_id).progress == 50
     assert len(events_of_step(three, ANNA)) == 1
     assert people_with_wrong_arrays(three) == []

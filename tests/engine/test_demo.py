@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dashboard import demo
 from dashboard.database import Database
 from dashboard.models import AuditEntry, Installation, StaffAccount, User
-from dashboard.onboarding import everybody, history, invariants, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, invariants, people, progress, releases, steps, user_steps
 from dashboard.onboarding.errors import Conflict, Refused
 from dashboard.onboarding.traffic import traffic
 from dashboard.staff.passwords import matches
@@ -92,7 +92,7 @@ def test_people_are_of_the_example_domains_and_all_different(session: Session) -
 def test_amara_has_the_history_of_the_design(session: Session) -> None:
     amara = people.find(session, AMARA)
     assert (amara.name, amara.email, amara.progress) == ("Amara Okafor", "amara.okafor@tidewater.example", 45)
-    source = progress.step_of(session, AMARA, "connect-data-source")
+    source = user_steps.step_of(session, AMARA, "connect-data-source")
     assert (source.status, source.row_version) == ("in_progress", 6)
     told = history.timeline(session, AMARA, amara.created_at, 0, 100).changes
     assert [change.kind for change in told[:3]] == ["event", "event", "release"]

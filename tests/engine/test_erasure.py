@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard.models import Base
-from dashboard.onboarding import erasure, history, invariants, people, progress, releases
+from dashboard.onboarding import erasure, history, invariants, people, releases, user_steps
 from dashboard.onboarding import everybody as all_people
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.erasure import Stored
@@ -194,7 +194,7 @@ def test_every_promise_holds_afterwards(session: Session) -> None:
 def test_whoever_comes_back_under_the_same_id_begins_anew(session: Session) -> None:
     erase(session)
     everybody.put(session, HOST, USER)
-    assert {step.status for step in progress.steps_of(session, USER)} == {"todo"}
+    assert {step.status for step in user_steps.steps_of(session, USER)} == {"todo"}
     a_save(session, "done", USER)
     assert len(history.events_of(session, USER)) == 1
     second = erase(session)

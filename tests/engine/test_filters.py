@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import by_progress, finding, paging, people, progress, releases, standings
+from dashboard.onboarding import by_progress, finding, paging, people, releases, standings, user_steps
 from dashboard.onboarding.carryover import KEEP_ALL, Policy
 from dashboard.onboarding.filters import SORTS, STATUSES, Filter
 from dashboard.onboarding.people import Person
@@ -80,7 +80,7 @@ def belongs(session: Session, wanted: Filter, person: Person) -> bool:
     least, most = wanted.progress or (0, 100)
     return (
         wanted.q.lower() in person.name.lower()
-        and wanted.status in (None, progress.step_of(session, person.user_id, wanted.step_id or STEP).status)
+        and wanted.status in (None, user_steps.step_of(session, person.user_id, wanted.step_id or STEP).status)
         and wanted.finished in (None, person.finished)
         and least <= person.progress <= most
         and (wanted.joined_from or date.min) <= person.created_at.date() <= (wanted.joined_to or date.max)
@@ -118,7 +118,7 @@ def test_a_filter_finds_whom_their_own_pages_say(session: Session, crowd: dict[s
         assert [one.person for one in listed] == [crowd[one.person.user_id] for one in listed]
         assert list(finding.stream(session, replace(wanted, sort=sort))) == listed
         for one in listed if wanted.step_id else []:
-            assert one.status == progress.step_of(session, one.person.user_id, wanted.step_id or "").status
+            assert one.status == user_steps.step_of(session, one.person.user_id, wanted.step_id or "").status
     assert finding.page(session, wanted).count == finding.Count(len(expected), exact=True)
     assert finding.ids(session, wanted, 1000) == sorted(expected)
     assert finding.ids(session, wanted, 2) == [] or len(finding.ids(session, wanted, 2)) <= 2

@@ -31,13 +31,14 @@ from dashboard.onboarding import (
     people,
     progress,
     releases,
+    user_steps,
 )
 from dashboard.onboarding.activity_filter import ActivityFilter
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
-from dashboard.onboarding.progress import UserStep
+from dashboard.onboarding.user_steps import UserStep
 from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step, events_of_step
 
 IMPORTER = Actor("system:import", "import")
@@ -56,7 +57,7 @@ def load(session: Session, content: str | bytes) -> Imported:
 
 
 def step(session: Session, user_id: str, step_id: str = STEP) -> UserStep:
-    return progress.step_of(session, user_id, step_id)
+    return user_steps.step_of(session, user_id, step_id)
 
 
 def counts(session: Session) -> dict[str, int]:
@@ -88,8 +89,8 @@ def test_new_people_come_in_with_what_they_did(session: Session) -> None:
     assert (done.new_people, done.updated_people, done.statuses) == (2, 0, 3)
     anna = people.find(session, ANNA)
     assert (anna.name, anna.email, anna.progress, anna.finished) == ("Anna Berg", "anna@example.com", 60, False)
-    assert [one.status for one in progress.steps_of(session, ANNA)] == ["done", "in_progress"]
-    assert [one.status for one in progress.steps_of(session, BEN)] == ["todo", "skipped"]
+    assert [one.status for one in user_steps.steps_of(session, ANNA)] == ["done", "in_progress"]
+    assert [one.status for one in user_steps.steps_of(session, BEN)] == ["todo", "skipped"]
     assert broken(session) == []
 
 
@@ -198,7 +199,7 @@ def test_the_same_file_again_writes_nothing(session: Session) -> None:
 def test_an_empty_cell_leaves_what_is_there_and_todo_puts_it_back(session: Session) -> None:
     load(session, HEADER + f"{ANNA},Anna,a@example.com,done,done\n")
     load(session, HEADER + f"{ANNA},,,,todo\n")
-    assert [one.status for one in progress.steps_of(session, ANNA)] == ["done", "todo"]
+    assert [one.status for one in user_steps.steps_of(session, ANNA)] == ["done", "todo"]
     anna = people.find(session, ANNA)
     assert (anna.name, anna.email) == ("Anna", "a@example.com")
     assert broken(session) == []

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import everybody, history, impact, past, people, progress, releases, steps
+from dashboard.onboarding import everybody, history, impact, past, people, progress, releases, steps, user_steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import Conflict, Invalid, Refused, StalePlan, Withdrawn
@@ -184,7 +184,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def what_is_seen_is_kept_to_be_looked_back_at(self) -> None:
         for person in self.truth.finished_at:
-            seen = progress.steps_of(self.session, person)
+            seen = user_steps.steps_of(self.session, person)
             self.told[self.now, person] = (seen, *standing(people.find(self.session, person)))
 
     @invariant()

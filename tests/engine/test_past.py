@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import imports, past, people, progress, releases, steps
+from dashboard.onboarding import imports, past, people, releases, steps, user_steps
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.onboarding.past import Past
@@ -77,7 +77,7 @@ def test_it_says_what_was_said_and_what_counted_then(session: Session) -> None:
     assert (reset.status, reset.row_version, reset.updated_at, reset.updated_by) == ("todo", 3, day(3), MAYA.key)
 
     after = past.as_of(session, ANNA, day(5))
-    assert (after.steps, after.person) == (progress.steps_of(session, ANNA), people.find(session, ANNA))
+    assert (after.steps, after.person) == (user_steps.steps_of(session, ANNA), people.find(session, ANNA))
     assert after.person.progress == 33
 
 
@@ -169,7 +169,7 @@ def test_a_row_that_was_imported_stands_as_it_came_in(session: Session) -> None:
     imports.import_csv(session, HOST, csv(["user_id,name,email,set-up-payments", "ben,Ben,,in_progress"]))
     now = session.scalar(text("SELECT now()"))
     then = past.as_of(session, BEN, now)
-    assert then.steps == progress.steps_of(session, BEN)
+    assert then.steps == user_steps.steps_of(session, BEN)
     assert then.steps[0].row_version == row_version_of(session, BEN)
     assert then.person == people.find(session, BEN)
 

@@ -10,7 +10,7 @@ from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from dashboard.models import WriteConflict
-from dashboard.onboarding import history, people, progress, releases
+from dashboard.onboarding import history, people, progress, releases, user_steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
@@ -48,7 +48,7 @@ def test_a_save_answers_with_the_row_as_it_now_is(session: Session) -> None:
     saved = progress.save(session, SAM, ANNA, STEP, "done", 1, comment="  by phone ", attempt=2, at=at)
     assert (saved.before, saved.status, saved.row_version, saved.updated_at) == ("todo", "done", 2, at)
     assert (saved.progress, saved.finished) == (100, True)
-    step = progress.step_of(session, ANNA, STEP)
+    step = user_steps.step_of(session, ANNA, STEP)
     assert (step.status, step.row_version, step.updated_at, step.updated_by) == ("done", 2, at, SAM.key)
     (event,) = events_of_step(session, ANNA)
     assert (event.from_status, event.to_status, event.row_version, event.comment) == ("todo", "done", 2, "by phone")
@@ -102,7 +102,7 @@ def test_after_the_last_save_there_is_room_for_releases(session: Session) -> Non
     session.execute(text("UPDATE user_steps SET row_version = :last"), {"last": last})
     progress.save(session, SAM, ANNA, STEP, "todo", last)
     a_release(session)
-    assert progress.step_of(session, ANNA, STEP).row_version == last + 2
+    assert user_steps.step_of(session, ANNA, STEP).row_version == last + 2
     with pytest.raises(Invalid):
         progress.save(session, SAM, ANNA, STEP, "done", last + 2)
 
@@ -179,7 +179,7 @@ def test_a_conflict_that_cannot_be_kept_still_is_one(session: Session) -> None:
     session.execute(text("ALTER TABLE write_conflicts ADD CHECK (false)"))
     with pytest.raises(Conflict):
         progress.save(session, SAM, ANNA, STEP, "done", 1)
-    assert progress.step_of(session, ANNA, STEP).status == "in_progress"
+    assert user_steps.step_of(session, ANNA, STEP).status == "in_progress"
 
 
 def test_a_page_from_before_a_release_conflicts_even_for_who_never_started(session: Session) -> None:
@@ -194,7 +194,7 @@ def test_a_page_from_before_a_release_conflicts_even_for_who_never_started(sessi
 def test_a_person_who_is_not_there_is_not_found(session: Session, user_id: str) -> None:
     for ask in (
         lambda: progress.save(session, SAM, user_id, STEP, "done", 1),
-        lambda: progress.step_of(session, user_id, STEP),
+        lambda: user_steps.step_of(session, user_id, STEP),
         lambda: people.find(session, user_id),
     ):
         with pytest.raises(NotFound) as missing:
@@ -207,7 +207,7 @@ def test_a_step_that_is_not_there_or_not_yet_released_is_not_found(session: Sess
     a_step(session, OTHER, released=False)
     for ask in (
         lambda: progress.save(session, SAM, ANNA, step_id, "done", 1),
-        lambda: progress.step_of(session, ANNA, step_id),
+        lambda: user_steps.step_of(session, ANNA, step_id),
     ):
         with pytest.raises(NotFound) as missing:
             ask()
@@ -240,19 +240,19 @@ def test_weights_count_as_soon_as_they_are_released(session: Session) -> None:
 def test_a_persons_steps_come_in_checklist_order_the_withdrawn_too(session: Session) -> None:
     a_step(session, "another", title="Another")
     releases.withdraw(session, SAM, STEP)
-    told = progress.steps_of(session, ANNA)
+    told = user_steps.steps_of(session, ANNA)
     assert [(step.step_id, step.version, step.status) for step in told] == [
         (STEP, None, "todo"),
         ("another", 1, "todo"),
     ]
     assert told[0].title
-    assert progress.steps_of(session, "nobody") == []
+    assert user_steps.steps_of(session, "nobody") == []
 
 
 def test_a_reset_step_names_the_release_that_reset_it(session: Session) -> None:
     a_save(session, "done")
     release = a_release(session, STEP, Policy(done=False)).release
-    step = progress.step_of(session, ANNA, STEP)
+    step = user_steps.step_of(session, ANNA, STEP)
     assert (step.status, step.reset_by_release_id, step.updated_by) == ("todo", release.id, release.released_by)
     assert step.updated_at == release.released_at
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import history, people, progress, releases
+from dashboard.onboarding import history, people, progress, releases, user_steps
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
 from dashboard.onboarding.progress import SavedOrRefused, WantedSave
 from tests.factories import (
@@ -133,7 +133,7 @@ def test_nothing_wanted_writes_nothing(session: Session) -> None:
 def test_versions_are_those_that_a_save_would_have_to_name(session: Session) -> None:
     a_save(session, "done", ANNA, "two")
     releases.withdraw(session, MAYA, "three")
-    versions = progress.versions_of(session, ANNA)
+    versions = user_steps.versions_of(session, ANNA)
     assert {step_id: one.row_version for step_id, one in versions.items()} == {
         step_id: row_version_of(session, ANNA, step_id) for step_id in STEPS
     }
@@ -143,7 +143,7 @@ def test_versions_are_those_that_a_save_would_have_to_name(session: Session) -> 
 def test_versions_of_nobody_are_not_found(session: Session) -> None:
     for user_id in (BEN, "\0", "x" * 300):
         with pytest.raises(NotFound):
-            progress.versions_of(session, user_id)
+            user_steps.versions_of(session, user_id)
 
 
 def test_changes_of_several_steps_are_those_of_each(session: Session) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.models import User
-from dashboard.onboarding import progress
+from dashboard.onboarding import progress, user_steps
 from dashboard.onboarding.straight import Straight
 from tests.factories import ANNA
 
@@ -119,7 +119,7 @@ def test_a_server_that_is_away_is_told_alike_by_each(settings: Settings, kind: s
     away.dispose()
 
 
-@pytest.mark.parametrize("statement", [progress.WRITE, progress.CHECKLIST_OF])
+@pytest.mark.parametrize("statement", [progress.WRITE, user_steps.CHECKLIST_OF])
 def test_what_every_call_asks_is_kept_by_psycopg(statement: Straight) -> None:
     """To take a longer one apart anew each time would cost a save a quarter of its time."""
     assert len(statement.sql) <= MAX_CACHED_STATEMENT_LENGTH

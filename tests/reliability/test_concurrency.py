@@ -31,6 +31,7 @@ from dashboard.onboarding import (
     progress,
     releases,
     steps,
+    user_steps,
 )
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
@@ -161,7 +162,7 @@ def test_of_ten_writers_of_one_row_version_one_succeeds_and_nine_conflict(wide: 
         assert conflict.current.row_version == seen + 1
         assert [(one.row_version, one.to_status) for one in conflict.changes] == [(seen + 1, saved.status)]
     with wide.transaction() as session:
-        step = progress.step_of(session, ANNA, STEP)
+        step = user_steps.step_of(session, ANNA, STEP)
         assert (step.status, step.row_version) == (saved.status, seen + 1)
         assert factories.people_with_wrong_arrays(session) == []
         kept = session.scalars(text("SELECT row_version || ' to ' || current_row_version FROM write_conflicts")).all()
@@ -299,7 +300,7 @@ def test_a_batch_among_single_saves_and_releases_loses_nothing(wide: Database) -
         written = session.execute(text("SELECT user_id, row_version FROM user_step_events ORDER BY 1, 2")).all()
         assert sorted((one.user_id, one.row_version) for one in saved) == [tuple(row) for row in written]
         for user_id in crowd:
-            now = progress.step_of(session, user_id, STEP)
+            now = user_steps.step_of(session, user_id, STEP)
             told = history.changes_since(session, user_id, STEP, 1)
             assert [change.row_version for change in told] == list(range(2, now.row_version + 1))
         assert factories.people_with_wrong_arrays(session) == []
@@ -681,7 +682,7 @@ def test_saves_do_not_wait_for_an_open_release(wide: Database, impatient: Databa
             assert progress.save(session, SAM, "cleo", STEP, "in_progress", 1).row_version == 2
         releasing.commit()
     with wide.transaction() as session:
-        told = {user_id: progress.step_of(session, user_id, STEP) for user_id in ("anna", "ben", "cleo")}
+        told = {user_id: user_steps.step_of(session, user_id, STEP) for user_id in ("anna", "ben", "cleo")}
         assert {user_id: (step.status, step.row_version) for user_id, step in told.items()} == {
             "anna": ("done", 4),
             "ben": ("done", 3),
@@ -700,7 +701,7 @@ def test_a_release_does_not_wait_for_open_saves(wide: Database, impatient: Datab
             releases.release(session, MAYA, STEP)
         saving.commit()
     with wide.transaction() as session:
-        step = progress.step_of(session, ANNA, STEP)
+        step = user_steps.step_of(session, ANNA, STEP)
         assert (step.status, step.row_version) == ("done", 3)
 
 
@@ -962,7 +963,7 @@ def is_explained(session: Session, crowd: list[str], acknowledged: list[progress
             for user_id, one in under[release.id]:
                 truth.write(step_id, user_id, one.to_status, one.row_version - 1, one.actor, one.at)
     for user_id in crowd:
-        for step in progress.steps_of(session, user_id):
+        for step in user_steps.steps_of(session, user_id):
             row = truth.steps[step.step_id].rows[user_id]
             assert (step.status, step.row_version) == (row.status, row.row_version)
             assert (step.updated_at, step.updated_by) == (row.updated_at, row.updated_by)
