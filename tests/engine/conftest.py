@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.orm import Session
 
+from dashboard.database import Database
 from dashboard.onboarding import standings
 from tests.conftest import PREFIX, url_of
 from tests.databases import make, remove
@@ -27,12 +28,19 @@ def shared_connection(server: psycopg.Connection[Any]) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def undone_session(shared_connection: Connection) -> Iterator[Session]:
+def session(shared_connection: Connection) -> Iterator[Session]:
     """A session whose work is taken back after the test. Within it the database's clock stands still."""
     transaction = shared_connection.begin()
     with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as opened:
         yield opened
     transaction.rollback()
+
+
+@pytest.fixture
+def committing_session(database: Database) -> Iterator[Session]:
+    """A session of this test's own database, for files whose tests need more than one: there it is their `session`."""
+    with Session(database.engine, expire_on_commit=False) as opened:
+        yield opened
 
 
 ONE_SERVER = pytest.mark.one_server("how many standings there are is not told on a cluster")

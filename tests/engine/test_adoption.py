@@ -59,6 +59,11 @@ CREATE TABLE user_onboarding (
 """
 
 
+@pytest.fixture
+def session(committing_session: Session) -> Session:
+    return committing_session
+
+
 class Original:
     """A database as the original system left it; rows have no key, so that broken ones can be made too."""
 

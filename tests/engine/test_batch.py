@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
@@ -23,6 +23,7 @@ from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.progress import Saved
 from tests import factories
+from tests.databases import counted
 from tests.factories import (
     ANNA,
     BEN,
@@ -152,11 +153,6 @@ def rows(session: Session) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture
 def three(session: Session) -> Session:
     """Anna has done the step, Ben is in progress, Cleo has not started."""
     a_step(session)
@@ -171,19 +167,6 @@ def three(session: Session) -> Session:
 def save(session: Session, *updates: tuple[str, int], **more: Any) -> list[Saved | Refusal]:
     chosen = {"step_id": STEP, "status": "done"} | more
     return batch.save(session, HOST, updates=[Update(*one) for one in updates], **chosen)
-
-
-@contextmanager
-def counted(session: Session) -> Iterator[list[str]]:
-    """The statements that go to the database meanwhile."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    event.listen(session.connection(), "before_cursor_execute", note)
-    yield seen
-    event.remove(session.connection(), "before_cursor_execute", note)
 
 
 def test_each_gets_an_answer_in_the_order_asked(three: Session) -> None:
@@ -232,7 +215,7 @@ def test_the_number_of_statements_does_not_grow_with_the_people(three: Session) 
         """How many it takes for so many who are saved, who conflict, who were never so far, and who are not there."""
         chosen = [(user_id, 1) for user_id in (*saved[:people], *stale[:people])]
         chosen += [(user_id, 9) for user_id in newer[:people]] + [(f"x{number}", 1) for number in range(people)]
-        with taken_back(three), counted(three) as seen:
+        with taken_back(three), counted(three.connection()) as seen:
             found = save(three, *chosen)
         kinds = [kind for kind in (Saved, Conflict, Invalid, NotFound) for _ in range(people)]
         assert [type(one) for one in found] == kinds

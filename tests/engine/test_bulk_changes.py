@@ -32,11 +32,6 @@ from tests.factories import (
 
 
 @pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture
 def three(session: Session) -> Session:
     """Anna has done the step, Ben is in progress, Cleo has not started."""
     a_step(session)

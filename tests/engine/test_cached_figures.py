@@ -25,11 +25,11 @@ class Clock:
 
 
 @pytest.fixture
-def session(undone_session: Session) -> Session:
-    a_step(undone_session)
+def session(session: Session) -> Session:
+    a_step(session)
     for user_id in (ANNA, BEN):
-        a_person(undone_session, user_id)
-    return undone_session
+        a_person(session, user_id)
+    return session
 
 
 @pytest.fixture(autouse=True)

@@ -37,11 +37,6 @@ pytestmark = pytest.mark.usefixtures("few_and_many")
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 @pytest.fixture(autouse=True)
 def three(session: Session) -> None:
     """Two steps and three people, who joined 100 days ago and have done nothing since."""

@@ -40,6 +40,11 @@ IMPORTER = Actor("system:import", "import")
 HEADER = f"user_id,name,email,{STEP},{OTHER}\n"
 
 
+@pytest.fixture
+def session(committing_session: Session) -> Session:
+    return committing_session
+
+
 @pytest.fixture(autouse=True)
 def two_steps(session: Session) -> None:
     a_step(session, STEP, weight=60)

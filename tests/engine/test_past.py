@@ -32,11 +32,6 @@ from tests.factories import (
 KEEPS_ALL = Policy(in_progress=True)
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 def day(number: int) -> datetime:
     return datetime(2026, 3, number, 12, tzinfo=UTC)
 

@@ -27,11 +27,6 @@ from tests.factories import (
 STEPS = ("one", "two", "three", "four", "five")
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 @pytest.fixture(autouse=True)
 def anna(session: Session) -> None:
     """Five steps, one person."""

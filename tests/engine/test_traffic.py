@@ -19,11 +19,6 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PERIODS: tuple[Period, ...] = ("24h", "7d")
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 @pytest.fixture(autouse=True)
 def anna(session: Session) -> None:
     """Two steps, one person."""
