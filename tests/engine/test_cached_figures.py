@@ -24,12 +24,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def session(session: Session) -> Session:
+def every_test_begins_with(session: Session) -> None:
     a_step(session)
     for user_id in (ANNA, BEN):
         a_person(session, user_id)
-    return session
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,7 @@ from tests.factories import MAYA, snapshot
 SEEN = ["one", "two", "three"]
 
 
-@pytest.fixture(autouse=True)
-def three_steps(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     for step_id in SEEN:
         drafts.create(session, MAYA, step_id, {"title": step_id.title()})
         releases.release(session, MAYA, step_id)

@@ -32,8 +32,7 @@ from tests.factories import (
 )
 
 
-@pytest.fixture(autouse=True)
-def anna(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """One step, one person."""
     a_step(session, weight=30)
     a_person(session)

@@ -27,8 +27,7 @@ BEFORE = {"anna": 0, "ben": 25, "cleo": 75, "dora": 100, "eve": 100, "finn": 75}
 pytestmark = pytest.mark.usefixtures("few_and_many")
 
 
-@pytest.fixture
-def session(session: Session) -> Session:
+def every_test_begins_with(session: Session) -> None:
     a_step(session, STEP, weight=10)
     a_step(session, OTHER, weight=30)
     for name, statuses in CAST.items():
@@ -37,7 +36,6 @@ def session(session: Session) -> Session:
             if status != "todo":
                 a_save(session, status, name, step_id)
     assert percents(session) == BEFORE
-    return session
 
 
 def percents(session: Session) -> dict[str, int]:
