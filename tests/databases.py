@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
 from dashboard import cluster
@@ -152,6 +152,21 @@ def wait_until_blocked(session: Session) -> None:
         time.sleep(0.01)
         # what it was told of the others at first it would be told again in the same transaction
         session.execute(text("SELECT pg_stat_clear_snapshot()"))
+
+
+@contextmanager
+def counted(target: Engine | Connection) -> Iterator[list[str]]:
+    """The statements that go to the database meanwhile, by this connection or by any of this engine."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(target, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(target, "before_cursor_execute", note)
 
 
 def remove(server: Server, name: str) -> None:

@@ -20,6 +20,24 @@ from tests.conftest import Build
 
 ALL = frozenset(Scope)
 
+# what a save over row_version 1 is told after SAM began the step and a release of MAYA reset it, without the moments
+CONFLICT: dict[str, Any] = {
+    "type": "/api/docs#step-conflict",
+    "title": "Conflict",
+    "status": 409,
+    "detail": "Step was modified by another request",
+    "error": "Conflict",
+    "message": "Step was modified by another request",
+    "attemptedVersion": 1,
+    "currentVersion": 3,
+    "currentState": {"status": "todo", "row_version": 3},
+    "suggestion": "Fetch the latest state and retry",
+    "changes": [
+        {"row_version": 2, "by": factories.SAM.key, "kind": "event", "from": "todo", "to": "in_progress"},
+        {"row_version": 3, "by": factories.MAYA.key, "kind": "release", "from": "in_progress", "to": "todo"},
+    ],
+}
+
 
 @dataclass
 class Caller:

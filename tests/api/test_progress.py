@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, text
-from sqlalchemy.engine import Connection
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.onboarding import releases
 from dashboard.web import compression
-from tests.api.conftest import Caller, Patch
+from tests.api.conftest import CONFLICT, Caller, Patch
+from tests.databases import counted
 from tests.factories import ANNA, BEN, MAYA, OTHER, SAM, STEP, a_release, a_save, a_step
 
 STEPS = "/api/onboarding/steps"
@@ -65,31 +64,17 @@ def test_one_step_has_its_row_version_as_etag(api: Caller, world: Session) -> No
     assert answer.json["row_version"] == 1
 
 
-@pytest.fixture
-def asked(app: Flask) -> Iterator[list[str]]:
-    """What the database is asked, in order."""
-    said: list[str] = []
-
-    def listener(_: Connection, __: object, statement: str, *___: object) -> None:
-        said.append(statement)
-
-    engine = app.extensions["database"].engine
-    event.listen(engine, "before_cursor_execute", listener)
-    yield said
-    event.remove(engine, "before_cursor_execute", listener)
-
-
 def test_the_usual_calls_are_one_statement_without_a_transaction(
-    api: Caller, patch: Patch, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    app: Flask, api: Caller, patch: Patch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the first call draws one permit of the rate limit, the second one enough for the rest
     patch("in_progress", 1)
     patch("todo", 2)
     monkeypatch.setattr(Database, "transaction", None)
     monkeypatch.setattr(Database, "statements", None)
-    asked.clear()
-    assert patch("done", 3).status_code == 200
-    assert api("GET", f"{STEPS}?user_id={ANNA}").status_code == 200
+    with counted(app.extensions["database"].engine) as asked:
+        assert patch("done", 3).status_code == 200
+        assert api("GET", f"{STEPS}?user_id={ANNA}").status_code == 200
     assert [statement.split()[0] for statement in asked] == ["WITH", "SELECT"]
 
 
@@ -139,22 +124,7 @@ def test_a_stale_save_is_a_conflict_with_every_change_since(patch: Patch, world:
     body = answer.json
     moments = [datetime.fromisoformat(change.pop("at")) for change in body["changes"]]
     assert moments == sorted(moments)
-    assert body == {
-        "type": "/api/docs#step-conflict",
-        "title": "Conflict",
-        "status": 409,
-        "detail": "Step was modified by another request",
-        "error": "Conflict",
-        "message": "Step was modified by another request",
-        "attemptedVersion": 1,
-        "currentVersion": 3,
-        "currentState": {"status": "todo", "row_version": 3},
-        "suggestion": "Fetch the latest state and retry",
-        "changes": [
-            {"row_version": 2, "by": SAM.key, "kind": "event", "from": "todo", "to": "in_progress"},
-            {"row_version": 3, "by": MAYA.key, "kind": "release", "from": "in_progress", "to": "todo"},
-        ],
-    }
+    assert body == CONFLICT
     assert len(events(world)) == 1
 
 

@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.orm import Session
 
+from dashboard.database import Database
 from dashboard.onboarding import standings
 from tests.conftest import PREFIX, url_of
 from tests.databases import make, remove
+from tests.factories import ANNA, BEN, CLEO, OTHER, a_person, a_save, a_step
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +28,36 @@ def shared_connection(server: psycopg.Connection[Any]) -> Iterator[Connection]:
     remove(server, name)
 
 
+@pytest.fixture(scope="module")
+def begun(request: pytest.FixtureRequest, shared_connection: Connection) -> Iterator[Any]:
+    """What the file's `every_test_begins_with(session)` returned, where it has one: that is done once for all its tests."""
+    begin = getattr(request.module, "every_test_begins_with", None)
+    with shared_connection.begin() as transaction:
+        with _session(shared_connection) as opened:
+            made = begin(opened) if begin else None
+            opened.commit()
+        yield made
+        transaction.rollback()
+
+
 @pytest.fixture
-def undone_session(shared_connection: Connection) -> Iterator[Session]:
-    """A session whose work is taken back after the test. Within it the database's clock stands still."""
-    transaction = shared_connection.begin()
-    with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as opened:
+def session(shared_connection: Connection, begun: Any) -> Iterator[Session]:
+    """A session whose work is taken back after the test. The database's clock stands still, for all tests of a file."""
+    savepoint = shared_connection.begin_nested()
+    with _session(shared_connection) as opened:
         yield opened
-    transaction.rollback()
+    savepoint.rollback()
+
+
+def _session(connection: Connection) -> Session:
+    return Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+
+
+@pytest.fixture
+def committing_session(database: Database) -> Iterator[Session]:
+    """A session of this test's own database, for files whose tests need more than one: there it is their `session`."""
+    with Session(database.engine, expire_on_commit=False) as opened:
+        yield opened
 
 
 ONE_SERVER = pytest.mark.one_server("how many standings there are is not told on a cluster")
@@ -44,3 +69,13 @@ def few_and_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if request.param == "many":
         monkeypatch.setattr(standings, "FEW_TO_LIST", -1)
         monkeypatch.setattr(standings, "FEW_TO_COUNT", -1)
+
+
+def three_people(session: Session) -> None:
+    """Anna has done the step, Ben is in progress, Cleo has not started."""
+    a_step(session)
+    a_step(session, OTHER)
+    for user_id in (ANNA, BEN, CLEO):
+        a_person(session, user_id)
+    a_save(session, "done", ANNA)
+    a_save(session, "in_progress", BEN)

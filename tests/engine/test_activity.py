@@ -28,11 +28,6 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 def noted(session: Session, action: str = "draft.save", at: datetime = NOON, actor: str = MAYA.key, **more: Any) -> int:
     """An entry of the audit log as of that moment; its id."""
     entry = models.AuditEntry(action=action, at=at, actor=actor, **more)

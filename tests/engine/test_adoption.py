@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import psycopg
@@ -60,6 +59,11 @@ CREATE TABLE user_onboarding (
 """
 
 
+@pytest.fixture
+def session(committing_session: Session) -> Session:
+    return committing_session
+
+
 class Original:
     """A database as the original system left it; rows have no key, so that broken ones can be made too."""
 
@@ -81,19 +85,23 @@ class Original:
         self.connection.execute("INSERT INTO user_onboarding VALUES (%s, %s, %s, %s, %s, %s)", values)
 
 
-_numbers = count(1)
-
-
-@pytest.fixture
-def original(server: psycopg.Connection[Any]) -> Iterator[Original]:
-    name = f"{os.environ['TEST_DATABASE_PREFIX']}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_old_{next(_numbers)}"
+@pytest.fixture(scope="module")
+def another_database(server: psycopg.Connection[Any]) -> Iterator[Original]:
+    name = f"{os.environ['TEST_DATABASE_PREFIX']}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_old"
     server.execute(f"CREATE DATABASE {name}")
     url = libpq_url(url_of(name))
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(DEFINITIONS)
-        connection.execute(ROWS)
         yield Original(connection, url)
     remove(server, name)
+
+
+@pytest.fixture
+def original(another_database: Original) -> Original:
+    """With its two tables, in which nothing is yet."""
+    another_database.connection.execute("DROP TABLE IF EXISTS onboarding_step_definitions, user_onboarding")
+    another_database.connection.execute(DEFINITIONS)
+    another_database.connection.execute(ROWS)
+    return another_database
 
 
 def adopt(session: Session, original: Original) -> Imported:

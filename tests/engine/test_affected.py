@@ -18,8 +18,7 @@ ASK_AGAIN = Policy(skipped=False)
 CAST = {"anna": "done", "ben": "skipped", "cleo": "in_progress", "dora": "todo"}
 
 
-@pytest.fixture(autouse=True)
-def four_people(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     a_step(session)
     for name, status in CAST.items():
         a_person(session, name, name=name.title())

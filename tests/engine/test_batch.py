@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
@@ -23,6 +23,8 @@ from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.progress import Saved
 from tests import factories
+from tests.databases import counted
+from tests.engine.conftest import three_people
 from tests.factories import (
     ANNA,
     BEN,
@@ -151,21 +153,7 @@ def rows(session: Session) -> dict[str, list[str]]:
 # Rung by rung --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture
-def three(session: Session) -> Session:
-    """Anna has done the step, Ben is in progress, Cleo has not started."""
-    a_step(session)
-    a_step(session, OTHER)
-    for user_id in (ANNA, BEN, CLEO):
-        a_person(session, user_id)
-    a_save(session, "done", ANNA)
-    a_save(session, "in_progress", BEN)
-    return session
+every_test_begins_with = three_people
 
 
 def save(session: Session, *updates: tuple[str, int], **more: Any) -> list[Saved | Refusal]:
@@ -173,21 +161,8 @@ def save(session: Session, *updates: tuple[str, int], **more: Any) -> list[Saved
     return batch.save(session, HOST, updates=[Update(*one) for one in updates], **chosen)
 
 
-@contextmanager
-def counted(session: Session) -> Iterator[list[str]]:
-    """The statements that go to the database meanwhile."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    event.listen(session.connection(), "before_cursor_execute", note)
-    yield seen
-    event.remove(session.connection(), "before_cursor_execute", note)
-
-
-def test_each_gets_an_answer_in_the_order_asked(three: Session) -> None:
-    found = save(three, (CLEO, 1), (NOBODY, 1), (BEN, 1), (ANNA, 2), ("zoe", 3))
+def test_each_gets_an_answer_in_the_order_asked(session: Session) -> None:
+    found = save(session, (CLEO, 1), (NOBODY, 1), (BEN, 1), (ANNA, 2), ("zoe", 3))
     assert [type(one) for one in found] == [Saved, NotFound, Conflict, Saved, NotFound]
     (cleo, _, ben, anna, _) = found
     assert isinstance(cleo, Saved)
@@ -198,42 +173,42 @@ def test_each_gets_an_answer_in_the_order_asked(three: Session) -> None:
     assert (ben.attempted, ben.current.row_version, ben.current.status) == (1, 2, "in_progress")
 
 
-def test_the_status_that_it_has_already_is_a_save_too(three: Session) -> None:
-    save(three, (ANNA, 2))
-    assert [(one.from_status, one.to_status) for one in history.events_of(three, ANNA)][-1] == ("done", "done")
-    assert row_version_of(three, ANNA) == 3
+def test_the_status_that_it_has_already_is_a_save_too(session: Session) -> None:
+    save(session, (ANNA, 2))
+    assert [(one.from_status, one.to_status) for one in history.events_of(session, ANNA)][-1] == ("done", "done")
+    assert row_version_of(session, ANNA) == 3
 
 
-def test_a_row_version_newer_than_there_is_is_refused_for_that_person_alone(three: Session) -> None:
-    refused, saved = save(three, (ANNA, 3), (BEN, 2))
+def test_a_row_version_newer_than_there_is_is_refused_for_that_person_alone(session: Session) -> None:
+    refused, saved = save(session, (ANNA, 3), (BEN, 2))
     assert isinstance(refused, Invalid)
     assert refused.problems == {"row_version": "is 3, but the newest is 2"}
     assert isinstance(saved, Saved)
 
 
-def test_events_and_conflicts_are_signed_and_count_the_attempt(three: Session) -> None:
-    newest = a_release(three).release
-    save(three, (ANNA, 2), (CLEO, 2), attempt=7)
-    written = three.execute(text("SELECT user_id, actor, source, attempt FROM user_step_events WHERE attempt > 0"))
+def test_events_and_conflicts_are_signed_and_count_the_attempt(session: Session) -> None:
+    newest = a_release(session).release
+    save(session, (ANNA, 2), (CLEO, 2), attempt=7)
+    written = session.execute(text("SELECT user_id, actor, source, attempt FROM user_step_events WHERE attempt > 0"))
     assert written.all() == [(CLEO, HOST.key, "api", 7)]
-    kept = three.execute(text("SELECT * FROM write_conflicts")).one()
+    kept = session.execute(text("SELECT * FROM write_conflicts")).one()
     assert (kept.user_id, kept.actor, kept.source, kept.attempt) == (ANNA, HOST.key, "api", 7)
     assert (kept.to_status, kept.row_version, kept.current_row_version, kept.release_id) == ("done", 2, 3, newest.id)
 
 
 @pytest.mark.one_server("on a cluster there are some for each shard")
-def test_the_number_of_statements_does_not_grow_with_the_people(three: Session) -> None:
-    crowd = factories.people(three, 300)
+def test_the_number_of_statements_does_not_grow_with_the_people(session: Session) -> None:
+    crowd = factories.people(session, 300)
     saved, stale, newer = crowd[:100], crowd[100:200], crowd[200:]
     for user_id in stale:
-        a_save(three, "in_progress", user_id)
+        a_save(session, "in_progress", user_id)
 
     def statements(people: int) -> int:
         """How many it takes for so many who are saved, who conflict, who were never so far, and who are not there."""
         chosen = [(user_id, 1) for user_id in (*saved[:people], *stale[:people])]
         chosen += [(user_id, 9) for user_id in newer[:people]] + [(f"x{number}", 1) for number in range(people)]
-        with taken_back(three), counted(three) as seen:
-            found = save(three, *chosen)
+        with taken_back(session), counted(session.connection()) as seen:
+            found = save(session, *chosen)
         kinds = [kind for kind in (Saved, Conflict, Invalid, NotFound) for _ in range(people)]
         assert [type(one) for one in found] == kinds
         return len(seen)
@@ -255,48 +230,48 @@ def test_the_number_of_statements_does_not_grow_with_the_people(three: Session) 
     ],
 )
 def test_what_cannot_be_saved_is_named_and_nobody_is(
-    three: Session, updates: list[tuple[str, int]], named: set[str]
+    session: Session, updates: list[tuple[str, int]], named: set[str]
 ) -> None:
-    before = snapshot(three)
+    before = snapshot(session)
     with pytest.raises(Invalid) as refused:
-        save(three, *updates)
+        save(session, *updates)
     assert set(refused.value.problems) == named
-    assert snapshot(three) == before
+    assert snapshot(session) == before
 
 
-def test_who_is_named_twice_is_told_by_name(three: Session) -> None:
+def test_who_is_named_twice_is_told_by_name(session: Session) -> None:
     with pytest.raises(Invalid, match=r"updates.2.user_id: names “anna” again, after updates.0"):
-        save(three, (ANNA, 2), (BEN, 2), (ANNA, 3))
+        save(session, (ANNA, 2), (BEN, 2), (ANNA, 3))
 
 
-def test_a_status_that_there_is_not_saves_nobody(three: Session) -> None:
+def test_a_status_that_there_is_not_saves_nobody(session: Session) -> None:
     with pytest.raises(Invalid, match="todo, in_progress, skipped, done"):
-        save(three, (ANNA, 2), status="finished")
+        save(session, (ANNA, 2), status="finished")
 
 
 @pytest.mark.parametrize("step_id", ["nowhere", "only-a-draft", "a\0", "", "x" * 300])
-def test_a_step_that_nobody_has_is_not_found(three: Session, step_id: str) -> None:
-    a_step(three, "only-a-draft", released=False)
+def test_a_step_that_nobody_has_is_not_found(session: Session, step_id: str) -> None:
+    a_step(session, "only-a-draft", released=False)
     with pytest.raises(NotFound) as missing:
-        save(three, (ANNA, 2), step_id=step_id)
+        save(session, (ANNA, 2), step_id=step_id)
     assert missing.value.what == "step"
 
 
-def test_a_withdrawn_step_saves_nobody(three: Session) -> None:
-    releases.withdraw(three, MAYA, STEP)
-    before = snapshot(three)
+def test_a_withdrawn_step_saves_nobody(session: Session) -> None:
+    releases.withdraw(session, MAYA, STEP)
+    before = snapshot(session)
     with pytest.raises(Withdrawn):
-        save(three, (ANNA, 3), (BEN, 1), (NOBODY, 1))
-    assert snapshot(three) == before
+        save(session, (ANNA, 3), (BEN, 1), (NOBODY, 1))
+    assert snapshot(session) == before
 
 
-def test_a_thousand_go_at_once(three: Session) -> None:
-    crowd = factories.people(three, 1_000)
-    found = save(three, *((user_id, 1) for user_id in crowd[::-1]), status="skipped")
+def test_a_thousand_go_at_once(session: Session) -> None:
+    crowd = factories.people(session, 1_000)
+    found = save(session, *((user_id, 1) for user_id in crowd[::-1]), status="skipped")
     assert [one.user_id for one in found if isinstance(one, Saved)] == crowd[::-1]
-    assert {status_of(three, user_id) for user_id in (crowd[0], crowd[-1])} == {"skipped"}
+    assert {status_of(session, user_id) for user_id in (crowd[0], crowd[-1])} == {"skipped"}
 
 
-def test_it_is_kept_under_the_door_that_it_came_through(three: Session) -> None:
-    batch.save(three, Actor("token:nightly", "cli"), STEP, "done", [Update(CLEO, 1)])
-    assert [(one.actor, one.source) for one in history.events_of(three, CLEO)] == [("token:nightly", "cli")]
+def test_it_is_kept_under_the_door_that_it_came_through(session: Session) -> None:
+    batch.save(session, Actor("token:nightly", "cli"), STEP, "done", [Update(CLEO, 1)])
+    assert [(one.actor, one.source) for one in history.events_of(session, CLEO)] == [("token:nightly", "cli")]

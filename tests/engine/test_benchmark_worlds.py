@@ -45,25 +45,26 @@ def broken(session: Session) -> list[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_loaded_keeps_every_promise_of_the_model(database: Database, session: Session, shape: Shape) -> None:
+def test_what_is_loaded_keeps_every_promise_of_the_model(database: Database, shape: Shape) -> None:
     crowd = data.Crowd(PEOPLE, shape)
     data.build(database, crowd)
-    assert broken(session) == []
-    counts = (
-        "SELECT (SELECT count(*) FROM user_steps), (SELECT count(*) FROM user_search), (SELECT count(*) FROM steps)"
-    )
-    assert tuple(session.execute(text(counts)).one()) == (crowd.rows, PEOPLE, data.STEPS)
-    late = "SELECT count(*) FROM user_step_events JOIN onboarding_users USING (user_id) WHERE at < created_at OR at > now()"
-    assert session.scalar(text(late)) == 0
-    active = "SELECT count(*) FROM onboarding_users u WHERE last_activity_at IS DISTINCT FROM (" + LATEST + ")"
-    assert session.scalar(text(active)) == 0
-    seen = everybody.overview(session)
-    assert seen.everybody == PEOPLE
-    assert (
-        seen.spread.finished
-        == seen.spread.people[100]
-        == sum("i" not in code and "." not in code for code in crowd.codes)
-    )
+    with database.transaction() as session:
+        assert broken(session) == []
+        counts = (
+            "SELECT (SELECT count(*) FROM user_steps), (SELECT count(*) FROM user_search), (SELECT count(*) FROM steps)"
+        )
+        assert tuple(session.execute(text(counts)).one()) == (crowd.rows, PEOPLE, data.STEPS)
+        late = "SELECT count(*) FROM user_step_events JOIN onboarding_users USING (user_id) WHERE at < created_at OR at > now()"
+        assert session.scalar(text(late)) == 0
+        active = "SELECT count(*) FROM onboarding_users u WHERE last_activity_at IS DISTINCT FROM (" + LATEST + ")"
+        assert session.scalar(text(active)) == 0
+        seen = everybody.overview(session)
+        assert seen.everybody == PEOPLE
+        assert (
+            seen.spread.finished
+            == seen.spread.people[100]
+            == sum("i" not in code and "." not in code for code in crowd.codes)
+        )
 
 
 LATEST = "SELECT max(updated_at) FROM user_steps us WHERE us.user_id = u.user_id"

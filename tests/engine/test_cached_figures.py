@@ -24,12 +24,10 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    a_step(undone_session)
+def every_test_begins_with(session: Session) -> None:
+    a_step(session)
     for user_id in (ANNA, BEN):
-        a_person(undone_session, user_id)
-    return undone_session
+        a_person(session, user_id)
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,6 @@ from tests.factories import SAM, STEP, a_step
 
 
 @pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture
 def crowd(session: Session) -> list[str]:
     a_step(session)
     return factories.people(session, 40)

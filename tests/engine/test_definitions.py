@@ -18,11 +18,6 @@ from tests.factories import MAYA, NOOR, OTHER, STEP, a_draft, a_release, a_step,
 GOOD = {"title": "Set up payments", "weight": 30}
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 def said(session: Session) -> dict[str, Any]:
     return definitions.document(definitions.live(session, []))
 

@@ -24,6 +24,11 @@ AMARA = "usr_7f3k2q"
 pytestmark = pytest.mark.one_server("the demo is for a single server")
 
 
+@pytest.fixture
+def session(committing_session: Session) -> Session:
+    return committing_session
+
+
 @pytest.mark.on_the_demo
 def test_every_promise_of_the_model_holds(session: Session) -> None:
     assert [check for check in invariants.check(session) if not check.holds] == []

@@ -37,13 +37,7 @@ KEPT = ("user_step_events", "write_conflicts", "audit_log")
 THEMSELVES = Actor(f"user:{USER}", "api")
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture(autouse=True)
-def quirina(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """Somebody with a history of each kind, and Ben beside her, who has the same without words."""
     a_step(session, STEP, weight=60)
     a_step(session, OTHER, weight=40)

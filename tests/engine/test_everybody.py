@@ -37,13 +37,7 @@ pytestmark = pytest.mark.usefixtures("few_and_many")
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture(autouse=True)
-def three(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """Two steps and three people, who joined 100 days ago and have done nothing since."""
     a_step(session, weight=60)
     a_step(session, OTHER, weight=40)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import by_progress, finding, paging, people, releases, standings, user_steps
@@ -29,27 +28,8 @@ UPDATE onboarding_users SET created_at = :joined, last_activity_at = :active, fi
 """)
 
 
-@pytest.fixture(scope="module")
-def crowd(shared_connection: Connection) -> Iterator[dict[str, Person]]:
+def every_test_begins_with(session: Session) -> dict[str, Person]:
     """Thirty people of all kinds, after releases that reset and that reopen; by id, as their own pages tell of them."""
-    transaction = shared_connection.begin()
-    with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
-        made = _crowd(session)
-        session.commit()
-    yield made
-    transaction.rollback()
-
-
-@pytest.fixture
-def session(shared_connection: Connection, crowd: dict[str, Person]) -> Iterator[Session]:
-    """A session in which there is the crowd, and whose work is taken back after the test."""
-    savepoint = shared_connection.begin_nested()
-    with Session(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as opened:
-        yield opened
-    savepoint.rollback()
-
-
-def _crowd(session: Session) -> dict[str, Person]:
     chance = random.Random(4)
     a_step(session, STEP, weight=30)
     a_step(session, OTHER, weight=20)
@@ -72,6 +52,11 @@ def _crowd(session: Session) -> dict[str, Person]:
         user_id: people.find(session, user_id)
         for user_id in session.scalars(text("SELECT user_id FROM onboarding_users"))
     }
+
+
+@pytest.fixture
+def crowd(begun: dict[str, Person]) -> dict[str, Person]:
+    return begun
 
 
 def belongs(session: Session, wanted: Filter, person: Person) -> bool:

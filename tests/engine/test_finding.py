@@ -22,11 +22,6 @@ from tests import factories
 from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, SAM, STEP, a_person, a_save, a_step
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 def search(session: Session, q: str = "", *, cursor: str | None = None, limit: int = 50) -> Page:
     return finding.page(session, Filter(q=q.strip()), cursor=cursor, limit=limit)
 

@@ -29,12 +29,6 @@ from tests.factories import (
     snapshot,
 )
 
-
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

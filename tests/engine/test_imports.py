@@ -39,16 +39,22 @@ from dashboard.onboarding.batch import Update
 from dashboard.onboarding.errors import Invalid, Refused
 from dashboard.onboarding.loading import BadRows, Imported, Problem
 from dashboard.onboarding.user_steps import UserStep
+from tests.conftest import Build
 from tests.factories import ANNA, BEN, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step, events_of_step
 
 IMPORTER = Actor("system:import", "import")
 HEADER = f"user_id,name,email,{STEP},{OTHER}\n"
 
 
-@pytest.fixture(autouse=True)
 def two_steps(session: Session) -> None:
     a_step(session, STEP, weight=60)
     a_step(session, OTHER, weight=40)
+
+
+@pytest.fixture
+def session(build: Build, committing_session: Session) -> Session:
+    build(two_steps)
+    return committing_session
 
 
 def load(session: Session, content: str | bytes) -> Imported:

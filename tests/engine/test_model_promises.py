@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
@@ -30,11 +29,6 @@ policies = st.builds(Policy, st.booleans(), st.booleans(), st.booleans())
 saves = st.tuples(st.sampled_from(PEOPLE), st.sampled_from(STATUSES))
 moves = st.lists(st.one_of(saves, policies, st.just("roll back")), max_size=7)
 Move = tuple[str, str] | Policy | str
-
-
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
 
 
 def play(session: Session, told: list[Move], after_each: Callable[[Outcome | None], None]) -> None:

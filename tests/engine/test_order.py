@@ -12,8 +12,7 @@ from tests.factories import MAYA, snapshot
 SEEN = ["one", "two", "three"]
 
 
-@pytest.fixture(autouse=True)
-def three_steps(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     for step_id in SEEN:
         drafts.create(session, MAYA, step_id, {"title": step_id.title()})
         releases.release(session, MAYA, step_id)
@@ -34,7 +33,7 @@ def test_the_same_order_again_is_not_logged(session: Session) -> None:
     assert snapshot(session) == before
 
 
-@pytest.mark.parametrize("wrong", [["one", "two"], ["one", "two", "two"], ["one", "two", "four"], [*SEEN, "four"]])
+@pytest.mark.parametrize("wrong", [[], ["one", "two"], ["one", "two", "two"], ["one", "two", "four"], [*SEEN, "four"]])
 def test_an_order_that_does_not_name_each_step_once_is_refused(session: Session, wrong: list[str]) -> None:
     with pytest.raises(Invalid) as refused:
         steps.reorder(session, MAYA, wrong, SEEN)
@@ -54,6 +53,7 @@ def test_an_order_made_from_another_one_is_stale(session: Session) -> None:
     [
         ("two", -1, ["two", "one", "three"]),
         ("two", 1, ["one", "three", "two"]),
+        ("one", 0, SEEN),
         ("one", -1, SEEN),
         ("three", 1, SEEN),
         ("three", -9, ["three", "one", "two"]),

@@ -32,17 +32,11 @@ from tests.factories import (
 KEEPS_ALL = Policy(in_progress=True)
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 def day(number: int) -> datetime:
     return datetime(2026, 3, number, 12, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def anna(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """Two steps that were made and went live on the 1st, and Anna, who joined just before."""
     for step_id, weight in ((STEP, 60), (OTHER, 40)):
         a_step(session, step_id, weight=weight, released=False)

@@ -11,12 +11,6 @@ from dashboard.onboarding import people
 from dashboard.onboarding.errors import Invalid
 from tests.factories import ANNA, HOST, a_person, snapshot
 
-
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 # Creating and updating ------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -13,8 +12,7 @@ from tests.factories import MAYA
 TOMAS = Actor("staff:tomas@example.com")
 
 
-@pytest.fixture(autouse=True)
-def a_draft(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     drafts.create(session, MAYA, "one", {"title": "One"})
 
 

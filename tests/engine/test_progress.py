@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dashboard.models import WriteConflict
@@ -14,6 +14,7 @@ from dashboard.onboarding import history, people, progress, releases, user_steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
+from tests.databases import counted
 from tests.factories import (
     ANNA,
     HOST,
@@ -31,13 +32,7 @@ from tests.factories import (
 )
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture(autouse=True)
-def anna(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """One step, one person."""
     a_step(session, weight=30)
     a_person(session)
@@ -127,14 +122,8 @@ def test_a_stale_save_is_told_every_change_since_and_by_whom(session: Session) -
 
 def test_a_save_that_goes_through_is_one_statement(session: Session) -> None:
     a_step(session, OTHER)
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    event.listen(session.connection(), "before_cursor_execute", note)
-    progress.save(session, SAM, ANNA, STEP, "done", 1)
-    event.remove(session.connection(), "before_cursor_execute", note)
+    with counted(session.connection()) as seen:
+        progress.save(session, SAM, ANNA, STEP, "done", 1)
     assert len(seen) == 1
 
 

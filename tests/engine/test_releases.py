@@ -48,12 +48,6 @@ from tests.factories import (
     status_of,
 )
 
-
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 MOVES: list[Callable[..., Outcome]] = [releases.release, releases.roll_back, releases.withdraw, releases.restore]
 
 

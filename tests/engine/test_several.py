@@ -27,13 +27,7 @@ from tests.factories import (
 STEPS = ("one", "two", "three", "four", "five")
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture(autouse=True)
-def anna(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """Five steps, one person."""
     for step_id in STEPS:
         a_step(session, step_id)

@@ -16,12 +16,6 @@ from dashboard.onboarding.plans import Planned
 from dashboard.onboarding.steps import FieldChange, Fields
 from tests.factories import MAYA, NOOR, OTHER, STEP, a_draft, a_release, a_step, snapshot
 
-
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
 GOOD: dict[str, Any] = {
     "title": "Set up payments",
     "description": "Take cards",
@@ -233,36 +227,6 @@ def test_a_version_that_is_not_there_is_not_found(session: Session, number: int)
 def test_a_step_that_is_not_there_is_not_found(session: Session, ask: Callable[[Session], object]) -> None:
     with pytest.raises(NotFound):
         ask(session)
-
-
-# The order ------------------------------------------------------------------------------------------------------------
-
-
-def order(session: Session) -> list[str]:
-    return [step.step_id for step in steps.checklist(session)]
-
-
-@pytest.mark.parametrize(("by", "after"), [(1, "bac"), (-1, "abc"), (2, "bca"), (99, "bca"), (0, "abc")])
-def test_a_step_moves_as_far_as_there_are_places(session: Session, by: int, after: str) -> None:
-    for step_id in "abc":
-        a_step(session, step_id)
-    steps.move(session, MAYA, "a", by, seen=["a", "b", "c"])
-    assert order(session) == list(after)
-
-
-def test_an_order_names_each_step_once_and_is_that_which_was_seen(session: Session) -> None:
-    for step_id in "abc":
-        a_step(session, step_id)
-    before = snapshot(session)
-    for wrong in ([], ["a", "b"], ["a", "b", "b"], ["a", "b", "c", "c"], ["a", "b", "d"]):
-        with pytest.raises(Invalid):
-            steps.reorder(session, MAYA, wrong, seen=["a", "b", "c"])
-    with pytest.raises(StalePlan):
-        steps.reorder(session, MAYA, ["c", "b", "a"], seen=["b", "a", "c"])
-    with pytest.raises(NotFound):
-        steps.move(session, MAYA, "nowhere", 1, seen=["a", "b", "c"])
-    steps.reorder(session, MAYA, ["a", "b", "c"], seen=["a", "b", "c"])
-    assert snapshot(session) == before
 
 
 # Drafts ---------------------------------------------------------------------------------------------------------------

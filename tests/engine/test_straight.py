@@ -22,15 +22,15 @@ NAMES = Straight(text("SELECT name, '100 %', 1 / :divisor FROM onboarding_users 
 PID = Straight(text("SELECT pg_backend_pid()"))
 
 
-def test_blanks_of_a_literal_are_kept(undone_session: Session) -> None:
+def test_blanks_of_a_literal_are_kept(session: Session) -> None:
     padded = Straight(text("SELECT\n  'a  b', ' it''s  ',\n  '' "))
     assert padded.sql == "SELECT 'a  b', ' it''s  ', ''"
-    assert padded.rows(undone_session, {}) == [("a  b", " it's  ", "")]
+    assert padded.rows(session, {}) == [("a  b", " it's  ", "")]
 
 
-def test_it_sees_what_its_transaction_has_not_committed(undone_session: Session) -> None:
-    undone_session.add(User(user_id=ANNA, name="Anna", email=""))
-    assert NAMES.rows(undone_session, {"user_id": ANNA, "divisor": 1}) == [("Anna", "100 %", 1)]
+def test_it_sees_what_its_transaction_has_not_committed(session: Session) -> None:
+    session.add(User(user_id=ANNA, name="Anna", email=""))
+    assert NAMES.rows(session, {"user_id": ANNA, "divisor": 1}) == [("Anna", "100 %", 1)]
 
 
 def test_an_error_is_one_of_sqlalchemy_and_undoes_the_transaction(database: Database) -> None:

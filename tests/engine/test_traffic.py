@@ -19,13 +19,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PERIODS: tuple[Period, ...] = ("24h", "7d")
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    return undone_session
-
-
-@pytest.fixture(autouse=True)
-def anna(session: Session) -> None:
+def every_test_begins_with(session: Session) -> None:
     """Two steps, one person."""
     a_step(session)
     a_step(session, OTHER)

@@ -27,17 +27,15 @@ BEFORE = {"anna": 0, "ben": 25, "cleo": 75, "dora": 100, "eve": 100, "finn": 75}
 pytestmark = pytest.mark.usefixtures("few_and_many")
 
 
-@pytest.fixture
-def session(undone_session: Session) -> Session:
-    a_step(undone_session, STEP, weight=10)
-    a_step(undone_session, OTHER, weight=30)
+def every_test_begins_with(session: Session) -> None:
+    a_step(session, STEP, weight=10)
+    a_step(session, OTHER, weight=30)
     for name, statuses in CAST.items():
-        a_person(undone_session, name)
+        a_person(session, name)
         for step_id, status in zip((STEP, OTHER), statuses, strict=True):
             if status != "todo":
-                a_save(undone_session, status, name, step_id)
-    assert percents(undone_session) == BEFORE
-    return undone_session
+                a_save(session, status, name, step_id)
+    assert percents(session) == BEFORE
 
 
 def percents(session: Session) -> dict[str, int]:

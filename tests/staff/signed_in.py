@@ -1,4 +1,4 @@
-"""Signs a test's client in without the form: for tests whose matter is something else."""
+"""Staff and what is logged of them, and a client that is signed in without the form, where that is not the matter."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.models import StaffAccount, StaffSession
+from dashboard.models import AuditEntry, StaffAccount, StaffSession
+from dashboard.onboarding.actor import Actor
 from dashboard.staff.passwords import hashed
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import ABSOLUTE
 
 PASSWORD = "correct horse battery"
+NOOR = "noor@example.com"
+BOSS = Actor("staff:ada@example.com", "web")
 
 
 def email_of(role: Role) -> str:
@@ -30,6 +33,19 @@ def make_account(session: Session, role: Role, email: str = "") -> StaffAccount:
     session.add(account)
     session.flush()
     return account
+
+
+def a_colleague(session: Session, role: Role = Role.SUPPORT, email: str = NOOR) -> StaffAccount:
+    """Somebody with an account and a password; committed."""
+    made = make_account(session, role, email)
+    session.commit()
+    return made
+
+
+def log(session: Session) -> list[tuple[str, str, str]]:
+    """Who did what to whom, as the audit log has it, oldest first."""
+    rows = session.execute(select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id))
+    return [(actor, action, subject) for actor, action, subject in rows]
 
 
 def sign_in_as(client: FlaskClient, database: Database, role: Role) -> str:

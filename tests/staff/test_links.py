@@ -17,11 +17,8 @@ from dashboard.onboarding.errors import Invalid, NotFound, Refused
 from dashboard.staff import accounts, demo_accounts, links, passwords, roster, sessions, sign_in
 from dashboard.staff.accounts import StaleAccount
 from dashboard.staff.permissions import Role
-from tests.staff.signed_in import PASSWORD, make_account
+from tests.staff.signed_in import BOSS, NOOR, PASSWORD, log, make_account
 from tests.staff.signing_in import ELSEWHERE, HOME, MAYA, USED_UP_S, attempt, get_in, pass_time, use_up
-
-BOSS = Actor("staff:ada@example.com", "web")
-NOOR = "noor@example.com"
 
 
 @pytest.fixture
@@ -30,11 +27,6 @@ def invited(session: Session) -> links.Link:
     link = links.invite(session, BOSS, email=" Noor@Example.com ", name="Noor", role=Role.SUPPORT)
     session.commit()
     return link
-
-
-def log(session: Session) -> list[tuple[str, str, str]]:
-    rows = session.execute(select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id))
-    return [(actor, action, subject) for actor, action, subject in rows]
 
 
 def of_noor(session: Session) -> roster.Member:

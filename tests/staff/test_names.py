@@ -8,13 +8,10 @@ from sqlalchemy.orm import Session
 
 from dashboard.models import ApiToken
 from dashboard.onboarding import steps
-from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff import accounts, links, names, roster, tokens
 from dashboard.staff.permissions import Role, Scope
-from tests.staff.signed_in import make_account
-
-BOSS = Actor("staff:ada@example.com", "web")
+from tests.staff.signed_in import BOSS, make_account
 
 # with joiners inside: a family, a Persian name, a flag of Scotland
 WHOLE = [

@@ -20,12 +20,10 @@ from dashboard.staff.provided import Refusal
 from dashboard.staff.provider import Identity
 from dashboard.staff.sessions import SignedIn
 from dashboard.staff.sign_in import Throttled
-from tests.staff.signed_in import PASSWORD, make_account
+from tests.staff.signed_in import BOSS, NOOR, PASSWORD, a_colleague, log
 from tests.staff.signing_in import ELSEWHERE, HOME, USED_UP_S, attempt, fail, use_up
 
 ISSUER, OTHER_ISSUER = "https://id.example.com", "https://id.example.org"
-BOSS = Actor("staff:ada@example.com", "web")
-NOOR = "noor@example.com"
 IDENTITY = Identity(ISSUER, "subject-1", NOOR, "Noor Haddad")
 
 
@@ -53,21 +51,9 @@ def connect(session: Session, password: str = PASSWORD, role: Role = Role.SUPPOR
     return outcome
 
 
-def a_colleague(session: Session, role: Role = Role.SUPPORT, email: str = NOOR) -> StaffAccount:
-    """Somebody with an account and a password; committed."""
-    made = make_account(session, role, email)
-    session.commit()
-    return made
-
-
 def fresh(session: Session, email: str = NOOR) -> StaffAccount:
     session.rollback()
     return session.scalars(select(StaffAccount).where(StaffAccount.email == email)).one()
-
-
-def log(session: Session) -> list[tuple[str, str, str]]:
-    rows = session.execute(select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject).order_by(AuditEntry.id))
-    return [(actor, action, subject) for actor, action, subject in rows]
 
 
 def reason(session: Session) -> str:

@@ -11,14 +11,11 @@ from sqlalchemy.orm import Session
 
 from dashboard.database import Database
 from dashboard.models import AuditEntry, StaffAccount, StaffSession
-from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.staff import accounts, passwords, sessions, sign_in
 from dashboard.staff.permissions import Role
-from tests.staff.signed_in import PASSWORD, make_account
+from tests.staff.signed_in import BOSS, PASSWORD, make_account
 from tests.staff.signing_in import ELSEWHERE, HOME, MAYA, attempt, get_in, pass_time
-
-BOSS = Actor("staff:ada@example.com", "web")
 
 
 def test_a_session_ends_when_idle(session: Session, maya: StaffAccount) -> None:

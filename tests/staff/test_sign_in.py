@@ -18,14 +18,11 @@ from sqlalchemy.orm import Session
 from dashboard.database import Database
 from dashboard.demo import add_accounts
 from dashboard.models import AuditEntry, SignInFailure, StaffAccount, StaffSession
-from dashboard.onboarding.actor import Actor
 from dashboard.staff import accounts, demo_accounts, links, passwords, roster, sessions, sign_in
 from dashboard.staff.permissions import Role
 from tests.conftest import test_settings
-from tests.staff.signed_in import PASSWORD, make_account
+from tests.staff.signed_in import BOSS, PASSWORD, make_account
 from tests.staff.signing_in import ELSEWHERE, HOME, MAYA, attempt, fail, get_in, pass_time
-
-BOSS = Actor("staff:ada@example.com", "web")
 
 
 def test_the_right_password_starts_a_session(session: Session, maya: StaffAccount) -> None:

@@ -14,8 +14,8 @@ from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Invalid, NotFound
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Scope
+from tests.staff.signed_in import BOSS
 
-BOSS = Actor("staff:ada@example.com", "web")
 SCOPES = [Scope.STEPS_READ, Scope.PROGRESS_WRITE]
 
 

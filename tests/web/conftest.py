@@ -19,6 +19,27 @@ def manager(client: FlaskClient, database: Database) -> FlaskClient:
 
 
 @pytest.fixture
+def agent(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which a support agent is signed in."""
+    sign_in_as(client, database, Role.SUPPORT)
+    return client
+
+
+@pytest.fixture
+def viewer(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which a viewer is signed in."""
+    sign_in_as(client, database, Role.VIEWER)
+    return client
+
+
+@pytest.fixture
+def ada(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which an administrator is signed in."""
+    sign_in_as(client, database, Role.ADMIN)
+    return client
+
+
+@pytest.fixture
 def colleague(app: Flask, database: Database) -> FlaskClient:
     """Another browser, of an administrator."""
     other = app.test_client()

@@ -1,20 +1,40 @@
-"""What the tests of step pages share: a browser that is signed in, forms as the page gave them out, queries counted."""
+"""What the tests of pages share: what one reads on a page, forms as it gave them out, and the queries that it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from html import unescape
 from html.parser import HTMLParser
 
 from flask.testing import FlaskClient
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from dashboard.database import Database
 from tests.conftest import csrf_token
+from tests.databases import counted
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+HOSTILE = "<script>alert(1)</script>\"'&<b>"
 Data = dict[str, str]
+
+
+def words(html: str) -> str:
+    """What one reads, on one line."""
+    told = re.sub(r'<svg[^>]*aria-label="([^"]*)"[^>]*>', r" \1 ", html)
+    return re.sub(r" ([.,])", r"\1", " ".join(unescape(re.sub(r"<[^>]*>", " ", told)).split()))
+
+
+def part(html: str, testid: str) -> str:
+    """The HTML from the element with the data-testid on."""
+    found = html.partition(f'data-testid="{testid}"')[2]
+    assert found, f"there is no {testid}"
+    return found
+
+
+def figure(page: str, name: str) -> str:
+    """One of the figures at the top of a page, as one reads it."""
+    return words(part(page, f"figure-{name}").partition("</div>")[0])
 
 
 class _Form(HTMLParser):
@@ -63,24 +83,9 @@ def send(client: FlaskClient, address: str, data: Data | None = None, **more: st
     return client.post(address, data={"csrf_token": token, **(data or {}), **more})
 
 
-@contextmanager
-def counted(database: Database) -> Iterator[list[str]]:
-    """The statements that go to the database meanwhile."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
-
-
 def asked_of(client: FlaskClient) -> AbstractContextManager[list[str]]:
     """The statements of the app behind this browser, whose database is another object than the test's own."""
-    return counted(client.application.extensions["database"])
+    return counted(client.application.extensions["database"].engine)
 
 
 def queries(client: FlaskClient, address: str) -> int:

@@ -10,10 +10,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.factories import ANNA, STEP
-from tests.web.desk import HTMX, Data, form_of, send
+from tests.web.desk import HTMX, Data, form_of, part, send
 
 Send = Callable[..., TestResponse]
-HOSTILE = "<script>alert(1)</script>\"'&<b>"
 
 
 def save(client: FlaskClient, row_version: object, status: str = "done", **more: str) -> TestResponse:
@@ -63,24 +62,11 @@ def save_all_live(client: FlaskClient, data: Data, user_id: str = ANNA) -> TestR
     return client.post(f"/people/{user_id}/steps", data=data, headers=HTMX)
 
 
-def words(html: str) -> str:
-    """What one reads, on one line."""
-    told = re.sub(r'<svg[^>]*aria-label="([^"]*)"[^>]*>', r" \1 ", html)
-    return re.sub(r" ([.,])", r"\1", " ".join(unescape(re.sub(r"<[^>]*>", " ", told)).split()))
-
-
 def panel(page: TestResponse) -> str:
     """The conflict panel, as HTML."""
     found = page.text.partition('data-testid="conflict-panel"')[2]
     assert found, "there is no conflict panel"
     return found.partition("</section>")[0]
-
-
-def part(html: str, testid: str) -> str:
-    """The HTML from the element with the data-testid on."""
-    found = html.partition(f'data-testid="{testid}"')[2]
-    assert found, f"there is no {testid}"
-    return found
 
 
 def chosen(html: str) -> str:

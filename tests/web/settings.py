@@ -1,4 +1,4 @@
-"""What the tests of the settings share: an administrator's browser, and colleagues to do something to."""
+"""What the tests of the settings share: a form post, tokens of an account, and what became of it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,7 @@ from dashboard.staff import tokens
 from dashboard.staff.accounts import actor_key
 from dashboard.staff.permissions import Role, Scope
 from tests.conftest import csrf_token
-from tests.staff.signed_in import make_account
 from tests.web.desk import HTMX
-
-NOOR = "noor@example.com"
-
-
-def a_colleague(session: Session, role: Role = Role.SUPPORT, email: str = NOOR) -> StaffAccount:
-    """Another account; committed."""
-    made = make_account(session, role, email)
-    session.commit()
-    return made
 
 
 def tokens_of(session: Session, account: StaffAccount, *names: str) -> None:

@@ -44,17 +44,9 @@ from tests.factories import (
     snapshot,
 )
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, counted, queries, same_however_much_there_is
-from tests.web.person import HOSTILE, part, words
+from tests.web.desk import HOSTILE, HTMX, asked_of, part, queries, same_however_much_there_is, words
 
 FIELDS = ("who", "what", "step", "person", "from", "to")
-
-
-@pytest.fixture
-def viewer(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a viewer is signed in."""
-    sign_in_as(client, database, Role.VIEWER)
-    return client
 
 
 def lived_through(session: Session) -> None:
@@ -443,7 +435,7 @@ def test_a_page_takes_the_same_few_queries_however_much_there_is(viewer: FlaskCl
 
 def test_names_come_with_one_query(viewer: FlaskClient, session: Session) -> None:
     crowd_of(session, 30)
-    with counted(viewer.application.extensions["database"]) as seen:
+    with asked_of(viewer) as seen:
         viewer.get("/activity")
     assert len([statement for statement in seen if "FROM onboarding_users" in statement]) == 1
 

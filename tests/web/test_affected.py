@@ -30,7 +30,7 @@ from tests.factories import (
     snapshot,
 )
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, counted, form_of, queries
+from tests.web.desk import HTMX, asked_of, form_of, queries
 
 URL = f"/steps/{STEP}"
 PREVIEW = f"{URL}/release"
@@ -307,7 +307,7 @@ def test_an_unknown_tab_is_refused(manager: FlaskClient, drafted: None, database
 
 def test_the_list_takes_one_query_beside_the_dry_run(manager: FlaskClient, database: Database) -> None:
     crowded(database, 60)
-    with counted(manager.application.extensions["database"]) as seen:
+    with asked_of(manager) as seen:
         assert manager.get(f"{PREVIEW}?who=all", headers=CARD).status_code == 200
     over_people = [statement for statement in seen if "FROM onboarding_users" in statement]
     assert len(over_people) == 2, "the count of the dry run, and the page"

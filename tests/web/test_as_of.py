@@ -15,15 +15,15 @@ from dashboard.onboarding import releases
 from dashboard.staff.permissions import Role
 from tests.factories import HOST, MAYA, OTHER, STEP, a_draft, a_person, a_save, a_step, everybody, people
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import same_however_much_there_is
-from tests.web.person import HOSTILE, part, row, words
+from tests.web.desk import HOSTILE, figure, part, same_however_much_there_is, words
+from tests.web.person import row
 
 
 def day(number: int) -> datetime:
     return datetime(2026, 3, number, 12, tzinfo=UTC)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def anna(session: Session) -> Session:
     """Anna joined on 1 March. Payments: in progress on the 2nd, reset on the 4th, withdrawn on the 6th."""
     for step_id, weight, title in ((STEP, 60, "Set up payments"), (OTHER, 40, "Invite your team")):
@@ -39,17 +39,6 @@ def anna(session: Session) -> Session:
     releases.withdraw(session, MAYA, STEP, note="It has closed.", at=day(6))
     session.commit()
     return session
-
-
-@pytest.fixture
-def agent(client: FlaskClient, database: Database, anna: Session) -> FlaskClient:
-    """A browser in which a support agent is signed in."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
-
-
-def figure(page: str, name: str) -> str:
-    return words(part(page, f"figure-{name}").partition("</div>")[0])
 
 
 def test_it_shows_what_stood_there_then(agent: FlaskClient) -> None:

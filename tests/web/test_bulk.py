@@ -20,15 +20,7 @@ from dashboard.staff.permissions import Role
 from tests.conftest import Build
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_save, a_step, an_erasure, people, status_of
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, form_of, send
-from tests.web.person import HOSTILE, part, words
-
-
-@pytest.fixture
-def agent(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a support agent is signed in."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
+from tests.web.desk import HOSTILE, HTMX, form_of, part, send, words
 
 
 def three_people(session: Session) -> None:

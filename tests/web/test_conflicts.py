@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dashboard.database import Database
 from dashboard.models import WriteConflict
 from dashboard.onboarding import erasure, releases
 from dashboard.onboarding.actor import Actor
@@ -30,9 +29,9 @@ from tests.factories import (
     snapshot,
     status_of,
 )
-from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import asked_of
-from tests.web.person import HOSTILE, Send, chosen, hidden, panel, part, row, save, save_live, words
+from tests.staff.signed_in import make_account
+from tests.web.desk import HOSTILE, asked_of, part, words
+from tests.web.person import Send, chosen, hidden, panel, row, save, save_live
 
 KEEPS = Policy(in_progress=True)
 
@@ -45,18 +44,11 @@ def anna_in_progress(session: Session) -> None:
     a_save(session, "in_progress")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def anna(build: Build, session: Session) -> Session:
     """Anna's step is in progress, at row_version 2."""
     build(anna_in_progress)
     return session
-
-
-@pytest.fixture
-def agent(client: FlaskClient, database: Database, anna: Session) -> FlaskClient:
-    """A browser in which a support agent is signed in, who has opened Anna's page at row_version 2."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
 
 
 def told(html: str) -> str:

@@ -17,8 +17,7 @@ from dashboard.staff.permissions import Role
 from tests.conftest import Build, csrf_token
 from tests.factories import MAYA, NOOR, STEP, a_draft, a_release, a_step
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import Data, form_of, same_however_much_there_is, send
-from tests.web.person import part, words
+from tests.web.desk import Data, form_of, part, same_however_much_there_is, send, words
 
 DRAFT = f"/steps/{STEP}/draft"
 MULTIPART = "multipart/form-data"

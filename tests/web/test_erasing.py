@@ -15,8 +15,7 @@ from dashboard.staff.permissions import Role
 from tests.conftest import Build
 from tests.factories import BEN, HOST, a_person, a_save, a_step, everybody, snapshot
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import form_of, send
-from tests.web.person import HOSTILE, part, words
+from tests.web.desk import HOSTILE, form_of, part, send, words
 
 USER, NAME = "usr_qx7", "Quirina Xanthos"
 
@@ -29,18 +28,11 @@ def somebody_known(session: Session) -> None:
     a_save(session, "done", USER, comment="Quirina called.")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quirina(build: Build, session: Session) -> Session:
     """Somebody whose step was saved twice, once with a comment."""
     build(somebody_known)
     return session
-
-
-@pytest.fixture
-def agent(client: FlaskClient, database: Database, quirina: Session) -> FlaskClient:
-    """A browser in which a support agent is signed in."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
 
 
 # The file

@@ -22,15 +22,7 @@ from dashboard.staff.permissions import Role
 from tests.conftest import Build
 from tests.factories import ANNA, BEN, CLEO, MAYA, OTHER, STEP, a_person, a_release, a_save, a_step, people
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, counted, queries, same_however_much_there_is
-from tests.web.person import HOSTILE, part, words
-
-
-@pytest.fixture
-def viewer(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a viewer is signed in."""
-    sign_in_as(client, database, Role.VIEWER)
-    return client
+from tests.web.desk import HOSTILE, HTMX, asked_of, figure, part, queries, same_however_much_there_is, words
 
 
 def three_people(session: Session) -> None:
@@ -48,10 +40,6 @@ def three(build: Build, session: Session) -> Session:
     """Anna finished both steps, Ben is at the first, Cleo has not started."""
     build(three_people)
     return session
-
-
-def figure(page: str, name: str) -> str:
-    return words(part(page, f"figure-{name}").partition("</div>")[0])
 
 
 def test_it_shows_how_onboarding_goes(viewer: FlaskClient, three: Session) -> None:
@@ -208,7 +196,7 @@ def test_it_takes_as_many_queries_with_more_of_everything(
 
 def test_a_switch_of_the_period_counts_nobody(viewer: FlaskClient, three: Session) -> None:
     whole = queries(viewer, "/?period=7d")
-    with counted(viewer.application.extensions["database"]) as seen:
+    with asked_of(viewer) as seen:
         viewer.get("/?period=7d", headers=HTMX)
     assert len(seen) <= whole - 4
     assert not any("GROUP BY done_releases" in statement for statement in seen)

@@ -15,8 +15,7 @@ from dashboard.staff.sign_in import FREE_PER_ACCOUNT
 from dashboard.web.browsers import browser_called
 from tests.conftest import csrf_token
 from tests.staff.signed_in import PASSWORD, email_of, sign_in_as
-from tests.web.desk import same_however_much_there_is
-from tests.web.person import HOSTILE, part, words
+from tests.web.desk import HOSTILE, part, same_however_much_there_is, words
 from tests.web.settings import actions, fresh, post
 
 INES = email_of(Role.VIEWER)

@@ -21,11 +21,10 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import accounts, links, passwords, sessions
 from dashboard.staff.permissions import Role
 from tests.conftest import csrf_token
-from tests.staff.signed_in import PASSWORD, make_account, sign_in_as
+from tests.staff.signed_in import NOOR, PASSWORD, make_account, sign_in_as
 from tests.staff.signing_in import USED_UP_S, pass_time, use_up
-from tests.web.desk import asked_of, form_of
-from tests.web.person import HOSTILE, part, words
-from tests.web.settings import NOOR, actions
+from tests.web.desk import HOSTILE, asked_of, form_of, part, words
+from tests.web.settings import actions
 
 ADA = Actor("staff:ada@example.com")
 HERE = "/set-password"

@@ -8,21 +8,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from dashboard.database import Database
-from dashboard.staff.permissions import Role
 from dashboard.web.finding import PAGE
 from tests.conftest import Build
 from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, STEP, a_person, a_save, a_step, everybody, people
-from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, same_however_much_there_is
-from tests.web.person import HOSTILE, part, words
-
-
-@pytest.fixture
-def viewer(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a viewer is signed in."""
-    sign_in_as(client, database, Role.VIEWER)
-    return client
+from tests.web.desk import HOSTILE, HTMX, part, same_however_much_there_is, words
 
 
 def three_people(session: Session) -> None:

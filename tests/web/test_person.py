@@ -38,15 +38,14 @@ from tests.factories import (
     status_of,
 )
 from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import HTMX, asked_of, same_however_much_there_is
-from tests.web.person import HOSTILE, Send, chosen, fields, hidden, panel, part, row, save, save_live, undo_of, words
+from tests.web.desk import HOSTILE, HTMX, asked_of, figure, part, same_however_much_there_is, words
+from tests.web.person import Send, chosen, fields, hidden, panel, row, save, save_live, undo_of
 
 
 @pytest.fixture
-def agent(client: FlaskClient, database: Database, anna: Session) -> FlaskClient:
-    """A browser in which a support agent is signed in."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
+def agent(agent: FlaskClient, anna: Session) -> FlaskClient:
+    """A browser in which a support agent is signed in, where Anna is."""
+    return agent
 
 
 def anna_at_two_steps(session: Session) -> None:
@@ -60,10 +59,6 @@ def anna(build: Build, session: Session) -> Session:
     """Anna, with two steps before her."""
     build(anna_at_two_steps)
     return session
-
-
-def figure(page: str, name: str) -> str:
-    return words(part(page, f"figure-{name}").partition("</div>")[0])
 
 
 # What the page shows

@@ -34,8 +34,8 @@ from tests.factories import (
     status_of,
 )
 from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import HTMX, asked_of
-from tests.web.person import HOSTILE, chosen, fields, hidden, panel, part, row, save_live, words
+from tests.web.desk import HOSTILE, HTMX, asked_of, part, words
+from tests.web.person import chosen, fields, hidden, panel, row, save_live
 
 QUIET = HTMX | {"X-Quiet": "1"}
 
@@ -48,18 +48,11 @@ def anna_in_progress(session: Session) -> None:
     a_save(session, "in_progress")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def anna(build: Build, session: Session) -> Session:
     """Anna, with two steps before her, the first of them in progress."""
     build(anna_in_progress)
     return session
-
-
-@pytest.fixture
-def agent(client: FlaskClient, database: Database, anna: Session) -> FlaskClient:
-    """A browser in which a support agent is signed in."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
 
 
 def known(page: TestResponse) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from dashboard.database import Database
 from dashboard.models import StaffAccount
 from dashboard.staff import provided
 from dashboard.staff.oidc import OpenIdClient
@@ -15,9 +14,9 @@ from dashboard.staff.permissions import Role
 from dashboard.staff.provider import Identity, Provider
 from dashboard.staff.sessions import SignedIn
 from tests.conftest import csrf_token
-from tests.staff.signed_in import PASSWORD, sign_in_as
-from tests.web.person import HOSTILE, part, words
-from tests.web.settings import NOOR, a_colleague, actions, fresh, post, value_of
+from tests.staff.signed_in import NOOR, PASSWORD, a_colleague
+from tests.web.desk import HOSTILE, part, words
+from tests.web.settings import actions, fresh, post, value_of
 
 ISSUER, LABEL = "https://id.example.com", "Example ID"
 ROLES = (("onboarding-admins", Role.ADMIN), ("support", Role.SUPPORT))
@@ -29,13 +28,6 @@ def app(app: Flask) -> Flask:
     """One signs in with the provider; nobody asks it anything here."""
     app.extensions["oidc"] = OpenIdClient(Provider(ISSUER, "dashboard", "", ("openid",), "groups", ROLES, LABEL))
     return app
-
-
-@pytest.fixture
-def ada(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an administrator is signed in, with a password."""
-    sign_in_as(client, database, Role.ADMIN)
-    return client
 
 
 def come(session: Session, name: str = "Noor Haddad", email: str = NOOR) -> str:

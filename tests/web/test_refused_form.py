@@ -25,8 +25,7 @@ from tests.conftest import Build, csrf_token
 from tests.factories import ANNA, STEP
 from tests.security.world import forms_of, furnish, pages
 from tests.staff.signed_in import PASSWORD, email_of, make_account, sign_in_as
-from tests.web.desk import HTMX, Data, form_of
-from tests.web.person import part
+from tests.web.desk import HTMX, Data, form_of, part
 
 LONG = "Line one & two.\r\n\r\n  <script>alert(1)</script>\r\nÜber “quotes” and 'more'.\r\n" * 20
 DRAFT = f"/steps/{STEP}/draft"

@@ -17,22 +17,8 @@ from dashboard.web.wording import saved_several
 from tests.conftest import Build
 from tests.factories import ANNA, MAYA, OTHER, SAM, STEP, a_person, a_save, a_step, row_version_of, snapshot, status_of
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, Data, asked_of
-from tests.web.person import (
-    HOSTILE,
-    Send,
-    chosen,
-    fields,
-    hidden,
-    panel,
-    part,
-    row,
-    save_all,
-    save_all_live,
-    save_live,
-    undo_of,
-    words,
-)
+from tests.web.desk import HOSTILE, HTMX, Data, asked_of, part, words
+from tests.web.person import Send, chosen, fields, hidden, panel, row, save_all, save_all_live, save_live, undo_of
 
 THIRD, FOURTH = "import-contacts", "book-a-call"
 BOTH_WAYS = pytest.mark.parametrize("by", [save_all, save_all_live], ids=["plain", "htmx"])
@@ -52,10 +38,9 @@ def anna(build: Build, session: Session) -> Session:
 
 
 @pytest.fixture
-def agent(client: FlaskClient, database: Database, anna: Session) -> FlaskClient:
-    """A browser in which a support agent is signed in."""
-    sign_in_as(client, database, Role.SUPPORT)
-    return client
+def agent(agent: FlaskClient, anna: Session) -> FlaskClient:
+    """A browser in which a support agent is signed in, where Anna is."""
+    return agent
 
 
 @pytest.fixture

@@ -20,22 +20,14 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import accounts, links, passwords, roster, sessions, tokens
 from dashboard.staff.permissions import Role
 from dashboard.staff.sessions import UNDER_WAY
-from tests.staff.signed_in import sign_in_as
+from tests.staff.signed_in import NOOR, a_colleague, sign_in_as
 from tests.staff.signing_in import pass_time
-from tests.web.desk import HTMX, form_of, queries, same_however_much_there_is
-from tests.web.person import HOSTILE, part, words
-from tests.web.settings import NOOR, a_colleague, actions, fresh, post, tokens_of, value_of
+from tests.web.desk import HOSTILE, HTMX, form_of, part, queries, same_however_much_there_is, words
+from tests.web.settings import actions, fresh, post, tokens_of, value_of
 
 ADA = Actor("staff:admin@staff.example")
 OTHER = Actor("staff:ben@example.com")
 both = pytest.mark.parametrize("live", [False, True], ids=["plain", "htmx"])
-
-
-@pytest.fixture
-def ada(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an administrator is signed in."""
-    sign_in_as(client, database, Role.ADMIN)
-    return client
 
 
 @pytest.fixture

@@ -16,21 +16,13 @@ from dashboard.onboarding.actor import Actor
 from dashboard.staff import tokens
 from dashboard.staff.permissions import Role, Scope
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import form_of, same_however_much_there_is
-from tests.web.person import HOSTILE, part, words
+from tests.web.desk import HOSTILE, form_of, part, same_however_much_there_is, words
 from tests.web.settings import actions, post, value_of
 
 HERE = "/settings/tokens"
 ADA = Actor("staff:admin@staff.example")
 OPERATOR = Actor("system:command-line", "cli")
 SHOP = {"name": "shop", "scopes": "progress:read", "expires": "90"}
-
-
-@pytest.fixture
-def ada(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an administrator is signed in."""
-    sign_in_as(client, database, Role.ADMIN)
-    return client
 
 
 def a_token(session: Session, name: str = "shop", actor: Actor = ADA, **more: datetime) -> tokens.NewToken:
