@@ -316,8 +316,10 @@ def test_a_status_saved_over_itself_is_a_save_and_the_description_says_so(patch:
     assert second["updatedAt"] > first["updatedAt"]
     assert api("GET", ONE).json["updatedAt"] == second["updatedAt"]
     schemas = api("GET", "/api/openapi.json").json["components"]["schemas"]
-    told = "When it was last saved or reset; null: never."
-    assert [schemas[name]["properties"]["updatedAt"]["description"] for name in ("Step", "SavedStep")] == [told] * 2
+    assert [schemas[name]["properties"]["updatedAt"]["description"] for name in ("Step", "SavedStep")] == [
+        "When it was last saved or reset; null: never.",
+        "When it was saved.",
+    ]
 
 
 def test_a_save_sent_again_is_told_as_done(patch: Patch) -> None:
