@@ -149,6 +149,8 @@ def test_a_rollback_can_be_what_most_came_after(session: Session) -> None:
 @pytest.mark.parametrize("period", PERIODS)
 def test_only_the_rows_of_the_period_are_read(session: Session, period: Period) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))
+    # of empty tables it is one to the planner which index begins with the moment
+    session.execute(text("DROP INDEX ix_user_step_events_by"))
     for query, index in ((WRITES, "ix_user_step_events_at"), (CONFLICTS, "ix_write_conflicts_at")):
         plan = "\n".join(session.scalars(text(f"EXPLAIN {query[period].text}")))
         assert index in plan
