@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ import hypothesis
 import psycopg
 import pytest
 from argon2 import PasswordHasher
+from flask import Flask
 from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
@@ -29,7 +31,6 @@ from dashboard.staff import passwords
 from tests.databases import Databases, Worlds, made_once, nodes_of, own_copy, remove
 
 if TYPE_CHECKING:
-    from flask import Flask
     from flask.testing import FlaskClient
 
     from tests.provider import Provider
@@ -42,6 +43,9 @@ hypothesis.settings.load_profile("tests")
 passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 # a process computes it once: in no test of its own
 passwords.dummy_hash()
+
+# each HTTP client would read the certificates of all authorities anew, and none meets one here
+ssl.create_default_context = cache(ssl.create_default_context)
 
 # much is imported, nothing of it is garbage, and looking for some after every 700 objects is a twentieth of a run
 gc.set_threshold(10_000, 20, 20)
@@ -211,13 +215,15 @@ _apps: dict[Settings, Flask] = {}
 Made = TypeVar("Made")
 
 
-def _kept(kept: dict[Settings, Made], settings: Settings, make: Callable[[Settings], Made]) -> Made:
+def _kept(
+    kept: dict[Settings, Made], settings: Settings, make: Callable[[Settings], Made], end: Callable[[Made], None]
+) -> Made:
     """What was made for these settings, if they are among those asked for last; where the data lie is no matter."""
     key = replace(settings, data_dir=Path())
     made = kept.pop(key, None) or make(settings)
     kept[key] = made
     if len(kept) > KEPT:
-        del kept[next(iter(kept))]
+        end(kept.pop(next(iter(kept))))
     return made
 
 
@@ -228,11 +234,9 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """This test's database; what its engine has compiled for tests before it stays compiled."""
-    opened = _kept(_databases, settings, Database)
-    yield opened
-    opened.dispose()
+def database(settings: Settings) -> Database:
+    """This test's database. What its engine has compiled for tests before it stays compiled, and connections stay open."""
+    return _kept(_databases, settings, Database, Database.dispose)
 
 
 class Build(Protocol):
@@ -277,7 +281,7 @@ class _closing:  # noqa: N801  (psycopg's own context manager would commit)
 
 
 class _CompiledTemplates(BytecodeCache):
-    """Templates compiled once a run: each test has an app of its own, and compiling is most of what its first page costs."""
+    """Templates compiled once in a process: compiling is most of what the first page of an app costs."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -290,7 +294,8 @@ class _CompiledTemplates(BytecodeCache):
         self.kept[bucket.key] = bucket.bytecode_to_string()
 
 
-_compiled = _CompiledTemplates()
+# of every app, also of those that tests make themselves
+Flask.jinja_options = {"bytecode_cache": _CompiledTemplates()}
 
 
 def _made(settings: Settings) -> Flask:
@@ -298,18 +303,20 @@ def _made(settings: Settings) -> Flask:
 
     made = create_app(settings)
     made.testing = True
-    made.jinja_env.bytecode_cache = _compiled
     return made
+
+
+def _end(app: Flask) -> None:
+    app.extensions["database"].dispose()
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The web application on this test's database; one serves many tests, each of which finds it as it was made."""
-    kept = _kept(_apps, settings, _made)
+    kept = _kept(_apps, settings, _made, _end)
     config, extensions = dict(kept.config), dict(kept.extensions)
     kept.extensions["settings"] = settings
     yield kept
-    kept.extensions["database"].dispose()
     for of_app, was in ((kept.config, config), (kept.extensions, extensions)):
         of_app.clear()
         of_app.update(was)
@@ -320,7 +327,7 @@ def new_app(settings: Settings) -> Iterator[Flask]:
     """An app of this test's own, to which it may add routes."""
     made = _made(settings)
     yield made
-    made.extensions["database"].dispose()
+    _end(made)
 
 
 @pytest.fixture

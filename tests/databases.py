@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -43,6 +43,7 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), (SE
        (SELECT count(*) FROM pg_db_role_setting), (SELECT string_agg(version_num, ' ') FROM alembic_version)
 """
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+BUSY_OTHERS = f"{OTHERS} AND state <> 'idle'"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 PATIENCE_S = 5
 BLOCKED_WITHIN_S = 15
@@ -134,13 +135,13 @@ def distribute(url: str) -> cluster.Plan:
         database.dispose()
 
 
-def end_others(server: Server, name: str) -> None:
+def end_others(server: Server, name: str, others: LiteralString = OTHERS) -> None:
     """Ends what is connected to the database beside the server's own connection, and waits until it has ended.
 
     PostgreSQL's own ways to wait, DROP DATABASE WITH (FORCE) too, look every 100 ms: longer than most tests take.
     """
     until = time.monotonic() + PATIENCE_S
-    while server.execute(OTHERS, (name,)).rowcount and time.monotonic() < until:
+    while server.execute(others, (name,)).rowcount and time.monotonic() < until:
         time.sleep(0.001)
 
 
@@ -219,7 +220,8 @@ class Databases:
         """Empties it for the next test, or drops it where that is not enough."""
         assert self.own is not None
         try:
-            end_others(self.own, self.name)
+            # what waits in a pool for the next test may stay
+            end_others(self.own, self.name, BUSY_OTHERS)
             if self.tests < AT_MOST and self._shape() == self.shape:
                 for statement in self.empty:
                     self.own.execute(sql.SQL(statement))

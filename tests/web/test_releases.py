@@ -33,7 +33,7 @@ from tests.factories import (
     status_of,
 )
 from tests.staff.signed_in import sign_in_as
-from tests.web import person
+from tests.web import desk
 from tests.web.desk import HTMX, Data, form_of, queries, same_however_much_there_is, send
 
 URL = f"/steps/{STEP}"
@@ -435,7 +435,7 @@ def test_another_reason_for_what_was_done_already_is_told_and_not_lost(
     number = newest(database).number
     answer = manager.post(URL + path, data=fields | {"note": "Two, <b>different</b>"})
     assert answer.status_code == 409
-    told = person.words(person.part(answer.text, "already-released-panel").partition("</section>")[0])
+    told = desk.words(desk.part(answer.text, "already-released-panel").partition("</section>")[0])
     assert f"Release {number} was already made You confirmed it" in told
     assert "your second reason was not recorded" in told
     assert "Two, <b>different</b>" in told
