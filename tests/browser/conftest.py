@@ -224,8 +224,8 @@ class Enter(Protocol):
 
 
 @pytest.fixture(scope="session")
-def spare() -> dict[str, list[BrowserContext]]:
-    """Browsers that tests of this worker are done with, by their options; they have the static files."""
+def spare(browser: Browser) -> dict[str, list[BrowserContext]]:
+    """Browsers that tests of this worker are done with, by their options: they have the static files, and end with `browser`."""
     return defaultdict(list)
 
 
