@@ -271,7 +271,7 @@ def fault_of(error: OnboardingError) -> Fault:
 
 def _way_on(error: NotFound) -> tuple[str, str] | None:
     if error.what == "person":
-        return "Search people for it", f"/people?{urlencode({'q': error.key})}"
+        return "Search people", f"/people?{urlencode({'q': error.key})}"
     return ("Go to steps", "/steps") if error.what == "step" else None
 
 
