@@ -156,12 +156,16 @@ def wait_until_blocked(session: Session) -> None:
 
 
 @contextmanager
-def counted(target: Engine | Connection) -> Iterator[list[str]]:
-    """The statements that go to the database meanwhile, by this connection or by any of this engine."""
-    seen: list[str] = []
+def sent(target: Engine | Connection, *tables: str) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that go to the database meanwhile, by this connection or by any of this engine, with their values.
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
+    `tables`: only those that name one of them.
+    """
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        if not tables or any(table in statement for table in tables):
+            seen.append((statement, values))
 
     event.listen(target, "before_cursor_execute", note)
     try:

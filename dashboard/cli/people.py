@@ -47,8 +47,7 @@ def import_(database: Database, file: BinaryIO | None, url: str | None, dry_run:
       ada,Ada Moreau,ada@example.com,done,in_progress
     An empty cell changes nothing: a new person has not started that step, and an existing one keeps what they have. A
     status that differs replaces the current one and is recorded in the person's history. A user_id is taken exactly as
-    written, so one that begins or ends with a space is refused, and
-    so is one that begins with erased-.
+    written, so one that begins or ends with a space is refused, and so is one that begins with erased-.
 
     Either everything is imported or, if any line or row is wrong, nothing; the problems are listed with their reasons.
     An import that is interrupted has changed nothing either: run it again.

@@ -7,6 +7,7 @@ what people did between two of them is simulated and loaded at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import count
 
 from sqlalchemy import select, text
@@ -18,10 +19,9 @@ from dashboard.demo.story import PEOPLE, Story
 from dashboard.demo.telling import tell
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.errors import Refused
-from dashboard.onboarding.history import record
 from dashboard.onboarding.loading import empty
 from dashboard.onboarding.straight import OnlyReads
-from dashboard.staff import accounts, passwords
+from dashboard.staff import accounts
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS as ACCOUNTS
 
 __all__ = ["ACCOUNTS", "PEOPLE", "add_accounts", "fill", "is_demo", "reset"]
@@ -61,13 +61,10 @@ def _hashes(session: Session) -> dict[str, str]:
 
 def add_accounts(session: Session, hashes: Mapping[str, str] | None = None) -> None:
     """Creates the accounts that are missing. `hashes`: those of passwords that were hashed before."""
+    actor, known = Actor("system:demo", "cli"), hashes or {}
     for one in ACCOUNTS:
-        if accounts.find(session, one.email):
-            continue
-        kept = (hashes or {}).get(one.password) or passwords.hashed(one.password, one.email, one.name)
-        accounts.add(session, email=one.email, name=one.name, role=one.role, password_hash=kept)
-        changes = {"role": [None, one.role.value], "name": [None, one.name]}
-        record(session, Actor("system:demo", "cli"), "staff.created", subject=one.email, changes=changes)
+        if accounts.find(session, one.email) is None:
+            accounts.create(session, actor, **asdict(one), password_hash=known.get(one.password))
 
 
 def is_demo(session: Session) -> bool:

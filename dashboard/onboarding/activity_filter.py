@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import steps
-from dashboard.onboarding.actor import PEOPLE as PEOPLE
+from dashboard.onboarding.actor import PEOPLE
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import day_from
 from dashboard.onboarding.history import Who

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding import steps
 from dashboard.onboarding.errors import Invalid, OnboardingError
-from dashboard.onboarding.impact import NEVER
+from dashboard.onboarding.history import NEVER
 from dashboard.onboarding.limits import MAX_INTEGER
 from dashboard.onboarding.loading import Progress, copying, stage
 from dashboard.onboarding.steps import Fields

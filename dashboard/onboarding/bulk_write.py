@@ -22,6 +22,7 @@ from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 from dashboard.onboarding.sql import BIND_PEOPLE
 
+AT = "coalesce(:at, now())"
 BIND_AT = bindparam("at", None, DateTime(timezone=True))
 Refusal = Conflict | Invalid | NotFound
 
@@ -44,7 +45,7 @@ WITH before AS MATERIALIZED (
 ), updated AS (
     UPDATE user_steps us
        SET status = b.wanted, release_id = b.current_release_id, row_version = b.row_version + 1,
-           updated_at = coalesce(:at, now()), updated_by = :actor
+           updated_at = {AT}, updated_by = :actor
       FROM before b
      WHERE us.user_id = b.user_id AND {here("us")} AND us.step_id = b.step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
@@ -52,7 +53,7 @@ WITH before AS MATERIALIZED (
            b.recorded_release_id
 ), inserted AS (
     {INSERT_STATUS}
-    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, coalesce(:at, now()), :actor
+    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, {AT}, :actor
       FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
         ON CONFLICT (user_id, step_id) DO NOTHING
  RETURNING user_id, step_id, status, row_version, release_id
@@ -67,11 +68,11 @@ WITH before AS MATERIALIZED (
 ), counted AS (
     UPDATE onboarding_users u
        SET {", ".join(_array(status) for status in WORKED)},
-           last_activity_at = greatest(u.last_activity_at, coalesce(:at, now()))
+           last_activity_at = greatest(u.last_activity_at, {AT})
       FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
     {INSERT_EVENT}
-    SELECT user_id, step_id, coalesce(:at, now()), :actor, :source, :attempt, status, wanted, row_version + 1,
+    SELECT user_id, step_id, {AT}, :actor, :source, :attempt, status, wanted, row_version + 1,
            current_release_id, :comment
       FROM written
 )
@@ -119,7 +120,7 @@ SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_
 """).bindparams(BIND_PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is quick to find.
 FINISH = text(f"""
-UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment="coalesce(:at, now())")}
+UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment=AT)}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
    AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100

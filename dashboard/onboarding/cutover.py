@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, text, update
 from sqlalchemy.orm import Session
 
 from dashboard import models
@@ -23,6 +23,7 @@ from dashboard.onboarding.errors import BrokenInvariant
 from dashboard.onboarding.history import record, release_from, releases_of_step
 from dashboard.onboarding.impact import Counted, Impact
 from dashboard.onboarding.plans import Drift, Planned
+from dashboard.onboarding.sql import clock
 from dashboard.onboarding.steps import IN_JSON, Definition, FieldChange, Step
 
 
@@ -137,8 +138,7 @@ def _sealed(session: Session, outcome: Outcome, terms: Terms, receipt: dict[str,
 
 
 def _moment(session: Session, terms: Terms) -> datetime:
-    """Now, and not when the transaction began. It is asked for by itself: a cluster lets no UPDATE look at the clock."""
-    return terms.at or session.execute(select(func.clock_timestamp())).scalar_one()
+    return terms.at or clock(session)
 
 
 # What every status of the step counts as from now on. It was reset by the first later release that does not keep it, is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session
 from dashboard import models
 from dashboard.onboarding.actor import Actor, called
 from dashboard.onboarding.carryover import Kind, Policy, Release, Status, reset_by, status_at
+
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+"""A moment before all others."""
 
 
 @dataclass(frozen=True, slots=True)

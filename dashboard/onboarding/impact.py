@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +19,6 @@ from sqlalchemy.types import Integer
 from dashboard.onboarding import standings
 from dashboard.onboarding.carryover import PASSED, STATUSES, WORKED, Release, Status
 from dashboard.onboarding.scoring import REMEMBERED, finished_of, percent_of
-
-NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +53,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the releases say at one moment: each one's worth, and the newest reopening."""
+    """What the releases say at one moment: each one's worth."""
 
     releases: Mapping[int, ReleaseWorth]
-    reopened_at: datetime
 
     @cached_property
     def weights(self) -> Mapping[str, int]:
@@ -80,8 +76,7 @@ class Rules:
 RULES = text("""
 SELECT r.id, r.step_id, s.weight,
        r.done_reset_by IS NULL AS done, r.skipped_reset_by IS NULL AS skipped,
-       r.in_progress_reset_by IS NULL AS in_progress,
-       CASE WHEN r.reopens_finished AND r.undone_by IS NULL THEN r.released_at END AS reopened_at
+       r.in_progress_reset_by IS NULL AS in_progress
   FROM step_releases r
   JOIN steps s ON s.step_id = r.step_id
 """)
@@ -89,16 +84,16 @@ SELECT r.id, r.step_id, s.weight,
 
 def rules(session: Session) -> Rules:
     """The rules in force, from the few rows of step_releases."""
-    rows = session.execute(RULES).all()
-    worths = {
-        row.id: ReleaseWorth(
-            row.step_id,
-            row.weight,
-            {"done": row.done, "skipped": row.skipped, "in_progress": row.in_progress, "todo": True},
-        )
-        for row in rows
-    }
-    return Rules(worths, max((row.reopened_at for row in rows if row.reopened_at), default=NEVER))
+    return Rules(
+        {
+            row.id: ReleaseWorth(
+                row.step_id,
+                row.weight,
+                {"done": row.done, "skipped": row.skipped, "in_progress": row.in_progress, "todo": True},
+            )
+            for row in session.execute(RULES)
+        }
+    )
 
 
 def _held(status: Status) -> str:

@@ -41,7 +41,7 @@ from dashboard.onboarding.loading import (
 from dashboard.onboarding.people import INDEX, LONGEST, id_problem, index
 from dashboard.onboarding.progress import INSERT_STATUS, STATUS_NAMES
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM
-from dashboard.onboarding.sql import run
+from dashboard.onboarding.sql import clock, run
 from dashboard.words import plural
 
 LONGEST_LINE = 1_000_000
@@ -379,13 +379,12 @@ def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progr
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     done = Imported(new, renamed, statuses + changed, wanted - changed)
     counts = {"new": [None, new], "known": [None, known], "statuses": [None, done.statuses]}
-    at = session.scalar(MOMENT)
-    record(session, actor, "people.import", subject=f"{new + known:,} people", changes=counts, at=at)
+    subject = f"{new + known:,} people"
+    record(session, actor, "people.import", subject=subject, changes=counts, at=clock(session))
     progress("Done", people, people)
     return done
 
 
-MOMENT = text("SELECT clock_timestamp()")
 WITHDRAWN = text("""
 SELECT string_agg(DISTINCT step_id, ', ' ORDER BY step_id)
   FROM import_steps s JOIN step_releases r USING (step_id) WHERE r.number > s.number AND r.kind = 'withdraw'
@@ -413,8 +412,8 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
             known += len(people)
             renamed += len(changed_names)
             # what others did until the people were locked came before this
-            at = session.scalar(MOMENT)
-            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes, "at": at}))
+            told = values | {"codes": codes, "at": clock(session)}
+            changed += len(bulk_write.save(session, WRITE_KNOWN, people, told))
             wanted += sum(len(code) - code.count(".") for code in codes)
     if withdrawn := session.scalar(WITHDRAWN):
         raise Refused(f"Withdrawn since this import began: {withdrawn}. Run the import again.")

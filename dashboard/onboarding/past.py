@@ -15,8 +15,7 @@ from dashboard import models
 from dashboard.onboarding import people
 from dashboard.onboarding.carryover import PASSED, Release, Status, reset_by
 from dashboard.onboarding.errors import Invalid
-from dashboard.onboarding.history import Event, events_by_step, in_order, releases_of
-from dashboard.onboarding.impact import NEVER
+from dashboard.onboarding.history import NEVER, Event, events_by_step, in_order, releases_of
 from dashboard.onboarding.people import Person
 from dashboard.onboarding.scoring import finished_of, percent_of
 from dashboard.onboarding.user_steps import UserStep

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, bindparam, text
+from sqlalchemy import ARRAY, Text, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 BIND_PEOPLE = bindparam("people", type_=ARRAY(Text))
@@ -16,6 +17,12 @@ FEW_AT_A_TIME = {"stream_results": True, "yield_per": 1000}
 def filtered(conditions: Sequence[str]) -> str:
     """The conditions as a WHERE; nothing without any."""
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def clock(session: Session) -> datetime:
+    """Now, and not when the transaction began. It is asked for by itself: a cluster lets no UPDATE look at the clock."""
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now
 
 
 def run(session: Session, sql: str, values: Mapping[str, Any] | None = None) -> int:

@@ -99,12 +99,25 @@ def normalise_email(email: str) -> str:
     return email.strip().lower()
 
 
-def create(session: Session, actor: Actor, *, email: str, name: str, role: Role, password: str) -> Account:
-    """Creates an account. Raises Invalid naming each wrong member, a taken address included."""
+def create(
+    session: Session,
+    actor: Actor,
+    *,
+    email: str,
+    name: str,
+    role: Role,
+    password: str,
+    password_hash: str | None = None,
+) -> Account:
+    """Creates an account. Raises Invalid naming each wrong member, a taken address included.
+
+    `password_hash`: that of the password, where it is known, as hashing takes long.
+    """
     owner = normalise_email(email), name.strip()
     problems = {"email": email_problem(owner[0]), "name": name_problem(owner[1])}
     check(problems | {"password": passwords.problem(password, *owner)})
-    row = add(session, email=email, name=name, role=role, password_hash=passwords.hashed(password, *owner))
+    password_hash = password_hash or passwords.hashed(password, *owner)
+    row = add(session, email=email, name=name, role=role, password_hash=password_hash)
     changes = {"role": [None, role.value], "name": [None, row.name]}
     history.record(session, actor, "staff.created", subject=row.email, changes=changes)
     return account_from(row)

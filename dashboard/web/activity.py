@@ -14,7 +14,8 @@ from flask.typing import ResponseReturnValue
 from dashboard.database import exporting, transaction
 from dashboard.onboarding import activity, activity_filter
 from dashboard.onboarding.activity import ActivityPage, Entry
-from dashboard.onboarding.activity_filter import ACTIVITY_FILTERS, PEOPLE, SYSTEM, WHAT, Choices
+from dashboard.onboarding.activity_filter import ACTIVITY_FILTERS, SYSTEM, WHAT, Choices
+from dashboard.onboarding.actor import PEOPLE
 from dashboard.onboarding.errors import Invalid
 from dashboard.staff.permissions import Permission
 from dashboard.web import activity_wording

@@ -79,3 +79,19 @@ def three_people(session: Session) -> None:
         a_person(session, user_id)
     a_save(session, "done", ANNA)
     a_save(session, "in_progress", BEN)
+
+
+def rows_read(session: Session, statement: str, values: Any, table: str = "") -> int:
+    """How many rows all scans of the statement look at; of one `table` if it is named."""
+    explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+    return _looked_at(session.connection().exec_driver_sql(explain, values).scalar_one()[0]["Plan"], table)
+
+
+def _looked_at(plan: dict[str, Any], table: str) -> int:
+    own = 0
+    if "Scan" in plan["Node Type"] and plan["Node Type"] != "Subquery Scan":
+        seen = (
+            plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+        )
+        own = round(seen * plan["Actual Loops"]) if table in ("", plan.get("Relation Name")) else 0
+    return own + sum(_looked_at(inner, table) for inner in plan.get("Plans", []))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,15 +12,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard import models
 from dashboard.onboarding import activity, activity_filter, releases, steps, user_steps
 from dashboard.onboarding.activity import Entry
-from dashboard.onboarding.activity_filter import ACTIONS, PEOPLE, SYSTEM, WHAT, ActivityFilter
+from dashboard.onboarding.activity_filter import ACTIONS, SYSTEM, WHAT, ActivityFilter
+from dashboard.onboarding.actor import PEOPLE
 from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.history import Who
+from tests.databases import sent
+from tests.engine.conftest import rows_read
 from tests.factories import ANNA, BEN, CLEO, HOST, MAYA, OTHER, SAM, STEP, a_person, a_release, a_save, a_step, people
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -484,21 +486,9 @@ def test_every_problem_is_told_at_once(known: Session) -> None:
 # What it costs --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def statements(session: Session) -> Iterator[list[tuple[str, Any]]]:
+def statements(session: Session) -> AbstractContextManager[list[tuple[str, Any]]]:
     """The statements that read the two tables meanwhile, with their values."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
-        if "audit_log" in statement or "user_step_events" in statement:
-            seen.append((statement, values))
-
-    connection = session.connection()
-    event.listen(connection, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(connection, "before_cursor_execute", note)
+    return sent(session.connection(), "audit_log", "user_step_events")
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -538,17 +528,6 @@ SELECT timestamptz '2026-03-01' + i * interval '50 seconds',
 """
 
 
-def rows_read(plan: dict[str, Any]) -> int:
-    """How many rows all scans of the plan looked at."""
-    own = 0
-    if "Scan" in plan["Node Type"] and plan["Node Type"] != "Subquery Scan":
-        seen = (
-            plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
-        )
-        own = round(seen * plan["Actual Loops"])
-    return own + sum(rows_read(inner) for inner in plan.get("Plans", []))
-
-
 @pytest.mark.one_server("a plan shows one shard of many")
 def test_no_page_reads_more_than_a_little_of_the_tables(session: Session) -> None:
     a_step(session)
@@ -582,12 +561,7 @@ def test_no_page_reads_more_than_a_little_of_the_tables(session: Session) -> Non
                 activity.page(session, asked, cursor)
             for statement, values in seen:
                 if "merged" in statement:
-                    (plan,) = (
-                        session.connection()
-                        .exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
-                        .scalar_one()
-                    )
-                    worst[asked] = max(worst.get(asked, 0), rows_read(plan["Plan"]))
+                    worst[asked] = max(worst.get(asked, 0), rows_read(session, statement, values))
     assert {asked: rows for asked, rows in worst.items() if rows > 1_500} == {}
 
 

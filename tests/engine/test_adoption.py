@@ -800,6 +800,14 @@ def saves(database: Database, step_id: str, status: str = "done") -> None:
         a_save(session, status, step_id=step_id)
 
 
+def everything_here_is_done(database: Database) -> None:
+    """By Anna: the one step that there is."""
+    with database.transaction() as session:
+        a_step(session, "of-ours")
+        a_person(session)
+    saves(database, "of-ours")
+
+
 def comes_in(database: Database, original: Original) -> None:
     with database.transaction() as session:
         adopt(session, original)
@@ -824,10 +832,7 @@ def test_nobody_is_found_to_have_finished_in_the_other_database(database: Databa
 def test_who_had_finished_before_a_step_was_adopted_is_still_told_to_have(
     database: Database, original: Original
 ) -> None:
-    with database.transaction() as session:
-        a_step(session, "of-ours")
-        a_person(session)
-    saves(database, "of-ours")
+    everything_here_is_done(database)
     before = seen_now(database)
     original.define(TEAM, 10)
     comes_in(database, original)
@@ -869,10 +874,7 @@ def test_who_finished_by_the_adoption_is_told_to_have_since_what_they_did_last(
 def test_who_was_to_finish_again_and_did_by_the_adoption_is_told_to_have_since_then(
     database: Database, original: Original
 ) -> None:
-    with database.transaction() as session:
-        a_step(session, "of-ours")
-        a_person(session)
-    saves(database, "of-ours")
+    everything_here_is_done(database)
     everybody_is_asked_again(database, "of-ours")
     with database.transaction() as session:
         releases.withdraw(session, MAYA, "of-ours")

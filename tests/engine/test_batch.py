@@ -23,7 +23,7 @@ from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Refused, Withdrawn
 from dashboard.onboarding.progress import Saved
 from tests import factories
-from tests.databases import counted
+from tests.databases import sent
 from tests.engine.conftest import three_people
 from tests.factories import (
     ANNA,
@@ -207,7 +207,7 @@ def test_the_number_of_statements_does_not_grow_with_the_people(session: Session
         """How many it takes for so many who are saved, who conflict, who were never so far, and who are not there."""
         chosen = [(user_id, 1) for user_id in (*saved[:people], *stale[:people])]
         chosen += [(user_id, 9) for user_id in newer[:people]] + [(f"x{number}", 1) for number in range(people)]
-        with taken_back(session), counted(session.connection()) as seen:
+        with taken_back(session), sent(session.connection()) as seen:
             found = save(session, *chosen)
         kinds = [kind for kind in (Saved, Conflict, Invalid, NotFound) for _ in range(people)]
         assert [type(one) for one in found] == kinds

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.onboarding import by_progress, choosing, erasure, filters, finding, people, standings
@@ -19,6 +19,8 @@ from dashboard.onboarding.errors import Invalid
 from dashboard.onboarding.filters import Filter
 from dashboard.onboarding.finding import Count, Found, Page
 from tests import factories
+from tests.databases import sent
+from tests.engine.conftest import rows_read
 from tests.factories import ANNA, BEN, CLEO, HOST, OTHER, SAM, STEP, a_person, a_save, a_step
 
 
@@ -434,20 +436,8 @@ def a_crowd(session: Session, finished: str) -> None:
 
 def read_of_people(session: Session, wanted: Filter) -> int:
     """How many people a page of the list looks at, but for a sample and for what goes through all standings' index."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
-        if "onboarding_users" in statement and not statement.startswith("EXPLAIN") and "TABLESAMPLE" not in statement:
-            seen.append((statement, values))
-
-    event.listen(session.connection(), "before_cursor_execute", note)
-    finding.page(session, wanted, limit=25)
-    event.remove(session.connection(), "before_cursor_execute", note)
-    plans = (session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {one}", of) for one, of in seen)
-    return sum(of_people(plan.scalar_one()[0]["Plan"]) for plan in plans)
-
-
-def of_people(plan: dict[str, Any]) -> int:
-    is_theirs = plan.get("Relation Name") == "onboarding_users"
-    here = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"] if is_theirs else 0
-    return round(here) + sum(map(of_people, plan.get("Plans", [])))
+    table = "onboarding_users"
+    with sent(session.connection(), table) as seen:
+        finding.page(session, wanted, limit=25)
+    asked = [(one, of) for one, of in seen if not one.startswith("EXPLAIN") and "TABLESAMPLE" not in one]
+    return sum(rows_read(session, one, of, table) for one, of in asked)

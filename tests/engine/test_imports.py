@@ -268,22 +268,31 @@ def test_an_import_beside_other_writers_loses_no_write(
     assert broken(session) == []
 
 
+def before_a_lock(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Something `happens` just before an import locks a group of the people that it knew."""
+    lock = bulk_write.lock
+
+    def late(session: Session, group: list[str]) -> list[str]:
+        happens()
+        return lock(session, group)
+
+    monkeypatch.setattr(bulk_write, "lock", late)
+
+
 def test_what_is_saved_before_the_import_has_the_person_is_dated_before_it(
     session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_person(session)
     session.commit()
-    lock = bulk_write.lock
     between: list[Any] = []
 
-    def late(session: Session, group: list[str]) -> list[str]:
+    def meanwhile() -> None:
         with database.transaction() as other:
             a_save(other, "in_progress")
         with database.transaction() as other:
             between.append(other.scalar(text("SELECT now()")))
-        return lock(session, group)
 
-    monkeypatch.setattr(bulk_write, "lock", late)
+    before_a_lock(monkeypatch, meanwhile)
     load(session, HEADER + f"{ANNA},,,done,done\n")
     session.commit()
     anna = people.find(session, ANNA)
@@ -305,17 +314,15 @@ def test_a_step_that_is_withdrawn_meanwhile_stops_the_import(
     a_person(session)
     session.commit()
     before = counts(session)
-    lock = bulk_write.lock
 
-    def late(session: Session, group: list[str]) -> list[str]:
+    def meanwhile() -> None:
         with database.transaction() as other:
             releases.withdraw(other, MAYA, STEP)
         with database.transaction() as other:
             releases.restore(other, MAYA, STEP)
             releases.withdraw(other, MAYA, OTHER)
-        return lock(session, group)
 
-    monkeypatch.setattr(bulk_write, "lock", late)
+    before_a_lock(monkeypatch, meanwhile)
     with pytest.raises(Refused, match=f"Withdrawn since this import began: {OTHER}, {STEP}. Run the import again."):
         load(session, HEADER + f"{ANNA},,,done,done\n")
     session.rollback()
@@ -365,15 +372,13 @@ def test_whoever_is_erased_meanwhile_is_counted_nowhere(
         a_person(session, user_id)
     progress.save(session, HOST, ANNA, STEP, "done", 1)
     session.commit()
-    lock = bulk_write.lock
 
-    def late(session: Session, group: list[str]) -> list[str]:
+    def meanwhile() -> None:
         with database.transaction() as other:
             if other.scalar(text("SELECT count(*) FROM onboarding_users")) == 2:
                 erasure.erase(other, SAM, ANNA, ANNA)
-        return lock(session, group)
 
-    monkeypatch.setattr(bulk_write, "lock", late)
+    before_a_lock(monkeypatch, meanwhile)
     done = load(session, HEADER + f"{ANNA},Anna B,,done,skipped\n{BEN},Ben B,,done,\n")
     assert done == Imported(updated_people=1, statuses=1)
     kept = session.execute(
@@ -388,14 +393,12 @@ def test_a_file_of_people_who_are_all_erased_meanwhile_imports_nobody(
 ) -> None:
     a_person(session)
     session.commit()
-    lock = bulk_write.lock
 
-    def late(session: Session, group: list[str]) -> list[str]:
+    def meanwhile() -> None:
         with database.transaction() as other:
             erasure.erase(other, SAM, ANNA, ANNA)
-        return lock(session, group)
 
-    monkeypatch.setattr(bulk_write, "lock", late)
+    before_a_lock(monkeypatch, meanwhile)
     assert load(session, HEADER + f"{ANNA},Anna B,,done,skipped\n") == Imported()
 
 

@@ -14,7 +14,7 @@ from dashboard.onboarding import history, people, progress, releases, user_steps
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.errors import Conflict, Invalid, NotFound, Withdrawn
-from tests.databases import counted
+from tests.databases import sent
 from tests.factories import (
     ANNA,
     HOST,
@@ -122,7 +122,7 @@ def test_a_stale_save_is_told_every_change_since_and_by_whom(session: Session) -
 
 def test_a_save_that_goes_through_is_one_statement(session: Session) -> None:
     a_step(session, OTHER)
-    with counted(session.connection()) as seen:
+    with sent(session.connection()) as seen:
         progress.save(session, SAM, ANNA, STEP, "done", 1)
     assert len(seen) == 1
 

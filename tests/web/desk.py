@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.conftest import csrf_token
-from tests.databases import counted
+from tests.databases import sent
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 HOSTILE = "<script>alert(1)</script>\"'&<b>"
@@ -83,9 +84,9 @@ def send(client: FlaskClient, address: str, data: Data | None = None, **more: st
     return client.post(address, data={"csrf_token": token, **(data or {}), **more})
 
 
-def asked_of(client: FlaskClient) -> AbstractContextManager[list[str]]:
+def asked_of(client: FlaskClient) -> AbstractContextManager[list[tuple[str, Any]]]:
     """The statements of the app behind this browser, whose database is another object than the test's own."""
-    return counted(client.application.extensions["database"].engine)
+    return sent(client.application.extensions["database"].engine)
 
 
 def queries(client: FlaskClient, address: str) -> int:

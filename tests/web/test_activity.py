@@ -437,7 +437,7 @@ def test_names_come_with_one_query(viewer: FlaskClient, session: Session) -> Non
     crowd_of(session, 30)
     with asked_of(viewer) as seen:
         viewer.get("/activity")
-    assert len([statement for statement in seen if "FROM onboarding_users" in statement]) == 1
+    assert len([statement for statement, _ in seen if "FROM onboarding_users" in statement]) == 1
 
 
 # The file -------------------------------------------------------------------------------------------------------------

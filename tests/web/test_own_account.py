@@ -25,10 +25,9 @@ both = pytest.mark.parametrize("live", [False, True], ids=["plain", "htmx"])
 
 
 @pytest.fixture
-def ines(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a viewer is signed in: whoever signs in has an account of their own."""
-    sign_in_as(client, database, Role.VIEWER)
-    return client
+def ines(viewer: FlaskClient) -> FlaskClient:
+    """Her browser: whoever signs in has an account of their own."""
+    return viewer
 
 
 @pytest.fixture
