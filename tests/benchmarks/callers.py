@@ -73,15 +73,20 @@ def at_once(callers: list[C]) -> Iterator[list[C]]:
 
 
 def round_of(callers: Sequence[C], ask: Callable[[C], object], seconds: float) -> dict[str, float]:
-    """All of them at once for so long: the milliseconds of each answer by its id. Raises what one of them raised."""
+    """All of them at once for so long, each at least once: the milliseconds of each answer by its id.
+
+    Raises what one of them raised.
+    """
     failures: list[Exception] = []
     until = time.perf_counter() + seconds
 
     def go(caller: C) -> None:
         caller.waits.clear()
         try:
-            while time.perf_counter() < until and not failures:
+            while not failures:
                 ask(caller)
+                if time.perf_counter() >= until:
+                    break
         except Exception as failure:
             failures.append(failure)
 
