@@ -126,7 +126,7 @@ keep_tokens_option = click.option("--keep-tokens", is_flag=True, help="Keep the 
 @json_option
 @with_database
 def disable(database: Database, email: str, keep_tokens: bool, as_json: bool) -> None:
-    """Sign the account out everywhere, block its sign-in, and revoke the API tokens it created.
+    """Sign the account out everywhere, block its sign-in, and revoke the API tokens and one-time links it created.
 
     \b
     Example:
@@ -167,7 +167,7 @@ def enable(database: Database, email: str, as_json: bool) -> None:
 def role(database: Database, email: str, role: str, keep_tokens: bool, as_json: bool) -> None:
     """Change the account's role; takes effect at once, even where it is signed in.
 
-    Where an administrator becomes something else, the API tokens that they made are revoked.
+    Where an administrator becomes something else, the API tokens and one-time links that they made are revoked.
 
     \b
     Example:

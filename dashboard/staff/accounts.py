@@ -173,10 +173,11 @@ def change_role(
 ) -> tuple[Account, list[str]]:
     """Changes the account's role, effective at once even where it is signed in: its sessions get new secrets.
 
-    Also returns the names of the API tokens it made, revoked if it may no longer manage them; `keep_tokens` keeps those
-    working: whoever made a token knows it. `seen` is the row_version at which the form was opened; `demo`: this is a
-    demo, so demo accounts count. Raises NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one
-    whose role follows its groups, or the last admin.
+    If it may no longer manage staff, the one-time links that it made stop working. Also returns the names of the API
+    tokens it made, revoked if it may no longer manage them; `keep_tokens` keeps those working: whoever made a token
+    knows it. `seen` is the row_version at which the form was opened; `demo`: this is a demo, so demo accounts count.
+    Raises NotFound, NoLongerAllowed, StaleAccount, or Refused: one's own account, one whose role follows its groups, or
+    the last admin.
     """
     row = locked(session, email, actor)
     _not_ones_own(actor, row)
@@ -208,6 +209,8 @@ def put_role(
         session, actor, "staff.role_changed", subject=row.email, changes={"role": [before.value, role.value]}
     )
     lost = PERMISSIONS[before] - PERMISSIONS[role]
+    if Permission.MANAGE_STAFF in lost:
+        remove_links_made_by(session, row)
     return revoke_tokens(session, actor, row) if Permission.MANAGE_TOKENS in lost and not keep_tokens else []
 
 
@@ -237,7 +240,8 @@ def disable(
 ) -> list[str]:
     """Ends the account's sessions and blocks its sign-in; returns the names of the API tokens it made, revoked with it.
 
-    `keep_tokens`, `seen` and `demo` as in `change_role`. Raises the same.
+    The one-time links that it made stop working as well. `keep_tokens`, `seen` and `demo` as in `change_role`. Raises
+    the same.
     """
     row = locked(session, email, actor)
     _not_ones_own(actor, row)
@@ -251,6 +255,7 @@ def disable(
     session.flush()
     end_sessions(session, row)
     _remove_link(session, row)
+    remove_links_made_by(session, row)
     history.record(session, actor, "staff.disabled", subject=row.email)
     return [] if keep_tokens else revoke_tokens(session, actor, row)
 
@@ -420,6 +425,11 @@ def _renew_sessions(session: Session, row: StaffAccount) -> None:
 
 def _remove_link(session: Session, row: StaffAccount) -> None:
     session.execute(delete(StaffLink).where(StaffLink.account_id == row.id))
+
+
+def remove_links_made_by(session: Session, row: StaffAccount) -> None:
+    """Deletes the one-time links that the account made: its owner knows them, and could take other accounts over."""
+    session.execute(delete(StaffLink).where(StaffLink.created_by == actor_key(row.email)))
 
 
 def revoke_tokens(session: Session, actor: Actor, row: StaffAccount) -> list[str]:

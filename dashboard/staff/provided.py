@@ -53,8 +53,9 @@ def sign_in(
     """Starts a session for the identity, with the role of its groups; None: no group has a role.
 
     A first sign-in creates an account or accepts the invitation. A refusal ends the account's sessions everywhere,
-    because the provider no longer allows them. Losing the power to manage API tokens revokes those that the account
-    made. All of it is recorded in the audit log. `replaces` as in the sign-in with a password.
+    because the provider no longer allows them. Losing the power to manage staff or API tokens takes back the one-time
+    links or tokens that the account made. All of it is recorded in the audit log. `replaces` as in the sign-in with a
+    password.
     """
     _one_at_a_time(session, identity)
     found = _admitted(session, identity, role)
@@ -102,7 +103,7 @@ def connect(
 
 
 def refuse(session: Session, why: Refusal, address: str, identity: Identity | None = None) -> Refusal:
-    """Records the refusal; ends the sessions of the identity's account, and for NO_ROLE revokes its tokens."""
+    """Records the refusal; ends the sessions of the identity's account, for NO_ROLE also the links and tokens it made."""
     row = _row_of(session, identity) if identity else None
     email = row.email if row else identity.email if identity else ""
     actor = Actor(actor_key(row.email) if row else "system:sign-in")
@@ -111,6 +112,7 @@ def refuse(session: Session, why: Refusal, address: str, identity: Identity | No
     if row:
         sessions.end_all(session, PROVIDER, row.email)
         if why is Refusal.NO_ROLE:
+            accounts.remove_links_made_by(session, row)
             accounts.revoke_tokens(session, PROVIDER, row)
     return why
 

@@ -171,10 +171,13 @@ def test_whose_groups_make_them_no_administrator_any_more_loses_what_they_made(
     get_in(session, role=Role.ADMIN)
     tokens.create(session, Actor(f"staff:{NOOR}"), name="hers", scopes=[Scope.STEPS_READ])
     tokens.create(session, Actor("staff:ada@example.com"), name="adas", scopes=[Scope.STEPS_READ])
+    link = links.make(session, Actor(f"staff:{NOOR}"), "ada@example.com")
     session.commit()
     get_in(session, role=Role.ADMIN)
     assert tokens.working_of(session, f"staff:{NOOR}") == ["hers"]
+    assert links.opened(session, link.secret) is not None
     come(session, role=role)
+    assert links.opened(session, link.secret) is None
     assert tokens.working_of(session, f"staff:{NOOR}") == []
     assert tokens.working_of(session, "staff:ada@example.com") == ["adas"]
     assert ("system:provider", "token.revoked", "hers") in log(session)

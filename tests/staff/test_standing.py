@@ -149,6 +149,20 @@ def test_a_token_that_was_made_just_before_its_maker_was_removed_is_revoked_with
     assert tokens.working_of(admins, by(BEN).key) == []
 
 
+@pytest.mark.parametrize("removal", [lower, shut_out])
+@pytest.mark.parametrize("power", ["invite", "make a link"])
+def test_a_link_that_was_made_just_before_its_maker_was_removed_opens_nothing(
+    database: Database, admins: Session, power: str, removal: Callable[..., Callable[[Session], object]]
+) -> None:
+    """Whoever made it knows it, and could take the account over with it."""
+    kept = links.make(admins, by(CARA), ADA).secret
+    admins.commit()
+    made = list[links.Link]()
+    beside(database, lambda session: made.append(POWERS[power](session)), removal(ADA, BEN))  # type: ignore[arg-type]
+    assert links.opened(admins, made[0].secret) is None
+    assert links.opened(admins, kept) is not None
+
+
 def test_whoever_is_a_program_or_may_go_on_does(admins: Session) -> None:
     for actor in (OPERATOR, Actor("token:host", "api"), by(ADA)):
         standing.must_still(admins, actor, Permission.MANAGE_TOKENS)

@@ -76,7 +76,7 @@ def test_everybody_is_listed_with_what_there_is_to_know(ada: FlaskClient, sessio
     row = words(part(page, f"staff-row-{NOOR}").partition("</tr>")[0])
     assert "The support noor@example.com Support agent Active Never 1 open session" in row
     assert "Invited Never 0 open sessions" in words(part(page, "staff-row-iris@example.com").partition("</tr>")[0])
-    assert "Invited Link expired" in words(part(page, "staff-row-old@example.com").partition("</tr>")[0])
+    assert "Invited No valid link" in words(part(page, "staff-row-old@example.com").partition("</tr>")[0])
     assert "2 accounts, 2 invited" in words(page)
 
 
@@ -307,7 +307,11 @@ def test_another_role_asks_about_the_tokens_of_an_administrator_as_disabling_doe
     session.commit()
     page = ada.get(at(ben)).text
     asked = [words(part(page, form).partition("</form>")[0]) for form in ("role-form", "access-card")]
-    for said in ("The API token they created, his, is revoked too.", "may still know its secret"):
+    for said in (
+        "The API token they created, his, is revoked too.",
+        "may still know its secret",
+        "One-time links they created stop working",
+    ):
         assert all(said in one for one in asked)
     answer = post(ada, at(ben, "role"), live=live, row_version=1, role="viewer")
     page = is_done(
