@@ -26,14 +26,17 @@ REMEMBERED = 10_000
 
 FORGET_ONE_IN = 1_000
 
-# `full_at` is when the bucket would be full again if nothing were drawn: each permit delays it by :cost seconds.
+# `full_at` is when the bucket would be full again if nothing were drawn: each permit delays it by :cost seconds. It is
+# read as two windows away at most, or a clock that was set back would keep callers out for as long as it jumped.
 TAKE = text("""
 INSERT INTO rate_limits AS b (key, full_at, granted) VALUES (:key, clock_timestamp() + make_interval(secs => :cost), 1)
 ON CONFLICT (key) DO UPDATE SET (full_at, granted) = (
-    SELECT greatest(b.full_at, asked.at) + make_interval(secs => :cost * taken.permits), taken.permits
-      FROM (SELECT clock_timestamp() AS at) asked
+    SELECT greatest(asked.full_at, asked.at) + make_interval(secs => :cost * taken.permits), taken.permits
+      FROM (SELECT clock_timestamp() AS at,
+                   least(b.full_at, clock_timestamp() + make_interval(secs => 2 * :window)) AS full_at) asked
      CROSS JOIN LATERAL (
-           SELECT floor((:window - greatest(extract(epoch FROM b.full_at - asked.at), 0)) / :cost + 1e-6)::int AS permits) there
+           SELECT floor((:window - greatest(extract(epoch FROM asked.full_at - asked.at), 0)) / :cost + 1e-6)::int
+               AS permits) there
      CROSS JOIN LATERAL (
            SELECT greatest(0, least(there.permits, greatest(1, there.permits / 16), :most)) AS permits) taken)
 RETURNING granted, extract(epoch FROM full_at - clock_timestamp())::float AS full_in

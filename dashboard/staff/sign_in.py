@@ -125,8 +125,10 @@ def change_password(session: Session, attempt: Attempt, old: str, new: str, *, s
 def _wait(session: Session, which: ColumnElement[bool], free: int) -> timedelta:
     # the clock, not the transaction's start: it may have waited for the locks
     now = func.clock_timestamp()
+    # those of a time to come are from before the clock was set back
+    lately = SignInFailure.at.between(now - WINDOW, now)
     count, since_last = session.execute(
-        select(func.count(), now - func.max(SignInFailure.at)).where(which, SignInFailure.at > now - WINDOW)
+        select(func.count(), now - func.max(SignInFailure.at)).where(which, lately)
     ).one()
     if count < free:
         return timedelta()

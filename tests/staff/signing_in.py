@@ -14,7 +14,7 @@ from dashboard.staff.sessions import SignedIn
 from tests.staff.signed_in import PASSWORD
 
 MAYA, HOME, ELSEWHERE = "maya@example.com", "192.0.2.1", "198.51.100.7"
-USED_UP_S = 300
+USED_UP_S = WINDOW_S
 
 
 def attempt(

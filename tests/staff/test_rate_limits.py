@@ -134,6 +134,15 @@ def test_a_clock_that_goes_on_gives_what_the_rate_says(database: Database, clock
         assert granted(process, 3) == 1
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_out_for_as_long(database: Database, clock: Clock) -> None:
+    granted(Process(database, 10, clock), 10)
+    clock.pass_(-3_600)
+    process = Process(database, 10, clock)
+    assert process().retry_after_s == WINDOW_S + 6
+    clock.pass_(WINDOW_S + 6.1)
+    assert granted(process, 3) == 1
+
+
 def test_threads_at_once_take_no_permit_twice(database: Database) -> None:
     process = Process(database, 100)
     start, began = threading.Barrier(8), time.monotonic()

@@ -178,6 +178,15 @@ def test_it_is_forgotten_after_an_hour(session: Session, maya: StaffAccount) -> 
     assert retry_after(session) == 0
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_out(session: Session, maya: StaffAccount) -> None:
+    fail(session, 1000)
+    pass_time(session, timedelta(hours=-5))
+    assert retry_after(session) == 0
+    began = time.monotonic()
+    fail(session, 5)
+    waits(session, 2, began)
+
+
 def test_a_refused_attempt_while_waiting_does_not_make_the_wait_longer(
     session: Session, maya: StaffAccount, long_wait: int
 ) -> None:
