@@ -6,11 +6,14 @@ import re
 import sys
 import time
 import uuid
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 from flask import Flask, Response, g, request
 from structlog.typing import EventDict, Processor
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -48,10 +51,20 @@ def configure() -> None:
 def _stderr() -> TextIO:
     """Standard error, without the buffer that would split a long line, such as a traceback."""
     try:
-        raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+        raw = _Lenient(sys.stderr.fileno(), "w", closefd=False)
     except (OSError, ValueError):
         return sys.stderr
     return io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="\n", write_through=True)
+
+
+class _Lenient(io.FileIO):
+    """Drops what cannot be written, for instance because the disk is full: a lost line is better than a lost answer."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 class ToLog(logging.Handler):

@@ -117,6 +117,16 @@ def test_a_line_of_the_log_is_written_at_once(unbuffered: str) -> None:
     assert all(one.endswith(b"}\n") for one in written)
 
 
+def test_a_line_that_cannot_be_written_is_dropped() -> None:
+    """What writes it goes on: its request is answered, and may have saved something."""
+    reader, nobody_reads = os.pipe()
+    os.close(reader)
+    try:
+        assert subprocess.run([sys.executable, "-c", SAYS], stderr=nobody_reads).returncode == 0
+    finally:
+        os.close(nobody_reads)
+
+
 def test_what_the_web_server_itself_says_is_in_the_log_too(folder: Path) -> None:  # noqa: F811
     port, path = free_port(), folder / "log"
     with path.open("w") as log, served(folder, port, stderr=log, WORKERS=str(WORKERS), TMPDIR=str(folder)):
