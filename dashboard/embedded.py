@@ -27,6 +27,8 @@ from typing import IO, Any, Literal
 import psycopg
 from sqlalchemy.engine import URL
 
+from dashboard.processes import is_alive
+
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 HAND_OVER_TIMEOUT_S = 10.0
@@ -362,7 +364,7 @@ def _clear_leftovers(data: Path, socket_folder: Path) -> None:
     if not lines or not lines[0].isdigit():
         return
     pid = int(lines[0])
-    if not _alive(pid):
+    if not is_alive(pid):
         return
     if _serves(pid, data):
         _stop_orphan(pid, data)
@@ -377,20 +379,10 @@ def _stop_orphan(pid: int, data: Path) -> None:
             os.kill(pid, how)
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            if not _alive(pid) or not _serves(pid, data):
+            if not is_alive(pid) or not _serves(pid, data):
                 return
             time.sleep(0.05)
     raise EmbeddedError(f"A PostgreSQL server (process {pid}) of an earlier run still has {data} and does not stop")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _serves(pid: int, data: Path) -> bool:

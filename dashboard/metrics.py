@@ -22,6 +22,7 @@ from dashboard.database import Database
 from dashboard.onboarding.actor import Source
 from dashboard.onboarding.carryover import Kind
 from dashboard.onboarding.counters import Noted, Tally
+from dashboard.processes import is_alive
 from dashboard.serving import METRICS_FOLDER
 
 __all__ = ["CONTENT_TYPE", "exposition", "install"]
@@ -173,12 +174,4 @@ def exposition() -> bytes:
 def _ended(folder: Path) -> set[int]:
     """Workers that have ended: their counts stay, but they hold nothing now."""
     pids = {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
-    return {pid for pid in pids if not _is_alive(pid)}
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return {pid for pid in pids if not is_alive(pid)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -182,6 +184,17 @@ def test_a_connection_that_breaks_is_in_use_no_more(app: Flask, database: Databa
     with engine.connect():
         assert value("db_connections_in_use") == 1
     assert value("db_connections_in_use") == 0
+
+
+def test_a_worker_whose_number_is_somebody_elses_by_now_is_no_reason_to_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def not_ours(_pid: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", not_ours)
+    (tmp_path / "gauge_livesum_4711.db").touch()
+    assert metrics._ended(tmp_path) == set()
 
 
 def test_it_shows_the_memory_of_the_process(client: FlaskClient) -> None:
