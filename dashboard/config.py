@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib.util import find_spec
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -118,6 +118,13 @@ class Settings:
         self.user_tokens()
         self.sign_in_provider()
         self.scrapers()
+        try:
+            ip_address(self.host)
+        except ValueError as error:
+            # a name may have several addresses, and the web server listens on one
+            raise SettingsError(
+                f"HOST must be an address such as 127.0.0.1 or ::1, or 0.0.0.0 for all, not {self.host!r}"
+            ) from error
         if self.metrics_token and len(self.metrics_token) < MIN_SECRET_LENGTH:
             raise SettingsError(f"METRICS_TOKEN must have at least {MIN_SECRET_LENGTH} characters")
         if self.secure_cookies and self.base_url and not self.is_https:

@@ -110,6 +110,8 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("PORT", "-1"),
         ("PORT", "9" * 5000),
         ("PORT", "٨٠٠٠"),
+        ("HOST", "localhost"),
+        ("HOST", "[::1]"),
         ("DEMO", "maybe"),
         ("SECURE_COOKIES", "2"),
         ("MAX_BODY_BYTES", "1.5"),
