@@ -345,7 +345,7 @@ def test_without_the_extra_one_is_told_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     settings(tmp_path)
-    with pytest.raises(SettingsError, match=r"pip install '\.\[oidc\]'"):
+    with pytest.raises(SettingsError, match=r"pip install --editable '\.\[oidc\]'"):
         settings(tmp_path, **PROVIDER)
 
 
