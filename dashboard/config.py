@@ -279,6 +279,8 @@ def _secret_key(environ: Mapping[str, str], data_dir: Path, *, embedded: bool) -
     if given:
         if len(given) < MIN_SECRET_LENGTH:
             raise SettingsError(f"SECRET_KEY must have at least {MIN_SECRET_LENGTH} characters")
+        if "," in given:
+            raise SettingsError("SECRET_KEY must not have a comma: in OLD_SECRET_KEYS, commas are between the keys")
         return given
     if not embedded:
         raise SettingsError(
@@ -354,7 +356,7 @@ def _number(name: str, given: str, low: float, high: float) -> float:
 
 def _secrets(name: str, given: str) -> tuple[str, ...]:
     """Former keys: what they signed is still accepted, but nothing new is signed with them."""
-    keys = tuple(given.replace(",", " ").split())
+    keys = tuple(key for part in given.split(",") if (key := part.strip()))
     if any(len(key) < MIN_SECRET_LENGTH for key in keys):
         raise SettingsError(f"{name} must have at least {MIN_SECRET_LENGTH} characters each")
     return keys

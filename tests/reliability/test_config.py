@@ -135,6 +135,7 @@ def test_commands_that_sign_nothing_need_no_secret(tmp_path: Path) -> None:
         ("CORS_ORIGINS", "https://app.example; https://shop.example"),
         ("CORS_ORIGINS", "https://app.example, null"),
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "long enough, but with a comma"),
         ("METRICS_TOKEN", "short"),
         ("METRICS_NETWORKS", "10.0.0.0/8 nowhere"),
         ("METRICS_NETWORKS", "10.0.0.1/8"),
@@ -220,6 +221,12 @@ def test_a_server_that_is_no_demo_does_not_debug(tmp_path: Path, flag: str) -> N
     with pytest.raises(SettingsError, match="FLASK_DEBUG must not be set"):
         settings(tmp_path, **OWN_DATABASE).refuse_unsafe({"FLASK_DEBUG": flag})
     settings(tmp_path, **OWN_DATABASE).refuse_unsafe({"FLASK_DEBUG": "0"})
+
+
+def test_every_key_can_become_an_old_one(tmp_path: Path) -> None:
+    key = settings(tmp_path, SECRET_KEY="a key with blanks between its words").secret_key
+    found = settings(tmp_path, OLD_SECRET_KEYS=f"{key},{SECRET},")
+    assert found.old_secret_keys == (key, SECRET)
 
 
 def test_old_keys_are_as_long_as_new_ones(tmp_path: Path) -> None:
