@@ -20,10 +20,12 @@ class SchemaError(Exception):
     """The schema cannot be migrated, for instance because a newer version of the program created it."""
 
 
-def migrate(url: str, *, statement_timeout_ms: int = 600_000) -> None:
+def migrate(url: str, *, statement_timeout_ms: int = 0) -> None:
     """Upgrades to head under an advisory lock: of several starters one migrates, and the others wait and find it done.
 
-    Raises SchemaError, and sqlalchemy.exc.OperationalError if a lock is not obtained in time; nothing is changed then.
+    A migration takes as long as its data need, unless `statement_timeout_ms` limits each statement and the wait for its
+    turn. Raises SchemaError, and sqlalchemy.exc.OperationalError if a lock is not obtained in time; nothing is changed
+    then.
     """
     # after waiting, it has to see what the one before did
     engine = create_engine(

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from dashboard import locks
+from dashboard import locks, schema
 from dashboard.config import Settings, libpq_url
 from dashboard.database import Database, only_reads, was_cut, why_unusable
 from dashboard.embedded import running
@@ -260,6 +262,18 @@ def test_migrating_gives_up_when_it_does_not_get_its_turn(settings: Settings) ->
         other.execute("SELECT pg_advisory_xact_lock(%s)", (locks.SCHEMA,))
         with pytest.raises(OperationalError, match="statement timeout"):
             migrate(settings.database_url, statement_timeout_ms=200)
+
+
+def test_a_migration_may_take_as_long_as_it_needs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[str] = []
+
+    def upgrade(config: Config, _revision: str) -> None:
+        asked = text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+        allowed.extend(config.attributes["connection"].execute(asked).one())
+
+    monkeypatch.setattr(command, "upgrade", upgrade)
+    migrate(settings.database_url)
+    assert allowed == ["0", schema.LOCK_TIMEOUT]
 
 
 def test_a_schema_of_a_newer_program_is_left_alone(database: Database, settings: Settings) -> None:
