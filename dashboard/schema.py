@@ -14,6 +14,8 @@ from dashboard import locks
 from dashboard.paths import MIGRATIONS
 
 LOCK_TIMEOUT = "10s"
+OLDEST_SERVER = 14
+"""The oldest major version of PostgreSQL that will do."""
 
 
 class SchemaError(Exception):
@@ -33,6 +35,7 @@ def migrate(url: str, *, statement_timeout_ms: int = 0) -> None:
     )
     try:
         with engine.begin() as connection:
+            _refuse_old_server(connection)
             connection.execute(
                 text("SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', '0', true)"),
                 {"statement": str(statement_timeout_ms)},
@@ -60,6 +63,13 @@ def require_current(session: Session) -> None:
     if revision != head_revision():
         state = "has no schema yet" if revision is None else "has the schema of an older version of this program"
         raise SchemaError(f"The database {state}. Run `dashboard db migrate` first; `dashboard run` does the same.")
+
+
+def _refuse_old_server(connection: Connection) -> None:
+    version = connection.dialect.server_version_info
+    if version and int(version[0]) < OLDEST_SERVER:
+        found = ".".join(map(str, version))
+        raise SchemaError(f"The database is PostgreSQL {found}, and this needs PostgreSQL {OLDEST_SERVER} or later.")
 
 
 def _revision(connection: Connection) -> str | None:

@@ -276,6 +276,12 @@ def test_a_migration_may_take_as_long_as_it_needs(settings: Settings, monkeypatc
     assert allowed == ["0", schema.LOCK_TIMEOUT]
 
 
+def test_a_server_that_is_too_old_is_told_in_one_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "OLDEST_SERVER", 99)
+    with pytest.raises(SchemaError, match=r"^The database is PostgreSQL \d+\.\d+, and this needs PostgreSQL 99 or later\.$"):
+        migrate(settings.database_url)
+
+
 def test_a_schema_of_a_newer_program_is_left_alone(database: Database, settings: Settings) -> None:
     with database.transaction() as session:
         session.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
