@@ -197,7 +197,9 @@ class Settings:
                     )
             return None
         if not all(find_spec(name) for name in ("authlib", "joserfc")):
-            raise SettingsError("OIDC_ISSUER needs Authlib: run `pip install --editable '.[oidc]'` in the source folder")
+            raise SettingsError(
+                "OIDC_ISSUER needs Authlib: run `pip install --editable '.[oidc]'` in the source folder"
+            )
         if not self.base_url:
             raise SettingsError("BASE_URL must be set when OIDC_ISSUER is: the provider sends people back there")
         try:

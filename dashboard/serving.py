@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_S = 5
 LOGGING = {"handlers": {name: {"class": "dashboard.web.requestlog.ToLog"} for name in ("console", "access")}}
 """Sends the web server's own lines to the log; by default they would be plain text on stdout."""
+IN_MEMORY = "/dev/shm"  # noqa: S108 - what is made there has a name that nobody can guess
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where the workers combine their metrics; prometheus-client needs it before it is imported."""
 
@@ -31,9 +32,16 @@ def serve(settings: Settings) -> None:
     """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; restarts workers that end."""
     os.environ.update(environment_of(settings))
     # a worker that is being stopped may still write to it
-    with tempfile.TemporaryDirectory(prefix="dashboard-metrics-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="dashboard-metrics-", dir=_metrics_place(), ignore_cleanup_errors=True
+    ) as folder:
         os.environ[METRICS_FOLDER] = folder
         _serve(settings)
+
+
+def _metrics_place() -> str | None:
+    """In memory where there is such a folder: on a full disk, a write to files like these ends a worker by SIGBUS."""
+    return IN_MEMORY if os.access(IN_MEMORY, os.W_OK | os.X_OK) else None
 
 
 def _serve(settings: Settings) -> None:

@@ -97,5 +97,10 @@ def _explained(error: Exception) -> CommandError | None:
             return Refusal(str(error))
         case EmbeddedError() | SchemaError():
             return Fault(str(error))
+        case BrokenPipeError():
+            # whoever read the output has seen enough
+            return None
+        case OSError(strerror=str(said)):
+            return Fault(f"{error.filename}: {said}" if error.filename else said)
     reason = why_unusable(error)
     return Fault(reason) if reason else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,18 @@ def test_it_says_where_it_is(program: Program, port: int) -> None:
     done = program()
     assert done.out == f"The onboarding dashboard is at http://127.0.0.1:{port}\nPress Ctrl-C to stop it."
     assert program("--json").json == {"url": f"http://127.0.0.1:{port}", "accounts": []}
+
+
+@pytest.mark.parametrize("where", ["/nowhere", None])
+def test_a_disk_that_is_full_is_told_in_one_line(
+    program: Program, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    def serve(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
+
+    monkeypatch.setattr(serving, "serve", serve)
+    done = program()
+    assert (done.code, done.err) == (3, "/nowhere: No space left on device" if where else "No space left on device")
 
 
 @pytest.mark.on_the_demo

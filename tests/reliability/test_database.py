@@ -278,7 +278,9 @@ def test_a_migration_may_take_as_long_as_it_needs(settings: Settings, monkeypatc
 
 def test_a_server_that_is_too_old_is_told_in_one_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "OLDEST_SERVER", 99)
-    with pytest.raises(SchemaError, match=r"^The database is PostgreSQL \d+\.\d+, and this needs PostgreSQL 99 or later\.$"):
+    with pytest.raises(
+        SchemaError, match=r"^The database is PostgreSQL \d+\.\d+, and this needs PostgreSQL 99 or later\.$"
+    ):
         migrate(settings.database_url)
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard import serving
+from dashboard.serving import METRICS_FOLDER
 from tests.reliability.test_run import PATIENCE_S, folder, free_port, served  # noqa: F401 - folder is a fixture
 
 WORKERS = 2
@@ -61,8 +63,10 @@ def several(folder: Path, port: int) -> Iterator[int]:  # noqa: F811
         yield process.pid
 
 
-def shared(folder: Path) -> list[Path]:  # noqa: F811
-    return list(folder.glob("dashboard-metrics-*"))
+def shared(worker: int) -> Path:
+    """The folder in which the worker and the others of its server count, as its environment has it."""
+    environ = Path(f"/proc/{worker}/environ").read_text().split("\0")
+    return Path(dict(one.split("=", 1) for one in environ if "=" in one)[METRICS_FOLDER])
 
 
 def test_each_tells_what_all_have_counted_and_one_that_ends_takes_nothing_along(folder: Path) -> None:  # noqa: F811
@@ -80,17 +84,19 @@ def test_each_tells_what_all_have_counted_and_one_that_ends_takes_nothing_along(
         wait_for(lambda: len(workers(port)) == WORKERS)
         assert measured(port)["onboarding_db_connections_limit"] == WORKERS * (8 + 2)
 
-        assert len(shared(folder)) == 1
+        counted = shared(min(workers(port)))
+        assert (counted.is_dir(), counted.parent) == (True, Path(serving._metrics_place() or folder))
         os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not shared(folder))
+        wait_for(lambda: not counted.exists())
 
 
 def test_nothing_is_left_behind_when_it_is_killed(folder: Path) -> None:  # noqa: F811
     port = free_port()
     with several(folder, port) as pid:
-        assert shared(folder)
+        counted = shared(min(workers(port)))
+        assert counted.is_dir()
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not shared(folder))
+        wait_for(lambda: not counted.exists())
 
 
 # What they write into one log ----------------------------------------------------------------------------------------
