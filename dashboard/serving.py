@@ -29,7 +29,10 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; restarts workers that end."""
+    """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; restarts workers that end.
+
+    Raises WorkersFail if one ends again right after that.
+    """
     os.environ.update(environment_of(settings))
     # a worker that is being stopped may still write to it
     with tempfile.TemporaryDirectory(
@@ -69,7 +72,12 @@ def _serve(settings: Settings) -> None:
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     answer = None if ignored else server.signal_handler_interrupt
     server.signal_handler_reload = answer  # type: ignore[method-assign, assignment]
-    server.serve()
+    try:
+        server.serve()
+    except SystemExit as ended:
+        # a worker that was told to end before its parent looks like one that failed
+        if not server.interrupt_signal:
+            raise WorkersFail("The web server has ended because its workers do. The log says why.") from ended
 
 
 def worker_app() -> Flask:
@@ -91,6 +99,10 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "DEMO": "1" if settings.demo else "0",
         "DATA_DIR": str(settings.data_dir),
     }
+
+
+class WorkersFail(Exception):
+    """Workers end as soon as they are started; starting them again is of no use."""
 
 
 class PortTaken(Exception):

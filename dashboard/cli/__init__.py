@@ -88,14 +88,14 @@ def _explained(error: Exception) -> CommandError | None:
     from dashboard.embedded import AlreadyRunningError, EmbeddedError
     from dashboard.onboarding.errors import Invalid, NotFound, OnboardingError
     from dashboard.schema import SchemaError
-    from dashboard.serving import PortTaken
+    from dashboard.serving import PortTaken, WorkersFail
 
     match error:
         case SettingsError() | Invalid() | NotFound():
             return BadInput(str(error))
         case OnboardingError() | AlreadyRunningError() | PortTaken():
             return Refusal(str(error))
-        case EmbeddedError() | SchemaError():
+        case EmbeddedError() | SchemaError() | WorkersFail():
             return Fault(str(error))
         case BrokenPipeError():
             # whoever read the output has seen enough

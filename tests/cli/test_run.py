@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from granian.server import Server
 
 from dashboard import serving
 from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
@@ -43,6 +45,21 @@ def test_a_disk_that_is_full_is_told_in_one_line(
     monkeypatch.setattr(serving, "serve", serve)
     done = program()
     assert (done.code, done.err) == (3, "/nowhere: No space left on device" if where else "No space left on device")
+
+
+@pytest.mark.parametrize("told_to_end", [False, True])
+def test_workers_that_keep_ending_are_a_fault_and_no_refusal(
+    program: Program, monkeypatch: pytest.MonkeyPatch, told_to_end: bool
+) -> None:
+    def serve(server: Server) -> None:
+        server.interrupt_signal = told_to_end
+        sys.exit(1)
+
+    monkeypatch.setattr(serving, "serve", serving._serve)
+    monkeypatch.setattr(serving.multiprocessing, "set_start_method", lambda *_, **__: None)
+    monkeypatch.setattr(Server, "serve", serve)
+    done = program()
+    assert (done.code, "its workers do" in done.err) == ((0, False) if told_to_end else (3, True))
 
 
 @pytest.mark.on_the_demo
