@@ -24,12 +24,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import click
 import psycopg
 from sqlalchemy.engine import URL
 
 from dashboard.processes import is_alive
 
 START_TIMEOUT_S = 60.0
+TELL_AFTER_S = 5.0
 STOP_TIMEOUT_S = 30.0
 HAND_OVER_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 1.0
@@ -218,15 +220,20 @@ def _process(data_dir: Path, data: Path, account: "_Account", durable: bool, rol
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise EmbeddedError(f"PostgreSQL did not start. The end of {log}:\n{_tail(log)}")
-        lines = _pid_file(data)
-        if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
+    """Waits for as long as the server says that it is starting: to end it in its recovery would begin that anew."""
+    began, told = time.monotonic(), False
+    while process.poll() is None:
+        lines, waited = _pid_file(data), time.monotonic() - began
+        status = lines[7].strip() if len(lines) >= 8 and lines[0] == str(process.pid) else ""
+        if status == "ready":
             return
+        if status != "starting" and waited > START_TIMEOUT_S:
+            raise EmbeddedError(f"PostgreSQL did not become ready in {START_TIMEOUT_S:.0f} s; see {log}")
+        if status == "starting" and waited > TELL_AFTER_S and not told:
+            click.echo(f"PostgreSQL is recovering, which may take minutes; see {log}", err=True)
+            told = True
         time.sleep(0.02)
-    raise EmbeddedError(f"PostgreSQL did not become ready in {START_TIMEOUT_S:.0f} s; see {log}")
+    raise EmbeddedError(f"PostgreSQL did not start. The end of {log}:\n{_tail(log)}")
 
 
 @contextmanager

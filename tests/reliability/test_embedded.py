@@ -15,6 +15,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -241,6 +242,31 @@ def test_a_server_that_cannot_start_says_the_end_of_its_log(folder: Path) -> Non
     with pytest.raises(EmbeddedError, match="no_such_setting"), running(folder, durable=False):
         pass
     assert json.loads((folder / "postgres.lock").read_text() or "{}") == {}
+
+
+@dataclass
+class Starting:
+    """A server whose pid file has one status after the other; it stays at the last."""
+
+    data: Path
+    statuses: list[str]
+    pid: int = 4711
+
+    def poll(self) -> None:
+        if self.statuses:
+            (self.data / "postmaster.pid").write_text(f"{self.pid}\n" + "\n" * 6 + self.statuses.pop(0))
+
+
+def test_a_server_that_recovers_is_waited_for_however_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(embedded, "START_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(embedded, "TELL_AFTER_S", 0.02)
+    log = tmp_path / "log"
+    embedded._wait_until_ready(Starting(tmp_path, ["starting"] * 10 + ["ready"]), tmp_path, log)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == f"PostgreSQL is recovering, which may take minutes; see {log}\n"
+    with pytest.raises(EmbeddedError, match="did not become ready"):
+        embedded._wait_until_ready(Starting(tmp_path, ["stopping"]), tmp_path, log)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["long-" + "x" * 120, "odd, 100% \"name\" with 'quotes' é"])
