@@ -71,9 +71,12 @@ def _say_where(settings: Settings, as_json: bool, *, with_accounts: bool) -> Non
     from dashboard.staff.demo_accounts import DEMO_ACCOUNTS
 
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    address = address_at(shown, settings.port)
+    listening = address_at(shown, settings.port)
+    # with BASE_URL, pages answer under its host name only
+    address = settings.base_url or listening
     accounts = DEMO_ACCOUNTS if with_accounts else ()
-    lines = [f"The onboarding dashboard is at {address}"]
+    aside = f" (listening at {listening})" if address != listening else ""
+    lines = [f"The onboarding dashboard is at {address}{aside}"]
     if accounts:
         lines.append("It contains demo data. Sign in as:")
         lines += [f"  {one.role.value:<8} {one.email:<22} password {one.password}" for one in accounts]

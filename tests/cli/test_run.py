@@ -35,6 +35,15 @@ def test_it_says_where_it_is(program: Program, port: int) -> None:
     assert program("--json").json == {"url": f"http://127.0.0.1:{port}", "accounts": []}
 
 
+def test_it_says_the_address_at_which_its_pages_answer(program: Program, port: int) -> None:
+    program.environment["BASE_URL"] = "https://onboarding.example.com"
+    listening = f"listening at http://127.0.0.1:{port}"
+    assert program().out.startswith(f"The onboarding dashboard is at https://onboarding.example.com ({listening})\n")
+    assert program("--json").json["url"] == "https://onboarding.example.com"
+    program.environment["BASE_URL"] = f"http://127.0.0.1:{port}"
+    assert "(" not in program().out
+
+
 @pytest.mark.parametrize("where", ["/nowhere", None])
 def test_a_disk_that_is_full_is_told_in_one_line(
     program: Program, monkeypatch: pytest.MonkeyPatch, where: str | None
