@@ -11,8 +11,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from dashboard.config import Settings
@@ -28,10 +28,11 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where the workers combine their metrics; prometheus-client needs it before it is imported."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, say: Callable[[], None]) -> None:
     """Serves until SIGINT, SIGTERM, or a SIGHUP that is not ignored; restarts workers that end.
 
-    Raises WorkersFail if one ends again right after that.
+    Calls `say` in a thread of its own when the first worker listens. Raises WorkersFail if one that was restarted ends
+    again at once.
     """
     os.environ.update(environment_of(settings))
     # a worker that is being stopped may still write to it
@@ -39,7 +40,19 @@ def serve(settings: Settings) -> None:
         prefix="dashboard-metrics-", dir=_metrics_place(), ignore_cleanup_errors=True
     ) as folder:
         os.environ[METRICS_FOLDER] = folder
+        threading.Thread(target=_at_first, args=(settings, say), name="first-worker", daemon=True).start()
         _serve(settings)
+
+
+def _at_first(settings: Settings, say: Callable[[], None]) -> None:
+    """Says it when a worker listens: it has made its app by then."""
+    while True:
+        with suppress(OSError), socket.create_connection((settings.host, settings.port), timeout=1):
+            break
+        time.sleep(0.05)
+    # nobody may read it
+    with suppress(OSError):
+        say()
 
 
 def _metrics_place() -> str | None:

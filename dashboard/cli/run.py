@@ -36,8 +36,8 @@ def run(as_json: bool) -> None:
         # after the data folder: for two starts in one folder, that gives the clearer error
         with reserved(running.host, running.port):
             migrate(running.database_url)
-            _say_where(running, as_json, with_accounts=running.demo and _prepare_demo(running))
-        serve(running)
+            with_accounts = running.demo and _prepare_demo(running)
+        serve(running, lambda: _say_where(running, as_json, with_accounts=with_accounts))
 
 
 @contextmanager

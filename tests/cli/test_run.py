@@ -24,7 +24,7 @@ def port() -> int:
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path, port: int) -> Program:
     """The command on the test's database; it ends where it would begin to serve."""
-    monkeypatch.setattr(serving, "serve", lambda settings: None)
+    monkeypatch.setattr(serving, "serve", lambda settings, say: say())
     environment = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path), "PORT": str(port), "WORKERS": "1"}
     return Program(environment | {"DEMO": "0", "SECRET_KEY": "only-for-tests-" * 3}, "run")
 
@@ -48,7 +48,7 @@ def test_it_says_the_address_at_which_its_pages_answer(program: Program, port: i
 def test_a_disk_that_is_full_is_told_in_one_line(
     program: Program, monkeypatch: pytest.MonkeyPatch, where: str | None
 ) -> None:
-    def serve(_: object) -> None:
+    def serve(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
 
     monkeypatch.setattr(serving, "serve", serve)
@@ -64,7 +64,7 @@ def test_workers_that_keep_ending_are_a_fault_and_no_refusal(
         server.interrupt_signal = told_to_end
         sys.exit(1)
 
-    monkeypatch.setattr(serving, "serve", serving._serve)
+    monkeypatch.setattr(serving, "serve", lambda settings, _say: serving._serve(settings))
     monkeypatch.setattr(serving.multiprocessing, "set_start_method", lambda *_, **__: None)
     monkeypatch.setattr(Server, "serve", serve)
     done = program()

@@ -126,6 +126,17 @@ def test_a_signal_stops_the_web_server_and_the_database(folder: Path, how: signa
         assert servers_of(folder) == []
 
 
+def test_it_says_where_it_is_as_soon_as_it_answers_there(folder: Path) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [*COMMAND, "run", "--json"], env=environment(folder, port), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        found = json.loads(process.stdout.readline())["url"], answers(port)
+        process.terminate()
+    assert found == (f"http://127.0.0.1:{port}", True)
+
+
 @pytest.mark.parametrize("before", ["", "nohup"])
 def test_it_ends_with_its_terminal_unless_that_is_to_be_ignored(folder: Path, before: str) -> None:
     port = free_port()
