@@ -22,7 +22,7 @@ from dashboard.onboarding.history import record
 from dashboard.onboarding.limits import MAX_INTEGER, MAX_KEY, text_problem
 from dashboard.onboarding.progress import check_status
 from dashboard.onboarding.scoring import RECORDED_RELEASES, SUM_OF_POINTS
-from dashboard.onboarding.sql import BIND_PEOPLE, run
+from dashboard.onboarding.sql import BIND_PEOPLE, clock, run
 
 MOST_PEOPLE = 10_000
 BATCH = 2_000
@@ -300,8 +300,8 @@ def _carry_out(session: Session, actor: Actor, bulk: BulkChange, people: list[st
 
 def _finished(session: Session, actor: Actor, bulk: BulkChange) -> BulkChange:
     ended = text("""
-    UPDATE bulk_changes SET finished_at = now() WHERE id = :id AND finished_at IS NULL RETURNING finished_at""")
-    if finished_at := session.scalar(ended, {"id": bulk.id}):
+    UPDATE bulk_changes SET finished_at = :now WHERE id = :id AND finished_at IS NULL RETURNING finished_at""")
+    if finished_at := session.scalar(ended, {"id": bulk.id, "now": clock(session)}):
         counts = {name: [None, bulk.outcomes[name]] for name in OUTCOMES if bulk.outcomes.get(name)}
         record(
             session,

@@ -20,9 +20,8 @@ from dashboard.onboarding.errors import Conflict, Invalid, NotFound
 from dashboard.onboarding.history import changes_of_people
 from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
-from dashboard.onboarding.sql import BIND_PEOPLE
+from dashboard.onboarding.sql import BIND_PEOPLE, clock
 
-AT = "coalesce(:at, now())"
 BIND_AT = bindparam("at", None, DateTime(timezone=True))
 Refusal = Conflict | Invalid | NotFound
 
@@ -33,7 +32,7 @@ def write(wanted: str, *, also_same: bool = False) -> TextClause:
     It writes those that are at that row_version and have another status (`also_same`: or that one), with their events,
     and answers with the person of each row that it wrote. Binds :actor, :source, :comment, :attempt (0 unless given), and
     :people, all of whom the rows are: a group of `groups`, for in a cluster the statement goes to one node. :at is when it
-    happens (null: when the transaction began).
+    happens.
     """
     another = "" if also_same else "AND v.status <> w.status"
     return text(f"""
@@ -45,7 +44,7 @@ WITH before AS MATERIALIZED (
 ), updated AS (
     UPDATE user_steps us
        SET status = b.wanted, release_id = b.current_release_id, row_version = b.row_version + 1,
-           updated_at = {AT}, updated_by = :actor
+           updated_at = :at, updated_by = :actor
       FROM before b
      WHERE us.user_id = b.user_id AND {here("us")} AND us.step_id = b.step_id
        AND us.row_version = b.recorded_row_version AND us.release_id = b.recorded_release_id
@@ -53,7 +52,7 @@ WITH before AS MATERIALIZED (
            b.recorded_release_id
 ), inserted AS (
     {INSERT_STATUS}
-    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, {AT}, :actor
+    SELECT user_id, step_id, wanted, current_release_id, row_version + 1, :at, :actor
       FROM before WHERE recorded_row_version IS NULL ORDER BY user_id, step_id
         ON CONFLICT (user_id, step_id) DO NOTHING
  RETURNING user_id, step_id, status, row_version, release_id
@@ -68,11 +67,11 @@ WITH before AS MATERIALIZED (
 ), counted AS (
     UPDATE onboarding_users u
        SET {", ".join(_array(status) for status in WORKED)},
-           last_activity_at = greatest(u.last_activity_at, {AT})
+           last_activity_at = greatest(u.last_activity_at, :at)
       FROM moved m WHERE u.user_id = m.user_id AND {here("u")}
 ), event AS (
     {INSERT_EVENT}
-    SELECT user_id, step_id, {AT}, :actor, :source, :attempt, status, wanted, row_version + 1,
+    SELECT user_id, step_id, :at, :actor, :source, :attempt, status, wanted, row_version + 1,
            current_release_id, :comment
       FROM written
 )
@@ -120,7 +119,7 @@ SELECT user_id FROM onboarding_users WHERE user_id = ANY(:people) ORDER BY user_
 """).bindparams(BIND_PEOPLE)
 # The percent is worked out for those alone who have as many steps behind them as are live, which is quick to find.
 FINISH = text(f"""
-UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment=AT)}
+UPDATE onboarding_users u SET finished_at = {REMEMBERED_FROM.format(moment=":at")}
  WHERE u.user_id = ANY(:people) AND {TO_REMEMBER}
    AND {STEPS_PASSED} >= (SELECT count(*) FROM steps WHERE weight > 0)
    AND {PERCENT} = 100
@@ -138,11 +137,15 @@ def lock(session: Session, group: Sequence[str]) -> list[str]:
 
 
 def save(session: Session, statement: TextClause, group: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """Carries out a `write` for a group of people who are locked, and returns those whose rows it wrote."""
-    written: list[str] = session.execute(statement, {"people": group, **values}).scalar_one()
+    """Carries out a `write` for a group of people who are locked, and returns those whose rows it wrote.
+
+    It happens now: what others did until the people were locked came before it.
+    """
+    at = clock(session)
+    written: list[str] = session.execute(statement, {"people": group, "at": at, **values}).scalar_one()
     counters.note(session, "save", values["source"], len(written))
     if written:
-        session.execute(FINISH, {"people": written, "at": values.get("at")})
+        session.execute(FINISH, {"people": written, "at": at})
     return written
 
 

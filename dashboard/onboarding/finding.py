@@ -28,6 +28,7 @@ from dashboard.onboarding.paging import BY_NAME, Listing, Order, Rows, Start
 from dashboard.onboarding.people import NEXT_STEP, Person, details
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED, finished_of
 from dashboard.onboarding.sql import FEW_AT_A_TIME
+from dashboard.onboarding.standings import IN_STANDINGS
 
 MOMENT = "CAST(:start AS text)::timestamptz"
 EVERYBODY = Filter()
@@ -246,7 +247,8 @@ def _count(session: Session, chosen: Chosen) -> Count:
     """How many match: counted where they are few and soon found, else as the planner estimates it."""
     chosen = chosen.lean
     estimate, cost, _ = chosen.estimate(session)
-    if estimate > MOST_COUNTED or cost > CHEAP:
+    # of standings that hardly anybody has, beside a few that most have, the planner expects many times too many people
+    if chosen.where != [IN_STANDINGS] and (estimate > MOST_COUNTED or cost > CHEAP):
         return Count(estimate, exact=False)
     counted = text(
         f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {MOST_COUNTED + 1}) u"

@@ -10,7 +10,7 @@ from itertools import accumulate, groupby, pairwise
 from operator import attrgetter
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashboard import models
@@ -74,15 +74,14 @@ def record(
     subject: str = "",
     changes: Mapping[str, Any] | None = None,
     note: str = "",
-    at: datetime | None = None,
 ) -> None:
     """Append to the audit log; `changes` maps a member to `[before, after]`, and `note` is the reason that was given.
 
-    `at` is when it was done (None: when the transaction began).
+    It is dated now: the transaction may have waited for what came before.
     """
     session.add(
         models.AuditEntry(
-            at=at,
+            at=func.clock_timestamp(),
             actor=actor.key,
             action=action,
             step_id=step_id,

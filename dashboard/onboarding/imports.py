@@ -41,7 +41,7 @@ from dashboard.onboarding.loading import (
 from dashboard.onboarding.people import INDEX, LONGEST, id_problem, index
 from dashboard.onboarding.progress import INSERT_STATUS, STATUS_NAMES
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM
-from dashboard.onboarding.sql import clock, run
+from dashboard.onboarding.sql import run
 from dashboard.words import plural
 
 LONGEST_LINE = 1_000_000
@@ -360,6 +360,12 @@ WRITE_KNOWN = bulk_write.write("""(
 )
 
 
+WITHDRAWN = text("""
+SELECT string_agg(DISTINCT step_id, ', ' ORDER BY step_id)
+  FROM import_steps s JOIN step_releases r USING (step_id) WHERE r.number > s.number AND r.kind = 'withdraw'
+""")
+
+
 def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progress) -> Imported:
     values = {"actor": actor.key, "source": "import", "comment": ""}
     people = session.execute(text("SELECT count(*) FROM import_people")).scalar_one()
@@ -375,27 +381,22 @@ def _write(session: Session, actor: Actor, steps: Sequence[str], progress: Progr
         run(session, NEW_EVENTS, values)
     progress("Updating people", new, people)
     known, renamed, changed, wanted = _update_known(session, values | {"steps": steps}) if known else (0, 0, 0, 0)
+    if withdrawn := session.scalar(WITHDRAWN):
+        raise Refused(f"Withdrawn since this import began: {withdrawn}. Run the import again.")
     if new > people // 2:
         add_statistics(session, "onboarding_users", "user_steps", "user_step_events")
     done = Imported(new, renamed, statuses + changed, wanted - changed)
     counts = {"new": [None, new], "known": [None, known], "statuses": [None, done.statuses]}
     subject = f"{new + known:,} people"
-    record(session, actor, "people.import", subject=subject, changes=counts, at=clock(session))
+    record(session, actor, "people.import", subject=subject, changes=counts)
     progress("Done", people, people)
     return done
-
-
-WITHDRAWN = text("""
-SELECT string_agg(DISTINCT step_id, ', ' ORDER BY step_id)
-  FROM import_steps s JOIN step_releases r USING (step_id) WHERE r.number > s.number AND r.kind = 'withdraw'
-""")
 
 
 def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, int, int]:
     """Renames and writes on top of what people already had: people, people renamed, statuses written, and asked for.
 
-    Whoever was erased since they were found to be known is none of them. Raises Refused: a step was withdrawn meanwhile, and
-    nothing is written of one that is.
+    Whoever was erased since they were found to be known is none of them.
     """
     known = renamed = changed = wanted = 0
     lines = session.execute(KNOWN_LINES, execution_options={"yield_per": AT_ONCE})
@@ -411,10 +412,6 @@ def _update_known(session: Session, values: dict[str, Any]) -> tuple[int, int, i
                 session.execute(INDEX, {"people": changed_names})
             known += len(people)
             renamed += len(changed_names)
-            # what others did until the people were locked came before this
-            told = values | {"codes": codes, "at": clock(session)}
-            changed += len(bulk_write.save(session, WRITE_KNOWN, people, told))
+            changed += len(bulk_write.save(session, WRITE_KNOWN, people, values | {"codes": codes}))
             wanted += sum(len(code) - code.count(".") for code in codes)
-    if withdrawn := session.scalar(WITHDRAWN):
-        raise Refused(f"Withdrawn since this import began: {withdrawn}. Run the import again.")
     return known, renamed, changed, wanted

@@ -213,7 +213,7 @@ def _adds_up(row: Any) -> bool:
             "affected": everybody - untouched,
             "reset": reset,
             "restored": restored,
-            "copied": everybody - untouched - reset - restored,
+            "copied": sum(n for (before, after), n in people.items() if before == after != "todo"),
         }
         return bool(
             (receipt["kind"], receipt["version"]) == (row.kind, row.version)

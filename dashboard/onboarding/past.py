@@ -108,12 +108,13 @@ Definitions = Mapping[tuple[str, int], Said]
 
 
 def _diaries(session: Session, user_id: str) -> dict[str, Diary]:
-    events = events_by_step(session, user_id)
+    events, releases = events_by_step(session, user_id), releases_of(session)
     s = models.Step
+    # after the releases: of a step that comes in between, no release was seen
     here_from = dict(session.execute(select(s.step_id, s.created_at)).all())
     return {
         step_id: Diary(here_from[step_id], of_step, list(_lines(of_step, events.get(step_id, []))))
-        for step_id, of_step in releases_of(session).items()
+        for step_id, of_step in releases.items()
     }
 
 

@@ -50,14 +50,17 @@ SELECT CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_dist
 """)
 
 
+AT_MOST = text("SELECT count(*) <= :most FROM (SELECT FROM standings LIMIT :most + 1) first")
+
+
 def how_many(session: Session) -> float:
     """How many standings there are, as the planner expects; 0 where it knows nothing of them yet."""
     return session.scalar(EXPECTED) or 0
 
 
 def are_few(session: Session) -> bool:
-    """Whether a list may go through all standings."""
-    return how_many(session) <= FEW_TO_LIST
+    """Whether a list may go through all standings: they are looked at, for the planner may expect far too few."""
+    return how_many(session) <= FEW_TO_LIST and session.execute(AT_MOST, {"most": FEW_TO_LIST}).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import standings
+from dashboard.onboarding import bulk_write, standings
 from tests.conftest import PREFIX, url_of
 from tests.databases import make, remove
 from tests.factories import ANNA, BEN, CLEO, OTHER, a_person, a_save, a_step
@@ -69,6 +69,12 @@ def few_and_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if request.param == "many":
         monkeypatch.setattr(standings, "FEW_TO_LIST", -1)
         monkeypatch.setattr(standings, "FEW_TO_COUNT", -1)
+
+
+@pytest.fixture
+def dated_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rows at once are dated as single saves of the same transaction are, which wait for nobody: at its beginning."""
+    monkeypatch.setattr(bulk_write, "clock", lambda session: session.scalar(select(func.now())))
 
 
 def three_people(session: Session) -> None:

@@ -79,6 +79,18 @@ def test_many_standings_are_expected_once_the_planner_knows_of_them(
     assert not standings.way_to_count(session, {}).by_standing
 
 
+def test_standings_are_few_only_where_they_are_whatever_the_planner_expects(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_step(session)
+    people(session, 12)
+    session.execute(text("UPDATE onboarding_users SET done_releases = ARRAY[substr(user_id, 6)::int % 4]"))
+    monkeypatch.setattr(standings, "how_many", lambda _: 1)
+    for most, few in ((3, False), (4, True), (5, True)):
+        monkeypatch.setattr(standings, "FEW_TO_LIST", most)
+        assert standings.are_few(session) == few
+
+
 @pytest.mark.one_server("how many standings there are is not told on a cluster")
 def test_the_sample_tells_how_many_are_at_a_percent(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standings, "FEW_TO_LIST", -1)

@@ -93,6 +93,7 @@ def test_everybody_gets_the_status_by_a_write_of_their_own(
 
 
 @pytest.mark.one_server("each node of a cluster has a clock of its own")
+@pytest.mark.usefixtures("dated_as_one")
 @pytest.mark.parametrize("status", ["done", "skipped", "in_progress", "todo"])
 def test_it_is_what_saving_one_after_the_other_would_be(session: Session, status: str) -> None:
     a_release(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import date
 from itertools import chain
 from typing import Any
@@ -382,6 +383,21 @@ def test_more_than_are_counted_are_estimated(session: Session, monkeypatch: pyte
     session.execute(text("ANALYZE onboarding_users"))
     assert finding.page(session, Filter()).count == finding.Count(60, exact=False)
     assert finding.page(session, Filter(q="user-000")).count == finding.Count(10, exact=True)
+
+
+@pytest.mark.one_server("how many standings there are is not told on a cluster")
+def test_those_of_a_status_are_counted_whatever_the_planner_expects(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_step(session)
+    for user_id in factories.people(session, 12)[:5]:
+        a_save(session, "done", user_id)
+    monkeypatch.setattr(finding, "CHEAP", -1)
+    done = Filter(step_id=STEP, status="done")
+    assert finding.page(session, done).count == finding.Count(5, exact=True)
+    monkeypatch.setattr(finding, "MOST_COUNTED", 4)
+    assert not finding.page(session, done).count.exact
+    assert not finding.page(session, replace(done, q="user")).count.exact
 
 
 def test_what_would_cost_much_to_count_is_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,6 +329,24 @@ def test_a_step_that_is_withdrawn_meanwhile_stops_the_import(
     assert counts(session) == before | {"audit_log": before["audit_log"] + 3}
 
 
+def test_it_does_so_too_where_everybody_in_the_file_is_new(
+    session: Session, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = counts(session)
+    add_people = loading.add_people
+
+    def late(*given: Any) -> int:
+        with database.transaction() as other:
+            releases.withdraw(other, MAYA, STEP)
+        return add_people(*given)
+
+    monkeypatch.setattr(imports, "add_people", late)
+    with pytest.raises(Refused, match=f"Withdrawn since this import began: {STEP}. Run the import again."):
+        load(session, HEADER + f"{ANNA},,,done,done\n")
+    session.rollback()
+    assert counts(session) == before | {"audit_log": before["audit_log"] + 1}
+
+
 def test_imports_and_saves_of_the_same_people_wait_for_each_other_in_no_circle(
     session: Session, database: Database
 ) -> None:

@@ -6,6 +6,7 @@ Two more are tests of their own: that the view equals an eager implementation wi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from hypothesis import HealthCheck, given, settings
@@ -68,11 +69,20 @@ def test_row_versions_of_one_person_and_step_have_no_gap_and_no_repeat(session: 
 @quickly
 @given(told=moves)
 def test_affected_and_untouched_people_are_all_people(session: Session, told: list[Move]) -> None:
+    was = dict.fromkeys(PEOPLE, "todo")
+
     def check(outcome: Outcome | None) -> None:
+        now = {user_id: status_of(session, user_id) for user_id in PEOPLE}
         if outcome:
             impact = outcome.impact
-            assert impact.affected == impact.copied + impact.reset + impact.restored
+            moved = Counter((was[user_id], now[user_id]) for user_id in PEOPLE)
+            reset = sum(n for (before, after), n in moved.items() if before != after == "todo")
+            restored = sum(n for (before, after), n in moved.items() if before == "todo" != after)
+            kept = sum(n for (before, after), n in moved.items() if before == after != "todo")
+            assert (impact.copied, impact.reset, impact.restored) == (kept, reset, restored)
+            assert impact.affected == kept + reset + restored
             assert impact.affected + impact.untouched == impact.everybody == len(PEOPLE)
+        was.update(now)
 
     play(session, told, check)
 

@@ -14,25 +14,28 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.onboarding import (
+    activity,
     batch,
     bulk_changes,
     definitions,
     drafts,
     everybody,
     history,
+    past,
     people,
     progress,
     releases,
     steps,
     user_steps,
 )
+from dashboard.onboarding.activity_filter import ActivityFilter
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.batch import Update
 from dashboard.onboarding.carryover import Policy, Release
@@ -774,6 +777,42 @@ def test_who_is_refused_anyway_waits_for_nobody(wide: Database, impatient: Datab
         assert waiting_too_long(impatient, lambda session: a_save(session, "done"))
 
 
+def a_batch(session: Session) -> None:
+    batch.save(session, HOST, STEP, "done", [Update(ANNA, 1)])
+
+
+def a_bulk_change(session: Session) -> None:
+    made = bulk_changes.create(session, MAYA, [ANNA], STEP, "done", "")
+    assert bulk_changes.carry_on(session, MAYA, made).finished_at
+
+
+def a_withdrawal(session: Session) -> None:
+    releases.withdraw(session, MAYA, STEP)
+
+
+def another_order(session: Session) -> None:
+    steps.reorder(session, MAYA, [OTHER, STEP], [STEP, OTHER])
+
+
+@ONE_AT_A_TIME
+@pytest.mark.parametrize(("work", "entries"), [(a_batch, 1), (a_bulk_change, 2), (a_withdrawal, 1), (another_order, 1)])
+def test_what_others_did_since_the_transaction_began_came_first(
+    wide: Database, work: Callable[[Session], None], entries: int
+) -> None:
+    with wide.transaction() as session:
+        for step_id in (STEP, OTHER):
+            a_step(session, step_id)
+        a_person(session)
+    with wide.transaction() as session:
+        session.execute(text("SELECT now()"))
+        with wide.transaction() as other:
+            a_save(other, "done", step_id=OTHER, actor=SAM)
+        work(session)
+    with wide.transaction() as session:
+        actors = [entry.actor for entry in activity.page(session, ActivityFilter()).entries]
+        assert actors.index(SAM.key) == entries
+
+
 def waiting_too_long(database: Database, work: Callable[[Session], object]) -> bool:
     """Whether the work is given up because of somebody's lock."""
     with pytest.raises(OperationalError) as given_up, database.transaction() as session:
@@ -856,6 +895,31 @@ def test_a_release_and_a_write_may_slip_in_between_any_two_statements(
         with Session(wide.engine) as session:
             reached = at_statement(session, n, slip_in)
             read(session)
+        if not reached:
+            assert n > 1
+            return
+    pytest.fail("there are more statements than were tried")
+
+
+@ONE_AT_A_TIME
+def test_a_step_may_come_with_its_releases_between_any_two_statements_of_a_look_back(wide: Database) -> None:
+    with wide.transaction() as session:
+        a_step(session)
+        a_person(session)
+        a_save(session, "done")
+    came = iter(range(60))
+
+    def slip_in() -> None:
+        with wide.transaction() as other:
+            name = f"step-{next(came)}"
+            a_step(other, name)
+            a_release(other, name)
+
+    for n in range(60):
+        with Session(wide.engine) as session:
+            reached = at_statement(session, n, slip_in)
+            then = past.as_of(session, ANNA, session.execute(select(func.now())).scalar_one())
+            assert STEP in [step.step_id for step in then.steps]
         if not reached:
             assert n > 1
             return

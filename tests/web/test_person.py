@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from html import unescape
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import releases
+from dashboard.onboarding import history, releases
 from dashboard.onboarding.actor import Actor
 from dashboard.onboarding.carryover import Policy
 from dashboard.staff.permissions import Role
@@ -474,6 +475,21 @@ def test_history_begins_when_the_person_joined(agent: FlaskClient, anna: Session
     a_person(anna, BEN)
     anna.commit()
     assert "Nothing has happened yet" in agent.get("/people/ben").text
+
+
+def test_a_step_that_comes_while_its_page_is_read_is_called_by_its_id(
+    agent: FlaskClient, anna: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeline = history.timeline
+
+    def late(*given: Any, **chosen: Any) -> history.Timeline:
+        a_step(anna, "third-step")
+        a_save(anna, "done", ANNA, "third-step")
+        anna.commit()
+        return timeline(*given, **chosen)
+
+    monkeypatch.setattr(history, "timeline", late)
+    assert "third-step" in words(part(agent.get("/people/anna").text, "history"))
 
 
 def test_history_has_pages(agent: FlaskClient, anna: Session) -> None:
