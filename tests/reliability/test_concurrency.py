@@ -41,7 +41,16 @@ from dashboard.onboarding.batch import Update
 from dashboard.onboarding.carryover import Policy, Release
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.definitions import Brought
-from dashboard.onboarding.errors import Conflict, Invalid, NotFound, OnboardingError, Refused, StaleDraft, StalePlan
+from dashboard.onboarding.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    OnboardingError,
+    Refused,
+    StaleDraft,
+    StalePlan,
+    Withdrawn,
+)
 from dashboard.onboarding.plans import Planned
 from tests import factories
 from tests.databases import wait_until_blocked
@@ -938,6 +947,7 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
     acknowledged: list[progress.Saved] = []
     released: list[str] = []
     conflicts: list[tuple[str, Conflict]] = []
+    refused: list[str] = []
     broken: list[BaseException] = []
 
     def go_on() -> bool:
@@ -960,10 +970,16 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
                 told = [change.row_version for change in conflict.changes]
                 assert told == list(range(conflict.attempted + 1, conflict.current.row_version + 1))
                 assert conflict.changes[-1].to_status == conflict.current.status
+            except Withdrawn:
+                refused.append(step_id)
 
     def rule(seed: int, step_id: str) -> None:
         chance = random.Random(seed)
         while go_on():
+            if chance.random() < 0.2:
+                for there_and_back in (releases.withdraw, releases.restore):
+                    with wide.transaction() as session:
+                        there_and_back(session, MAYA, step_id)
             with wide.transaction() as session:
                 if chance.random() < 0.3 and steps.get(session, step_id).release_number != 1:
                     undone = [one for one in releases.of_step(session, step_id, limit=100) if one.kind == "migrate"]
@@ -1040,8 +1056,10 @@ def is_explained(session: Session, crowd: list[str], acknowledged: list[progress
 
 def replay(truth: Oracle, session: Session, step_id: str, release: Release) -> None:
     by, at = release.released_by, release.released_at
-    if release.kind == "rollback":
-        truth.roll_back(step_id, by, at)
+    if release.kind in ("rollback", "withdraw", "restore"):
+        {"rollback": truth.roll_back, "withdraw": truth.withdraw, "restore": truth.restore}[release.kind](
+            step_id, by, at
+        )
         return
     weight = steps.version(session, step_id, release.version or 0).fields.weight
     if release.kind == "publish":
