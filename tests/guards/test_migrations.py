@@ -25,6 +25,38 @@ def test_the_migrated_schema_is_the_one_of_the_models(database: Database) -> Non
         assert _difference(connection) == []
 
 
+# What alembic does not compare, or not wholly: checks, what an index is of and where, how a table is kept.
+SHAPE = text("""
+SELECT c.relname || ': ' || told
+  FROM pg_class c CROSS JOIN LATERAL (
+       SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = c.oid AND contype <> 'n'
+        UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = c.oid
+        UNION ALL SELECT concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid))
+                    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+                   WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+        UNION ALL SELECT concat_ws(' ', c.relpersistence, c.reloptions)
+       ) of_table (told)
+ WHERE c.relkind = 'r' AND c.relnamespace = CAST(:schema AS regnamespace) AND c.relname = ANY(:tables)
+""")
+
+
+@pytest.mark.one_server("a cluster has shards of its own of each table")
+def test_a_table_has_no_other_shape_than_its_model(database: Database) -> None:
+    def shape(schema: str) -> set[str]:
+        told = connection.scalars(SHAPE, {"schema": schema, "tables": list(Base.metadata.tables)})
+        return {line.replace(f"{schema}.", "") for line in told}
+
+    with database.engine.connect() as connection, connection.begin() as undone:
+        # public last: there are the functions that some columns are made by
+        connection.execute(text("CREATE SCHEMA models; SET LOCAL search_path = models, public"))
+        Base.metadata.create_all(connection, checkfirst=False)
+        ours = shape("models")
+        connection.execute(text("SET LOCAL search_path = public"))
+        assert shape("public") == ours
+        assert len(ours) > 2 * len(Base.metadata.tables)
+        undone.rollback()
+
+
 def _difference(connection: Connection) -> Any:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     return compare_metadata(context, Base.metadata)
