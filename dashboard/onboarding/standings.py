@@ -50,7 +50,7 @@ SELECT CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_dist
 """)
 
 
-AT_MOST = text("SELECT count(*) <= :most FROM (SELECT FROM standings LIMIT :most + 1) first")
+AT_MOST = text("SELECT count(*) <= :most FROM (SELECT 1 FROM standings LIMIT :most + 1) first")
 
 
 def how_many(session: Session) -> float:
