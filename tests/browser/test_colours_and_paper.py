@@ -62,7 +62,9 @@ def test_what_is_chosen_is_told_from_what_is_not(enter: Enter) -> None:
         # a count in it is legible too
         assert looks(current.locator(":scope > span"))["ink"] == chosen["ink"]
 
-    for button in maya.get_by_role("button", name=re.compile("Light|Dark|System")).all():
+    themes = maya.get_by_role("button", name=re.compile("Light|Dark|System")).all()
+    assert len(themes) == 3
+    for button in themes:
         assert (looks(button) == chosen) == (button.get_attribute("aria-pressed") == "true")
 
 
@@ -115,7 +117,9 @@ def test_paper_has_what_there_is_to_read_and_nothing_to_press(enter: Enter, path
     for role in ("button", "textbox", "searchbox", "combobox", "checkbox"):
         expect(ada.get_by_role(role)).to_have_count(0)
     expect(ada.get_by_role("navigation", name="Main")).to_have_count(0)
-    for bar in ada.get_by_role("progressbar").all():
+    bars = ada.get_by_role("progressbar").all()
+    assert bool(bars) == (holds == "steps"), "a person's page has one"
+    for bar in bars:
         assert bar.evaluate("bar => getComputedStyle(bar).printColorAdjust") == "exact"
     # dark on white, whatever the screen has
     red, green, blue = map(int, re.findall(r"\d+", looks(ada.locator("body"))["ink"])[:3])

@@ -234,7 +234,9 @@ def test_the_overview_where_nobody_saved_and_nobody_is_stuck(enter: Enter, sessi
 def test_the_activity_with_its_details_open(enter: Enter) -> None:
     ada = enter("admin")
     ada.goto("/activity?what=drafts")
-    for details in ada.get_by_text("Details", exact=True).all():
+    shut = ada.get_by_text("Details", exact=True).all()
+    assert shut
+    for details in shut:
         details.click()
     check(ada)
 

@@ -555,6 +555,7 @@ def before_each_statement(
     database: Database, work: Callable[[Session, str], T], act: Callable[[str], int]
 ) -> Iterator[tuple[str, T, int]]:
     """The step, what the work with it came to, and what was done just before its first statement, its second one ..."""
+    slipped_in = 0
     for n in range(20):
         step_id, came = f"step-{n}", [0]
 
@@ -565,7 +566,9 @@ def before_each_statement(
             reached = at_statement(session, n, do)
             done = work(session, step_id)
         yield step_id, done, came[0]
+        slipped_in += bool(came[0])
         if not reached:
+            assert slipped_in, "nobody comes in between"
             return
     pytest.fail("it has more statements than were tried")
 

@@ -166,7 +166,9 @@ def test_whoever_is_erased_while_a_filter_is_looked_up_is_not_named(wide: Databa
         with suppress(OperationalError), wide.transaction() as session:
             session.execute(text("SET LOCAL lock_timeout = '20ms'"))
             erase(session)
+            got_in.append(n)
 
+    got_in: list[int] = []
     for n in range(20):
         with Session(wide.engine) as choosing, choosing.begin():
             reached = at_statement(choosing, n, at_once_if_possible)
@@ -176,6 +178,7 @@ def test_whoever_is_erased_while_a_filter_is_looked_up_is_not_named(wide: Databa
             erase(session)
         assert left_of_anna(wide) == [], n
         if not reached:
+            assert len(got_in) > 1, "nobody is erased in between"
             return
         with wide.transaction() as session:
             a_person(session)

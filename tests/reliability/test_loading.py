@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from dashboard.config import Settings
 from dashboard.database import Database
 from dashboard.onboarding import loading, releases
+from tests.databases import wait_until_blocked
 from tests.factories import a_person, a_step
 
 KEYS = text("SELECT count(*) FROM pg_constraint WHERE conrelid = 'user_steps'::regclass AND contype IN ('f', 'p')")
@@ -24,7 +24,7 @@ KEYS = text("SELECT count(*) FROM pg_constraint WHERE conrelid = 'user_steps'::r
 def database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """This test's database, in which nobody waits long for a lock and any load is a large one."""
     monkeypatch.setattr(loading, "MANY_ROWS", 1)
-    opened = Database(replace(settings, lock_timeout_ms=1_500))
+    opened = Database(replace(settings, lock_timeout_ms=800))
     with opened.transaction() as session:
         a_step(session)
         a_person(session)
@@ -39,16 +39,6 @@ def load(database: Database) -> int:
         releases.newest_first(session, 100)
         with loading.loading(session, 1_000):
             return session.scalar(KEYS) or 0
-
-
-def until_somebody_waits(session: Session) -> None:
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    until = time.monotonic() + 5
-    while not session.scalar(waiting) and time.monotonic() < until:
-        time.sleep(0.01)
-        session.execute(text("SELECT pg_stat_clear_snapshot()"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +56,7 @@ def test_a_reader_and_a_first_large_import_come_to_tables_in_any_order(
         with database.transaction() as session:
             session.execute(text(f"SELECT count(*) FROM {first}"))
             importing = pool.submit(load, database)
-            until_somebody_waits(session)
+            wait_until_blocked(session)
             session.execute(text(f"SELECT count(*) FROM {second}"))
         assert importing.result(10) == 0
 
@@ -93,10 +83,10 @@ def test_a_second_import_waits_for_the_first_longer_than_for_any_other_lock(data
         with database.transaction() as session:
             loading.prepare(session)
             second = pool.submit(wait)
-            time.sleep(2)
+            time.sleep(1.1)
             assert not second.done(), "the second must wait for the first"
             ended = session.scalar(text("SELECT clock_timestamp()"))
         timeout, began = second.result(5)
-    assert timeout == "1500ms"
+    assert timeout == "800ms"
     assert began > ended, "the second must be dated from after the first"
     assert told == ["Waiting for another import"]

@@ -232,5 +232,7 @@ def test_an_unknown_scope_names_those_that_exist(dashboard: Program) -> None:
 
 @pytest.mark.parametrize("group", ["user", "token"])
 def test_help_has_an_example(dashboard: Program, group: str) -> None:
-    for line in dashboard(group, "--help").out.partition("Commands:")[2].strip().splitlines():
+    commands = dashboard(group, "--help").out.partition("Commands:")[2].strip().splitlines()
+    assert len(commands) > 2
+    for line in commands:
         assert f"dashboard {group} {line.split()[0]}" in dashboard(group, line.split()[0], "--help").out

@@ -263,32 +263,6 @@ def test_the_way_back_is_kept(client: FlaskClient, maya: StaffAccount, path: str
     assert submit(client, next_=path).location == path
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "https://evil.example",
-        "//evil.example",
-        "///evil.example",
-        "/\\evil.example",
-        "\\\\evil.example",
-        "/a\\b",
-        "/\t/evil.example",
-        "/\r\nSet-Cookie: a=b",
-        "javascript:alert(1)",
-        "http:/evil.example",
-        "evil.example",
-        "",
-        " /steps",
-        "/sign-in",
-        "/sign-in?next=/sign-in",
-        "/sign-out",
-    ],
-)
-def test_no_other_site_is_led_to(client: FlaskClient, maya: StaffAccount, address: str) -> None:
-    assert submit(client, next_=address).location == "/"
-    assert client.get("/sign-in", query_string={"next": address}).location == "/"
-
-
 # Signed out, or without the permission -------------------------------------------------------------------------------
 
 

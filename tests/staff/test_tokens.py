@@ -123,7 +123,9 @@ def test_use_is_noted_once_a_minute(session: Session) -> None:
     assert used() == first
     session.execute(update(ApiToken).values(last_used_at=first - timedelta(seconds=61)))
     tokens.authenticate(session, made.secret)
-    assert used() != first
+    again = used()
+    assert again is not None
+    assert again >= first
 
 
 @pytest.mark.one_server("whatever writes a copied table waits for whoever else does")

@@ -33,6 +33,13 @@ def part(html: str, testid: str) -> str:
     return found
 
 
+def main_of(html: str) -> str:
+    """The HTML from what is the page's own on: what is the same on every page stands before it."""
+    found = html.partition("<main")[2]
+    assert found, "the page has no main part"
+    return found
+
+
 def figure(page: str, name: str) -> str:
     """One of the figures at the top of a page, as one reads it."""
     return words(part(page, f"figure-{name}").partition("</div>")[0])

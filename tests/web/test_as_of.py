@@ -15,7 +15,7 @@ from dashboard.onboarding import releases
 from dashboard.staff.permissions import Role
 from tests.factories import HOST, MAYA, OTHER, STEP, a_draft, a_person, a_save, a_step, everybody, people
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HOSTILE, figure, part, same_however_much_there_is, words
+from tests.web.desk import HOSTILE, figure, main_of, part, same_however_much_there_is, words
 from tests.web.person import row
 
 
@@ -69,7 +69,7 @@ def test_a_step_that_was_withdrawn_then_is_folded_away(agent: FlaskClient) -> No
 
 def test_nothing_in_it_can_be_changed(agent: FlaskClient) -> None:
     page = agent.get("/people/anna?as_of=2026-03-03T12:00").text
-    main = page.partition("<main")[2]
+    main = main_of(page)
     for control in ("<select", "all-steps", "save-all", "hx-get", "hx-post", 'name="known"', "/erase", "export.json"):
         assert control not in main
 

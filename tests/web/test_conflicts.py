@@ -57,7 +57,9 @@ def told(html: str) -> str:
 
 
 def is_primary(html: str, testid: str) -> bool:
-    return "btn-primary" in html.partition(f'data-testid="{testid}"')[0].rpartition("<button")[2]
+    before, found, _ = html.partition(f'data-testid="{testid}"')
+    assert found, f"there is no {testid}"
+    return "btn-primary" in before.rpartition("<button")[2]
 
 
 # What happened
@@ -280,7 +282,7 @@ def test_a_conflict_takes_few_queries(agent: FlaskClient, anna: Session) -> None
     a_save(anna, "done", actor=SAM)
     anna.commit()
     with asked_of(agent) as seen:
-        save_live(agent, 2, "skipped")
+        assert save_live(agent, 2, "skipped").status_code == 409
     of_the_token = 4
     assert len(seen) <= 15 + of_the_token
 

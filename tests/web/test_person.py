@@ -39,7 +39,7 @@ from tests.factories import (
     status_of,
 )
 from tests.staff.signed_in import make_account, sign_in_as
-from tests.web.desk import HOSTILE, HTMX, asked_of, figure, part, same_however_much_there_is, words
+from tests.web.desk import HOSTILE, HTMX, asked_of, figure, main_of, part, same_however_much_there_is, words
 from tests.web.person import Send, chosen, fields, hidden, panel, row, save, save_live, undo_of
 
 
@@ -198,7 +198,7 @@ def test_an_id_can_be_typed_as_it_is(agent: FlaskClient, anna: Session) -> None:
 def test_nobody_of_that_id_is_a_404_page(agent: FlaskClient, path: str) -> None:
     response = agent.get(f"/people/{path}")
     assert response.status_code == 404
-    assert "<script>" not in response.text.partition("<main")[2]
+    assert "<script>" not in main_of(response.text)
 
 
 def test_whoever_is_not_there_can_be_searched_for(agent: FlaskClient) -> None:

@@ -14,7 +14,7 @@ from dashboard.staff.permissions import Role
 from tests.conftest import Build, csrf_token
 from tests.factories import MAYA, OTHER, STEP, a_draft, a_step
 from tests.staff.signed_in import sign_in_as
-from tests.web.desk import HTMX, form_of, same_however_much_there_is, send
+from tests.web.desk import HTMX, form_of, part, same_however_much_there_is, send
 
 DRAFT = f"/steps/{STEP}/draft"
 BEAT = f"{DRAFT}/presence"
@@ -65,11 +65,11 @@ def test_opening_the_form_says_so(manager: FlaskClient, colleague: FlaskClient, 
 
 
 def test_the_card_asks_for_itself_again(manager: FlaskClient, database: Database) -> None:
-    page, part = manager.get(DRAFT).text, beat(manager, newest(database))
+    page, card = manager.get(DRAFT).text, beat(manager, newest(database))
     assert 'hx-trigger="load, every 15s, visibilitychange from:document"' in page
-    assert part.lstrip().startswith('<section class="card" id="editing-now"')
-    assert 'hx-trigger="every 15s, visibilitychange from:document"' in part, "it would ask without end"
-    assert f'data-leave="{LEAVE}"' in part
+    assert card.lstrip().startswith('<section class="card" id="editing-now"')
+    assert 'hx-trigger="every 15s, visibilitychange from:document"' in card, "it would ask without end"
+    assert f'data-leave="{LEAVE}"' in card
 
 
 def test_a_beat_keeps_what_was_opened(manager: FlaskClient, colleague: FlaskClient, database: Database) -> None:
@@ -77,11 +77,11 @@ def test_a_beat_keeps_what_was_opened(manager: FlaskClient, colleague: FlaskClie
     manager.get(DRAFT)
     colleague.post(DRAFT, data=form_of(colleague.get(DRAFT), "draft-form") | {"title": "Theirs"})
     colleague.get(DRAFT)
-    part = beat(manager, opened)
-    assert f"Has draft {opened} open" in part
-    assert f"Saved draft {opened + 1} at <time" in part
-    assert 'data-testid="newer-draft"' in part
-    assert f"Draft {opened + 1} is newer than the one you opened" in part
+    card = beat(manager, opened)
+    assert f"Has draft {opened} open" in card
+    assert f"Saved draft {opened + 1} at <time" in card
+    assert 'data-testid="newer-draft"' in card
+    assert f"Draft {opened + 1} is newer than the one you opened" in card
     assert editors(database)[ME] == opened
 
 
@@ -116,7 +116,7 @@ def test_whoever_is_not_heard_of_is_forgotten(manager: FlaskClient, colleague: F
     session.execute(text("UPDATE draft_editors SET seen_at = now() - interval '46 seconds'"))
     session.commit()
     assert "also editing" not in manager.get(f"/steps/{STEP}").text
-    assert "The admin" not in manager.get(DRAFT).text.partition('data-testid="editing-now"')[2]
+    assert "The admin" not in part(manager.get(DRAFT).text, "editing-now")
 
 
 def test_saving_and_discarding_leave(manager: FlaskClient, database: Database) -> None:
@@ -137,18 +137,18 @@ def test_a_draft_that_is_gone_is_told(manager: FlaskClient, database: Database, 
             releases.release(session, MAYA, STEP)
         else:
             drafts.discard(session, MAYA, STEP, opened)
-    part = beat(manager, opened)
-    assert "This draft was released or discarded." in part
-    assert "hx-trigger" not in part
+    card = beat(manager, opened)
+    assert "This draft was released or discarded." in card
+    assert "hx-trigger" not in card
 
 
 def test_a_first_draft_that_is_gone_with_its_step_is_told(manager: FlaskClient, database: Database) -> None:
     with database.transaction() as session:
         first = drafts.create(session, MAYA, OTHER, {"title": "Not released yet"})
         drafts.discard(session, MAYA, OTHER, first.row_version)
-    part = beat(manager, first.row_version, f"/steps/{OTHER}/draft/presence")
-    assert "This draft was released or discarded." in part
-    assert "hx-trigger" not in part
+    card = beat(manager, first.row_version, f"/steps/{OTHER}/draft/presence")
+    assert "This draft was released or discarded." in card
+    assert "hx-trigger" not in card
 
 
 def test_a_beat_for_a_step_that_is_gone_is_nobodys(database: Database) -> None:
