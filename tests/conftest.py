@@ -100,13 +100,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _start_server() -> str:
     from dashboard.embedded import running
 
-    folder = Path(tempfile.mkdtemp(prefix="dashboard-tests-", dir=_in_memory()))
+    folder = Path(tempfile.mkdtemp(prefix="dashboard-tests-", dir=in_memory()))
     folder.chmod(0o755)
     _cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     return _cleanup.enter_context(running(folder, durable=False))
 
 
-def _in_memory() -> Path | None:
+def in_memory() -> Path | None:
     """A folder in memory with room for all databases of a run, where there is one: copying them costs a quarter there."""
     folder = Path("/dev/shm")
     has_room = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > ROOM

@@ -27,9 +27,9 @@ class Ended:
 
 
 class Program:
-    """The `dashboard` command in an environment of its own; `given` is its standard input."""
+    """The `dashboard` command in an environment of its own, without what is None there; `given` is its standard input."""
 
-    def __init__(self, environment: Mapping[str, str], *command: str) -> None:
+    def __init__(self, environment: Mapping[str, str | None], *command: str) -> None:
         self.environment, self.command = dict(environment), command
 
     def __call__(self, *arguments: str, given: str | bytes = b"") -> Ended:

@@ -9,11 +9,9 @@ import pwd
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,15 +35,6 @@ with {how} as url:
     print(url, flush=True)
     {then}
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A data folder that an unprivileged account can reach too, with a short path."""
-    with tempfile.TemporaryDirectory(prefix="embedded-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
 
 OWNS, VISITS = "own(Path(sys.argv[1]))", "running(Path(sys.argv[1]), durable=False)"
 
@@ -84,13 +73,13 @@ def is_gone(pid: int, patience_s: float = 60) -> bool:
         time.sleep(0.02)
 
 
-def test_it_runs_for_as_long_as_the_block_and_keeps_its_data(folder: Path) -> None:
-    with running(folder, durable=False) as url:
-        pid = server_pid(folder)
+def test_it_runs_for_as_long_as_the_block_and_keeps_its_data(new_folder: Path) -> None:
+    with running(new_folder, durable=False) as url:
+        pid = server_pid(new_folder)
         query(url, "CREATE TABLE kept AS SELECT 7 AS number")
     assert is_gone(pid)
-    assert not (folder / "run").exists()
-    with running(folder, durable=False) as url:
+    assert not (new_folder / "run").exists()
+    with running(new_folder, durable=False) as url:
         assert query(url, "SELECT number FROM kept") == 7
 
 
@@ -219,19 +208,19 @@ def test_a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start(fold
         bystander.wait()
 
 
-def test_a_half_made_data_folder_is_made_again(folder: Path) -> None:
-    (folder / "postgres.unfinished").mkdir()
-    (folder / "postgres.unfinished" / "PG_VERSION").write_text("18")
-    with running(folder, durable=False) as url:
+def test_a_half_made_data_folder_is_made_again(new_folder: Path) -> None:
+    (new_folder / "postgres.unfinished").mkdir()
+    (new_folder / "postgres.unfinished" / "PG_VERSION").write_text("18")
+    with running(new_folder, durable=False) as url:
         assert query(url, "SELECT 1") == 1
 
 
-def test_another_major_versions_data_is_refused_untouched(folder: Path) -> None:
-    (folder / "postgres").mkdir(mode=0o700)
-    (folder / "postgres" / "PG_VERSION").write_text("14\n")
-    with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 14.*this is PostgreSQL \d+"), running(folder):
+def test_another_major_versions_data_is_refused_untouched(new_folder: Path) -> None:
+    (new_folder / "postgres").mkdir(mode=0o700)
+    (new_folder / "postgres" / "PG_VERSION").write_text("14\n")
+    with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 14.*this is PostgreSQL \d+"), running(new_folder):
         pass
-    assert [path.name for path in (folder / "postgres").iterdir()] == ["PG_VERSION"]
+    assert [path.name for path in (new_folder / "postgres").iterdir()] == ["PG_VERSION"]
 
 
 def test_a_server_that_cannot_start_says_the_end_of_its_log(folder: Path) -> None:
@@ -270,46 +259,49 @@ def test_a_server_that_recovers_is_waited_for_however_long_it_takes(
 
 
 @pytest.mark.parametrize("name", ["long-" + "x" * 120, "odd, 100% \"name\" with 'quotes' é"])
-def test_any_path_will_do(folder: Path, name: str) -> None:
-    with running(folder / name, durable=False) as url:
+def test_any_path_will_do(new_folder: Path, name: str) -> None:
+    with running(new_folder / name, durable=False) as url:
         assert query(url, "SELECT 1") == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
 def test_where_root_has_no_user_namespaces_another_account_serves(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    new_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     which = embedded.shutil.which
     monkeypatch.setattr(embedded.shutil, "which", lambda name: None if name == "unshare" else which(name))
-    account = embedded._account(folder)
+    account = embedded._account(new_folder)
     assert account.uid
-    with running(folder, durable=False) as url:
+    with running(new_folder, durable=False) as url:
         assert query(url, "SELECT 1") == 1
-        assert (folder / "postgres").stat().st_uid == account.uid
+        assert (new_folder / "postgres").stat().st_uid == account.uid
 
 
 # Somebody else's folder ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["postgres.lock", "guests.lock", "postgres.log"])
-def test_a_link_in_the_place_of_a_file_is_refused_and_not_followed(folder: Path, name: str) -> None:
-    precious = folder / "precious"
+def test_a_link_in_the_place_of_a_file_is_refused_and_not_followed(new_folder: Path, name: str) -> None:
+    precious = new_folder / "precious"
     precious.write_text("kept")
-    (folder / name).symlink_to(precious)
-    with pytest.raises(EmbeddedError, match=rf"DATA_DIR {folder} cannot be used: {name} is a link"), running(folder):
+    (new_folder / name).symlink_to(precious)
+    with (
+        pytest.raises(EmbeddedError, match=rf"DATA_DIR {new_folder} cannot be used: {name} is a link"),
+        running(new_folder),
+    ):
         pass
     assert precious.read_text() == "kept"
 
 
 @pytest.fixture
-def folder_of_another(folder: Path) -> Path:
+def folder_of_another(new_folder: Path) -> Path:
     """A data folder of an account that is not root, where root runs the program."""
     if os.geteuid() != 0:
         pytest.skip("only root can act for another account")
     nobody = pwd.getpwnam("nobody")
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    assert embedded._account(folder).uid == nobody.pw_uid
-    return folder
+    os.chown(new_folder, nobody.pw_uid, nobody.pw_gid)
+    assert embedded._account(new_folder).uid == nobody.pw_uid
+    return new_folder
 
 
 @pytest.mark.parametrize("name", ["run", "postgres.unfinished"])
@@ -355,11 +347,11 @@ def test_the_end_of_a_long_log_is_read_alone(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_log_that_is_too_long_is_begun_anew_at_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_is_too_long_is_begun_anew_at_the_start(new_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "LOG_LIMIT_BYTES", 1_000)
-    log = folder / "postgres.log"
+    log = new_folder / "postgres.log"
     for length, is_kept in ((1_000, True), (1_001, False)):
         log.write_text("x" * length)
-        with embedded._log(folder) as file:
+        with embedded._log(new_folder) as file:
             file.write(b"said")
         assert log.read_text() == "x" * (length if is_kept else 0) + "said"

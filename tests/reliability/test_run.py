@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import psycopg
 import pytest
 
 from dashboard.serving import reserved
+from tests.program import Program
 
 COMMAND = [sys.executable, "-c", "from dashboard.cli import main; main()"]
 IN_TERMINAL = [
@@ -29,13 +29,6 @@ IN_TERMINAL = [
 ]
 """What follows, in a terminal of its own, which is its standard input."""
 PATIENCE_S = 60
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 # 200 for each worker of a run, below those that the system itself gives out, and not from the first on in each run
@@ -65,8 +58,13 @@ def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
     }
 
 
+def beside(folder: Path, port: int, **more: str) -> Program:
+    """Commands to their end, in the environment of that data folder, as a process beside it would run them."""
+    return Program({"DATABASE_URL": None, "SECRET_KEY": None, **environment(folder, port, **more)})
+
+
 def command(folder: Path, *arguments: str, port: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-    """One command to its end, in the environment of that data folder."""
+    """One command to its end in a process of its own, in the environment of that data folder."""
     environ = environment(folder, port or free_port(), **more)
     return subprocess.run([*COMMAND, *arguments], env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
 
@@ -116,14 +114,14 @@ def servers_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_web_server_and_the_database(folder: Path, how: signal.Signals) -> None:
+def test_a_signal_stops_the_web_server_and_the_database(new_folder: Path, how: signal.Signals) -> None:
     port = free_port()
-    with served(folder, port) as process:
+    with served(new_folder, port) as process:
         # as a terminal does it: the whole group gets the signal
         os.killpg(process.pid, how)
         assert process.wait(PATIENCE_S) == 0
         assert not answers(port)
-        assert servers_of(folder) == []
+        assert servers_of(new_folder) == []
 
 
 def test_it_says_where_it_is_as_soon_as_it_answers_there(folder: Path) -> None:
@@ -157,7 +155,7 @@ def test_it_ends_with_its_terminal_unless_that_is_to_be_ignored(folder: Path, be
         os.close(terminal)
         if before:
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(2)
+                process.wait(1)
             assert answers(port)
             process.terminate()
         assert process.wait(PATIENCE_S) == 0
@@ -175,29 +173,28 @@ def test_commands_beside_it_reach_its_database_and_a_second_one_is_refused(folde
         url = command(folder, "db", "url").stdout.strip()
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT count(*) FROM user_onboarding").fetchone() is not None
-        assert json.loads(command(folder, "db", "migrate", "--json").stdout)["revision"]
-        command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
-        link = command(folder, "user", "reset-link", "ada@example.com", port=1)
-        assert (f"\nhttp://127.0.0.1:{port}/set-password?link=" in link.stdout, link.stderr) == (True, "")
+        dashboard = beside(folder, 1)
+        assert dashboard("db", "migrate", "--json").json["revision"]
+        dashboard("user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
+        link = dashboard("user", "reset-link", "ada@example.com")
+        assert (f"\nhttp://127.0.0.1:{port}/set-password?link=" in link.out, link.err) == (True, "")
         second = command(folder, "run")
         assert second.returncode == 1
         assert str(folder) in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
         assert answers(port)
-    guess = command(folder, "user", "reset-link", "ada@example.com", port=81)
-    assert "\nhttp://127.0.0.1:81/set-password?link=" in guess.stdout
-    assert (
-        guess.stderr.strip()
-        == "BASE_URL is not set and no server is running here, so the address in the link is a guess."
-    )
+    guess = beside(folder, 81)("user", "reset-link", "ada@example.com")
+    assert "\nhttp://127.0.0.1:81/set-password?link=" in guess.out
+    assert guess.err == "BASE_URL is not set and no server is running here, so the address in the link is a guess."
 
 
 def test_a_link_is_not_made_beside_a_server_that_listens_everywhere(folder: Path) -> None:
     with served(folder, free_port(), HOST="0.0.0.0"):
-        command(folder, "user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
-        refused = command(folder, "user", "reset-link", "ada@example.com")
-        assert (refused.returncode, refused.stdout) == (2, "")
-        assert "The link needs the dashboard's address" in refused.stderr
+        dashboard = beside(folder, free_port())
+        dashboard("user", "add", "ada@example.com", "--name", "Ada", "--role", "admin")
+        refused = dashboard("user", "reset-link", "ada@example.com")
+        assert (refused.code, refused.out) == (2, "")
+        assert "The link needs the dashboard's address" in refused.err
 
 
 def test_a_port_in_use_is_named_and_no_database_is_left_running(folder: Path) -> None:
@@ -252,21 +249,37 @@ def test_a_database_that_is_told_to_end_takes_the_web_server_along(folder: Path)
         assert process.wait(PATIENCE_S) == 0
 
 
+NOBODY_THERE = {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "code", "says"),
     [
-        (("run",), {"PORT": "http"}, 2, "PORT"),
-        (("run",), {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, 2, "SECRET_KEY"),
-        (("run",), {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x", "SECRET_KEY": "s" * 32}, 3, "database"),
-        (("db", "migrate"), {"DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, 3, "database"),
-        (("db", "url"), {"DATABASE_URL": "mysql://me@127.0.0.1/x"}, 2, "DATABASE_URL"),
+        (("run",), NOBODY_THERE | {"SECRET_KEY": "s" * 32}, 3, "database"),
         (("no-such-command",), {}, 2, "no-such-command"),
     ],
 )
 def test_errors_are_plain_lines_with_a_code(
-    folder: Path, arguments: tuple[str, ...], environ: dict[str, str], code: int, says: str
+    new_folder: Path, arguments: tuple[str, ...], environ: dict[str, str], code: int, says: str
 ) -> None:
-    ended = command(folder, *arguments, **environ)
+    ended = command(new_folder, *arguments, **environ)
     assert ended.returncode == code
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "code", "says"),
+    [
+        (("run",), {"PORT": "http"}, 2, "PORT"),
+        (("run",), NOBODY_THERE, 2, "SECRET_KEY"),
+        (("db", "migrate"), NOBODY_THERE, 3, "database"),
+        (("db", "url"), {"DATABASE_URL": "mysql://me@127.0.0.1/x"}, 2, "DATABASE_URL"),
+    ],
+)
+def test_each_error_has_its_code_and_names_what_is_wrong(
+    new_folder: Path, arguments: tuple[str, ...], environ: dict[str, str], code: int, says: str
+) -> None:
+    ended = beside(new_folder, free_port(), **environ)(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert says in ended.err

@@ -19,7 +19,7 @@ import pytest
 
 from dashboard import serving
 from dashboard.serving import METRICS_FOLDER
-from tests.reliability.test_run import PATIENCE_S, folder, free_port, served  # noqa: F401 - folder is a fixture
+from tests.reliability.test_run import PATIENCE_S, free_port, served
 
 WORKERS = 2
 ASKED = 'onboarding_http_requests_total{method="GET",rule="/sign-in",status="2xx"}'
@@ -56,9 +56,10 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def several(folder: Path, port: int) -> Iterator[int]:  # noqa: F811
-    """A server of several workers, by the process id of the one that has started them."""
-    with served(folder, port, WORKERS=str(WORKERS), TMPDIR=str(folder)) as process:
+def several(folder: Path, port: int) -> Iterator[int]:
+    """A server of several workers, by the process id of the one that has started them. Its log is a file of the folder."""
+    more = {"WORKERS": str(WORKERS), "TMPDIR": str(folder)}
+    with (folder / "log").open("w") as log, served(folder, port, stderr=log, **more) as process:
         wait_for(lambda: len(workers(port)) == WORKERS)
         yield process.pid
 
@@ -69,7 +70,7 @@ def shared(worker: int) -> Path:
     return Path(dict(one.split("=", 1) for one in environ if "=" in one)[METRICS_FOLDER])
 
 
-def test_each_tells_what_all_have_counted_and_one_that_ends_takes_nothing_along(folder: Path) -> None:  # noqa: F811
+def test_each_tells_what_all_have_counted_and_one_that_ends_takes_nothing_along_and_is_in_the_log(folder: Path) -> None:
     port = free_port()
     with several(folder, port) as pid:
         for _ in range(30):
@@ -84,13 +85,17 @@ def test_each_tells_what_all_have_counted_and_one_that_ends_takes_nothing_along(
         wait_for(lambda: len(workers(port)) == WORKERS)
         assert measured(port)["onboarding_db_connections_limit"] == WORKERS * (8 + 2)
 
+        # what the web server itself says is in the log too
+        said = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+        assert [line["level"] for line in said if "Unexpected exit from worker" in line["event"]] == ["error"]
+
         counted = shared(min(workers(port)))
         assert (counted.is_dir(), counted.parent) == (True, Path(serving._metrics_place() or folder))
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not counted.exists())
 
 
-def test_nothing_is_left_behind_when_it_is_killed(folder: Path) -> None:  # noqa: F811
+def test_nothing_is_left_behind_when_it_is_killed(folder: Path) -> None:
     port = free_port()
     with several(folder, port) as pid:
         counted = shared(min(workers(port)))
@@ -131,15 +136,3 @@ def test_a_line_that_cannot_be_written_is_dropped() -> None:
         assert subprocess.run([sys.executable, "-c", SAYS], stderr=nobody_reads).returncode == 0
     finally:
         os.close(nobody_reads)
-
-
-def test_what_the_web_server_itself_says_is_in_the_log_too(folder: Path) -> None:  # noqa: F811
-    port, path = free_port(), folder / "log"
-    with path.open("w") as log, served(folder, port, stderr=log, WORKERS=str(WORKERS), TMPDIR=str(folder)):
-        wait_for(lambda: len(workers(port)) == WORKERS)
-        os.kill(min(workers(port)), signal.SIGKILL)
-        wait_for(lambda: "Unexpected exit" in path.read_text())
-        wait_for(lambda: len(workers(port)) == WORKERS)
-        told = path.read_text()
-    said = [json.loads(line) for line in told.splitlines()]
-    assert [line["level"] for line in said if "Unexpected exit from worker" in line["event"]] == ["error"]
