@@ -5,23 +5,35 @@ Limits of bytes, not of time: a slow machine changes nothing in them.
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Enter
+from tests.browser.conftest import Enter, secret_of
 from tests.browser.pages import AMARA
 from tests.browser.test_every_page import ADDRESSES
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from dashboard.database import Database
 
 FIRST_LOAD, NEXT_PAGE = 110_000, 15_000
 FINGERPRINTED = re.compile(r"/static/[0-9a-f]{16}/")
 COMPRESSED = {"text/css", "text/html", "text/javascript", "image/svg+xml"}
-PAGES = ADDRESSES | {"signing in": "/sign-in", "the example of the browser client": "/static/example/checklist.html"}
+MAIN = ("overview", "people", "preview", "activity", "the API")
+"""What the others load besides themselves is what these do."""
+PAGES = {name: ADDRESSES[name] for name in MAIN} | {
+    "a person": f"/people/{AMARA}",
+    "signing in": "/sign-in",
+    "the example of the browser client": "/static/example/checklist.html",
+}
 AT_THEIR_NAMES = {"/static/example/checklist.html"}
 BY_ITSELF = {"Fetch", "XHR"}
 """What a page asks by itself every few seconds may be too short to be compressed."""
@@ -92,6 +104,20 @@ def test_a_page_is_light_and_the_next_one_lighter(enter: Enter, path: str) -> No
     again = visit(ada, path)
     assert again.answers
     assert again.weight < NEXT_PAGE, again.heaviest
+
+
+def test_each_other_page_is_light_and_loads_files_that_browsers_keep(site: Flask, database: Database) -> None:
+    ada = site.test_client()
+    ada.set_cookie("staff_session", secret_of("admin"))
+    for path in set(ADDRESSES.values()) - set(PAGES.values()):
+        answer = ada.get(path, headers={"Accept-Encoding": "gzip"})
+        assert answer.mimetype == "text/html", path
+        assert answer.headers["Content-Encoding"] == "gzip", path
+        assert "Accept-Encoding" in answer.headers["Vary"], path
+        assert len(answer.data) < NEXT_PAGE, path
+        files = re.findall(r'(?:src|href)="(/static/[^"]+)', gzip.decompress(answer.data).decode())
+        assert len(files) > 2, path
+        assert [file for file in files if not FINGERPRINTED.match(file)] == [], path
 
 
 @pytest.mark.parametrize("path", ["/", f"/people/{AMARA}", "/api/docs"])
