@@ -202,7 +202,7 @@ def javascript() -> bool:
 # its own controls and the styles of `scripting: none`, by one journey of each family of forms, as few as these are slow:
 #   a person's rows     test_saving (one row, undo), test_person (several; what the other rows hold; an earlier day; erasing)
 #   conflicts           test_conflicts (edit mine; save mine, twice; where the focus is)
-#   drafts and steps    test_drafts (merging), test_ordering
+#   drafts and steps    test_drafts (merging), test_release_desk (the order)
 #   releases            test_releasing (draft to rollback), test_release_desk (a choice, Update report)
 #   bulk changes        test_bulk (the chosen ones; all who match, in one go)
 #   filters, periods    test_people, test_activity, test_overview

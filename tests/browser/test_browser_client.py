@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import cycle, product
 from typing import Any, Protocol
 
 import pytest
@@ -196,19 +197,16 @@ def test_a_step_withdrawn_meanwhile(enter: Enter, token: str) -> None:
     expect(amara.get_by_role("listitem")).to_have_count(7)
 
 
-@pytest.mark.parametrize(
-    ("bad_token", "user_id", "title"),
-    [
+def test_what_cannot_be_opened_says_why(page: Page, token: str) -> None:
+    for bad_token, user_id, title in (
         ("obd_unknown", AMARA, "You are not signed in"),
         ("obd unknown", AMARA, "You are not signed in"),
-        ("", "nobody", "There is nothing to show"),
-        ("", "", "Something is missing"),
-    ],
-)
-def test_what_cannot_be_opened_says_why(page: Page, token: str, bad_token: str, user_id: str, title: str) -> None:
-    open_checklist(page, bad_token or token, user_id)
-    expect(page.get_by_role("alert")).to_contain_text(title)
-    expect(page.get_by_role("button", name="Show the checklist")).to_be_enabled()
+        (token, "nobody", "There is nothing to show"),
+        (token, "", "Something is missing"),
+    ):
+        open_checklist(page, bad_token, user_id)
+        expect(page.get_by_role("alert")).to_contain_text(title)
+        expect(page.get_by_role("button", name="Show the checklist")).to_be_enabled()
 
 
 def test_a_save_that_fails_can_be_tried_again(page: Page, token: str) -> None:
@@ -278,24 +276,28 @@ def test_a_save_that_somebody_undid_before_its_answer_came_is_told(page: Page, t
     expect(choice(amara, "Set up payments", "In progress")).to_have_attribute("aria-pressed", "true")
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500])
-def test_a_user_is_not_told_the_words_for_staff(page: Page, token: str, status: int) -> None:
-    amara = seen_checklist(page, token)
+def test_a_user_is_not_told_the_words_for_staff(page: Page, token: str) -> None:
     words = {"message": "Use `dashboard step restore`", "detail": "Use `dashboard step restore`"}
-    Faults(amara, f"**/steps/{PAYMENTS}*", [{"status": status, "json": words, "headers": {"Retry-After": "99"}}])
-    choice(amara, "Set up payments", "Done").click()
-    expect(amara.locator(f"#panel-{PAYMENTS}")).to_contain_text(re.compile("not saved|check again"))
-    expect(amara.get_by_role("main")).not_to_contain_text("dashboard step")
+    statuses = (401, 403, 404, 410, 429, 500)
+    refusals = [{"status": one, "json": words, "headers": {"Retry-After": "99"}} for one in statuses]
+    met = Faults(page, f"**/steps/{PAYMENTS}*", [*refusals])
+    for _ in statuses:
+        amara = seen_checklist(page, token)
+        choice(amara, "Set up payments", "Done").click()
+        expect(amara.locator(f"#panel-{PAYMENTS}")).to_contain_text(re.compile("not saved|check again"))
+        expect(amara.get_by_role("main")).not_to_contain_text("dashboard step")
+    assert len(met.sent) == len(statuses)
 
 
-@pytest.mark.parametrize("user_id", ["..", "~x", "a/steps", "ü 1"])
-def test_the_link_leads_to_the_person_whatever_their_id(page: Page, session: Session, token: str, user_id: str) -> None:
-    factories.a_person(session, user_id, "Ümit")
+def test_the_link_leads_to_the_person_whatever_their_id(page: Page, session: Session, token: str) -> None:
+    ids = ["..", "~x", "a/steps", "ü 1"]
+    for user_id in ids:
+        factories.a_person(session, user_id, "Ümit")
     session.commit()
-    open_checklist(page, token, user_id)
-    there = page.get_by_role("link", name="the person’s page in the dashboard").get_attribute("href")
-    assert there
-    assert there == f"/people/{packed(user_id)}"
+    for user_id in ids:
+        open_checklist(page, token, user_id)
+        link = page.get_by_role("link", name="the person’s page in the dashboard")
+        expect(link).to_have_attribute("href", f"/people/{packed(user_id)}")
 
 
 def test_the_token_is_gone_with_the_page(page: Page, token: str) -> None:
@@ -511,28 +513,26 @@ BUSY: dict[str, Any] = {"status": 429, "json": {"message": "Too many"}, "headers
 DOWN: dict[str, Any] = {"status": 503, "body": "<h1>Down</h1>", "content_type": "text/html"}
 
 
-@pytest.mark.parametrize(
-    ("faults", "pause_s"),
-    [
-        ([DOWN, DOWN], 0.0),
-        ([BUSY], 1.0),
-        ([DOWN | {"headers": {"Retry-After": "1"}}], 1.0),
-        ([DOWN | {"status": 502}, DOWN | {"status": 504}, DOWN | {"status": 408}], 0.0),
-        (["connectionfailed", "connectionreset", "namenotresolved"], 0.0),
-        ([{"status": 200, "body": '{"success": tr', "content_type": "application/json"}], 0.0),
-    ],
-    ids=["503", "429", "503 that says when", "a proxy", "the network", "cut off"],
-)
-def test_what_passes_is_tried_again(
-    own_module: Page, update_really: Update, session: Session, faults: list[Fault], pause_s: float
-) -> None:
-    row_version = state_of(session, PAYMENTS)[1]
-    met = Faults(own_module, PATCHES, faults)
-    assert update_really(options=f"{{ rowVersion: {row_version} }}")["step"]["status"] == "done"
-    assert met.attempts == [str(number) for number in range(len(faults) + 1)]
-    assert {sent["row_version"] for sent in met.sent} == {row_version}
-    assert met.times[1] - met.times[0] >= pause_s
-    assert state_of(session, PAYMENTS) == ("done", row_version + 1)
+PASSES: dict[str, tuple[list[Fault], float]] = {
+    "503": ([DOWN, DOWN], 0.0),
+    "429": ([BUSY], 1.0),
+    "503 that says when": ([DOWN | {"headers": {"Retry-After": "1"}}], 1.0),
+    "a proxy": ([DOWN | {"status": 502}, DOWN | {"status": 504}, DOWN | {"status": 408}], 0.0),
+    "the network": (["connectionfailed", "connectionreset", "namenotresolved"], 0.0),
+    "cut off": ([{"status": 200, "body": '{"success": tr', "content_type": "application/json"}], 0.0),
+}
+"""Faults, and how long they have the client wait at least."""
+
+
+def test_what_passes_is_tried_again(own_module: Page, update_really: Update, session: Session) -> None:
+    for wanted, (name, (faults, pause_s)) in zip(cycle(["done", "in_progress"]), PASSES.items(), strict=False):
+        row_version = state_of(session, PAYMENTS)[1]
+        met = Faults(own_module, PATCHES, faults)
+        assert update_really(wanted, f"{{ rowVersion: {row_version} }}")["step"]["status"] == wanted, name
+        assert met.attempts == [str(number) for number in range(len(faults) + 1)], name
+        assert {sent["row_version"] for sent in met.sent} == {row_version}
+        assert met.times[1] - met.times[0] >= pause_s, name
+        assert state_of(session, PAYMENTS) == (wanted, row_version + 1)
 
 
 def called_with_token(page: Page, address: str, token: str) -> Any:
@@ -596,24 +596,24 @@ def test_a_save_whose_answer_was_lost_is_applied_once(
     assert state_of(session, PAYMENTS) == ("done", row_version + 1)
 
 
-@pytest.mark.parametrize("status", ["done", "todo"])
-@pytest.mark.parametrize("intent", ["", ", intent: () => true"])
 def test_a_lost_save_that_was_undone_since_stays_undone(
-    own_module: Page, update_really: Update, session: Session, status: str, intent: str
+    own_module: Page, update_really: Update, session: Session
 ) -> None:
     def is_lost_and_undone(route: Route) -> None:
         is_lost(route)
         factories.a_save(session, "in_progress", AMARA, PAYMENTS)
         session.commit()
 
-    row_version = state_of(session, PAYMENTS)[1]
-    session.rollback()
-    met = Faults(own_module, PATCHES, [is_lost_and_undone])
-    answer = update_really(status, f"{{ rowVersion: {row_version}{intent} }}")
-    assert answer["step"] == {"status": "in_progress", "row_version": row_version + 2}
-    assert [change["to"] for change in answer["conflict"]["changes"]] == [status, "in_progress"]
-    assert len(met.sent) == 2
-    assert state_of(session, PAYMENTS) == ("in_progress", row_version + 2)
+    for status, intent in product(("done", "todo"), ("", ", intent: () => true")):
+        before, row_version = state_of(session, PAYMENTS)
+        assert before == "in_progress"
+        session.rollback()
+        met = Faults(own_module, PATCHES, [is_lost_and_undone])
+        answer = update_really(status, f"{{ rowVersion: {row_version}{intent} }}")
+        assert answer["step"] == {"status": "in_progress", "row_version": row_version + 2}
+        assert [change["to"] for change in answer["conflict"]["changes"]] == [status, "in_progress"]
+        assert len(met.sent) == 2
+        assert state_of(session, PAYMENTS) == ("in_progress", row_version + 2)
 
 
 def two_changes(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -914,18 +914,13 @@ def test_another_origin_is_kept_out(page: Page, stranger: str, open_server: str,
     assert state_of(session, PAYMENTS) == before
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
+def test_a_listed_origin_gets_no_further(page: Page, shop: str, open_server: str, token: str) -> None:
+    page.goto(shop)
+    for method, path in (
         ("GET", "/api/admin/onboarding/steps"),
         ("POST", "/api/admin/onboarding/migrate-version"),
         ("PUT", f"/api/onboarding/users/{AMARA}"),
         ("GET", f"/people/{AMARA}"),
         ("GET", "/healthz"),
-    ],
-)
-def test_a_listed_origin_gets_no_further(
-    page: Page, shop: str, open_server: str, token: str, method: str, path: str
-) -> None:
-    page.goto(shop)
-    assert page.evaluate(FETCH, [open_server + path, method, token]) == "TypeError"
+    ):
+        assert page.evaluate(FETCH, [open_server + path, method, token]) == "TypeError", path

@@ -153,16 +153,6 @@ def test_two_versions_are_compared(enter: Enter) -> None:
     see_heading(ines, "Version 1 and version 4")
 
 
-def test_each_of_two_editors_sees_the_other(enter: Enter) -> None:
-    maya, ada = enter("manager"), enter("admin")
-    open_draft(maya)
-    expect(maya.get_by_test_id("editing-now")).to_contain_text("Maya Lindqvist (you)")
-    open_draft(ada)
-    expect(ada.get_by_test_id("editing-now")).to_contain_text("Maya Lindqvist")
-    open_draft(maya)
-    expect(maya.get_by_test_id("editing-now")).to_contain_text("Ada Whitfield")
-
-
 def test_a_long_description_leaves_the_rest_of_the_form_in_reach(enter: Enter) -> None:
     maya = enter("manager")
     open_draft(maya)

@@ -24,7 +24,6 @@ from tests.browser.pages import (
     choose,
     choose_status,
     comment_field,
-    look_again,
     open_draft,
     open_person,
     open_preview,
@@ -194,24 +193,6 @@ def test_who_signed_out_in_another_tab_is_told_that_they_will_be_asked_and_is(en
     see_saved(tomas, MOBILE, "Done")
 
 
-def test_an_open_page_asks_no_more_and_stays_as_it_is(enter: Enter, session: Session) -> None:
-    """What it asks by itself every few seconds is refused once, and nobody is disturbed by that."""
-    tomas = enter("support")
-    open_person(tomas)
-    session.execute(delete(StaffSession))
-    session.commit()
-    look_again(tomas)
-    expect(tomas.locator("[data-quiet][hx-get]")).to_have_count(1)
-    expect(tomas.get_by_test_id("notice")).to_have_count(0)
-    choose_status(tomas, MOBILE, "Done")
-    asked: list[str] = []
-    tomas.on("request", lambda request: asked.append(request.url))
-    tomas.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    edit(tomas)
-    expect(tomas.get_by_test_id("notice")).to_contain_text("You are signed out")
-    assert not any("/moved" in url for url in asked)
-
-
 def test_whoever_signs_in_meanwhile_saves_it_under_their_own_name(enter: Enter, session: Session) -> None:
     """Somebody else at the same browser: their token is another one, and the page gets it with the refusal."""
     tomas = come_in(enter, Role.SUPPORT)
@@ -228,22 +209,6 @@ def test_whoever_signs_in_meanwhile_saves_it_under_their_own_name(enter: Enter, 
 
 
 # A role that has changed ---------------------------------------------------------------------------------------------
-
-
-def test_an_agent_becomes_a_viewer_while_a_row_is_edited(enter: Enter, session: Session) -> None:
-    tomas = enter("support")
-    open_person(tomas)
-    change_role(session, Role.SUPPORT, Role.VIEWER)
-    edit(tomas)
-    expect(tomas.get_by_text("You cannot do this").first).to_be_visible()
-    expect(tomas.get_by_text("You are signed in as Viewer. Nothing was saved.").first).to_be_visible()
-    see_kept(tomas, javascript=True)
-    # the browser would ask
-    comment_field(tomas, MOBILE).press("Escape")
-    tomas.keyboard.press("Escape")
-    open_person(tomas)
-    see_status(tomas, MOBILE, "Skipped")
-    expect(tomas.get_by_test_id(f"edit-{MOBILE}")).to_have_count(0)
 
 
 def test_a_manager_becomes_a_viewer_while_a_long_text_is_written(enter: Enter, session: Session) -> None:

@@ -81,20 +81,6 @@ def test_that_another_theme_is_not_remembered_is_said(enter: Enter) -> None:
     expect(tomas.get_by_test_id("notice")).to_have_attribute("data-status", "422")
 
 
-def test_signed_in_again_in_another_tab_the_next_press_saves(enter: Enter) -> None:
-    tomas = enter("support")
-    open_person(tomas)
-    other = tomas.context.new_page()
-    other.goto("/")
-    other.get_by_test_id("sign-out").click()
-    save(tomas, PAYMENTS, "Done", "The bank has confirmed it.")
-    expect(tomas.get_by_test_id("notice")).to_contain_text("Sign in again in a new tab")
-    other.get_by_test_id("sign-in-as-support").click()
-    expect(other.get_by_test_id("account")).to_be_visible()
-    tomas.get_by_test_id(f"save-{PAYMENTS}").click()
-    see_saved(tomas, PAYMENTS, "Done")
-
-
 def test_for_somebody_else_nothing_is_sent_by_itself(enter: Enter) -> None:
     tomas = enter("support")
     open_person(tomas)

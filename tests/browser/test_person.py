@@ -177,7 +177,7 @@ def test_a_click_elsewhere_folds_a_comment_and_keeps_it(enter: Enter) -> None:
     expect(tomas.get_by_test_id("history")).to_contain_text("The bank has confirmed it.")
 
 
-WIDTHS = pytest.mark.parametrize(("width", "height"), [(1280, 900), (800, 900), (360, 640)])
+WIDTHS = pytest.mark.parametrize(("width", "height"), [(1280, 900), (360, 640)])
 
 
 @WIDTHS

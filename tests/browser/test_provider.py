@@ -79,14 +79,12 @@ def test_whoever_says_no_there_is_back_at_the_sign_in_page(page: Page, provider:
     page.get_by_role("button", name="Deny").click()
     expect(page.get_by_test_id("form-problem")).to_contain_text(f"{LABEL} did not let you in, or you cancelled there.")
     see_heading(page, "Sign in")
-    check(page)
 
 
 def test_the_role_follows_the_groups(enter: Enter, provider: Provider, database: Database) -> None:
     provider.person("noor", "support")
     noor = enter()
     noor.goto("/sign-in")
-    check(noor)
     noor.get_by_role("link", name=BUTTON).click()
     sign_in_there(noor, "noor")
     expect(noor.get_by_test_id("account")).to_contain_text("Support agent")
@@ -97,7 +95,6 @@ def test_the_role_follows_the_groups(enter: Enter, provider: Provider, database:
     ada = enter("admin")
     ada.goto("/settings/staff")
     expect(ada.get_by_test_id("staff-row-noor@example.com")).to_contain_text(LABEL)
-    check(ada)
     ada.get_by_role("link", name="Noor of the provider").click()
     expect(ada.get_by_test_id("role-by-groups")).to_contain_text("their role is set from their groups there")
     check(ada)

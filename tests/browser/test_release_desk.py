@@ -231,7 +231,10 @@ def test_a_choice_leaves_the_reason_as_it_is(enter: Enter, javascript: bool) -> 
     if not javascript:
         maya.get_by_test_id("update-report").click()
     expect(maya.get_by_test_id("reset")).not_to_contain_text(f"{seen:,}")
+    expect(maya.get_by_test_id("confirm")).to_have_text("Release version 4, reset no one")
     expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
+    if javascript:
+        expect(maya).to_have_url(re.compile(r"/release\?.*in_progress=keep"))
 
     maya.get_by_test_id("update-report").click()
     expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
@@ -322,7 +325,9 @@ def test_a_step_goes_down_and_up_again(enter: Enter) -> None:
     first, second, third, *rest = before = open_order(maya)
     press_move(maya, "down", first)
     see_order(maya, [second, first, third, *rest])
-    press_move(maya, "down", first)
+    # by keyboard it goes on: the focus stays on what was pressed
+    expect(maya.locator(f"#down-{first}")).to_be_focused()
+    maya.keyboard.press("Enter")
     see_order(maya, [second, third, first, *rest])
     assert open_order(maya) == [second, third, first, *rest]
 
@@ -332,6 +337,15 @@ def test_a_step_goes_down_and_up_again(enter: Enter) -> None:
     see_order(maya, before)
     expect(maya.locator(f"#up-{first}")).to_have_attribute("aria-disabled", "true")
     assert open_order(maya) == before
+
+
+@scriptless
+def test_without_a_script_a_step_goes_up(enter: Enter) -> None:
+    maya = enter("manager")
+    first, second, *rest = open_order(maya)
+    maya.locator(f"#up-{second}").click()
+    see_order(maya, [second, first])
+    assert open_order(maya) == [second, first, *rest]
 
 
 def test_the_arrow_keys_move_a_step_by_its_handle(enter: Enter) -> None:

@@ -94,25 +94,6 @@ def test_from_a_draft_to_its_release_and_back(enter: Enter) -> None:
     expect(maya.get_by_test_id("live-now")).to_contain_text("Set up payments")
 
 
-def test_a_choice_renders_the_report_again_and_is_in_the_address(enter: Enter) -> None:
-    maya = enter("manager")
-    open_preview(maya)
-    reset = figures(maya, "reset")["reset"]
-    maya.get_by_label("Reason").fill("Half of a sentence")
-    choose(maya, "In progress", "Keep")
-
-    expect(maya.get_by_test_id("reset")).not_to_contain_text(str(reset))
-    expect(maya.get_by_test_id("confirm")).to_have_text("Release version 4, reset no one")
-    expect(maya).to_have_url(re.compile(r"/release\?.*in_progress=keep"))
-    expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
-
-    maya.get_by_label("Reason").fill("")  # the browser would ask
-    maya.reload()
-    assert figures(maya, "reset") == {"reset": 0}
-    confirm(maya)
-    expect(maya.get_by_test_id("receipt-facts")).to_contain_text("In progress kept")
-
-
 @scriptless
 def test_the_choice_on_the_form_is_what_is_released(enter: Enter) -> None:
     maya = enter("manager")

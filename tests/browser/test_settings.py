@@ -20,6 +20,7 @@ from tests.browser.pages import (
     NOOR,
     at,
     choose_role,
+    comment_field,
     invite,
     row,
     save,
@@ -111,9 +112,14 @@ def test_a_role_changes_under_an_open_page(enter: Enter) -> None:
     see_flash(ada, "Tomás Okafor's role is now Viewer")
     expect(ada.get_by_test_id("figure-role")).to_contain_text("Viewer")
 
-    save(tomas, MOBILE, "Done")
+    save(tomas, MOBILE, "Done", "She installed it after all.")
     expect(tomas.get_by_text("You cannot do this").first).to_be_visible()
-    tomas.get_by_test_id(f"status-{MOBILE}").press("Escape")  # the browser would ask
+    expect(tomas.get_by_text("You are signed in as Viewer. Nothing was saved.").first).to_be_visible()
+    expect(tomas.get_by_test_id(f"status-{MOBILE}")).to_have_value("done")
+    expect(comment_field(tomas, MOBILE)).to_have_value("She installed it after all.")
+    # the browser would ask
+    comment_field(tomas, MOBILE).press("Escape")
+    tomas.keyboard.press("Escape")
     tomas.goto(f"/people/{AMARA}")
     see_status(tomas, MOBILE, "Skipped")
     expect(tomas.get_by_test_id(f"edit-{MOBILE}")).to_have_count(0)

@@ -49,13 +49,13 @@ WORDS = st.sampled_from(["yes", "No", "null", "~", "1e3", "0o17", "017", "1_000"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | AWKWARD | WORDS
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(st.dictionaries(TEXTS, st.dictionaries(TEXTS, TEXTS | st.integers(-(10**9), 10**9) | st.none())))
 def test_any_text_survives_being_written_and_read(document: dict[str, Any]) -> None:
     assert yaml_text.read(yaml_text.write(document).encode()).document == document
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(TEXTS, TEXTS, st.integers(1, 1000))
 def test_every_definition_survives_being_written_and_read(title: str, description: str, weight: int) -> None:
     try:
@@ -69,7 +69,7 @@ def test_every_definition_survives_being_written_and_read(title: str, descriptio
     assert yaml.safe_load(written) == {"steps": {STEP: entry}}
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(st.binary() | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode) | AWKWARD.map(str.encode))
 def test_any_file_is_read_or_refused_with_a_place(raw: bytes) -> None:
     try:

@@ -20,6 +20,7 @@ from dashboard.staff.provided import Refusal
 from dashboard.staff.provider import Identity
 from dashboard.staff.sessions import SignedIn
 from dashboard.staff.sign_in import Throttled
+from tests.databases import wait_until_blocked
 from tests.staff.signed_in import BOSS, NOOR, PASSWORD, a_colleague, log
 from tests.staff.signing_in import ELSEWHERE, HOME, USED_UP_S, attempt, fail, use_up
 
@@ -306,8 +307,8 @@ def test_of_two_that_come_at_once_with_one_address_the_second_is_refused_in_word
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(second)
         # it has seen no account, and waits for the first one's
-        with pytest.raises(TimeoutError):
-            coming.result(1)
+        wait_until_blocked(session)
+        assert not coming.done()
         session.commit()
         assert coming.result(20) is Refusal.TAKEN
     assert (reason(session), people(session)) == (Refusal.TAKEN.value, 1)

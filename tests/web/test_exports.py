@@ -122,14 +122,14 @@ def test_a_file_that_is_read_slowly_is_whole(
     settings: Settings, database: Database, crowd: None, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "CHUNK", 100)
-    impatient = create_app(replace(settings, idle_transaction_timeout_ms=500))
+    impatient = create_app(replace(settings, idle_transaction_timeout_ms=300))
     reader = impatient.test_client()
     sign_in_as(reader, database, Role.ADMIN)
     whole = len(reader.get(address).text.splitlines())
     answer: Any = reader.get(address, buffered=False)
     pieces = iter(answer.response)
     read = next(pieces)
-    time.sleep(1.2)
+    time.sleep(0.6)
     read += b"".join(pieces)
     answer.close()
     impatient.extensions["database"].dispose()
