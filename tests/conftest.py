@@ -10,7 +10,7 @@ import signal
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -310,16 +310,23 @@ def _end(app: Flask) -> None:
     app.extensions["database"].dispose()
 
 
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    """The web application on this test's database; one serves many tests, each of which finds it as it was made."""
-    kept = _kept(_apps, settings, _made, _end)
-    config, extensions = dict(kept.config), dict(kept.extensions)
-    kept.extensions["settings"] = settings
-    yield kept
-    for of_app, was in ((kept.config, config), (kept.extensions, extensions)):
+@contextmanager
+def lent(kept: dict[Settings, Flask], settings: Settings, make: Callable[[Settings], Flask]) -> Iterator[Flask]:
+    """One app for many tests, each of which finds it as it was made."""
+    app = _kept(kept, settings, make, _end)
+    config, extensions = dict(app.config), dict(app.extensions)
+    app.extensions["settings"] = settings
+    yield app
+    for of_app, was in ((app.config, config), (app.extensions, extensions)):
         of_app.clear()
         of_app.update(was)
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The web application on this test's database."""
+    with lent(_apps, settings, _made) as made:
+        yield made
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from dashboard.config import Settings
 from dashboard.database import transaction
 from dashboard.onboarding import errors as refusals
 from dashboard.web import access, rendering
+from tests.conftest import lent
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FORM = "application/x-www-form-urlencoded"
 
 
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
+def with_faults(settings: Settings) -> Flask:
     """An app whose faults become pages, as in production, with routes that fail."""
     made = create_app(settings)
     made.config["PROPAGATE_EXCEPTIONS"] = False
@@ -49,8 +49,17 @@ def app(settings: Settings) -> Iterator[Flask]:
     def fail_api(name: str) -> str:
         raise raised[name]
 
-    yield made
-    made.extensions["database"].dispose()
+    return made
+
+
+_apps: dict[Settings, Flask] = {}
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """Such an app on this test's database."""
+    with lent(_apps, settings, with_faults) as made:
+        yield made
 
 
 @pytest.fixture
@@ -358,15 +367,15 @@ def test_who_gets_a_part_of_a_page(app: Flask, headers: dict[str, str], partial:
         assert rendering.wants_partial() is partial
 
 
-def test_someone_signed_out_is_sent_to_sign_in_and_back(app: Flask) -> None:
-    @app.get("/private")
+def test_someone_signed_out_is_sent_to_sign_in_and_back(new_app: Flask) -> None:
+    @new_app.get("/private")
     @access.require(access.Permission.VIEW)
     def private() -> str:
         return "in"
 
-    response = app.test_client().get("/private?q=1")
+    response = new_app.test_client().get("/private?q=1")
     assert (response.status_code, response.location) == (303, "/sign-in?next=/private?q%3D1")
-    redirected = app.test_client().get("/private", headers=HTMX | {"HX-Current-URL": "http://localhost/people?q=1"})
+    redirected = new_app.test_client().get("/private", headers=HTMX | {"HX-Current-URL": "http://localhost/people?q=1"})
     assert redirected.headers["HX-Redirect"] == "/sign-in?next=/people?q%3D1"
 
 
