@@ -14,15 +14,21 @@ NOOR = "noor@example.com"
 PAYMENTS, DATA_SOURCE, MOBILE = "setup-payments", "connect-data-source", "install-mobile-app"
 LONGEST_S = 15
 
-# asks once nothing else is under way, and ends when the answer has been put in its place
+# asks once nothing else is under way, and ends when the answer has been put in its place; what an answer is just being put
+# in the place of hears nothing, and is told once more
 LOOK_AGAIN = f"""async () => {{
-  const ended = () => new Promise((settle, fail) => {{
-    document.addEventListener("htmx:finally:request", settle, {{ once: true }});
+  let asked = false;
+  const ended = (isOurs) => new Promise((settle, fail) => {{
+    document.addEventListener("htmx:finally:request", () => isOurs() && settle());
     setTimeout(fail, {LONGEST_S}_000, new Error("nothing was asked or answered"));
   }});
-  while (underWay || document.querySelector("[data-quiet].htmx-request")) await ended();
-  const answered = ended();
-  document.dispatchEvent(new Event("visibilitychange"));
+  while (underWay || document.querySelector("[data-quiet].htmx-request")) await ended(() => true);
+  document.addEventListener("htmx:before:request", () => {{ asked = true; }}, {{ once: true }});
+  const answered = ended(() => asked);
+  for (let more = 50; more && !asked; more -= 1) {{
+    document.dispatchEvent(new Event("visibilitychange"));
+    await new Promise((settle) => setTimeout(settle, 20));
+  }}
   await answered;
 }}"""
 
