@@ -49,10 +49,16 @@ def create(session: Session, actor: Actor, step_id: str, fields: Mapping[str, An
     return draft
 
 
-def start(session: Session, actor: Actor, step_id: str, from_version: int | None = None) -> Definition:
-    """The next version as a draft that says what `from_version` says (None: the live or latest one).
+def start(
+    session: Session,
+    actor: Actor,
+    step_id: str,
+    from_version: int | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> Definition:
+    """The next version as a draft that says what `from_version` says (None: the live or latest one), or `fields`.
 
-    Raises NotFound; Refused when the step has a draft already.
+    Raises NotFound; Invalid; Refused when the step has a draft already.
     """
     steps.lock(session, step_id)
     step = steps.get(session, step_id)
@@ -61,7 +67,7 @@ def start(session: Session, actor: Actor, step_id: str, from_version: int | None
         raise Refused("The step already has a draft. Edit or discard that one first.")
     draft = _insert(session, actor, step_id, source.fields, source.version)
     record(session, actor, "draft.start", step_id=step_id, subject=f"version {draft.version}")
-    return draft
+    return draft if fields is None else save(session, actor, step_id, fields, draft.row_version)
 
 
 def _insert(session: Session, actor: Actor, step_id: str, fields: Fields, based_on: int | None) -> Definition:
@@ -111,10 +117,10 @@ def save(session: Session, actor: Actor, step_id: str, fields: Mapping[str, Any]
     return steps.definition_from(row)
 
 
-def discard(session: Session, actor: Actor, step_id: str, row_version: int) -> None:
+def discard(session: Session, actor: Actor, step_id: str, row_version: int) -> bool:
     """Throw away the draft that the caller opened at `row_version`. Raises Invalid, StaleDraft, NotFound.
 
-    The first draft of a step that was never released goes with its step.
+    The first draft of a step that was never released goes with its step: whether it did is returned.
     """
     before = _draft(session, step_id, row_version)
     is_first = before.version == 1
@@ -132,6 +138,7 @@ def discard(session: Session, actor: Actor, step_id: str, row_version: int) -> N
     else:
         session.execute(update(s).where(s.step_id == step_id).values(draft_row_version=row_version))
     record(session, actor, "draft.discard", step_id=step_id, subject=f"version {gone.version}")
+    return is_first
 
 
 def _draft(session: Session, step_id: str, row_version: int) -> Definition:

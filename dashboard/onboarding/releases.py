@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -70,9 +70,20 @@ def dry_run(session: Session) -> Iterator[None]:
         counters.put_back(session, noted)
 
 
-def suggested_policy(before: Fields | None, after: Fields) -> Policy:
-    """What to preset: new words leave the task the same, so work in progress is kept; a new weight makes it another."""
-    return KEEP_ALL if before is None or before.weight == after.weight else Policy()
+class Suggested(NamedTuple):
+    """What to preset, and why: a first version, the same as before, only new words, or another weight."""
+
+    policy: Policy
+    why: Literal["first", "same", "words", "weight"]
+
+
+def suggested_policy(before: Fields | None, after: Fields) -> Suggested:
+    """New words leave the task the same, so work in progress is kept; a new weight makes it another task."""
+    if before is None:
+        return Suggested(KEEP_ALL, "first")
+    if before.weight != after.weight:
+        return Suggested(Policy(), "weight")
+    return Suggested(KEEP_ALL, "same" if before == after else "words")
 
 
 def reason(note: str, *, required: bool = False) -> str:

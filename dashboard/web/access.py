@@ -100,11 +100,11 @@ def can(permission: Permission | str) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Loads the signed-in account before every request; gives templates `can` and `current_staff`."""
+    """Loads the signed-in account before every request; gives templates `can`."""
     app.before_request(load_staff)
     app.before_request(refuse_undeclared)
     app.after_request(tell_browser)
-    app.context_processor(_for_templates)
+    app.context_processor(lambda: {"can": can})
     app.register_error_handler(NoLongerAllowed, _no_longer)
     app.register_error_handler(CSRFError, _old_form)
 
@@ -214,7 +214,3 @@ def _forbidden(permission: Permission, role: Role | None) -> ResponseReturnValue
     nothing = "" if request.method in SAFE_METHODS else " Nothing was saved."
     text = f"To {permission.does}, you need the role {who}. {you}{nothing}"
     return answer(Fault(403, FAULTS[403].title, text, kind="forbidden"), Forbidden(text))
-
-
-def _for_templates() -> dict[str, object]:
-    return {"can": can, "current_staff": staff_or_none()}

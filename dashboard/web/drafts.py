@@ -232,8 +232,7 @@ def start(step_id: str) -> ResponseReturnValue:
 def _start_from_typed(step_id: str, form: DraftForm) -> ResponseReturnValue:
     try:
         with transaction() as session:
-            started = drafts.start(session, current_actor(), step_id)
-            drafts.save(session, current_actor(), step_id, form.typed(), started.row_version)
+            drafts.start(session, current_actor(), step_id, fields=form.typed())
     except Invalid as error:
         return _draft_again(step_id, form, put_problems(form, error.problems))
     except Refused:
@@ -248,14 +247,12 @@ def discard(step_id: str) -> ResponseReturnValue:
     """Discards the draft, unless somebody has saved it since."""
     try:
         with transaction() as session:
-            drafts.discard(session, current_actor(), step_id, row_version_of(request.form))
+            with_step = drafts.discard(session, current_actor(), step_id, row_version_of(request.form))
             presence.leave(session, current_actor(), step_id)
     except StaleDraft as error:
         return _not_discarded(step_id, error)
-    with transaction() as session:
-        is_there = any(step.step_id == step_id for step in steps.checklist(session))
-    flash("The draft was discarded." if is_there else "The draft was discarded, and the step with it.")
-    return redirect(url_for("steps.show", step_id=step_id) if is_there else url_for("steps.index"), 303)
+    flash("The draft was discarded, and the step with it." if with_step else "The draft was discarded.")
+    return redirect(url_for("steps.index") if with_step else url_for("steps.show", step_id=step_id), 303)
 
 
 def _not_discarded(step_id: str, error: StaleDraft) -> ResponseReturnValue:

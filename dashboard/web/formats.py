@@ -103,23 +103,26 @@ def full_date(moment: date) -> str:
 
 
 def when(value: datetime | None, form: str = "relative", now: datetime | None = None) -> Markup:
-    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, clock. Empty for None.
+    """A <time> with the exact UTC time on hover. Forms: relative, date, datetime, at. Empty for None.
 
-    What only says something today is `brief`: on paper the exact time takes its place.
+    The last is: at 14:05 UTC; or if that is not today: on 12 Nov 2026, 14:05 UTC. What only says something today is
+    `brief`: on paper the exact time takes its place.
     """
     if value is None:
         return Markup("")
-    moment = value.astimezone(UTC)
+    moment, now = value.astimezone(UTC), (now or datetime.now(UTC)).astimezone(UTC)
+    today = moment.date() == now.date()
     text = {
-        "relative": lambda: relative(moment, (now or datetime.now(UTC)).astimezone(UTC)),
+        "relative": lambda: relative(moment, now),
         "date": lambda: full_date(moment),
         "datetime": lambda: f"{full_date(moment)}, {moment:%H:%M}",
-        "clock": lambda: f"{moment:%H:%M} UTC",
+        "at": lambda: f"{moment:%H:%M} UTC" if today else f"{full_date(moment)}, {moment:%H:%M} UTC",
     }[form]()
     exact = f"{full_date(moment)}, {moment:%H:%M:%S} UTC"
-    brief = Markup(' class="brief"') if form in ("relative", "clock") else ""
-    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
-        f"{moment:%Y-%m-%dT%H:%M:%SZ}", exact, brief, text
+    before = {"at": "at " if today else "on "}.get(form, "")
+    brief = Markup(' class="brief"') if form == "relative" or (form == "at" and today) else ""
+    return Markup('{}<time datetime="{}" title="{}"{}>{}</time>').format(
+        before, f"{moment:%Y-%m-%dT%H:%M:%SZ}", exact, brief, text
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import Headers, MultiDict
 from wtforms import Field, Form, HiddenField, StringField, TextAreaField
 
 from dashboard.onboarding.affected import WHICH, Which
@@ -216,6 +216,14 @@ def plan_from(values: Values, drift_percent: float, drift_people: int, *, draft:
         predicted={name: _count(values, name) for name in PREDICTED},
         tolerance=tolerance(everybody, drift_percent, drift_people),
     )
+
+
+def open_report(headers: Headers) -> Planned | None:
+    """What the report was planned from that asks for another choice; None if the request says nothing of it."""
+    release_id, draft = whole(headers.get("X-Release-Id")), whole(headers.get("X-Draft-Row-Version"))
+    if isinstance(release_id, str) or isinstance(draft, str):
+        return None
+    return Planned(release_id, draft)
 
 
 def _count(values: Values, name: str) -> int:

@@ -76,7 +76,7 @@ def save(user_id: str, step_id: str) -> ResponseReturnValue:
     try:
         return _saved(user_id, step_id, attempt)
     except NotFound as missing:
-        return _gone(missing, saving.rows_of(request.form) | {step_id: attempt}, step_id)
+        return _gone(missing, {step_id: attempt})
 
 
 def _saved(user_id: str, step_id: str, attempt: Attempt) -> ResponseReturnValue:
@@ -106,7 +106,7 @@ def save_all(user_id: str) -> ResponseReturnValue:
         told = [one for one in saving.save_all(user_id, attempts) if not one.is_same]
         return _several(user_id, {one.step_id: one for one in _with_focus(told)})
     except NotFound as missing:
-        return _gone(missing, attempts)
+        return _gone(missing, {})
 
 
 def _with_focus(told: Sequence[Happened]) -> list[Happened]:
@@ -173,16 +173,19 @@ def _shown(user_id: str, happened: Happened, status: int) -> ResponseReturnValue
     return redirect(_address(user_id, happened.step_id), 303)
 
 
-def _gone(missing: NotFound, attempts: Mapping[str, Attempt], step_id: str = "") -> ResponseReturnValue:
-    """Tells that the person is gone, with what was chosen and typed. Re-raises if anything else is missing."""
+def _gone(missing: NotFound, sent: dict[str, Attempt]) -> ResponseReturnValue:
+    """Tells that the person is gone, with what was `sent` and what the other rows and panels hold.
+
+    Re-raises if anything else is missing.
+    """
     if missing.what != "person":
         raise missing
     with transaction() as session:
         titles = {step.step_id: title_of(step) for step in steps.checklist(session)}
     typed = [
         (titles.get(one, one), attempt)
-        for one, attempt in attempts.items()
-        if one == step_id or attempt.wanted(one).says_something
+        for one, attempt in (saving.rows_of(request.form) | saving.panels_of(request.form) | sent).items()
+        if one in sent or attempt.wanted(one).says_something
     ]
     response = render("people/gone.html", "people/_gone_panel.html", status=404, typed=typed)
     if wants_partial():

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from dashboard.database import Session, exporting, transaction
 from dashboard.onboarding import affected, history, plans, releases
 from dashboard.onboarding.affected import Which
-from dashboard.onboarding.carryover import KEEP_ALL, Policy
+from dashboard.onboarding.carryover import KEEP_ALL
 from dashboard.onboarding.cutover import Outcome
 from dashboard.onboarding.errors import AlreadyReleased, Invalid, NotFound, Refused, StalePlan
 from dashboard.onboarding.plans import Drift, Planned
@@ -64,8 +64,11 @@ def preview(step_id: str, operation: str) -> ResponseReturnValue:
     chosen = OPERATIONS[operation]
     with transaction() as session:
         place = checklist.find(session, step_id)
+    choice = _asked_for(chosen, place)
     try:
-        return _preview_page(chosen, step_id, _asked_for(chosen, place), ReasonForm())
+        return _preview_page(chosen, step_id, choice, ReasonForm(), open_report=forms.open_report(request.headers))
+    except StalePlan as stale:
+        return _asked_again(chosen, step_id, choice, ReasonForm(), stale.reasons, 409)
     except Refused as refused:
         return _refused_page(chosen, place, [str(refused)])
 
@@ -90,14 +93,17 @@ for _path in OPERATIONS:
 
 def _asked_for(operation: Operation, place: Place) -> PolicyChoice:
     """The policy in the address. Raises Invalid."""
+    if not operation.of_draft:
+        return PolicyChoice(KEEP_ALL)
     preset = _preset(place.step)
-    return forms.choice_from(request.args, preset) if operation.of_draft else PolicyChoice(preset)
+    return forms.choice_from(request.args, preset.policy if preset else KEEP_ALL)
 
 
-def _preset(step: Step) -> Policy:
-    if step.draft is None or step.live is None:
-        return KEEP_ALL
-    return releases.suggested_policy(step.live.fields, step.draft.fields)
+def _preset(step: Step) -> releases.Suggested | None:
+    """What to preset for the step's draft; None if it has none."""
+    if step.draft is None:
+        return None
+    return releases.suggested_policy(step.live.fields if step.live else None, step.draft.fields)
 
 
 def _carry_out(operation: Operation, step_id: str) -> ResponseReturnValue:
@@ -155,12 +161,17 @@ def _preview_page(
     reasons: Iterable[str] = (),
     status: int = 200,
     planned: Planned | None = None,
+    *,
+    open_report: Planned | None = None,
 ) -> Response:
-    """The page of the dry run. Raises what the engine refuses. `planned`: what an earlier preview predicted."""
+    """The page of the dry run. Raises what the engine refuses; StalePlan if it is no longer of the `open_report`'s plan.
+
+    `planned`: what an earlier preview predicted.
+    """
     reasons = list(reasons)
     with transaction() as session:
         place = checklist.find(session, step_id)
-        outcome = _dry_run(session, operation, place.step, choice)
+        outcome = _dry_run(session, operation, place.step, choice, open_report)
         people = _affected(session, operation, place.step, outcome, choice)
         draft = place.step.draft if operation.of_draft else None
         names = history.who(session, [draft.edited_by] if draft else [])
@@ -191,10 +202,12 @@ def _preview_page(
     )
 
 
-def _dry_run(session: Session, operation: Operation, step: Step, choice: PolicyChoice) -> Outcome:
-    """The operation carried out and rolled back. Raises what the engine refuses."""
+def _dry_run(
+    session: Session, operation: Operation, step: Step, choice: PolicyChoice, planned: Planned | None = None
+) -> Outcome:
+    """The operation carried out and rolled back, if it is as `planned`. Raises what the engine refuses."""
     with releases.dry_run(session):
-        return operation.run(session, step.step_id, choice, "", _seen(step, operation))
+        return operation.run(session, step.step_id, choice, "", planned or _seen(step, operation))
 
 
 def _affected(

@@ -7,10 +7,11 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup, escape
 
-TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
+TOKENS = re.compile(r"\w+|\n|[^\S\n]+|[^\w\s]")
 # comparing is quadratic at worst: beyond this many words the whole text counts as replaced
 MAX_TOKENS = 4_000
 REMOVED, ADDED = Markup("<del>{}</del>"), Markup("<ins>{}</ins>")
+BREAK = Markup('<span aria-hidden="true">¶</span><span class="sr">line break</span>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ def _pieces(old: str, new: str) -> Iterator[_Piece]:
 
 
 def _joined(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
-    """Merges neighbouring changes that only white space separates: easier to read than word after word."""
+    """Merges neighbouring changes that only white space of one line separates: easier to read than word after word."""
     waiting: _Piece | None = None
     gap = ""
     for piece in pieces:
-        if piece.same and waiting and piece.old.isspace():
+        if piece.same and waiting and piece.old.isspace() and "\n" not in piece.old:
             gap = piece.old
         elif piece.same:
             yield from _released(waiting, gap)
@@ -92,9 +93,12 @@ def _shown(piece: _Piece, *, removed: bool = False, added: bool = False) -> Mark
 
 
 def _mark(shape: Markup, text: str) -> Markup:
-    """The mark without white space at its ends, which would be underlined or struck through too."""
+    """The mark without white space at its ends, which would be underlined or struck through too.
+
+    Where a line break is all there is, a sign before it is marked.
+    """
     core = text.strip()
     if not core:
-        return escape(text)
+        return escape(text).replace("\n", shape.format(BREAK) + "\n")
     head, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     return head + shape.format(core) + tail

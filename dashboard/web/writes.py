@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dashboard.onboarding.carryover import Release
 from dashboard.onboarding.traffic import SPANS, Period, Traffic
@@ -34,7 +34,6 @@ class Because:
     text: str
     href: str
     at: datetime
-    today: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,8 @@ def card(period: Period, traffic: Traffic, titles: Mapping[str, str]) -> Writes:
 
 
 def _because(release: Release, conflicts: int, titles: Mapping[str, str]) -> Because:
-    at = release.released_at
     text = came_about(release, titles.get(release.step_id, release.step_id))
-    today = at.astimezone(UTC).date() == datetime.now(UTC).date()
-    return Because(conflicts, text, receipt_address(release), at, today)
+    return Because(conflicts, text, receipt_address(release), release.released_at)
 
 
 def _columns(period: Period, traffic: Traffic) -> list[Column]:

@@ -92,6 +92,8 @@ document.addEventListener("htmx:before:request", (event) => {
   underWay += 1;
   event.detail.ctx.target.setAttribute("aria-busy", "true");
   notices()?.replaceChildren();
+  // it had the focus when the page was loaded: htmx would give it back to a field that a swap preserves
+  for (const element of document.querySelectorAll("[autofocus]")) element.removeAttribute("autofocus");
   for (const element of document.querySelectorAll("[data-quiet]")) window.htmx.trigger(element, "htmx:abort");
 });
 document.addEventListener("htmx:finally:request", (event) => {
@@ -116,9 +118,20 @@ document.addEventListener("htmx:error", (event) => {
   if (!event.detail?.ctx?.response && !isQuiet(event)) tellOfNoAnswer();
 });
 
+/** True for a click that the browser answers in another way, such as in a new tab. */
+const opensElsewhere = (event) => event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+
+// htmx would take such a click on its links from the browser and then do nothing
+document.addEventListener(
+  "click",
+  (event) => {
+    if (opensElsewhere(event) && event.target.closest?.("a[hx-get]")) event.stopPropagation();
+  },
+  true,
+);
+
 /** The link that leaves the page on purpose; falsy if it opens elsewhere. */
-const wayOut = (event) =>
-  !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) && event.target.closest?.("a[data-leaves]");
+const wayOut = (event) => !opensElsewhere(event) && event.target.closest?.("a[data-leaves]");
 
 document.addEventListener("click", (event) => {
   event.target.closest?.("[data-dismiss]")?.closest(".notice-bar")?.remove();

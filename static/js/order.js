@@ -4,7 +4,7 @@
 const FAR = 1_000;
 const KEYS = { ArrowUp: -1, ArrowDown: 1, Home: -FAR, End: FAR };
 let held = null; // the row being dragged
-let sent = null; // the ids of the row and the control being saved
+let sent = null; // the form being saved, and the ids of the row and the control
 let waiting = 0; // how far to move that row afterwards
 
 const orderForm = () => document.querySelector("form[data-order]");
@@ -109,14 +109,15 @@ document.addEventListener("pointercancel", () => {
 document.addEventListener("htmx:before:request", (event) => {
   if (!event.detail.ctx.sourceElement.matches("form[data-order]")) return;
   const control = event.detail.ctx.request.submitter ?? document.activeElement;
-  sent = { row: control.closest("tr")?.id, control: control.id };
+  sent = { form: orderForm(), row: control.closest("tr")?.id, control: control.id };
 });
 
 document.addEventListener("htmx:after:swap", () => {
   if (!sent) return;
   const row = document.getElementById(sent.row);
   document.getElementById(sent.control)?.focus();
-  if (row && !isRefused()) say(row);
+  // a fault is told elsewhere and leaves the list as it was sent
+  if (row && orderForm() !== sent.form && !isRefused()) say(row);
 });
 
 document.addEventListener("htmx:finally:request", () => {

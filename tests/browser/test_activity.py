@@ -128,6 +128,20 @@ def test_a_page_leads_on_and_back(enter: Enter) -> None:
     expect(maya.get_by_text("50 older")).to_be_visible()
 
 
+def test_on_the_last_page_the_keyboard_stays_where_it_was(enter: Enter) -> None:
+    maya = enter("manager")
+    maya.goto("/activity?what=statuses")
+    maya.get_by_role("link", name="Older").click()
+    newer = maya.get_by_role("link", name="Newer")
+    newer.press("Enter")
+    expect(maya.get_by_text("Newest 50")).to_be_visible()
+    expect(newer).to_be_focused()
+    expect(newer).to_be_disabled()
+    newer.press("Enter")
+    maya.keyboard.press("Tab")
+    expect(maya.get_by_role("link", name="Older")).to_be_focused()
+
+
 def test_a_mistake_is_told_at_its_field_and_can_be_put_right(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity")

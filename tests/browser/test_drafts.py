@@ -7,7 +7,17 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Enter, both_ways, scriptless
-from tests.browser.pages import PAYMENTS, at, confirm, open_draft, open_preview, save_draft, see_flash, see_heading
+from tests.browser.pages import (
+    PAYMENTS,
+    at,
+    confirm,
+    look_again,
+    open_draft,
+    open_preview,
+    save_draft,
+    see_flash,
+    see_heading,
+)
 
 
 def panel(page: Page) -> Locator:
@@ -151,6 +161,38 @@ def test_two_versions_are_compared(enter: Enter) -> None:
     ines.get_by_label("To", exact=True).select_option(label="Version 4, draft")
     ines.get_by_role("button", name="Compare").click()
     see_heading(ines, "Version 1 and version 4")
+
+
+def test_lines_are_compared_as_lines(enter: Enter) -> None:
+    maya = enter("manager")
+    open_draft(maya)
+    save_draft(maya, Description="Choose a bank.\nName the owner.")
+    see_flash(maya, "Saved.")
+    open_draft(maya)
+    save_draft(maya, Description="Choose a bank.\n\nName the owner.")
+    see_flash(maya, "Saved.")
+    maya.goto(f"/activity?what=drafts&step={PAYMENTS}")
+    maya.get_by_test_id("activity-row-1").get_by_text("Details").click()
+    change = maya.get_by_test_id("activity-row-1").get_by_role("definition")
+    seen = [line for line in change.inner_text().splitlines() if line not in ("", "line break")]
+    assert seen == ["Choose a bank.", "¶", "Name the owner."]
+    open_preview(maya)
+    after = maya.get_by_test_id("what-changes").get_by_role("row", name="Description").get_by_role("cell").last
+    assert after.inner_text().splitlines()[-3:] == ["Choose a bank.", "", "Name the owner."]
+
+
+def test_that_a_draft_was_overtaken_is_read_out(enter: Enter) -> None:
+    maya, ada = enter("manager"), enter("admin")
+    open_draft(maya)
+    expect(maya.get_by_test_id("editing-now")).to_contain_text("Maya Lindqvist (you)")
+    # that is done with what comes into a place which was there before
+    maya.evaluate("window.told = document.querySelector('#editing-now [role=status]')")
+    open_draft(ada)
+    save_draft(ada, Title="Get paid")
+    see_flash(ada, "Saved.")
+    look_again(maya, "/presence")
+    expect(maya.get_by_test_id("newer-draft")).to_be_visible()
+    assert maya.evaluate("window.told.isConnected && window.told.textContent").startswith("Draft ")
 
 
 def test_a_long_description_leaves_the_rest_of_the_form_in_reach(enter: Enter) -> None:

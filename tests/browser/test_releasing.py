@@ -94,6 +94,22 @@ def test_from_a_draft_to_its_release_and_back(enter: Enter) -> None:
     expect(maya.get_by_test_id("live-now")).to_contain_text("Set up payments")
 
 
+def test_a_refused_reason_stays_marked_and_leaves_the_focus_to_the_choices(enter: Enter) -> None:
+    maya = enter("manager")
+    open_preview(maya)
+    press_confirm(maya, "x" * 5_000)
+    reason = maya.get_by_label("Reason")
+    expect(reason).to_be_focused()
+    choose(maya, "In progress", "Keep")
+    expect(maya.get_by_test_id("confirm")).to_have_text("Release version 4, reset no one")
+    expect(maya.get_by_test_id("note-error")).to_be_visible()
+    expect(reason).to_have_attribute("aria-invalid", "true")
+    expect(reason).to_have_value("x" * 5_000)
+    in_progress = maya.get_by_test_id("policy-form").get_by_role("group", name=re.compile("^In progress"))
+    expect(in_progress.get_by_role("radio", name="Keep")).to_be_focused()
+    maya.get_by_label("Reason").fill("")  # the browser would ask
+
+
 @scriptless
 def test_the_choice_on_the_form_is_what_is_released(enter: Enter) -> None:
     maya = enter("manager")
@@ -189,6 +205,7 @@ def test_a_new_step_is_written_and_published(enter: Enter) -> None:
     maya.get_by_label("Id").fill("invite-a-friend")
     maya.get_by_role("button", name="Create step").click()
     see_flash(maya, "The step was created as a draft.")
+    expect(maya.get_by_test_id("flash").get_by_role("button")).to_have_count(0)
     maya.get_by_role("link", name="Preview version 1").click()
     see_heading(maya, "Preview of version 1")
     expect(maya.get_by_test_id("confirm")).to_have_text("Publish version 1 for 2,000 people")
@@ -226,6 +243,25 @@ def test_a_draft_saved_meanwhile_asks_again(enter: Enter) -> None:
     see_stale_plan(maya, "The draft was saved again since you previewed it, by Ada Whitfield.")
     expect(maya.get_by_test_id("what-changes")).to_contain_text("Get paid")
     expect(releases(ada)).to_have_count(4)
+
+
+def test_a_choice_of_a_report_that_was_overtaken_says_so_before_it_is_confirmed(enter: Enter) -> None:
+    maya, ada = enter("manager"), enter("admin")
+    open_preview(maya)
+    maya.get_by_label("Reason").fill("Half of a sentence")
+    open_draft(ada)
+    save_draft(ada, Title="Get paid")
+    see_flash(ada, "Saved.")
+
+    choose(maya, "In progress", "Keep")
+    see_stale_plan(maya, "The draft was saved again since you previewed it, by Ada Whitfield.")
+    expect(maya.get_by_test_id("what-changes")).to_contain_text("Get paid")
+    expect(maya.get_by_label("Reason")).to_have_value("Half of a sentence")
+    choose(maya, "Skipped", "Ask again")
+    expect(maya.get_by_test_id("impact-report")).to_contain_text("Skipped and In progress set by you")
+    expect(stale_plan(maya)).to_have_count(0)
+    confirm(maya)
+    see_heading(maya, "Version 4 released")
 
 
 @scriptless

@@ -76,6 +76,16 @@ def test_every_main_page_is_reached_by_keyboard(enter: Enter) -> None:
         see_heading(ines, name)
 
 
+def test_a_click_for_a_new_tab_opens_one(enter: Enter) -> None:
+    maya = enter("manager")
+    maya.goto("/activity")
+    older = maya.get_by_role("link", name="Older")
+    with maya.context.expect_page() as opened:
+        older.click(modifiers=["Control"])
+    expect(opened.value.get_by_text("50 older")).to_be_visible()
+    expect(maya.get_by_text("Newest 50")).to_be_visible()
+
+
 def test_a_server_that_does_not_answer_loses_nothing(enter: Enter) -> None:
     tomas = enter("support")
     tomas.goto("/people/usr_7f3k2q")

@@ -125,9 +125,10 @@ def test_a_policy_decides_for_each_status_whether_it_is_kept(session: Session, p
 
 def test_new_words_keep_work_in_progress_and_a_new_weight_does_not() -> None:
     before = Fields("Pay", "", 10, "")
-    assert releases.suggested_policy(before, Fields("Pay us", "Please", 10, "/pay")) == KEEP_ALL
-    assert releases.suggested_policy(before, Fields("Pay", "", 11, "")) == Policy()
-    assert releases.suggested_policy(None, before) == KEEP_ALL
+    assert releases.suggested_policy(before, Fields("Pay us", "Please", 10, "/pay")) == (KEEP_ALL, "words")
+    assert releases.suggested_policy(before, Fields("Pay us", "", 11, "")) == (Policy(), "weight")
+    assert releases.suggested_policy(before, before) == (KEEP_ALL, "same")
+    assert releases.suggested_policy(None, before) == (KEEP_ALL, "first")
 
 
 def test_without_a_draft_there_is_nothing_to_release(session: Session) -> None:

@@ -319,7 +319,7 @@ def test_a_draft_keeps_the_same_rules_as_a_new_step(session: Session, member: st
 def test_discarding_a_draft_leaves_what_is_live(session: Session) -> None:
     live = a_step(session).live
     draft = drafts.start(session, MAYA, STEP)
-    drafts.discard(session, MAYA, STEP, draft.row_version)
+    assert drafts.discard(session, MAYA, STEP, draft.row_version) is False
     step = steps.get(session, STEP)
     assert (step.live, step.draft) == (live, None)
     assert drafts.start(session, MAYA, STEP).version == 2
@@ -328,7 +328,7 @@ def test_discarding_a_draft_leaves_what_is_live(session: Session) -> None:
 def test_discarding_the_first_draft_removes_the_step_that_was_never_released(session: Session) -> None:
     a_step(session, released=False)
     a_step(session, OTHER)
-    drafts.discard(session, MAYA, STEP, 1)
+    assert drafts.discard(session, MAYA, STEP, 1) is True
     assert [step.step_id for step in steps.checklist(session)] == [OTHER]
     assert a_step(session, released=False).step_id == STEP
 

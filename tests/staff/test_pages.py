@@ -36,7 +36,7 @@ def app(new_app: Flask) -> Flask:
     @access.require(Permission.VIEW)
     def look() -> str:
         return render_template_string(
-            "{{ current_staff.email }} {{ 'may release' if can('release') else 'may not release' }}"
+            "{{ account.email }} {{ 'may release' if can('release') else 'may not release' }}"
         )
 
     @access.require(Permission.EDIT_PEOPLE)
@@ -137,7 +137,8 @@ def test_whoever_is_refused_learns_nothing_of_the_account(
 def test_the_field_to_begin_with_is_marked_as_html_has_it(client: FlaskClient, maya: StaffAccount) -> None:
     """An attribute that is there or not, without a value: what was wrong is no value of it."""
     opened, refused = client.get("/sign-in").text, submit(client, "wrong password").text
-    for page, name in ((opened, "email"), (refused, "password")):
+    mistyped = submit(client, email="not an address").text
+    for page, name in ((opened, "email"), (refused, "password"), (mistyped, "email")):
         marked = re.findall(r"<input[^>]* autofocus[^>]*>", page)
         assert [re.findall(r' name="(\w+)"', field)[0] for field in marked] == [name]
         assert "autofocus=" not in page

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.web import formats
-from dashboard.web.text_diff import marked
+from dashboard.web.text_diff import BREAK, marked
 from dashboard.words import plural
 
 NOW = datetime(2026, 11, 24, 10, 42, 7, tzinfo=UTC)
@@ -41,6 +41,13 @@ def test_a_stacked_bar_adds_to_100_and_hides_nothing(counts: list[int]) -> None:
     sizes = formats.sizes(counts)
     assert sum(sizes) == (100 if sum(counts) else 0)
     assert [size > 0 for size in sizes] == [count > 0 for count in counts]
+
+
+def test_a_time_of_another_day_says_the_day() -> None:
+    assert formats.when(NOW, "at", NOW).striptags() == "at 10:42 UTC"
+    yesterday = formats.when(NOW - timedelta(days=1), "at", NOW)
+    assert yesterday.striptags() == "on 23 Nov 2026, 10:42 UTC"
+    assert "brief" not in yesterday
 
 
 @pytest.mark.parametrize(
@@ -114,6 +121,21 @@ def test_marks_are_words_and_escape_what_they_show() -> None:
     assert not marked(None, "").changed
 
 
+def test_a_line_break_is_marked_where_nothing_else_changed() -> None:
+    result = marked("Choose a bank\nName the owner", "Choose a bank\n\nName the owner")
+    assert result.before == "Choose a bank\nName the owner"
+    assert result.after == result.both == f"Choose a bank\n<ins>{BREAK}</ins>\nName the owner"
+    joined = marked("Choose a bank\nName the owner", "Choose a bank Name the owner")
+    assert joined.before == f"Choose a bank<del>{BREAK}</del>\nName the owner"
+    assert joined.after == "Choose a bank Name the owner"
+
+
+def test_lines_are_marked_one_by_one() -> None:
+    result = marked("First\nsecond", "One\ntwo\nthree")
+    assert result.before == "<del>First</del>\n<del>second</del>"
+    assert result.after == "<ins>One</ins>\n<ins>two\nthree</ins>"
+
+
 @given(st.text(alphabet="ab <&\n.", max_size=40), st.text(alphabet="ab <&\n.", max_size=40))
 def test_without_its_marks_each_side_is_the_text_again(before: str, after: str) -> None:
     result = marked(before, after)
@@ -125,6 +147,6 @@ def _unmarked(html: object) -> str:
     from markupsafe import Markup
 
     text = str(html)
-    for tag in ("<ins>", "</ins>", "<del>", "</del>"):
+    for tag in (str(BREAK), "<ins>", "</ins>", "<del>", "</del>"):
         text = text.replace(tag, "")
     return Markup(text).unescape()

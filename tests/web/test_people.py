@@ -263,6 +263,14 @@ def test_a_status_waits_for_its_step(viewer: FlaskClient, three: Session, header
     assert viewer.get(f"/people?status=done&step={STEP}", headers=headers).text.count("Choose a step too") == 0
 
 
+def test_the_marks_of_wrong_filters_follow_the_list(viewer: FlaskClient, three: Session) -> None:
+    for query, marked in (("progress=101&q=a", 1), ("progress=25-49&q=a", 0)):
+        answer = viewer.get(f"/people?{query}", headers=HTMX).text
+        fields = answer.partition('<hx-partial hx-target="#more-fields"')[2].partition("</hx-partial>")[0]
+        assert 'id="progress"' in fields
+        assert fields.count('aria-invalid="true"') == marked
+
+
 def test_nothing_is_exported_by_a_status_without_a_step(viewer: FlaskClient, three: Session) -> None:
     answer = viewer.get("/people.csv?status=done")
     assert answer.status_code == 422

@@ -74,10 +74,11 @@ def test_the_card_asks_for_itself_again(manager: FlaskClient, database: Database
 
 def test_a_beat_keeps_what_was_opened(manager: FlaskClient, colleague: FlaskClient, database: Database) -> None:
     opened = newest(database)
-    manager.get(DRAFT)
+    page = manager.get(DRAFT).text
     colleague.post(DRAFT, data=form_of(colleague.get(DRAFT), "draft-form") | {"title": "Theirs"})
     colleague.get(DRAFT)
     card = beat(manager, opened)
+    assert '<div role="status"></div>' in page, "what is in it from the start is not read out"
     assert f"Has draft {opened} open" in card
     assert f"Saved draft {opened + 1} at <time" in card
     assert 'data-testid="newer-draft"' in card

@@ -129,6 +129,57 @@ def test_to_htmx_the_report_alone_is_given(manager: FlaskClient, drafted: list[s
     assert '<p class="sr" id="said" role="status"></p>' in manager.get(f"{URL}/release?skipped=reset").text
 
 
+@pytest.mark.parametrize("role", [Role.MANAGER, Role.VIEWER])
+def test_a_choice_in_a_report_that_was_overtaken_says_so(
+    client: FlaskClient, database: Database, drafted: list[str], role: Role
+) -> None:
+    sign_in_as(client, database, role)
+    page = client.get(f"{URL}/release")
+    held = re.search(r"hx-headers='(.*?)'", page.text)
+    assert held
+    asked = HTMX | json.loads(held[1])
+    fresh = client.get(f"{URL}/release?skipped=reset", headers=asked)
+    assert fresh.status_code == 200
+    assert "stale-plan-panel" not in fresh.text
+    with database.transaction() as session:
+        found = steps.get(session, STEP).draft
+        assert found
+        drafts.save(session, MAYA, STEP, {"title": "Once more", "weight": 35}, found.row_version)
+    answer = client.get(f"{URL}/release?skipped=reset", headers=asked)
+    assert answer.status_code == 409
+    assert "The draft was saved again since you previewed it" in desk.part(answer.text, "stale-plan-panel")
+    assert "<ins>35</ins>" in answer.text
+    assert "Skipped set by you" in answer.text
+    now = re.search(r"hx-headers='(.*?)'", answer.text)
+    assert now
+    again = client.get(f"{URL}/release?skipped=reset", headers=HTMX | json.loads(now[1]))
+    assert again.status_code == 200
+    assert "stale-plan-panel" not in again.text
+
+
+def test_a_choice_in_a_report_that_was_released_brings_its_heading_along(
+    manager: FlaskClient, drafted: list[str], database: Database
+) -> None:
+    held = re.search(r"hx-headers='(.*?)'", manager.get(f"{URL}/release").text)
+    assert held
+    asked = HTMX | json.loads(held[1])
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+        drafts.start(session, MAYA, STEP)
+    answer = manager.get(f"{URL}/release?skipped=reset", headers=asked)
+    assert answer.status_code == 409
+    assert "Release 2 went live since you previewed this" in desk.part(answer.text, "stale-plan-panel")
+    assert "<title>Preview of version 3, Connect a bank - Onboarding</title>" in answer.text
+    head = answer.text.partition('hx-target="#preview-head"')[2]
+    assert "<h1>Preview of version 3</h1>" in head
+    assert "version 2 to version 3" in head
+    with database.transaction() as session:
+        releases.release(session, MAYA, STEP)
+    gone = manager.get(f"{URL}/release?skipped=reset", headers=asked)
+    assert gone.status_code == 409
+    assert "The step has no draft to release." in desk.words(gone.text)
+
+
 def test_the_preview_changes_nothing(manager: FlaskClient, drafted: list[str], session: Session) -> None:
     before = snapshot(session)
     session.rollback()

@@ -90,6 +90,14 @@ def test_each_row_carries_what_it_was_opened_with(opened: Data) -> None:
     ]
 
 
+def test_no_id_is_there_twice_whatever_a_step_is_called(agent: FlaskClient, anna: Session) -> None:
+    a_step(anna, "all")
+    anna.commit()
+    ids = re.findall(r' id="([^"]+)"', agent.get("/people/anna").text)
+    assert "save-all" in ids
+    assert len(set(ids)) == len(ids)
+
+
 def test_htmx_gets_the_rows_that_were_saved_and_the_page_around_them_renewed(
     agent: FlaskClient, anna: Session, opened: Data
 ) -> None:
@@ -408,6 +416,23 @@ def test_a_person_erased_meanwhile_is_told_with_all_that_was_typed(
     assert "Book a call" not in read
     assert response.headers.get("HX-Retarget") == (None if by is save_all else "#person")
     assert "Anna" not in response.text
+
+
+@BOTH_WAYS
+def test_a_person_erased_meanwhile_is_told_with_what_the_panels_hold(
+    agent: FlaskClient, anna: Session, opened: Data, by: Send
+) -> None:
+    a_save(anna, "skipped")
+    anna.commit()
+    stuck = save_all(agent, choose(opened, **{f"comment.{STEP}": "Half of a sentence"}))
+    assert stuck.status_code == 409
+    erasure.erase(anna, SAM, ANNA, ANNA)
+    anna.commit()
+    response = by(agent, fields(stuck) | {f"comment.{OTHER}": "The other half"})
+    assert response.status_code == 404
+    read = words(part(response.text, "gone-panel"))
+    assert "Set up payments Done Half of a sentence" in read
+    assert "Invite team To do The other half" in read
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MANAGER])

@@ -48,6 +48,12 @@ def test_the_list_shows_each_step_in_order(manager: FlaskClient, session: Sessio
     assert "1 draft</span>" in page
 
 
+def test_one_point_is_a_point(manager: FlaskClient, session: Session) -> None:
+    a_step(session, weight=1)
+    session.commit()
+    assert "1 of 1 point<" in manager.get(f"/steps/{STEP}").text
+
+
 def test_an_empty_list_says_what_to_do_next(manager: FlaskClient) -> None:
     page = manager.get("/steps").text
     assert "No steps yet" in page
