@@ -47,6 +47,10 @@ PARTS = {"begins": BEGINS, "others": f"NOT {BEGINS}"}
 MOST_COUNTED = 10_000
 """Up to so many people are counted; more are estimated."""
 
+UNKNOWN = 400
+"""So many people, or fewer, the planner expects in a place of a cluster of which it was told nothing: where there is hardly
+anybody yet, that would be more than are counted."""
+
 CHEAP = 25_000
 """What counting may cost at most, in the planner's units: some 50 ms. Where it would cost more it is not done."""
 
@@ -246,9 +250,9 @@ def _told(
 def _count(session: Session, chosen: Chosen) -> Count:
     """How many match: counted where they are few and soon found, else as the planner estimates it."""
     chosen = chosen.lean
-    estimate, cost, _ = chosen.estimate(session)
+    estimate, cost, places = chosen.estimate(session)
     # of standings that hardly anybody has, beside a few that most have, the planner expects many times too many people
-    if chosen.where != [IN_STANDINGS] and (estimate > MOST_COUNTED or cost > CHEAP):
+    if chosen.where != [IN_STANDINGS] and (estimate > max(MOST_COUNTED, places * UNKNOWN) or cost > CHEAP):
         return Count(estimate, exact=False)
     counted = text(
         f"SELECT count(*) FROM (SELECT u.user_id FROM {chosen.source} u {chosen.filtered} LIMIT {MOST_COUNTED + 1}) u"
