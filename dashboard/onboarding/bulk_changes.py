@@ -121,9 +121,9 @@ def create(
     """
     wanted = check_status(status, 1, comment)
     steps.get_live(session, step_id)
-    # The people before what is forgotten, as an erasure locks them: the other way round the two would deadlock.
-    people = _chosen(session, chosen)
+    # What is forgotten before the people, as an erasure locks them: the other way round the two would deadlock.
     run(session, FORGET)
+    people = _chosen(session, chosen)
     values = {"step_id": step_id, "status": wanted, "comment": comment.strip(), "actor": actor.key}
     made = int(session.execute(CREATE, values).scalar_one())
     session.execute(CHOOSE, {"id": made, "people": people, "step_id": step_id})

@@ -137,7 +137,9 @@ def _written_anew(table: str, **changed: str) -> tuple[TextClause, TextClause]:
     )
 
 
-# A preview that is forgotten at the same time is gone before its people are written anew, or stays until they are.
+# A preview that is forgotten at the same time is gone before its people are written anew, or stays until they are. Bulk
+# changes come before people, as where they are made and carried out: the other way round the two would deadlock. Who comes
+# into another meanwhile comes into a new one, which nobody forgets yet.
 BULK_CHANGES = text("SELECT bulk_id FROM bulk_change_people WHERE user_id = :user_id")
 HOLD_BULK_CHANGES = text("SELECT id FROM bulk_changes WHERE id = ANY(:bulk_ids) ORDER BY id FOR KEY SHARE").bindparams(
     bindparam("bulk_ids", type_=ARRAY(Integer))
@@ -159,13 +161,13 @@ def erase(session: Session, actor: Actor, user_id: str, typed: str) -> Stored:
     Their row and their steps go. What was counted stays: events and conflicts, under a made-up name and without words.
     """
     check_key("person", user_id)
+    session.execute(HOLD_BULK_CHANGES, {"bulk_ids": list(session.scalars(BULK_CHANGES, {"user_id": user_id}))})
     if session.scalar(LOCK_TO_ERASE, {"user_id": user_id}) is None:
         raise NotFound("person", user_id)
     if not _same(typed, user_id):
         raise Invalid({"typed": "is not this person's id"})
     found = _stored(session, user_id)
     pseudonym = f"{ERASED}{token_hex(6)}"
-    session.execute(HOLD_BULK_CHANGES, {"bulk_ids": list(session.scalars(BULK_CHANGES, {"user_id": user_id}))})
     for statement in (*NAME, *DELETE, *ANONYMISE):
         session.execute(statement, {"user_id": user_id, "pseudonym": pseudonym})
     gone = {"steps": [found.steps, 0]}

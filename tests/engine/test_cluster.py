@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import batch, bulk_changes, bulk_write
+from dashboard.database import Database
+from dashboard.onboarding import batch, bulk_changes, bulk_write, erasure
 from tests import factories
-from tests.factories import SAM, STEP, a_step
+from tests.factories import ANNA, SAM, STEP, a_person, a_step
 
 
 @pytest.fixture
@@ -48,6 +51,30 @@ def test_people_of_all_nodes_are_saved_at_once(session: Session, crowd: list[str
     assert [getattr(one, "row_version", None) for one in saved] == [2] * len(crowd)
     made = bulk_changes.create(session, SAM, crowd, STEP, "done")
     assert bulk_changes.carry_on(session, SAM, made).outcomes == {"changed": len(crowd)}
+
+
+@pytest.mark.cluster
+def test_whoever_carries_out_a_bulk_change_and_whoever_erases_one_of_its_people_wait_in_no_circle(
+    committing_session: Session, database: Database
+) -> None:
+    session = committing_session
+
+    def erase() -> None:
+        with database.transaction() as erasing:
+            erasure.erase(erasing, SAM, ANNA, ANNA)
+
+    a_step(session)
+    a_person(session)
+    made = bulk_changes.create(session, SAM, [ANNA], STEP, "done")
+    session.commit()
+    with ThreadPoolExecutor(1) as other:
+        # as carry_on begins: on a cluster, whoever holds a bulk change waits for it
+        session.execute(text("UPDATE bulk_changes SET started_at = now() WHERE id = :id"), {"id": made})
+        erased = other.submit(erase)
+        time.sleep(0.5)
+        assert bulk_changes.carry_on(session, SAM, made).outcomes == {"changed": 1}
+        session.commit()
+        erased.result(60)
 
 
 @pytest.mark.cluster

@@ -148,12 +148,12 @@ def test_it_waits_for_a_bulk_change_that_is_being_previewed(wide: Database, chos
     assert left_of_anna(wide) == []
 
 
-def test_a_bulk_change_that_waits_for_it_has_not_begun_to_forget_others(wide: Database) -> None:
+def test_a_bulk_change_that_waits_for_it_to_forget_another_holds_nobody_yet(wide: Database) -> None:
     with wide.transaction() as session:
-        bulk_changes.create(session, SAM, [ANNA], STEPS[0], "done")
+        made = bulk_changes.create(session, SAM, [ANNA], STEPS[0], "done")
         session.execute(text("UPDATE bulk_changes SET created_at = now() - interval '25 hours'"))
     with Session(wide.engine) as erasing:
-        erasing.execute(erasure.LOCK_TO_ERASE, {"user_id": ANNA})
+        erasing.execute(erasure.HOLD_BULK_CHANGES, {"bulk_ids": [made]})
         event.listen(erasing, "before_commit", erase, once=True)
         everybody = Filter(step_id=STEPS[0], status="todo")
         failed = waits(wide, lambda session: bulk_changes.create(session, SAM, everybody, STEPS[0], "done"), erasing)
