@@ -44,7 +44,8 @@ SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), (SE
 """
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 BUSY_OTHERS = f"{OTHERS} AND state <> 'idle'"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+WAITING = "SELECT count(*) FROM {activity} WHERE datname = current_database() AND wait_event_type = 'Lock'"
+LOOK_AGAIN = "SELECT pg_stat_clear_snapshot()"
 PATIENCE_S = 5
 BLOCKED_WITHIN_S = 15
 ONE_AT_A_TIME = 6_401_883
@@ -147,12 +148,16 @@ def end_others(server: Server, name: str, others: LiteralString = OTHERS) -> Non
 
 def wait_until_blocked(session: Session) -> None:
     """Until some transaction of this database waits for a lock: the workers of the run have databases of their own."""
+    waiting, look_again = text(WAITING.format(activity="pg_stat_activity")), text(LOOK_AGAIN)
+    if session.scalar(text("SELECT to_regclass('citus_stat_activity')")):  # that of all nodes
+        waiting = text(WAITING.format(activity="citus_stat_activity"))
+        look_again = text(f"SELECT run_command_on_all_nodes('{LOOK_AGAIN}')")
     until = time.monotonic() + BLOCKED_WITHIN_S
-    while not session.scalar(text(WAITING)):
+    while not session.scalar(waiting):
         assert time.monotonic() < until, "nobody waits"
         time.sleep(0.01)
         # what it was told of the others at first it would be told again in the same transaction
-        session.execute(text("SELECT pg_stat_clear_snapshot()"))
+        session.execute(look_again)
 
 
 @contextmanager

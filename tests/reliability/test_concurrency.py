@@ -781,6 +781,7 @@ def test_finished_is_remembered_from_a_save_that_waited_for_several(wide: Databa
         assert factories.people_with_wrong_arrays(session) == []
 
 
+@pytest.mark.one_server("a node of a cluster has a lock_timeout of its own")
 def test_who_is_refused_anyway_waits_for_nobody(wide: Database, impatient: Database) -> None:
     in_progress_with_another(wide)
     with Session(wide.engine) as held:
