@@ -40,27 +40,36 @@ IN_STANDINGS = "u.standing = ANY(:standings)"
 # The view uses the index; a cluster has a view of its own.
 EACH = "WITH found AS MATERIALIZED (SELECT * FROM standings)"
 
-# A cluster has no such statistics here, because its people are on the nodes.
+# No row on a cluster: what statistics there are here are older than it, for its people are on the nodes.
 EXPECTED = text("""
-SELECT CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_distinct END
-  FROM pg_stats s
-  JOIN pg_class c ON c.relname = s.tablename
-  JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
- WHERE c.oid = 'onboarding_users'::regclass AND s.attname = 'standing'
+SELECT coalesce((
+    SELECT CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_distinct END
+      FROM pg_stats s
+      JOIN pg_class c ON c.relname = s.tablename
+      JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+     WHERE c.oid = 'onboarding_users'::regclass AND s.attname = 'standing'
+), 0) WHERE to_regclass('pg_dist_node') IS NULL
 """)
 
 
 AT_MOST = text("SELECT count(*) <= :most FROM (SELECT 1 FROM standings LIMIT :most + 1) first")
 
 
-def how_many(session: Session) -> float:
-    """How many standings there are, as the planner expects; 0 where it knows nothing of them yet."""
-    return session.scalar(EXPECTED) or 0
+def how_many(session: Session) -> float | None:
+    """How many standings there are, as the planner expects; 0 where it knows nothing of them yet, None on a cluster."""
+    expected: float | None = session.scalar(EXPECTED)
+    return expected
 
 
 def are_few(session: Session) -> bool:
-    """Whether a list may go through all standings: they are looked at, for the planner may expect far too few."""
-    return how_many(session) <= FEW_TO_LIST and session.execute(AT_MOST, {"most": FEW_TO_LIST}).scalar_one()
+    """Whether a list may go through all standings: they are looked at, for the planner may expect far too few.
+
+    On a cluster it always does: each node works out what is its own, and cannot be asked about people one by one.
+    """
+    expected = how_many(session)
+    if expected is None:
+        return True
+    return expected <= FEW_TO_LIST and session.execute(AT_MOST, {"most": FEW_TO_LIST}).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +113,4 @@ class Counting:
 
 def way_to_count(session: Session, of_people: Mapping[str, str], least: Mapping[str, str] | None = None) -> Counting:
     """How everybody is counted best now."""
-    return Counting(how_many(session) <= FEW_TO_COUNT, of_people, least or {})
+    return Counting((how_many(session) or 0) <= FEW_TO_COUNT, of_people, least or {})

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dashboard.database import Database
-from dashboard.onboarding import batch, bulk_changes, bulk_write, erasure
+from dashboard.onboarding import batch, bulk_changes, bulk_write, erasure, finding, standings
+from dashboard.onboarding.filters import Filter
 from tests import factories
 from tests.factories import ANNA, SAM, STEP, a_person, a_step
 
@@ -75,6 +76,15 @@ def test_whoever_carries_out_a_bulk_change_and_whoever_erases_one_of_its_people_
         assert bulk_changes.carry_on(session, SAM, made).outcomes == {"changed": 1}
         session.commit()
         erased.result(60)
+
+
+@pytest.mark.cluster
+def test_lists_go_through_all_standings_however_many_they_are(
+    session: Session, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standings, "FEW_TO_LIST", 0)
+    assert [one.person.user_id for one in finding.stream(session, Filter())] == crowd
+    assert finding.page(session, Filter(finished=False)).count.people == len(crowd)
 
 
 @pytest.mark.cluster
