@@ -132,6 +132,7 @@ def test_on_the_last_page_the_keyboard_stays_where_it_was(enter: Enter) -> None:
     maya = enter("manager")
     maya.goto("/activity?what=statuses")
     maya.get_by_role("link", name="Older").click()
+    expect(maya.get_by_text("50 older")).to_be_visible()
     newer = maya.get_by_role("link", name="Newer")
     newer.press("Enter")
     expect(maya.get_by_text("Newest 50")).to_be_visible()
