@@ -80,7 +80,7 @@ def _has(status: Status) -> str:
     return f"u.{status}_releases && :{status}"
 
 
-STANDINGS = standings.EACH + " SELECT u.standing, {percent} AS percent FROM found u {where}"
+STANDINGS = standings.EACH + " SELECT u.standing, {percent} AS percent, {fits} AS fits FROM found u {limit}"
 BY_PERCENT = f"(SELECT u.*, {PERCENT_OF_POINTS} AS percent FROM {{source}} u {POINTS_OF_ARRAYS})"
 SAMPLE = """(SELECT * FROM onboarding_users TABLESAMPLE SYSTEM (
     (SELECT least(100, 100 * 5000 / greatest(reltuples, 1)) FROM pg_class WHERE oid = 'onboarding_users'::regclass)))"""
@@ -234,7 +234,7 @@ def choose(session: Session, wanted: Filter) -> Chosen:
             chosen.values[member] = datetime.combine(day, time(), UTC)
     if not wanted.asks_standings:
         return chosen
-    return (_choose_standings if standings.are_few(session) else _choose_each)(session, wanted, chosen)
+    return _choose_standings(session, wanted, chosen) or _choose_each(session, wanted, chosen)
 
 
 def _counting(session: Session, wanted: Filter) -> dict[str, list[int]]:
@@ -258,18 +258,25 @@ def _choose_each(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
     return replace(chosen, asks_percent=wanted.asks_percent)
 
 
-def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> Chosen:
+def _choose_standings(session: Session, wanted: Filter, chosen: Chosen) -> Chosen | None:
+    """None: there are too many standings."""
+    few = standings.most_to_list(session)
+    if few == 0:
+        return None
     statement = text(
         STANDINGS.format(
             percent=PERCENT if wanted.asks_percent else "0",
-            where=f"WHERE {_has(wanted.status)}" if wanted.status else "",
+            fits=_has(wanted.status) if wanted.status else "true",
+            limit=f"LIMIT {few + 1}" if few else "",
         )
     )
     releases = _counting(session, wanted)
+    rows = session.execute(statement.bindparams(*_types(releases)), releases).all()
+    if few and len(rows) > few:
+        return None
     least, most = wanted.progress or (0, 100)
-    rows = session.execute(statement.bindparams(*_types(releases)), releases)
     found = sorted(
-        ((row.percent, row.standing) for row in rows if least <= row.percent <= most),
+        ((row.percent, row.standing) for row in rows if row.fits and least <= row.percent <= most),
         key=lambda one: place(wanted.sort, *one),
     )
     if wanted.status or wanted.progress:

@@ -61,15 +61,20 @@ def how_many(session: Session) -> float | None:
     return expected
 
 
-def are_few(session: Session) -> bool:
-    """Whether a list may go through all standings: they are looked at, for the planner may expect far too few.
+def most_to_list(session: Session) -> int | None:
+    """Up to how many standings a list may go through all of them: none if the planner expects more than are few.
 
-    On a cluster it always does: each node works out what is its own, and cannot be asked about people one by one.
+    It may expect far too few, so they are counted too. None: however many, on a cluster, where each node works out what is
+    its own, and cannot be asked about people one by one.
     """
     expected = how_many(session)
-    if expected is None:
-        return True
-    return expected <= FEW_TO_LIST and session.execute(AT_MOST, {"most": FEW_TO_LIST}).scalar_one()
+    return None if expected is None else FEW_TO_LIST if expected <= FEW_TO_LIST else 0
+
+
+def are_few(session: Session) -> bool:
+    """Whether a list may go through all standings."""
+    most = most_to_list(session)
+    return most is None or (most > 0 and session.execute(AT_MOST, {"most": most}).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dashboard.onboarding import finding, releases, standings
+from dashboard.onboarding import choosing, finding, releases, standings
 from dashboard.onboarding.bounds import Bounds, bounds
 from dashboard.onboarding.carryover import Policy
 from dashboard.onboarding.filters import Filter
@@ -89,6 +89,7 @@ def test_standings_are_few_only_where_they_are_whatever_the_planner_expects(
     for most, few in ((3, False), (4, True), (5, True)):
         monkeypatch.setattr(standings, "FEW_TO_LIST", most)
         assert standings.are_few(session) == few
+        assert (choosing.choose(session, Filter(step_id=STEP, status="done")).standings is not None) == few
 
 
 @pytest.mark.one_server("how many standings there are is not told on a cluster")
