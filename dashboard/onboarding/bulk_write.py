@@ -22,7 +22,7 @@ from dashboard.onboarding.progress import INSERT_EVENT, INSERT_STATUS
 from dashboard.onboarding.scoring import PERCENT, REMEMBERED_FROM, TO_REMEMBER
 from dashboard.onboarding.sql import BIND_PEOPLE, clock
 
-BIND_AT = bindparam("at", None, DateTime(timezone=True))
+BIND_AT = bindparam("at", type_=DateTime(timezone=True))
 Refusal = Conflict | Invalid | NotFound
 
 

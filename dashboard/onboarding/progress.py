@@ -195,11 +195,11 @@ def save(
         if saved := once():
             return saved
         step = step_of(session, user_id, step_id)
-    changes = changes_since(session, user_id, step_id, row_version)
     # Read again until both are of one moment: a write that a release overtook, and that is there only now, comes before it.
-    while changes and changes[-1].row_version != step.row_version:
+    while (changes := changes_since(session, user_id, step_id, row_version)) and changes[
+        -1
+    ].row_version != step.row_version:
         step = step_of(session, user_id, step_id)
-        changes = changes_since(session, user_id, step_id, row_version)
     if step.version is None:
         raise Withdrawn(step_id)
     refusal = why_not(row_version, step, changes)

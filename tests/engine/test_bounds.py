@@ -65,13 +65,19 @@ def test_what_counts_0_is_at_the_steps_that_were_reset_or_withdrawn(session: Ses
     assert bounds(session) == Bounds([10, 30], 3, 2)
 
 
+def of_standings(session: Session, number: int, count: int) -> None:
+    """So many people of so many standings."""
+    a_step(session)
+    people(session, count)
+    done = text("UPDATE onboarding_users SET done_releases = ARRAY[substr(user_id, 6)::int % :number]")
+    session.execute(done, {"number": number})
+
+
 @pytest.mark.one_server("how many standings there are is not told on a cluster")
 def test_many_standings_are_expected_once_the_planner_knows_of_them(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_step(session)
-    people(session, 60)
-    session.execute(text("UPDATE onboarding_users SET done_releases = ARRAY[substr(user_id, 6)::int]"))
+    of_standings(session, 60, 60)
     session.execute(text("ANALYZE onboarding_users"))
     assert standings.how_many(session) == 60
     assert standings.way_to_count(session, {}).by_standing
@@ -82,9 +88,7 @@ def test_many_standings_are_expected_once_the_planner_knows_of_them(
 def test_standings_are_few_only_where_they_are_whatever_the_planner_expects(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_step(session)
-    people(session, 12)
-    session.execute(text("UPDATE onboarding_users SET done_releases = ARRAY[substr(user_id, 6)::int % 4]"))
+    of_standings(session, 4, 12)
     monkeypatch.setattr(standings, "how_many", lambda _: 1)
     for most, few in ((3, False), (4, True), (5, True)):
         monkeypatch.setattr(standings, "FEW_TO_LIST", most)

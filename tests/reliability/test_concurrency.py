@@ -466,6 +466,18 @@ def at_statement(session: Session, n: int, act: Callable[[], None]) -> list[int]
     return reached
 
 
+def slipped_into(database: Database, act: Callable[[], None]) -> Iterator[Session]:
+    """Sessions for the same work: in each `act` happens one statement later, until it has come before each of them."""
+    for n in range(60):
+        with Session(database.engine) as session:
+            reached = at_statement(session, n, act)
+            yield session
+        if not reached:
+            assert n > 1
+            return
+    pytest.fail("there are more statements than were tried")
+
+
 def waits(
     database: Database, work: Callable[[Session], object], held: Session, meanwhile: Callable[[], object] = lambda: None
 ) -> BaseException | None:
@@ -831,23 +843,19 @@ def test_what_others_did_since_the_transaction_began_came_first(
 def test_a_conflict_tells_of_one_moment_though_a_write_comes_that_a_release_overtook(wide: Database) -> None:
     with wide.transaction() as session:
         a_step(session)
-    for n in range(30):
-        with wide.transaction() as session:
-            a_person(session, f"p{n}")
-            a_save(session, "skipped", f"p{n}")
-        with Session(wide.engine) as writing, Session(wide.engine) as session:
+    for n, session in enumerate(slipped_into(wide, lambda: writing.commit())):
+        with wide.transaction() as other:
+            a_person(other, f"p{n}")
+            a_save(other, "skipped", f"p{n}")
+        with Session(wide.engine) as writing:
             a_save(writing, "in_progress", f"p{n}")
             with wide.transaction() as other:
                 a_release(other)
-            reached = at_statement(session, n, writing.commit)
             with pytest.raises(Conflict) as conflict:
                 progress.save(session, HOST, f"p{n}", STEP, "done", 1)
             assert conflict.value.changes[-1].row_version == conflict.value.current.row_version
             assert conflict.value.changes[-1].to_status == conflict.value.current.status
-        if not reached:
-            assert n > 2
-            return
-    pytest.fail("there are more statements than were tried")
+    assert n > 2
 
 
 def waiting_too_long(database: Database, work: Callable[[Session], object]) -> bool:
@@ -928,14 +936,8 @@ def test_a_release_and_a_write_may_slip_in_between_any_two_statements(
             if read is not a_stale_save:  # which keeps others from the person's rows until it has said why
                 a_save(other, "done", ANNA, OTHER)
 
-    for n in range(60):
-        with Session(wide.engine) as session:
-            reached = at_statement(session, n, slip_in)
-            read(session)
-        if not reached:
-            assert n > 1
-            return
-    pytest.fail("there are more statements than were tried")
+    for session in slipped_into(wide, slip_in):
+        read(session)
 
 
 @ONE_AT_A_TIME
@@ -952,15 +954,9 @@ def test_a_step_may_come_with_its_releases_between_any_two_statements_of_a_look_
             a_step(other, name)
             a_release(other, name)
 
-    for n in range(60):
-        with Session(wide.engine) as session:
-            reached = at_statement(session, n, slip_in)
-            then = past.as_of(session, ANNA, session.execute(select(func.now())).scalar_one())
-            assert STEP in [step.step_id for step in then.steps]
-        if not reached:
-            assert n > 1
-            return
-    pytest.fail("there are more statements than were tried")
+    for session in slipped_into(wide, slip_in):
+        then = past.as_of(session, ANNA, session.execute(select(func.now())).scalar_one())
+        assert STEP in [step.step_id for step in then.steps]
 
 
 @ONE_AT_A_TIME
@@ -975,7 +971,6 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
     acknowledged: list[progress.Saved] = []
     released: list[str] = []
     conflicts: list[tuple[str, Conflict]] = []
-    refused: list[str] = []
     broken: list[BaseException] = []
 
     def go_on() -> bool:
@@ -999,7 +994,7 @@ def test_every_acknowledged_write_is_there_after_releases_raced_eight_writers(wi
                 assert told == list(range(conflict.attempted + 1, conflict.current.row_version + 1))
                 assert conflict.changes[-1].to_status == conflict.current.status
             except Withdrawn:
-                refused.append(step_id)
+                continue
 
     def rule(seed: int, step_id: str) -> None:
         chance = random.Random(seed)
@@ -1084,10 +1079,9 @@ def is_explained(session: Session, crowd: list[str], acknowledged: list[progress
 
 def replay(truth: Oracle, session: Session, step_id: str, release: Release) -> None:
     by, at = release.released_by, release.released_at
-    if release.kind in ("rollback", "withdraw", "restore"):
-        {"rollback": truth.roll_back, "withdraw": truth.withdraw, "restore": truth.restore}[release.kind](
-            step_id, by, at
-        )
+    without_version = {"rollback": truth.roll_back, "withdraw": truth.withdraw, "restore": truth.restore}
+    if go := without_version.get(release.kind):
+        go(step_id, by, at)
         return
     weight = steps.version(session, step_id, release.version or 0).fields.weight
     if release.kind == "publish":
